@@ -1,0 +1,337 @@
+"""The vocabulary: steps, outcomes, decisions, statuses, events, and the state they add up to.
+
+Imports nothing of the project but itself, so that every floor above can speak the same words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any
+
+
+class Step(StrEnum):
+    """One station of a round. Gates measure the project; changes mutate it."""
+
+    PLAY = "play"
+    SCAN = "scan"
+    FIX = "fix"
+    VERIFY = "verify"
+    BASELINE = "baseline"
+    IMPROVE = "improve"
+
+    @property
+    def is_change(self) -> bool:
+        return self in (Step.FIX, Step.IMPROVE)
+
+    @property
+    def is_gate(self) -> bool:
+        return not self.is_change
+
+
+GATES = (Step.PLAY, Step.SCAN, Step.VERIFY, Step.BASELINE)  # in the order of a round
+
+
+class Outcome(StrEnum):
+    """How one step ended. Only `passed` passes."""
+
+    PASSED = "passed"
+    FAILED = "failed"  # non-zero exit, missed `expect`, hit `reject`, bad metric
+    TIMEOUT = "timeout"  # ran longer than its limit
+    STALLED = "stalled"  # wrote nothing for its stall limit
+    OOM = "oom"
+    FLAKY = "flaky"
+    POLICY = "policy"
+    INTERRUPTED = "interrupted"
+    ERROR = "error"  # could not be started, or its guard was lost
+
+    @property
+    def passed(self) -> bool:
+        return self is Outcome.PASSED
+
+
+class RoundOutcome(StrEnum):
+    HEALTHY = "healthy"  # complete without a change
+    REPAIRED = "repaired"  # complete after one
+    UNHEALTHY = "unhealthy"
+    INTERRUPTED = "interrupted"
+
+
+class Decision(StrEnum):
+    """What a finished round leads to."""
+
+    COMPLETE = "complete"
+    CONTINUE = "continue"
+    EXHAUSTED = "exhausted"
+    BLOCKED = "blocked"
+
+
+class Status(StrEnum):
+    """The word in heartbeat.json. `crashed` is derived by readers and never written."""
+
+    READY = "ready"
+    RUNNING = "running"
+    COMPLETE = "complete"
+    EXHAUSTED = "exhausted"
+    BLOCKED = "blocked"
+    INTERRUPTED = "interrupted"
+    CRASHED = "crashed"
+
+    @property
+    def is_over(self) -> bool:
+        """A run with this status is finished: the next `run` is a new one."""
+        return self in (Status.COMPLETE, Status.EXHAUSTED, Status.BLOCKED)
+
+
+class Direction(StrEnum):
+    """How a metric must compare with the baseline's value to pass."""
+
+    GREATER_EQUAL = "greater_equal"
+    LESS_EQUAL = "less_equal"
+    GREATER = "greater"
+    LESS = "less"
+
+    def passes(self, value: float, threshold: float) -> bool:
+        match self:
+            case Direction.GREATER_EQUAL:
+                return value >= threshold
+            case Direction.LESS_EQUAL:
+                return value <= threshold
+            case Direction.GREATER:
+                return value > threshold
+            case Direction.LESS:
+                return value < threshold
+
+    def better(self, value: float, than: float) -> bool:
+        """Strictly nearer to where this direction points."""
+        if self in (Direction.GREATER_EQUAL, Direction.GREATER):
+            return value > than
+        return value < than
+
+
+class Match(StrEnum):
+    """Which of several different metric values counts."""
+
+    ONLY = "only"  # several different values are a failed measurement
+    FIRST = "first"
+    LAST = "last"
+
+
+class Hook(StrEnum):
+    """Moments at which a person's own command is told; it changes nothing of the verdict."""
+
+    ROUND = "round"
+    COMPLETE = "complete"
+    BLOCKED = "blocked"
+    EXHAUSTED = "exhausted"
+
+
+class Kind(StrEnum):
+    """The names of events in events.jsonl."""
+
+    RUN_STARTED = "run_started"
+    ROUND_STARTED = "round_started"
+    STEP_STARTED = "step_started"
+    STEP_FINISHED = "step_finished"
+    POLICY_VIOLATED = "policy_violated"
+    CHECKPOINT_RESTORED = "checkpoint_restored"
+    ROUND_FINISHED = "round_finished"
+    BREAKER_TRIPPED = "breaker_tripped"
+    RUN_FINISHED = "run_finished"
+    NOTE = "note"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One line of events.jsonl, without its place in the chain.
+
+    time: UTC, ISO 8601 with `Z`. elapsed: seconds the run has lasted on the monotonic clock,
+    resumed parts added up. data: the fields that belong to this kind of event.
+    """
+
+    kind: Kind
+    time: str
+    elapsed: float
+    run: int
+    round: int
+    step: Step | None = None
+    data: Mapping[str, Any] = field(default_factory=dict)
+    seq: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """One finished step, as it stands in a round's artifact.
+
+    duration_seconds is monotonic; peak_rss_bytes is the largest single process of the tree;
+    detail says in a few words why the outcome is what it is; error is the `last_error` line.
+    """
+
+    step: Step
+    outcome: Outcome
+    command: str = ""
+    confirm: bool = False
+    exit_code: int | None = None
+    signal: str | None = None
+    pid: int | None = None
+    started_at: str = ""
+    duration_seconds: float = 0.0
+    log_path: str = ""
+    log_bytes: int = 0
+    log_sha256: str = ""
+    peak_rss_bytes: int | None = None
+    cpu_seconds: float | None = None
+    detail: str = ""
+    error: str = ""
+    value: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.__slots__}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> StepResult:
+        known = {name: data[name] for name in cls.__slots__ if name in data}
+        known["step"] = Step(known["step"])
+        known["outcome"] = Outcome(known["outcome"])
+        return cls(**known)
+
+
+@dataclass(frozen=True, slots=True)
+class GateResult:
+    """The latest measurement of one gate; `seq` orders it against the changes."""
+
+    outcome: Outcome
+    seq: int
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Best:
+    """The best value a metric has reached; void when the metric's name or direction changes."""
+
+    name: str
+    direction: Direction
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """The latest measurement of the baseline, as heartbeat.json and artifacts show it."""
+
+    name: str
+    value: float | None
+    threshold: float
+    direction: Direction
+    passed: bool
+    best: float | None
+
+    def to_json(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+@dataclass(frozen=True, slots=True)
+class RoundSummary:
+    """What an earlier round tried and what came of it, for the prompt of the next change."""
+
+    round: int
+    outcome: RoundOutcome
+    steps: tuple[tuple[Step, Outcome], ...]
+    reason: str
+    seconds: float
+
+
+HISTORY = 5  # rounds kept for speed, ETA and prompts
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Everything that decides what comes next; built by `loop.apply` from events alone."""
+
+    status: Status = Status.READY
+    reason: str = ""
+    seq: int = 0
+    run: int = 0
+    round: int = 0
+    in_round: bool = False
+    running: Step | None = None  # a step that was started and has not finished
+    steps: tuple[StepResult, ...] = ()  # of the current or latest round
+    gates: Mapping[Step, GateResult] = field(default_factory=dict)
+    change_seq: int = 0  # event that started the latest change
+    decision: Decision | None = None  # of the latest round of this run
+    breaker_open: bool = False  # this run's breaker_tripped is on record
+    budget: int = 0  # rounds that this run may use
+    rounds_used: int = 0
+    trial: bool = False  # the half-open trial of a blocked workspace
+    consecutive_failures: int = 0
+    metric: Metric | None = None
+    best: Best | None = None
+    progressed: bool = False  # this round's metric beat the best before it
+    last_error: str = ""
+    elapsed: float = 0.0  # seconds of this run
+    run_started_at: str = ""
+    round_started_at: str = ""
+    round_started_elapsed: float = 0.0
+    interruption: str = ""  # the signal that asked this run to stop
+    tampering: str = ""  # what was found edited, and where
+    config_sha256: str = ""
+    mark: int = 0  # kernel mark of the run's processes
+    history: tuple[RoundSummary, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """What a later process needs to go on from here: the carried part of the state."""
+        return {
+            "gates": {
+                gate: [result.outcome, result.seq, result.error]
+                for gate, result in self.gates.items()
+            },
+            "change_seq": self.change_seq,
+            "budget": self.budget,
+            "rounds_used": self.rounds_used,
+            "trial": self.trial,
+            "consecutive_failures": self.consecutive_failures,
+            "metric": self.metric.to_json() if self.metric else None,
+            "best": [self.best.name, self.best.direction, self.best.value] if self.best else None,
+            "last_error": self.last_error,
+            "run_started_at": self.run_started_at,
+            "config_sha256": self.config_sha256,
+            "mark": self.mark,
+            "history": [
+                [past.round, past.outcome, list(past.steps), past.reason, past.seconds]
+                for past in self.history
+            ],
+        }
+
+    def with_json(self, data: Mapping[str, Any]) -> State:
+        """This state with the carried part taken from `data` (what `to_json` returned)."""
+        metric, best = data["metric"], data["best"]
+        return replace(
+            self,
+            gates={
+                Step(gate): GateResult(Outcome(outcome), seq, error)
+                for gate, (outcome, seq, error) in data["gates"].items()
+            },
+            change_seq=data["change_seq"],
+            budget=data["budget"],
+            rounds_used=data["rounds_used"],
+            trial=data["trial"],
+            consecutive_failures=data["consecutive_failures"],
+            metric=Metric(**{**metric, "direction": Direction(metric["direction"])})
+            if metric
+            else None,
+            best=Best(best[0], Direction(best[1]), best[2]) if best else None,
+            last_error=data["last_error"],
+            run_started_at=data["run_started_at"],
+            config_sha256=data["config_sha256"],
+            mark=data["mark"],
+            history=tuple(
+                RoundSummary(
+                    number,
+                    RoundOutcome(outcome),
+                    tuple((Step(step), Outcome(result)) for step, result in steps),
+                    reason,
+                    seconds,
+                )
+                for number, outcome, steps, reason, seconds in data["history"]
+            ),
+        )
