@@ -204,6 +204,7 @@ class GateResult:
     outcome: Outcome
     seq: int
     error: str = ""
+    log_path: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,7 +283,7 @@ class State:
         """What a later process needs to go on from here: the carried part of the state."""
         return {
             "gates": {
-                gate: [result.outcome, result.seq, result.error]
+                gate: [result.outcome, result.seq, result.error, result.log_path]
                 for gate, result in self.gates.items()
             },
             "change_seq": self.change_seq,
@@ -308,8 +309,8 @@ class State:
         return replace(
             self,
             gates={
-                Step(gate): GateResult(Outcome(outcome), seq, error)
-                for gate, (outcome, seq, error) in data["gates"].items()
+                Step(gate): GateResult(Outcome(outcome), seq, error, log_path)
+                for gate, (outcome, seq, error, log_path) in data["gates"].items()
             },
             change_seq=data["change_seq"],
             budget=data["budget"],

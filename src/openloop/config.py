@@ -1,0 +1,267 @@
+"""openloop.json as a value: read, checked in full, and never changed afterwards."""
+
+from __future__ import annotations
+
+import json
+import re
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, AnyStr
+
+from openloop import schema
+from openloop.errors import ConfigError, OpenLoopError
+from openloop.oom_markers import OOM_MARKERS
+from openloop.schema import Complaint
+from openloop.states import GATES, Direction, Hook, Match, Step
+
+_BYTE_ORDER_MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
+_SAFE_DIGITS = 300  # an integer of so many digits still fits a float
+_MENDS = (  # part of the JSON decoder's message, and how to mend it
+    ("escape", r'write every backslash twice, for example "score=(\\d+)"'),
+    ("property name", 'put keys in "…", no comma before }; notes go into keys such as "x-note"'),
+    ("trailing comma", "remove the comma before the closing bracket"),
+    ("delimiter", "add what is missing before this place"),
+    ("control character", r"write a line break inside a string as \n, a tab as \t"),
+    ("Unterminated", 'end the string with "'),
+    ("Extra data", "keep one object in the file and remove what follows it"),
+)
+_ANY_VALUE = """write a "text", a number, true, false, null, a [list] or an {object}"""
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A shell command with its limits filled in; timeout and stall_timeout in seconds."""
+
+    run: str
+    timeout: float
+    stall_timeout: float
+    env: Mapping[str, str]
+    expect: str | None
+    reject: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """The metric to reach: group 1 of `regex` in the command's log, compared with `value`."""
+
+    command: Command
+    metric_name: str
+    regex: str
+    value: float
+    direction: Direction
+    repeat: int
+    match: Match
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """All times in seconds; max_runtime None is without limit."""
+
+    command_timeout: float
+    stall_timeout: float
+    max_consecutive_failures: int
+    kill_grace: float
+    max_runtime: float | None
+    oom_markers: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """One openloop.json; project_root as written, baseline None when absent or disabled."""
+
+    mission: str
+    total_rounds: int
+    project_root: str
+    commands: Mapping[Step, Command]
+    baseline: Baseline | None
+    limits: Limits
+    hooks: Mapping[Hook, Command]
+
+    @property
+    def gates(self) -> tuple[Step, ...]:
+        """What must pass, in the order of a round."""
+        return tuple(gate for gate in GATES if gate in self.commands or self._measures(gate))
+
+    @property
+    def improver(self) -> Step | None:
+        """The change that answers a missed baseline."""
+        return next((step for step in (Step.IMPROVE, Step.FIX) if step in self.commands), None)
+
+    def command(self, step: Step) -> Command:
+        """The command of a configured step; KeyError for any other."""
+        if self.baseline and step is Step.BASELINE:
+            return self.baseline.command
+        return self.commands[step]
+
+    def _measures(self, gate: Step) -> bool:
+        return gate is Step.BASELINE and self.baseline is not None
+
+
+def parse(data: bytes, *, where: str) -> Config:
+    """The configuration that the bytes of openloop.json hold.
+
+    where: the file's name, for messages. Raises ConfigError with every problem found.
+    """
+    document = _decode(data, where)
+    problems = tuple(
+        OpenLoopError(f"{schema.dotted(problem.path)} {problem.what}", where=where, fix=problem.fix)
+        for problem in _checker().problems(document)
+    )
+    if problems:
+        raise ConfigError(problems)
+    return _config(document)
+
+
+def _decode(data: bytes, where: str) -> Any:
+    text = _text(data, where)
+    try:
+        return json.loads(text, object_pairs_hook=schema.Object.read, parse_int=_integer)
+    except json.JSONDecodeError as error:
+        fix = next((fix for part, fix in _MENDS if part in error.msg), _ANY_VALUE)
+        place = _place(where, error.lineno, error.colno)
+        raise _refusal(f"the file is not valid JSON: {error.msg}", place, fix) from None
+    except RecursionError:
+        raise _refusal("the file is nested too deeply", where, "use fewer brackets") from None
+
+
+def _text(data: bytes, where: str) -> str:
+    if data.startswith(_BYTE_ORDER_MARKS):
+        fix = "save it as UTF-8 without a byte order mark"
+        raise _refusal("the file begins with a byte order mark", where, fix)
+    try:
+        text = data.decode()
+    except UnicodeDecodeError as error:
+        before = data[: error.start].decode()
+        line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
+        place = _place(where, line, column)
+        raise _refusal("the file is not UTF-8", place, "save it as UTF-8") from None
+    if not text.strip():
+        raise _refusal("the file is empty", where, "write a configuration, as `init` does")
+    return text
+
+
+def _place(where: str, line: int, column: int) -> str:
+    return f"{where}, line {line}, column {column}"
+
+
+def _refusal(what: str, where: str, fix: str) -> ConfigError:
+    return ConfigError((OpenLoopError(what, where=where, fix=fix),))
+
+
+def _integer(digits: str) -> int | float:
+    """Python refuses to read very long integers; as a float they are out of every range."""
+    return int(digits) if len(digits) < _SAFE_DIGITS else float(digits)
+
+
+@cache
+def _checker() -> schema.Checker:
+    formats = {
+        "shell-command": _check_command,
+        "regex": _check_regex,
+        "bytes-regex": _check_bytes_regex,
+        "metric-regex": _check_metric_regex,
+    }
+    return schema.Checker(schema.load(), formats)
+
+
+def _check_command(text: str) -> Iterator[Complaint]:
+    return iter(())
+
+
+def _check_regex(text: str) -> Iterator[Complaint]:
+    compiled = _compile(text)
+    if isinstance(compiled, str):
+        yield _broken(text, compiled)
+
+
+def _check_bytes_regex(text: str) -> Iterator[Complaint]:
+    """OOM markers are searched in logs as they are, undecoded."""
+    compiled = _compile(text.encode())
+    if isinstance(compiled, str):
+        yield _broken(text, compiled)
+
+
+def _check_metric_regex(text: str) -> Iterator[Complaint]:
+    compiled = _compile(text)
+    if isinstance(compiled, str):
+        yield _broken(text, compiled)
+    elif not compiled.groups:
+        what = f"must have a group around the number, got {schema.shown(text)}"
+        yield what, "put the number's part in ( ), for example score=([0-9.]+)"
+
+
+def _compile(pattern: AnyStr) -> re.Pattern[AnyStr] | str:
+    """The compiled expression, or why there is none."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return re.compile(pattern, re.MULTILINE)
+        except (re.error, ValueError, OverflowError, RecursionError) as error:
+            return str(error)
+
+
+def _broken(text: str, why: str) -> Complaint:
+    what = f"must be a regular expression, got {schema.shown(text)}: {why}"
+    return what, "write it as Python's re module reads it, every backslash twice"
+
+
+def _config(document: Mapping[str, Any]) -> Config:
+    """From a document that holds; sections and keys that are absent take their defaults."""
+    top = {**schema.defaults(), **document}
+    limits = _limits(document.get("limits", {}))
+    hooks = document.get("hooks", {})
+    return Config(
+        mission=top["mission"],
+        total_rounds=int(top["total_rounds"]),
+        project_root=top["project_root"],
+        commands={
+            step: _command(top["commands"][step], limits)
+            for step in Step
+            if step in top["commands"]
+        },
+        baseline=_baseline(document.get("baseline", {"enabled": False}), limits),
+        limits=limits,
+        hooks={hook: _command(hooks[hook], limits) for hook in Hook if hook in hooks},
+    )
+
+
+def _limits(section: Mapping[str, Any]) -> Limits:
+    limits = {**schema.defaults("limits"), **section}
+    max_runtime = limits["max_runtime_seconds"]
+    return Limits(
+        command_timeout=float(limits["command_timeout_seconds"]),
+        stall_timeout=float(limits["stall_timeout_seconds"]),
+        max_consecutive_failures=int(limits["max_consecutive_failures"]),
+        kill_grace=float(limits["kill_grace_seconds"]),
+        max_runtime=None if max_runtime is None else float(max_runtime),
+        oom_markers=tuple(limits.get("oom_markers", OOM_MARKERS)),
+    )
+
+
+def _baseline(section: Mapping[str, Any], limits: Limits) -> Baseline | None:
+    section = {**schema.defaults("baseline"), **section}
+    if not section["enabled"]:
+        return None
+    return Baseline(
+        command=_command(section["command"], limits),
+        metric_name=section["metric_name"],
+        regex=section["regex"],
+        value=float(section["value"]),
+        direction=Direction(section["direction"]),
+        repeat=int(section["repeat"]),
+        match=Match(section["match"]),
+    )
+
+
+def _command(value: str | Mapping[str, Any], limits: Limits) -> Command:
+    parts: Mapping[str, Any] = {"run": value} if isinstance(value, str) else value
+    return Command(
+        run=parts["run"],
+        timeout=float(parts.get("timeout_seconds", limits.command_timeout)),
+        stall_timeout=float(parts.get("stall_timeout_seconds", limits.stall_timeout)),
+        env=dict(parts.get("env", {})),
+        expect=parts.get("expect"),
+        reject=parts.get("reject"),
+    )

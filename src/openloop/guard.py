@@ -1,0 +1,221 @@
+"""The guard: the parent of every command, so that none outlives its step or its runner.
+
+A process of its own, started once a run with `python -I -S`. It adopts orphans (child
+subreaper), ignores signals and holds one end of a socket. End of file there means that the
+runner is dead: the tree is ended all the same, and only then does the guard let go of the
+workspace's lock, whose descriptor it inherited.
+
+Messages are JSON lines. To the guard:
+    {"run": ID, "argv": […], "cwd": PATH, "env": {…}, "grace": SECONDS}
+                                                         with the log's descriptor attached
+    {"end": ID, "grace": SECONDS}                        0 skips what is left of the grace
+From the guard:
+    {"id": ID, "pid": PID}
+    {"id": ID, "error": TEXT}                            could not be started
+    {"id": ID, "status": RAW WAIT STATUS, "seconds": …, "peak_rss_bytes": …,
+     "cpu_seconds": …, "by_itself": BOOL, "survivors": […]}   the whole tree is gone
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import resource
+import select
+import signal
+import socket
+import sys
+import time
+from typing import Any
+
+from openloop import tree
+
+ORPHAN_GRACE = 0.4  # seconds between TERM and KILL once the runner is dead
+_IGNORED = (
+    signal.SIGINT,
+    signal.SIGTERM,
+    signal.SIGHUP,
+    signal.SIGQUIT,
+    signal.SIGPIPE,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+    signal.SIGALRM,
+    signal.SIGTSTP,
+    signal.SIGTTIN,
+    signal.SIGTTOU,
+    signal.SIGXFSZ,
+)
+
+
+class Command:
+    """The one command that is running, with what is known of its tree."""
+
+    def __init__(self, order: dict[str, Any], leader: int) -> None:
+        self.id: int = order["run"]
+        self.grace: float = order["grace"]  # seconds
+        self.leader = leader
+        self.started = time.monotonic()
+        self.status: int | None = None  # raw wait status of the leader
+        self.seconds: float | None = None
+        self.peak_rss = 0  # bytes, of the largest single process
+        self.cpu = 0.0  # seconds
+
+    def add(self, pid: int, status: int, usage: resource.struct_rusage) -> None:
+        self.peak_rss = max(self.peak_rss, usage.ru_maxrss * 1024)
+        self.cpu += usage.ru_utime + usage.ru_stime
+        if pid == self.leader:
+            self.status = status
+            self.seconds = time.monotonic() - self.started
+
+
+class Guard:
+    """Runs one command at a time and ends its whole tree before it reports."""
+
+    def __init__(self, control: socket.socket, wakeup: int) -> None:
+        self.control = control
+        self.wakeup = wakeup  # readable after SIGCHLD
+        self.buffer = b""
+        self.descriptors: list[int] = []
+        self.orders: list[dict[str, Any]] = []
+        self.command: Command | None = None
+        self.runner_lives = True
+
+    def serve(self) -> None:
+        """Take orders until the runner closes its end."""
+        try:
+            while self.runner_lives:
+                self._listen(None)
+                self._obey()
+                self._collect()
+                if self.command and self.command.status is not None:
+                    self._finish(self.command, self.command.grace)
+        finally:
+            # Whatever went wrong above, also while answering a dead runner.
+            self._sweep(ORPHAN_GRACE)
+
+    def _listen(self, seconds: float | None) -> None:
+        """Wait for an order or a dead child; keep the orders, drain the wake-ups."""
+        watched: list[socket.socket | int] = [self.control, self.wakeup]
+        ready, _, _ = select.select(watched, [], [], seconds)
+        if self.wakeup in ready:
+            with contextlib.suppress(BlockingIOError):
+                os.read(self.wakeup, 4096)
+        if self.control in ready:
+            data, descriptors, _, _ = socket.recv_fds(self.control, 1 << 16, 4)
+            self.descriptors += descriptors
+            self.runner_lives = bool(data)
+            *lines, self.buffer = (self.buffer + data).split(b"\n")
+            self.orders += [json.loads(line) for line in lines]
+
+    def _obey(self) -> None:
+        while self.orders:
+            order = self.orders.pop(0)
+            if "run" in order:
+                self._start(order)
+            elif self.command and order["end"] == self.command.id:
+                self._finish(self.command, order["grace"])
+
+    def _start(self, order: dict[str, Any]) -> None:
+        log = self.descriptors.pop(0) if self.descriptors else -1
+        try:
+            pid = _spawn(order, log)
+        except (OSError, ValueError) as error:
+            self._answer({"id": order["run"], "error": str(error)})
+        else:
+            self.command = Command(order, pid)
+            self._answer({"id": order["run"], "pid": pid})
+        finally:
+            if log >= 0:
+                os.close(log)
+
+    def _finish(self, command: Command, grace: float) -> None:
+        """End what is left of the command's tree, then report it."""
+        by_itself = command.status is not None
+        survivors = self._sweep(grace)
+        self.command = None
+        self._answer(
+            {
+                "id": command.id,
+                "status": command.status,
+                "seconds": command.seconds,
+                "peak_rss_bytes": command.peak_rss,
+                "cpu_seconds": round(command.cpu, 6),
+                "by_itself": by_itself,
+                "survivors": sorted(survivors),
+            }
+        )
+
+    def _sweep(self, grace: float) -> tree.Processes:
+        if self._collect():
+            return {}
+        return tree.end(self._living, grace=grace, empty=self._collect, pause=self._pause)
+
+    def _living(self) -> tree.Processes:
+        """Descendants, none only when no child is left: a look can miss one that moves."""
+        for _ in range(100):
+            if self._collect():
+                break
+            if living := tree.descendants(os.getpid()):
+                return living
+            self._listen(0.001)
+        return {}
+
+    def _collect(self) -> bool:
+        """Reap the dead. True when no child is left, which is when the tree is empty."""
+        left, dead = tree.reap()
+        for pid, (status, usage) in dead.items():
+            if self.command:
+                self.command.add(pid, status, usage)
+        return not left
+
+    def _pause(self, seconds: float) -> bool:
+        """Wait during a sweep; a new order or a dead runner skips the rest of the grace."""
+        if not self.runner_lives:
+            time.sleep(min(seconds, 0.005))
+            return False
+        self._listen(seconds)
+        hurry = not self.runner_lives or any(order.get("grace") == 0 for order in self.orders)
+        self.orders = [order for order in self.orders if "run" in order]
+        return hurry
+
+    def _answer(self, message: dict[str, Any]) -> None:
+        try:
+            self.control.sendall(json.dumps(message).encode() + b"\n")
+        except OSError:
+            self.runner_lives = False
+
+
+def _spawn(order: dict[str, Any], log: int) -> int:
+    """Start the order's command in a session of its own; its output goes to `log`."""
+    if log < 0:
+        raise OSError("no file descriptor left for the log")
+    os.chdir(order["cwd"])
+    return os.posix_spawn(
+        order["argv"][0],
+        order["argv"],
+        {**os.environ, **order["env"]},
+        file_actions=[
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_DUP2, log, 1),
+            (os.POSIX_SPAWN_DUP2, log, 2),
+        ],
+        setsid=True,
+        setsigmask=(),
+        setsigdef=_IGNORED,
+    )
+
+
+def main() -> None:
+    """Run as a guard: arguments are the control socket's descriptor, the lock's, the mark."""
+    control, lock, mark = (int(word) for word in sys.argv[1:4])
+    for descriptor in (control, lock):
+        os.set_inheritable(descriptor, False)
+    for signum in _IGNORED:
+        signal.signal(signum, signal.SIG_IGN)
+    tree.become_subreaper()
+    tree.set_mark(mark)
+    readable, writable = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    signal.signal(signal.SIGCHLD, lambda signum, frame: None)
+    signal.set_wakeup_fd(writable, warn_on_full_buffer=False)
+    Guard(socket.socket(fileno=control), readable).serve()

@@ -1,0 +1,257 @@
+"""Run shell commands under a guard, one at a time, and know how each one ended."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from openloop import oom, tree
+from openloop.gates import Exit
+from openloop.interrupts import Interrupts
+from openloop.states import Outcome
+from openloop.watchdog import Limits, Watch, Watchdog
+
+_BOOT = "import sys; sys.path.insert(0, sys.argv.pop(1)); from openloop.guard import main; main()"
+_MARK_BITS = 51  # JSON readers keep such a number exactly
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One shell command: its text, where it runs, what is added to the environment."""
+
+    command: str
+    cwd: str
+    env: Mapping[str, str]
+    limits: Limits
+
+
+class _Guard:
+    """This side of the guard: its process, the socket to it, and its messages."""
+
+    def __init__(self, lock: int, mark: int) -> None:
+        """lock: the workspace lock's descriptor, which the guard holds too."""
+        self.socket, theirs = socket.socketpair()
+        package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+        words = [sys.executable, "-I", "-S", "-c", _BOOT, package]
+        self._process = subprocess.Popen(
+            [*words, str(theirs.fileno()), str(lock), str(mark)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            pass_fds=(theirs.fileno(), lock),
+            start_new_session=True,
+        )
+        theirs.close()
+        self._sending = threading.Lock()
+        self._buffer = b""
+        self.pid = self._process.pid
+
+    def start(self, number: int, job: Job, log: int) -> None:
+        order = {
+            "run": number,
+            "argv": ["/bin/sh", "-c", job.command],
+            "cwd": job.cwd,
+            "env": job.env,
+            "grace": job.limits.grace,
+        }
+        data = json.dumps(order).encode() + b"\n"
+        with self._sending:
+            sent = socket.send_fds(self.socket, [data], [log])
+            self.socket.sendall(data[sent:])
+
+    def end(self, number: int, grace: float) -> None:
+        data = json.dumps({"end": number, "grace": grace}).encode() + b"\n"
+        with self._sending:
+            try:
+                self.socket.sendall(data)
+            except OSError:
+                return  # it is dead; whoever reads from it finds that out
+
+    def read(self) -> list[dict[str, Any]] | None:
+        """The messages that have arrived; None when the guard is dead."""
+        try:
+            data = self.socket.recv(1 << 16)
+        except ConnectionResetError:
+            data = b""
+        if not data:
+            return None
+        *lines, self._buffer = (self._buffer + data).split(b"\n")
+        return [json.loads(line) for line in lines]
+
+    def kill(self) -> None:
+        self._process.kill()
+
+    def close(self) -> None:
+        """Let the guard go: it sees the end of file, sweeps and ends."""
+        self.socket.close()
+        self._process.wait()
+
+
+class Processes:
+    """Everything that a run starts. Close it, and nothing of it is left."""
+
+    def __init__(self, lock: int, interrupts: Interrupts, on_gap: Callable[[float], None]) -> None:
+        """lock: descriptor of the workspace's lock. on_gap: see Watchdog."""
+        tree.become_subreaper()  # so that a killed guard's tree comes to us
+        self._not_ours = tuple(tree.descendants(os.getpid())) if tree.reap()[0] else ()
+        self._lock = lock
+        self.mark = 1 << _MARK_BITS | secrets.randbits(_MARK_BITS)
+        self._interrupts = interrupts
+        self._oom = oom.Counters()
+        self._number = 0
+        self._guard: _Guard | None = _Guard(lock, self.mark)
+        self._watchdog = Watchdog(on_gap)
+
+    def run(
+        self,
+        job: Job,
+        log: int,
+        *,
+        on_start: Callable[[int], None],
+        on_beat: Callable[[int], None],
+    ) -> Exit:
+        """Run one command to the end of its whole process tree.
+
+        log: descriptor that takes its output. on_start: told the PID. on_beat: told the log's
+        size in bytes about once a second, in the watchdog's thread.
+        Raises what `on_beat` raised, after the tree is gone.
+        """
+        self._number += 1
+        number = self._number
+        guard = self._guard = self._guard or _Guard(self._lock, self.mark)
+        watch = Watch(
+            log,
+            job.limits,
+            beat=on_beat,
+            order_end=lambda grace: guard.end(number, grace),
+            give_up=guard.kill,
+        )
+        before = self._oom.read()
+        self._watchdog.watch(watch)
+        try:
+            end = self._talk(guard, number, job, log, watch, on_start)
+        finally:
+            self._watchdog.watch(None)
+        if self._watchdog.failure:
+            raise self._watchdog.failure
+        return self._with_evidence(end, before)
+
+    def _talk(
+        self,
+        guard: _Guard,
+        number: int,
+        job: Job,
+        log: int,
+        watch: Watch,
+        on_start: Callable[[int], None],
+    ) -> Exit:
+        try:
+            guard.start(number, job, log)
+        except OSError:
+            return self._lost(job.limits.grace, watch, None)
+        poll = select.poll()
+        poll.register(guard.socket, select.POLLIN)
+        poll.register(self._interrupts.wakeup, select.POLLIN)
+        pid: int | None = None
+        heeded = 0
+        while True:
+            heeded = self._heed(watch, heeded)
+            ready = {descriptor for descriptor, _ in poll.poll()}
+            if guard.socket.fileno() not in ready:
+                continue
+            messages = guard.read()
+            if messages is None:
+                return self._lost(job.limits.grace, watch, pid)
+            for message in messages:
+                if "error" in message:
+                    return Exit(ended=Outcome.ERROR, detail=f"not started: {message['error']}")
+                if "status" in message:
+                    return _exit(message, watch, pid)
+                pid = int(message["pid"])
+                on_start(pid)
+
+    def _heed(self, watch: Watch, heeded: int) -> int:
+        """Pass signals on: the first one ends the command, the second skips its grace."""
+        self._interrupts.drain()
+        received = self._interrupts.received
+        if len(received) > heeded:
+            hurry = len(received) > 1
+            watch.end(Outcome.INTERRUPTED, f"interrupted by {received[0].name}", hurry=hurry)
+        return len(received)
+
+    def _lost(self, grace: float, watch: Watch, pid: int | None) -> Exit:
+        """The guard is dead. Its children are ours now: end them; start no further one here."""
+        assert self._guard is not None
+        self._guard.close()
+        self._guard = None
+        survivors = tree.end(
+            lambda: tree.descendants(os.getpid(), without=self._not_ours),
+            grace=0.0 if watch.ended else grace,
+            empty=lambda: not tree.reap()[0],
+            pause=tree.sleep,
+        )
+        tree.reap()
+        detail = "its guard was killed; what was left of the command has been ended"
+        if survivors:
+            detail += f", but PIDs {sorted(survivors)} could not be"
+        return Exit(ended=watch.ended or Outcome.ERROR, detail=watch.detail or detail, pid=pid)
+
+    def _with_evidence(self, end: Exit, before: tuple[int, int]) -> Exit:
+        after = self._oom.read()
+        if after == before or end.ended is not None:
+            return end
+        found = oom.evidence(before, after, code=end.code, by_signal=end.signal)
+        return replace(end, oom=found)
+
+    def close(self) -> None:
+        self._watchdog.close()
+        if self._guard:
+            self._guard.close()
+        self._oom.close()
+
+
+def _exit(message: Mapping[str, Any], watch: Watch, pid: int | None) -> Exit:
+    status = message["status"]
+    code = signum = None
+    if status is not None and os.WIFSIGNALED(status):
+        signum = _signal_name(os.WTERMSIG(status))
+    elif status is not None:
+        code = os.waitstatus_to_exitcode(status)
+    # A limit that fell due, or a signal, while the rest of the tree was ended came too late
+    # to be what ended the command.
+    ended = None if message["by_itself"] else watch.ended
+    detail = watch.detail if ended else ""
+    if message["survivors"]:
+        detail = f"{detail}; PIDs {message['survivors']} survived SIGKILL".lstrip("; ")
+    return Exit(
+        code=code,
+        signal=signum,
+        ended=ended,
+        detail=detail,
+        pid=pid,
+        seconds=message["seconds"] or 0.0,
+        peak_rss_bytes=message["peak_rss_bytes"],
+        cpu_seconds=message["cpu_seconds"],
+    )
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def end_leftovers(mark: int, grace: float) -> tree.Processes:
+    """End what a run left alive whose runner and guard are both dead. Returns survivors."""
+    return tree.end(lambda: tree.marked(mark), grace=grace, pause=tree.sleep)

@@ -1,0 +1,106 @@
+"""The file that a change is given: what the mission is, what failed, what was tried."""
+
+from __future__ import annotations
+
+import os
+
+from openloop import files, gates, projections
+from openloop.config import Config
+from openloop.gates import printable
+from openloop.mission import Mission
+from openloop.states import Outcome, RoundSummary, State, Step
+from openloop.workspace import KNOWLEDGE, LOGS, Workspace
+
+TAIL = 6000  # bytes of each failing log that are quoted
+
+
+def build(mission: Mission, state: State, step: Step) -> str:
+    """The Markdown prompt for the change `step` that is about to start."""
+    config, workspace = mission.config, mission.workspace
+    failed = gates.failing(config, state)
+    parts = [
+        f"# {step} in round {state.round}\n",
+        f"You work inside a monitored loop. Change the project at `{mission.root}` so that every "
+        "gate passes; then end. The gates are run after you by another process: only their "
+        "result counts, not what you report.\n",
+        "## Mission\n",
+        _mission(config, workspace),
+        "## What failed\n",
+        *(_failure(state, workspace, gate) for gate in failed),
+        "## Gates\n",
+        _gates(config),
+        "## What earlier rounds tried\n",
+        _history(state),
+        "## Rules\n",
+        _rules(workspace),
+    ]
+    return "\n".join(parts)
+
+
+def _mission(config: Config, workspace: Workspace) -> str:
+    return f"{config.mission or '(none written)'}\n\nMore: `{workspace.file('mission.md')}`\n"
+
+
+def _failure(state: State, workspace: Workspace, gate: Step) -> str:
+    result = state.gates[gate]
+    lines = [f"### {gate}: {result.outcome}\n", f"{result.error}\n"]
+    if state.metric and gate is Step.BASELINE:
+        lines.append(f"Metric: {projections.metric_words(state.metric)}\n")
+    path = workspace.file(result.log_path)
+    end = _log_end(path)
+    if end:
+        fence = "`" * max(3, _longest_ticks(end) + 1)
+        lines.append(f"The end of its log, `{path}`:\n\n{fence}text\n{end}\n{fence}\n")
+    return "\n".join(lines)
+
+
+def _log_end(path: str) -> str:
+    """The last bytes of a log as printable lines; "" when it is gone."""
+    try:
+        descriptor = files.open_regular(path, os.O_RDONLY)
+    except OSError:
+        return ""
+    try:
+        size = os.fstat(descriptor).st_size
+        data = os.pread(descriptor, TAIL, max(0, size - TAIL))
+    finally:
+        os.close(descriptor)
+    lines = data.decode(errors="replace").splitlines()
+    if size > TAIL:
+        lines[0] = "…"
+    return "\n".join(printable(line.replace("\t", "    ")) for line in lines)
+
+
+def _longest_ticks(text: str) -> int:
+    return max(
+        (len(run) for run in text.replace("\n", " ").split(" ") if set(run) == {"`"}), default=3
+    )
+
+
+def _gates(config: Config) -> str:
+    return "\n".join(f"- {gate}: `{config.command(gate).run}`" for gate in config.gates) + "\n"
+
+
+def _history(state: State) -> str:
+    if not state.history:
+        return "This is the first round.\n"
+    return "\n".join(_round(past) for past in state.history) + "\n"
+
+
+def _round(past: RoundSummary) -> str:
+    steps = ", ".join(f"{step} {outcome}" for step, outcome in past.steps)
+    tried = [step for step, outcome in past.steps if step.is_change and outcome is Outcome.PASSED]
+    words = f"{' and '.join(tried)} ran and did not help" if tried else "no change ran to its end"
+    return f"- round {past.round} ({past.outcome}): {steps}. {words.capitalize()}."
+
+
+def _rules(workspace: Workspace) -> str:
+    return (
+        "- Mend the cause. Do not edit, skip or weaken the checks, and do not touch the loop's "
+        "own files.\n"
+        f"- The loop's state is `{workspace.file('heartbeat.json')}`; logs are in "
+        f"`{workspace.file(LOGS)}`.\n"
+        f"- Read `{workspace.file(KNOWLEDGE)}` first, and put lessons for later rounds there, "
+        "one short Markdown file each.\n"
+        "- Processes that you start in the background are ended when you end.\n"
+    )

@@ -1,0 +1,405 @@
+"""The only writer of a workspace: record an event, and renew what people look at.
+
+events.jsonl is the truth; heartbeat.json, progress.md and artifacts/ follow from it. What was
+read or written once is kept in memory and never read back from where an agent could write.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import threading
+from dataclasses import replace
+from typing import Any
+
+from openloop import clock, files, journal, loop, projections, reader
+from openloop.errors import RecordError, TamperError
+from openloop.journal import Broken
+from openloop.lock import Lock
+from openloop.mission import Mission
+from openloop.projections import Live, Runner
+from openloop.rebuild import rebuild_missing, rebuild_progress
+from openloop.states import Event, Kind, State, Status, Step
+from openloop.workspace import ARTIFACTS, CONFIG, EVENTS, HEARTBEAT, LOGS, PROGRESS, Workspace
+
+
+class Store:
+    """Holds the lock, the record and the state. Close it to let the workspace go."""
+
+    def __init__(self, mission: Mission, lock: Lock) -> None:
+        """Raises TamperError when the record does not hold, OSError when it cannot be opened."""
+        self.workspace = mission.workspace
+        self.lock = lock
+        self.live = Live()
+        self._folder = lock.folder
+        self._mission = mission
+        self._runner = Runner(os.getpid(), socket.gethostname())
+        self._config = _Watched(CONFIG, mission.data)
+        self._writing = threading.Lock()  # the watchdog beats while the runner records
+        self._started = clock.monotonic()
+        self._base = 0.0  # seconds of the run before this process took it on
+        self._events = _open_record(self.workspace, self._folder)
+        self._progress = -1
+        self._failure = ""  # why the record could not be kept
+        try:
+            lock.take_record(self._events)
+            self._load()
+        except BaseException:
+            os.close(self._events)
+            raise
+
+    def _load(self) -> None:
+        try:
+            record = reader.load(self._events)
+        except Broken as error:
+            raise TamperError(
+                f"{EVENTS} does not hold: {error}",
+                where=self.workspace.shown(EVENTS),
+                fix=f"look at it: openloop audit {self.workspace.given}; "
+                f"to start a new record: openloop init --force {self.workspace.given}",
+            ) from None
+        lost = _lost(record.state, record.head, reader.heartbeat(self.workspace))
+        if lost:
+            raise TamperError(
+                f"{EVENTS} does not hold: {lost}",
+                where=self.workspace.shown(EVENTS),
+                fix=f"to start a new record: openloop init --force {self.workspace.given}",
+            )
+        self.state, self.head, self._size = record.state, record.head, record.size
+        self._torn = record.torn
+        self._base = record.state.elapsed
+        self._own = _signature(os.fstat(self._events))
+
+    def prepare(self) -> None:
+        """Mend what a crash left: a torn line, missing projections. Raises OSError."""
+        if self._torn:
+            name = files.free_name(EVENTS, folder=self._folder, word="torn")
+            files.replace(name, self._torn, folder=self._folder)
+            os.ftruncate(self._events, self._size)
+        self._own = _signature(os.fstat(self._events))
+        rebuild_missing(self._folder, self._events)
+        self._open_progress()
+
+    def note_torn(self) -> None:
+        """Record that a torn last line was dropped, once a run is open."""
+        if self._torn:
+            text = f"the last line of {EVENTS} was torn ({len(self._torn)} bytes): dropped, kept"
+            self.record(Kind.NOTE, note="torn", text=f"{text} as {EVENTS}.torn-*")
+            self._torn = b""
+
+    # --- events ---
+
+    def record(
+        self,
+        kind: Kind,
+        *,
+        step: Step | None = None,
+        run: int | None = None,
+        round: int | None = None,
+        durable: bool = False,
+        **data: Any,
+    ) -> Event:
+        """Append one event and apply it. Raises RecordError when it cannot be kept."""
+        if kind is Kind.RUN_STARTED and not data["resumed"]:
+            self._started, self._base = clock.monotonic(), 0.0
+        event = Event(
+            kind=kind,
+            time=clock.utc(),
+            elapsed=round_to_ms(self.elapsed),
+            run=self.state.run if run is None else run,
+            round=self.state.round if round is None else round,
+            step=step,
+            data=data,
+            seq=self.state.seq + 1,
+        )
+        state = loop.apply(self.state, event)
+        line = journal.encode(event, self.head)
+        with self._writing:
+            self._append(line + b"\n", durable)
+            self.state, self.head = state, journal.head_of(line)
+        self._report(event)
+        return event
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds that the run has lasted, earlier parts of a resumed one included."""
+        return self._base + clock.monotonic() - self._started
+
+    def _append(self, data: bytes, durable: bool) -> None:
+        try:
+            files.write_all(self._events, data)
+            if durable:
+                os.fsync(self._events)
+        except OSError as error:
+            with contextlib.suppress(OSError):  # half a line is worse than none
+                os.ftruncate(self._events, self._size)
+            raise self._cannot_keep(EVENTS, error) from None
+        self._size += len(data)
+        self._own = _signature(os.fstat(self._events))
+
+    def _cannot_keep(self, name: str, error: OSError) -> RecordError:
+        self._failure = f"the record cannot be kept: {name}: {error.strerror or error}"
+        return RecordError(
+            self._failure,
+            where=self.workspace.shown(name),
+            fix="make room or mend the disk, then run again: the run is resumed",
+        )
+
+    def _report(self, event: Event) -> None:
+        """Append the event to progress.md, made anew when it was removed or replaced."""
+        line = projections.progress_line(event)
+        if not line:
+            return
+        try:
+            if not self._progress_is_ours():
+                self._open_progress()
+            else:
+                files.write_all(self._progress, line.encode())
+        except OSError as error:
+            raise self._cannot_keep(PROGRESS, error) from None
+
+    def _progress_is_ours(self) -> bool:
+        try:
+            named = os.stat(PROGRESS, dir_fd=self._folder, follow_symlinks=False)
+        except OSError:
+            return False
+        held = os.fstat(self._progress)
+        return (named.st_dev, named.st_ino) == (held.st_dev, held.st_ino)
+
+    def _open_progress(self) -> None:
+        if self._progress >= 0:
+            os.close(self._progress)
+            self._progress = -1
+        self._progress = rebuild_progress(self._folder, self._events, self._mission.config.mission)
+
+    # --- files of a round ---
+
+    def open_log(self, step: str) -> tuple[int, str]:
+        """A new, empty log for a step of the current round: (descriptor, relative path)."""
+        try:
+            folder = files.open_or_make_folder(LOGS, folder=self._folder)
+        except OSError as error:
+            raise self._cannot_keep(LOGS, error) from None
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND
+        stem = f"round-{self.state.round:04d}-{step}"
+        number = 1
+        try:
+            while True:
+                name = f"{stem}.log" if number == 1 else f"{stem}-{number}.log"
+                try:
+                    return files.open_regular(name, flags, folder=folder), f"{LOGS}/{name}"
+                except (FileExistsError, files.NotRegular):
+                    number += 1
+        except OSError as error:
+            raise self._cannot_keep(f"{LOGS}/{name}", error) from None
+        finally:
+            os.close(folder)
+
+    def write_prompt(self, step: Step, text: str) -> str:
+        """Keep the prompt of a change; returns its absolute path."""
+        number = sum(result.step is step for result in self.state.steps) + 1
+        ending = "" if number == 1 else f"-{number}"
+        name = f"round-{self.state.round:04d}-{step}-prompt{ending}.md"
+        self._put_artifact(name, text.encode(errors="replace"), durable=False)
+        return self.workspace.file(f"{ARTIFACTS}/{name}")
+
+    def finish_round(self, end: loop.FinishRound) -> Event:
+        """Keep the round's artifact durably, then record the end with the artifact's hash."""
+        ended_at = clock.utc()
+        seconds = round_to_ms(self.elapsed - self.state.round_started_elapsed)
+        document = projections.artifact(
+            self.state, end, ended_at=ended_at, duration_seconds=seconds
+        )
+        data = projections.to_bytes(document)
+        name = f"round-{self.state.round:04d}.json"
+        self._put_artifact(name, data, durable=True)
+        return self.record(
+            Kind.ROUND_FINISHED,
+            durable=True,
+            outcome=end.outcome,
+            decision=end.decision,
+            reason=end.reason,
+            consecutive_failures=end.consecutive_failures,
+            ended_at=ended_at,
+            duration_seconds=seconds,
+            artifact=f"{ARTIFACTS}/{name}",
+            artifact_sha256=journal.head_of(data),
+        )
+
+    def _put_artifact(self, name: str, data: bytes, *, durable: bool) -> None:
+        try:
+            folder = files.open_or_make_folder(ARTIFACTS, folder=self._folder)
+            try:
+                files.replace(name, data, folder=folder, durable=durable)
+            finally:
+                os.close(folder)
+        except OSError as error:
+            raise self._cannot_keep(f"{ARTIFACTS}/{name}", error) from None
+
+    # --- the heartbeat ---
+
+    def beat(self, log_bytes: int | None = None) -> None:
+        """Rewrite heartbeat.json. Raises RecordError; safe to call from the watchdog."""
+        with self._writing:
+            if log_bytes is not None:
+                self.live.log_bytes = log_bytes
+            self.lock.check()
+            left = projections.eta_seconds(self.state, self.elapsed)
+            document = projections.heartbeat(
+                self.state,
+                self.live,
+                self._runner,
+                mission=self._mission.config.mission,
+                total_rounds=self._mission.config.total_rounds,
+                now=clock.utc(),
+                eta=None if left is None else (left, clock.utc(left)),
+                head=self.head,
+            )
+            self._put_heartbeat(document)
+
+    def _put_heartbeat(self, document: dict[str, Any]) -> None:
+        try:
+            files.replace(HEARTBEAT, projections.to_bytes(document), folder=self._folder)
+        except OSError as error:
+            raise self._cannot_keep(HEARTBEAT, error) from None
+
+    # --- tampering ---
+
+    def tampering(self) -> str:
+        """What a command did to the configuration or the record; "" for nothing.
+
+        The configuration is put back; what stands in its place is kept beside it.
+        """
+        found = self._config.difference(self._folder)
+        if found:
+            with contextlib.suppress(OSError):
+                aside = self._config.put_back(self._folder)
+                found += f", put back{aside}"
+        return found or self._record_difference()
+
+    def _record_difference(self) -> str:
+        try:
+            named = os.stat(EVENTS, dir_fd=self._folder, follow_symlinks=False)
+        except OSError:
+            return f"{EVENTS} was removed while a command ran"
+        if _signature(named) == self._own:
+            return ""
+        held = os.fstat(self._events)
+        if (named.st_dev, named.st_ino) != (held.st_dev, held.st_ino):
+            return f"{EVENTS} was replaced while a command ran"
+        try:
+            record = reader.load(self._events)
+        except Broken as error:
+            return f"{EVENTS} was edited while a command ran: {error}"
+        if (record.head, record.size, record.torn) != (self.head, self._size, b""):
+            return f"{EVENTS} was edited while a command ran"
+        self._own = _signature(named)  # touched, but not changed
+        return ""
+
+    def close(self) -> None:
+        """Let the workspace go: a last heartbeat says that nobody runs any more, and why."""
+        self._runner = Runner(None, self._runner.host)
+        self.live.pid = None
+        if self.state.status is Status.RUNNING:  # the record could not be kept to its end
+            self.state = replace(
+                self.state, status=Status.INTERRUPTED, reason=self._failure or "OpenLoop failed"
+            )
+        with contextlib.suppress(RecordError):
+            self.beat()
+        if self._progress >= 0:
+            os.close(self._progress)
+        os.close(self._events)
+
+
+class _Watched:
+    """A file whose bytes are known and must not change while a run lasts."""
+
+    def __init__(self, name: str, data: bytes) -> None:
+        self._name = name
+        self._data = data
+        self._seen: tuple[int, ...] | None = None
+
+    def difference(self, folder: int) -> str:
+        try:
+            named = os.stat(self._name, dir_fd=folder, follow_symlinks=False)
+            if _signature(named) == self._seen:
+                return ""
+            # One byte more than expected settles that it grew.
+            same = files.read(self._name, folder=folder, limit=len(self._data) + 1) == self._data
+        except FileNotFoundError:
+            return f"{self._name} was removed while a command ran"
+        except OSError:
+            return f"{self._name} was replaced while a command ran"
+        if not same:
+            return f"{self._name} was edited while a command ran"
+        self._seen = _signature(named)
+        return ""
+
+    def put_back(self, folder: int) -> str:
+        """Restore the known bytes; returns words on where the other ones went."""
+        words = ""
+        if files.exists(self._name, folder=folder):
+            words = f", the edited one kept as {files.set_aside(self._name, folder=folder)}"
+        files.replace(self._name, self._data, folder=folder)
+        return words
+
+
+def refuse(workspace: Workspace, lock: Lock, reason: str) -> None:
+    """Show `blocked` in the heartbeat of a workspace whose record cannot be continued."""
+    document = reader.heartbeat(workspace) or {"version": projections.VERSION}
+    document |= {
+        "status": Status.BLOCKED,
+        "reason": reason,
+        "pid": None,
+        "runner_pid": None,
+        "updated_at": clock.utc(),
+    }
+    with contextlib.suppress(OSError):
+        files.replace(HEARTBEAT, projections.to_bytes(document), folder=lock.folder)
+
+
+def round_to_ms(seconds: float) -> float:
+    return round(seconds, 3)
+
+
+def _open_record(workspace: Workspace, folder: int) -> int:
+    try:
+        return files.open_regular(EVENTS, os.O_RDWR | os.O_APPEND | os.O_CREAT, folder=folder)
+    except files.NotRegular:
+        raise TamperError(
+            f"{EVENTS} is not a regular file",
+            where=workspace.shown(EVENTS),
+            fix="remove what stands there and put the record back",
+        ) from None
+
+
+def _signature(status: os.stat_result) -> tuple[int, ...]:
+    """Changes with every write, rename and replacement; ctime cannot be set by a program."""
+    return (
+        status.st_dev,
+        status.st_ino,
+        status.st_mode,
+        status.st_size,
+        status.st_mtime_ns,
+        status.st_ctime_ns,
+    )
+
+
+def _lost(state: State, head: str, heartbeat: dict[str, Any] | None) -> str:
+    """What the heartbeat knows that the record does not; "" for nothing.
+
+    A power cut may lose the events after the latest durable one, which lie in one round.
+    """
+    if heartbeat is None or not isinstance(heartbeat.get("event_seq"), int):
+        return ""
+    seq: int = heartbeat["event_seq"]
+    if seq == state.seq and seq > 0 and heartbeat.get("event_head") not in (head, None):
+        return f"line {seq}: changed since the heartbeat of that moment was written"
+    if seq <= state.seq:
+        return ""
+    rounds = (state.round,) if state.in_round else (state.round, state.round + 1)
+    same = heartbeat.get("run") == state.run and heartbeat.get("round") in rounds
+    if same and heartbeat["status"] == Status.RUNNING:
+        return ""
+    return f"{seq - state.seq} events at its end are missing"

@@ -1,0 +1,225 @@
+"""Process trees: find them, mark them, end them. Shared by the guard and the runner.
+
+Imports little, because the guard starts with it. On Linux a tree is what descends from a
+child subreaper, however often it daemonized; a mark that the kernel copies to every child
+finds what is left of a run whose guard is gone as well.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import resource
+import signal
+import time
+from collections.abc import Callable, Iterable
+
+Processes = dict[int, int]  # PID to start time in clock ticks since boot: names one process
+
+GIVE_UP = 10.0  # seconds of SIGKILL after which survivors are reported
+RESCAN = 0.05  # seconds between two looks for processes that were forked meanwhile
+_PR_SET_CHILD_SUBREAPER = 36
+_DEAD = b"ZX"
+
+
+def become_subreaper() -> bool:
+    """Adopt every orphan below this process. False where the system has no such thing."""
+    try:
+        libc = ctypes.CDLL(None, use_errno=True)
+        return bool(libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0)
+    except (OSError, AttributeError):
+        return False
+
+
+def descendants(ancestor: int, *, without: Iterable[int] = ()) -> Processes:
+    """Living processes below `ancestor`, those below the PIDs in `without` left out."""
+    parents: dict[int, int] = {}
+    starts: Processes = {}
+    for pid, parent, start in _living():
+        parents[pid] = parent
+        starts[pid] = start
+    children: dict[int, list[int]] = {}
+    for pid, parent in parents.items():
+        children.setdefault(parent, []).append(pid)
+    found: Processes = {}
+    left_out = set(without)
+    queue = [ancestor]
+    while queue:
+        for pid in children.get(queue.pop(), ()):
+            if pid not in left_out:
+                found[pid] = starts[pid]
+                queue.append(pid)
+    return found
+
+
+def _living() -> Iterable[tuple[int, int, int]]:
+    """(PID, parent, start time) of every process that is not a zombie."""
+    for name in os.listdir("/proc"):
+        if name.isdigit() and (known := _stat(int(name))):
+            yield int(name), *known
+
+
+def _stat(pid: int) -> tuple[int, int] | None:
+    """(parent, start time) of a living process; None when it is dead or gone."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
+            # The command's name stands in parentheses and may hold anything.
+            fields = file.read(1024).rpartition(b")")[2].split()
+    except OSError:
+        return None
+    # A leader that is a zombie while other threads of it run on is alive.
+    if len(fields) < 20 or (fields[0] in _DEAD and int(fields[17]) < 2):
+        return None
+    return int(fields[1]), int(fields[19])
+
+
+def start_time(pid: int) -> int | None:
+    """When a living process started, in clock ticks since boot."""
+    known = _stat(pid)
+    return known[1] if known else None
+
+
+def set_mark(mark: int) -> bool:
+    """Give this process and all it will start a mark that survives fork, exec and setsid.
+
+    The mark is the soft limit on real-time CPU, in microseconds: a number of tens of
+    thousands of years limits nothing, and unlike an environment variable it cannot be lost
+    by a descendant that clears its environment. False where it cannot be set.
+    """
+    try:
+        _, hard = resource.getrlimit(resource.RLIMIT_RTTIME)
+        resource.setrlimit(resource.RLIMIT_RTTIME, (mark, hard))
+    except (AttributeError, ValueError, OSError):
+        return False
+    return True
+
+
+def marked(mark: int) -> Processes:
+    """Living processes that carry `mark`, wherever they hang, this one left out."""
+    found: Processes = {}
+    wanted = str(mark).encode()
+    for pid, _, start in _living():
+        if pid != os.getpid() and _mark_of(pid) == wanted:
+            found[pid] = start
+    return found
+
+
+def _mark_of(pid: int) -> bytes:
+    try:
+        with open(f"/proc/{pid}/limits", "rb", buffering=0) as file:
+            _, _, rest = file.read(8192).partition(b"Max realtime timeout")
+    except OSError:
+        return b""
+    words = rest.split(None, 1)
+    return words[0] if words else b""
+
+
+def send(pid: int, start: int, signum: int) -> None:
+    """Signal exactly the process that was seen: never another one that got its PID since."""
+    try:
+        handle = os.pidfd_open(pid)
+    except OSError:
+        return
+    try:
+        if start_time(pid) == start:
+            signal.pidfd_send_signal(handle, signum)
+    except OSError:
+        pass  # it ended between the look and the signal, which is what was wanted
+    finally:
+        os.close(handle)
+
+
+def end(
+    find: Callable[[], Processes],
+    *,
+    grace: float,
+    empty: Callable[[], bool] = lambda: False,
+    pause: Callable[[float], bool],
+) -> Processes:
+    """End what `find` finds: TERM, the grace period, then STOP and KILL until nothing is left.
+
+    empty: a cheap check that settles the matter before the next `find`.
+    pause: waits that many seconds or less; True asks to skip the rest of the grace period.
+    Returns the survivors of GIVE_UP seconds of SIGKILL, normally none.
+    """
+    asked: set[tuple[int, int]] = set()
+    deadline = time.monotonic() + grace
+    hurry = grace <= 0
+    while not hurry and (left := deadline - time.monotonic()) > 0:
+        living = find()
+        if not living:
+            return {}
+        for one in living.items():
+            if one not in asked:
+                asked.add(one)
+                send(*one, signal.SIGTERM)
+                send(*one, signal.SIGCONT)
+        hurry, gone = _wait(min(RESCAN, left), empty, pause)
+        if gone:
+            return {}
+    return _kill(find, empty, pause)
+
+
+def _kill(
+    find: Callable[[], Processes], empty: Callable[[], bool], pause: Callable[[float], bool]
+) -> Processes:
+    deadline = time.monotonic() + GIVE_UP
+    while living := find():
+        if time.monotonic() > deadline:
+            return living
+        _freeze(find, living)
+        for one in living.items():
+            send(*one, signal.SIGKILL)
+        if _wait(RESCAN, empty, pause)[1]:
+            return {}
+    return {}
+
+
+def _freeze(find: Callable[[], Processes], living: Processes) -> None:
+    """Stop every process, the new ones too, so that nothing forks away from the kill."""
+    new = dict(living)
+    deadline = time.monotonic() + 1.0
+    while new and time.monotonic() < deadline:
+        for one in new.items():
+            send(*one, signal.SIGSTOP)
+        seen = find()
+        new = {pid: start for pid, start in seen.items() if living.get(pid) != start}
+        living.update(new)
+
+
+def _wait(
+    seconds: float, empty: Callable[[], bool], pause: Callable[[float], bool]
+) -> tuple[bool, bool]:
+    """Pause in pieces, each followed by the cheap check. Returns (hurry, nothing left)."""
+    deadline = time.monotonic() + seconds
+    hurry = False
+    while (left := deadline - time.monotonic()) > 0:
+        hurry = pause(left) or hurry
+        if empty():
+            return hurry, True
+        if hurry:
+            break
+    return hurry, False
+
+
+def sleep(seconds: float) -> bool:
+    """The `pause` of a caller that has nothing to listen to."""
+    time.sleep(min(seconds, 0.005))
+    return False
+
+
+def reap() -> tuple[bool, dict[int, tuple[int, resource.struct_rusage]]]:
+    """Collect every dead child. Returns (children are left, PID → (wait status, usage)).
+
+    The leader of a group may be collected before its group is ended, because nothing is
+    ever signalled by group.
+    """
+    dead: dict[int, tuple[int, resource.struct_rusage]] = {}
+    while True:
+        try:
+            pid, status, usage = os.wait4(-1, os.WNOHANG)
+        except ChildProcessError:
+            return False, dead
+        if pid == 0:
+            return True, dead
+        dead[pid] = (status, usage)

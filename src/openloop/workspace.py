@@ -1,0 +1,80 @@
+"""Where things lie in a workspace, and where its project root is."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from openloop.errors import UsageError
+
+CONFIG = "openloop.json"
+EVENTS = "events.jsonl"
+HEARTBEAT = "heartbeat.json"
+PROGRESS = "progress.md"
+LOGS = "logs"
+ARTIFACTS = "artifacts"
+KNOWLEDGE = "knowledge"
+OUTPUT = "output"
+FOLDERS = (LOGS, ARTIFACTS, KNOWLEDGE, OUTPUT)
+HOME = ".openloop"  # the folder in which workspaces of a project are kept
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """A state folder. `path` is absolute, its symlinks resolved once."""
+
+    path: str
+    given: str  # as the user wrote it, for messages
+
+    def file(self, name: str) -> str:
+        return os.path.join(self.path, name)
+
+    def shown(self, name: str) -> str:
+        """A file's path as the user would write it."""
+        return os.path.join(self.given, name)
+
+    @property
+    def base(self) -> str:
+        """What a relative project root starts from: the folder that holds `.openloop`, or
+        else the workspace's parent. Never the current directory."""
+        folder = os.path.dirname(self.path)
+        inner = folder
+        while inner != os.path.dirname(inner):
+            if os.path.basename(inner) == HOME:
+                return os.path.dirname(inner)
+            inner = os.path.dirname(inner)
+        return folder
+
+    def project_root(self, configured: str) -> str:
+        """The absolute path of the configured project root; it need not exist."""
+        return os.path.realpath(os.path.join(self.base, os.path.expanduser(configured)))
+
+
+def at(path: str) -> Workspace:
+    """The workspace at `path`, whether or not anything is there."""
+    return Workspace(os.path.realpath(path), path)
+
+
+def existing(path: str) -> Workspace:
+    """The workspace at `path`. Raises UsageError when there is none."""
+    found = at(path)
+    if not os.path.isdir(found.path):
+        what = "is not a folder" if os.path.exists(found.path) else "does not exist"
+        raise UsageError(f"workspace {path} {what}", fix=f"create it: openloop init {path}")
+    if not os.path.lexists(found.file(CONFIG)):
+        raise UsageError(
+            f"{path} is not a workspace: it holds no {CONFIG}", fix=f"openloop init {path}"
+        )
+    return found
+
+
+def existing_project_root(workspace: Workspace, configured: str) -> str:
+    """The project root's absolute path. Raises UsageError when it is no folder."""
+    root = workspace.project_root(configured)
+    if not os.path.isdir(root):
+        raise UsageError(
+            f"project root {root} does not exist",
+            where=f"{workspace.shown(CONFIG)}: project_root is {configured!r}",
+            fix=f"write a path that is absolute or starts from {workspace.base}",
+        )
+    return root
