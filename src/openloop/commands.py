@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from openloop import __version__
-from openloop.errors import ExitCode, OpenLoopError, TamperError
+from openloop.errors import ExitCode, OpenLoopError, UsageError
+
+if TYPE_CHECKING:
+    from openloop.console import Screen
+    from openloop.runner import View
+
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
 
 def dispatch(words: list[str]) -> int:
@@ -52,12 +60,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("-V", "--version", action="version", version=f"openloop {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    _add_run(commands)
+    for add in (_add_init, _add_doctor, _add_run, _add_status, _add_audit):
+        add(commands)
     return parser
 
 
 def _add(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    commands: Commands,
     name: str,
     words: str,
     command: Callable[[argparse.Namespace], int],
@@ -78,7 +87,49 @@ def _positive(text: str) -> int:
     return number
 
 
-def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_init(commands: Commands) -> None:
+    parser = _add(commands, "init", "Create a workspace for a project.", _init)
+    parser.add_argument("--project-root", metavar="PATH", help="the project to look after")
+    parser.add_argument("--mission", metavar="TEXT", help="what must be true at the end")
+    parser.add_argument("--agent", metavar="NAME", help="the coding agent that repairs")
+    parser.add_argument(
+        "--force", action="store_true", help="write configuration and documents anew"
+    )
+
+
+def _init(args: argparse.Namespace) -> int:
+    from openloop import scaffold
+
+    made = scaffold.init(
+        args.workspace,
+        project_root=args.project_root,
+        mission=args.mission,
+        agent=args.agent,
+        force=args.force,
+    )
+    _print(scaffold.lines(made))
+    return ExitCode.OK
+
+
+def _add_doctor(commands: Commands) -> None:
+    parser = _add(commands, "doctor", "Check a workspace before it is run.", _doctor)
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    parser.add_argument("--probe", metavar="N", help=argparse.SUPPRESS)
+
+
+def _doctor(args: argparse.Namespace) -> int:
+    from openloop import doctor
+
+    if args.probe is not None:
+        raise UsageError(
+            f"--probe is not supported by version {__version__}", fix="leave --probe out"
+        )
+    report = doctor.examine(args.workspace)
+    _print_json(report.to_json()) if args.json else _print(doctor.lines(report))
+    return ExitCode.OK if report.sound else ExitCode.FAILED
+
+
+def _add_run(commands: Commands) -> None:
     parser = _add(commands, "run", "Run the loop until it is complete, exhausted or blocked.", _run)
     parser.add_argument(
         "--max-rounds", type=_positive, metavar="N", help="allow fewer rounds than total_rounds"
@@ -89,20 +140,77 @@ def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 
 def _run(args: argparse.Namespace) -> int:
-    from openloop import console, mission, runner, store
-    from openloop.lock import Lock
+    from openloop import console, mission, runner
+    from openloop.text import printable
 
     chosen = mission.load(args.workspace)
     out = console.Screen(sys.stdout)
-    view: runner.View = (
-        console.Quiet() if args.quiet else console.Console(console.Screen(sys.stderr))
-    )
-    try:
-        ending = runner.run(chosen, max_rounds=args.max_rounds, view=view)
-    except TamperError as error:
-        lock = Lock(chosen.workspace, patience=0)
-        store.refuse(chosen.workspace, lock, error.what)
-        lock.release()
-        raise
-    console.verdict(out, chosen.workspace, ending.state, ending.head)
+    ending = runner.run(chosen, max_rounds=args.max_rounds, view=_view(args, out))
+    if args.quiet:
+        out.line(f"{ending.state.status}: {printable(ending.state.reason)}")
+    elif not args.json:
+        console.verdict(out, chosen.workspace, ending.state, ending.head)
     return ending.exit_code
+
+
+def _view(args: argparse.Namespace, out: Screen) -> View:
+    from openloop import console, github
+
+    if args.quiet:
+        return console.Quiet()
+    if args.json:
+        return console.EventStream(out)
+    screen = console.Screen(sys.stderr)
+    return github.GitHub(screen) if github.is_here() else console.Console(screen)
+
+
+def _add_status(commands: Commands) -> None:
+    parser = _add(commands, "status", "Say where a run stands.", _status)
+    output = parser.add_mutually_exclusive_group()
+    output.add_argument("--json", action="store_true", help="print one JSON document")
+    output.add_argument("--watch", action="store_true", help="follow a live run to its end")
+
+
+def _status(args: argparse.Namespace) -> int:
+    from openloop import status
+    from openloop.console import Screen
+
+    try:
+        if args.watch:
+            report = status.watch(args.workspace, Screen(sys.stdout))
+        else:
+            report = status.inspect(args.workspace)
+    except UsageError as error:
+        print(error, file=sys.stderr)
+        return ExitCode.FAILED
+    _print_json(report.to_json()) if args.json else _print(status.lines(report))
+    return ExitCode.FAILED if report.problems else ExitCode.OK
+
+
+def _add_audit(commands: Commands) -> None:
+    parser = _add(commands, "audit", "Check that the whole record holds.", _audit)
+    parser.add_argument("--head", type=_hash, metavar="HASH", help="the head that a run printed")
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+
+
+def _audit(args: argparse.Namespace) -> int:
+    from openloop import audit, workspace
+
+    report = audit.examine(workspace.existing_folder(args.workspace), head=args.head)
+    _print_json(report.to_json()) if args.json else _print(audit.lines(report))
+    return ExitCode.FAILED if report.broken else ExitCode.OK
+
+
+def _hash(text: str) -> str:
+    if len(text) != 64 or set(text.lower()) - set("0123456789abcdef"):
+        raise argparse.ArgumentTypeError(f"must be 64 hexadecimal digits, got {text!r}")
+    return text.lower()
+
+
+def _print(lines: list[str]) -> None:
+    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    print("\n".join(lines), flush=True)
+
+
+def _print_json(document: Mapping[str, Any]) -> None:
+    print(json.dumps(document, indent=2), flush=True)

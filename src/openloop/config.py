@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, AnyStr
 
-from openloop import schema
+from openloop import schema, template
 from openloop.errors import ConfigError, OpenLoopError
 from openloop.oom_markers import OOM_MARKERS
 from openloop.schema import Complaint
@@ -127,9 +127,9 @@ def _decode(data: bytes, where: str) -> Any:
 
 
 def _text(data: bytes, where: str) -> str:
-    if data.startswith(_BYTE_ORDER_MARKS):
-        fix = "save it as UTF-8 without a byte order mark"
-        raise _refusal("the file begins with a byte order mark", where, fix)
+    if data.startswith(_BYTE_ORDER_MARKS) or b"\0" in data[:4]:
+        what = "the file is UTF-16 or begins with a byte order mark"
+        raise _refusal(what, where, "save it as UTF-8 without a byte order mark")
     try:
         text = data.decode()
     except UnicodeDecodeError as error:
@@ -167,7 +167,8 @@ def _checker() -> schema.Checker:
 
 
 def _check_command(text: str) -> Iterator[Complaint]:
-    return iter(())
+    for trouble in template.check(text):
+        yield f"({trouble.where}): {trouble.what}", trouble.fix
 
 
 def _check_regex(text: str) -> Iterator[Complaint]:

@@ -14,9 +14,9 @@ import time
 from typing import TextIO
 
 from openloop import projections
-from openloop.gates import printable
 from openloop.projections import Live
 from openloop.states import Event, Kind, Outcome, State, Status
+from openloop.text import printable
 from openloop.workspace import ARTIFACTS, LOGS, Workspace
 
 _COLOURS = {"green": "32", "red": "31", "yellow": "33", "dim": "2", "bold": "1"}
@@ -79,7 +79,7 @@ class Console:
         self._began = time.monotonic()
         self._command: Live | None = None
 
-    def event(self, event: Event, state: State) -> None:
+    def event(self, event: Event, state: State, line: bytes) -> None:
         match event.kind:
             case Kind.RUN_STARTED:
                 self._screen.line(_opening_words(event, state))
@@ -205,8 +205,18 @@ def size(count: int) -> str:
 class Quiet:
     """The view of `--quiet`: only the verdict is said, by the caller."""
 
-    def event(self, event: Event, state: State) -> None:
+    def event(self, event: Event, state: State, line: bytes) -> None:
         pass
 
     def beat(self, live: Live, state: State) -> None:
         pass
+
+
+class EventStream(Quiet):
+    """The view of `run --json`: every event as it is recorded, one object a line."""
+
+    def __init__(self, screen: Screen) -> None:
+        self._screen = screen
+
+    def event(self, event: Event, state: State, line: bytes) -> None:
+        self._screen.line(line.decode())

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from openloop.config import Baseline, Command, Config
 from openloop.states import GATES, Match, Metric, Outcome, State, Step
+from openloop.text import printable
 
 LAST_ERROR_LENGTH = 2000  # characters
 _NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
@@ -140,13 +141,6 @@ def error_line(step: Step, verdict: Verdict, last_line: str) -> str:
     if last_line:
         words += f": {last_line}"
     return printable(words)[:LAST_ERROR_LENGTH]
-
-
-def printable(text: str) -> str:
-    """Text safe for a terminal: one line, what cannot be printed shown as an escape."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def metric_of(baseline: Baseline, value: float | None, passed: bool, best: float | None) -> Metric:

@@ -305,9 +305,7 @@ def _step_finished(state: State, event: Event) -> State:
     result = StepResult.from_json({**event.data, "step": event.step})
     known = dict(state.gates)
     if result.step.is_gate and result.outcome is not Outcome.INTERRUPTED:
-        known[result.step] = GateResult(
-            result.outcome, event.seq, result.error, result.log_path
-        )
+        known[result.step] = GateResult(result.outcome, event.seq, result.error, result.log_path)
     state = replace(
         state,
         running=None,

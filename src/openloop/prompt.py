@@ -6,9 +6,9 @@ import os
 
 from openloop import files, gates, projections
 from openloop.config import Config
-from openloop.gates import printable
 from openloop.mission import Mission
 from openloop.states import Outcome, RoundSummary, State, Step
+from openloop.text import printable
 from openloop.workspace import KNOWLEDGE, LOGS, Workspace
 
 TAIL = 6000  # bytes of each failing log that are quoted

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from openloop import files, journal, loop
-from openloop.states import Event, Kind, State
+from openloop.states import Event, Kind, State, Status
 from openloop.workspace import EVENTS, HEARTBEAT, Workspace
 
 WINDOW = 1 << 20  # bytes at the end of events.jsonl that every start checks
@@ -138,3 +138,22 @@ def heartbeat(workspace: Workspace) -> dict[str, Any] | None:
         return None
     known = isinstance(document, dict) and isinstance(document.get("status"), str)
     return document if known else None
+
+
+def lost(state: State, head: str, heartbeat: dict[str, Any] | None) -> str:
+    """What the heartbeat knows that the record does not; "" for nothing.
+
+    A power cut may lose the events after the latest durable one, which lie in one round.
+    """
+    if heartbeat is None or not isinstance(heartbeat.get("event_seq"), int):
+        return ""
+    seq: int = heartbeat["event_seq"]
+    if seq == state.seq and seq > 0 and heartbeat.get("event_head") not in (head, None):
+        return f"line {seq}: changed since the heartbeat of that moment was written"
+    if seq <= state.seq:
+        return ""
+    rounds = (state.round,) if state.in_round else (state.round, state.round + 1)
+    same = heartbeat.get("run") == state.run and heartbeat.get("round") in rounds
+    if same and heartbeat["status"] == Status.RUNNING:
+        return ""
+    return f"{seq - state.seq} events at its end are missing"

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from openloop import clock, gates, loop, process, prompt, template
 from openloop.config import Baseline, Command
-from openloop.errors import ExitCode
+from openloop.errors import ExitCode, TamperError
 from openloop.gates import Exit, LogFacts, Verdict
 from openloop.interrupts import Interrupts
 from openloop.lock import Lock
@@ -27,14 +27,15 @@ from openloop.mission import Mission
 from openloop.process import Job, Processes
 from openloop.projections import Live
 from openloop.states import Event, Hook, Kind, State, Status, Step
-from openloop.store import Store
+from openloop.store import Store, refuse
 from openloop.watchdog import Limits
 
 
 class View(Protocol):
     """Who is shown what goes on. Must not raise."""
 
-    def event(self, event: Event, state: State) -> None: ...
+    def event(self, event: Event, state: State, line: bytes) -> None:
+        """line: the event as events.jsonl holds it."""
 
     def beat(self, live: Live, state: State) -> None:
         """About once a second while a command runs, in the watchdog's thread."""
@@ -246,7 +247,7 @@ class Runner:
         self._show(self._store.record(kind, **fields))
 
     def _show(self, event: Event) -> None:
-        self._view.event(event, self.state)
+        self._view.event(event, self.state, self._store.line)
 
     def _show_live(self, live: Live) -> None:
         self._store.live = live
@@ -311,11 +312,15 @@ def run(mission: Mission, *, max_rounds: int | None, view: View) -> Ending:
 
     max_rounds: lowers the configured budget; None leaves it.
     Raises HeldError when a live runner holds the workspace, TamperError when its record does
-    not hold, RecordError when it cannot be kept.
+    not hold (the heartbeat says `blocked` then), RecordError when it cannot be kept.
     """
     lock = Lock(mission.workspace, patience=mission.config.limits.kill_grace + 10)
     try:
-        store = Store(mission, lock)
+        try:
+            store = Store(mission, lock)
+        except TamperError as error:
+            refuse(mission.workspace, lock, error.what)
+            raise
         try:
             with Interrupts() as interrupts:
                 return _run(mission, store, interrupts, max_rounds, view)

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from openloop.text import nearest, printable
+
 Path = tuple[str | int, ...]  # keys and list positions, from the top of the document
 Rule = Mapping[str, Any]
 Complaint = tuple[str, str]  # what is wrong, how to mend it
@@ -145,7 +147,7 @@ class Checker:
             yield Problem(path, f"must not be blank, got {shown(text)}", instead + _fix(rule))
         elif check := self._formats.get(rule.get("format", "")):
             for what, fix in check(text):
-                yield Problem(path, what, fix)
+                yield Problem(path, printable(what), fix)
 
     def _check_object(self, found: dict[str, Any], rule: Rule, path: Path) -> Iterator[Problem]:
         repeated = found.repeated if isinstance(found, Object) else ()
@@ -186,10 +188,10 @@ class Checker:
         if "x-names" in rule:
             return Problem(place, "is not a name that can be used here", rule["x-names"])
         known = list(rule["properties"])
-        near = _nearest(key, known, _TYPO)
+        near = nearest(key, known, likeness=_TYPO)
         if not near and (home := self._home(key, path)):
             return Problem(place, "is not known here", f"move it: the key is {dotted(home)}")
-        fix = f"the nearest known key is {near or _nearest(key, known, 0.0)}"
+        fix = f"the nearest known key is {near or nearest(key, known, likeness=0.0)}"
         return Problem(place, "is not a known key", f"{fix}; known here: {', '.join(known)}")
 
     def _home(self, key: str, path: Path) -> Path | None:
@@ -222,13 +224,6 @@ def shown(value: object) -> str:
         return "an object" if isinstance(value, dict) else "a list"
     text = _in_full(value[: _SHOWN + 1] if isinstance(value, str) else value)
     return printable(text if len(text) <= _SHOWN else text[:_SHOWN] + "…")
-
-
-def printable(text: str) -> str:
-    """Text safe for a terminal: what cannot be printed is shown as an escape."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _part(key: str, rule: Rule) -> Any:
@@ -308,9 +303,3 @@ def _fix(rule: Rule) -> str:
 
 def _in_full(value: object) -> str:
     return json.dumps(value, ensure_ascii=False)
-
-
-def _nearest(key: str, known: list[str], likeness: float) -> str | None:
-    import difflib  # only a broken file needs it
-
-    return next(iter(difflib.get_close_matches(key[:_SHOWN], known, 1, likeness)), None)

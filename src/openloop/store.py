@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import socket
 import threading
 from dataclasses import replace
@@ -20,8 +21,10 @@ from openloop.lock import Lock
 from openloop.mission import Mission
 from openloop.projections import Live, Runner
 from openloop.rebuild import rebuild_missing, rebuild_progress
-from openloop.states import Event, Kind, State, Status, Step
+from openloop.states import Event, Kind, Status, Step
 from openloop.workspace import ARTIFACTS, CONFIG, EVENTS, HEARTBEAT, LOGS, PROGRESS, Workspace
+
+_ROUND = re.compile(r"round-(\d{4,12})")
 
 
 class Store:
@@ -59,7 +62,7 @@ class Store:
                 fix=f"look at it: openloop audit {self.workspace.given}; "
                 f"to start a new record: openloop init --force {self.workspace.given}",
             ) from None
-        lost = _lost(record.state, record.head, reader.heartbeat(self.workspace))
+        lost = reader.lost(record.state, record.head, reader.heartbeat(self.workspace))
         if lost:
             raise TamperError(
                 f"{EVENTS} does not hold: {lost}",
@@ -67,6 +70,9 @@ class Store:
                 fix=f"to start a new record: openloop init --force {self.workspace.given}",
             )
         self.state, self.head, self._size = record.state, record.head, record.size
+        if self.state.seq == 0:  # a new record beside old artifacts goes on with their numbers
+            self.state = replace(self.state, round=_highest_round(self._folder))
+        self.line = b""  # the latest event as it was written
         self._torn = record.torn
         self._base = record.state.elapsed
         self._own = _signature(os.fstat(self._events))
@@ -117,7 +123,7 @@ class Store:
         line = journal.encode(event, self.head)
         with self._writing:
             self._append(line + b"\n", durable)
-            self.state, self.head = state, journal.head_of(line)
+            self.state, self.head, self.line = state, journal.head_of(line), line
         self._report(event)
         return event
 
@@ -359,6 +365,17 @@ def refuse(workspace: Workspace, lock: Lock, reason: str) -> None:
         files.replace(HEARTBEAT, projections.to_bytes(document), folder=lock.folder)
 
 
+def _highest_round(folder: int) -> int:
+    """The highest round number that an artifact or a log carries."""
+    found = [0]
+    for name in (ARTIFACTS, LOGS):
+        with contextlib.suppress(OSError):
+            place = files.open_folder(name, folder=folder)
+            found += [int(m[1]) for m in map(_ROUND.match, os.listdir(place)) if m]
+            os.close(place)
+    return max(found)
+
+
 def round_to_ms(seconds: float) -> float:
     return round(seconds, 3)
 
@@ -384,22 +401,3 @@ def _signature(status: os.stat_result) -> tuple[int, ...]:
         status.st_mtime_ns,
         status.st_ctime_ns,
     )
-
-
-def _lost(state: State, head: str, heartbeat: dict[str, Any] | None) -> str:
-    """What the heartbeat knows that the record does not; "" for nothing.
-
-    A power cut may lose the events after the latest durable one, which lie in one round.
-    """
-    if heartbeat is None or not isinstance(heartbeat.get("event_seq"), int):
-        return ""
-    seq: int = heartbeat["event_seq"]
-    if seq == state.seq and seq > 0 and heartbeat.get("event_head") not in (head, None):
-        return f"line {seq}: changed since the heartbeat of that moment was written"
-    if seq <= state.seq:
-        return ""
-    rounds = (state.round,) if state.in_round else (state.round, state.round + 1)
-    same = heartbeat.get("run") == state.run and heartbeat.get("round") in rounds
-    if same and heartbeat["status"] == Status.RUNNING:
-        return ""
-    return f"{seq - state.seq} events at its end are missing"

@@ -94,6 +94,14 @@ def set_mark(mark: int) -> bool:
     return True
 
 
+def can_mark() -> bool:
+    """Whether `set_mark` can work here: the limit exists and nobody has lowered it."""
+    try:
+        return resource.getrlimit(resource.RLIMIT_RTTIME)[1] == resource.RLIM_INFINITY
+    except AttributeError:
+        return False
+
+
 def marked(mark: int) -> Processes:
     """Living processes that carry `mark`, wherever they hang, this one left out."""
     found: Processes = {}

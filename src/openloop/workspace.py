@@ -55,12 +55,18 @@ def at(path: str) -> Workspace:
     return Workspace(os.path.realpath(path), path)
 
 
-def existing(path: str) -> Workspace:
-    """The workspace at `path`. Raises UsageError when there is none."""
+def existing_folder(path: str) -> Workspace:
+    """The workspace folder at `path`, whatever it holds. Raises UsageError."""
     found = at(path)
     if not os.path.isdir(found.path):
         what = "is not a folder" if os.path.exists(found.path) else "does not exist"
         raise UsageError(f"workspace {path} {what}", fix=f"create it: openloop init {path}")
+    return found
+
+
+def existing(path: str) -> Workspace:
+    """The workspace at `path`. Raises UsageError when there is none."""
+    found = existing_folder(path)
     if not os.path.lexists(found.file(CONFIG)):
         raise UsageError(
             f"{path} is not a workspace: it holds no {CONFIG}", fix=f"openloop init {path}"

@@ -1,0 +1,223 @@
+"""`openloop audit`: does the whole record hold, and do the files it names still match it?
+
+Everything is derived again from events.jsonl: the chain, the transitions, what each round
+knew, every log's size and hash, every artifact. The first thing that does not hold is named.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from openloop import files, journal, projections, reader
+from openloop.journal import Broken
+from openloop.states import Decision, Event, Kind, State, Step
+from openloop.workspace import EVENTS, HEARTBEAT, Workspace
+
+_BLOCK = 1 << 20  # bytes
+
+
+@dataclass(slots=True)
+class Finding:
+    """The first thing that does not hold: where, and why."""
+
+    where: str
+    why: str
+
+
+@dataclass(slots=True)
+class Report:
+    """What an audit saw. head: of the chain as it stands. notes: what is odd but no break."""
+
+    head: str = journal.FIRST_PREV
+    events: int = 0
+    runs: int = 0
+    rounds: int = 0
+    logs: int = 0
+    artifacts: int = 0
+    broken: Finding | None = None
+    notes: list[str] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, Any]:
+        broken = {"where": self.broken.where, "why": self.broken.why} if self.broken else None
+        return {
+            "intact": self.broken is None,
+            "broken": broken,
+            "head": self.head,
+            "events": self.events,
+            "runs": self.runs,
+            "rounds": self.rounds,
+            "logs": self.logs,
+            "artifacts": self.artifacts,
+            "notes": self.notes,
+        }
+
+
+class _Stop(Exception):
+    """Something does not hold."""
+
+    def __init__(self, where: str, why: str) -> None:
+        super().__init__(why)
+        self.finding = Finding(where, why)
+
+
+def examine(place: Workspace, *, head: str | None = None) -> Report:
+    """Audit a workspace. head: what the chain's head must be, as a run printed it."""
+    report = Report()
+    beat = reader.heartbeat(place)  # before the events: a live runner is ahead of it
+    try:
+        heads = _events(place, report, {head, (beat or {}).get("event_head")})
+        _heartbeat(place, report, beat, heads)
+        if head is not None and report.head != head:
+            raise _Stop(place.shown(EVENTS), _wrong_head(head, report, heads))
+    except _Stop as stop:
+        report.broken = stop.finding
+    return report
+
+
+def _wrong_head(head: str, report: Report, heads: dict[str, int]) -> str:
+    if head in heads:
+        later = report.events - heads[head]
+        return f"its head is {report.head}; {head} was its head {later} events ago"
+    return f"its head is {report.head}, not {head}: this is another record or a rewritten one"
+
+
+def _events(place: Workspace, report: Report, asked: set[str | None]) -> dict[str, int]:
+    """Replay every event. Returns the line numbers of the heads that are asked about."""
+    heads: dict[str, int] = {}
+    try:
+        descriptor = files.open_regular(place.file(EVENTS), os.O_RDONLY)
+    except FileNotFoundError:
+        return heads
+    except OSError as error:
+        raise _Stop(place.shown(EVENTS), str(error.strerror)) from None
+    try:
+        state = State()
+        torn = _Torn(descriptor)
+        for number, line in journal.check_chain(torn.whole_lines()):
+            event = reader.decode_at(number, line)
+            _check(place, report, number, state, event)
+            state = reader.apply_at(number, state, event)
+            report.head, report.events = journal.head_of(line), number
+            if report.head in asked:
+                heads[report.head] = number
+        report.runs, report.rounds = state.run, state.round
+        if torn.bytes:
+            words = f"the last line is torn ({torn.bytes} bytes)"
+            report.notes.append(f"{words}: the next run drops it and keeps a copy")
+    except Broken as error:
+        raise _Stop(f"{place.shown(EVENTS)}, line {error.line}", error.why) from None
+    finally:
+        os.close(descriptor)
+    return heads
+
+
+class _Torn:
+    """The whole lines of events.jsonl, and how many bytes follow them."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self.bytes = os.fstat(descriptor).st_size
+
+    def whole_lines(self) -> Iterator[bytes]:
+        for line in reader.lines(self._descriptor):
+            self.bytes -= len(line) + 1
+            yield line
+
+
+def _check(place: Workspace, report: Report, number: int, state: State, event: Event) -> None:
+    match event.kind:
+        case Kind.ROUND_STARTED:
+            carried = json.loads(json.dumps(state.to_json()))
+            if event.data["state"] != carried:
+                why = "what it carries does not follow from the events before it"
+                raise Broken(number, why)
+        case Kind.STEP_FINISHED:
+            _log(place, report, event)
+        case Kind.ROUND_FINISHED:
+            _completion(number, state, event)
+            _artifact(place, report, state, event)
+
+
+def _completion(number: int, state: State, event: Event) -> None:
+    """A round may say complete only when what it measured passed after the last change."""
+    if event.data["decision"] != Decision.COMPLETE:
+        return
+    measured = {result.step for result in state.steps if result.step.is_gate} | {Step.VERIFY}
+    for gate in sorted(measured):
+        result = state.gates.get(gate)
+        if result is None or not result.outcome.passed or result.seq < state.change_seq:
+            raise Broken(number, f"says complete, but {gate} had not passed since the last change")
+
+
+def _log(place: Workspace, report: Report, event: Event) -> None:
+    path = place.shown(event.data["log_path"])
+    size, digest = _digest(place, event.data["log_path"])
+    if size is None:
+        raise _Stop(path, "is missing, or is not a regular file any more")
+    if size != event.data["log_bytes"]:
+        raise _Stop(path, f"holds {size} bytes, recorded were {event.data['log_bytes']}")
+    if digest != event.data["log_sha256"]:
+        raise _Stop(path, "was changed after it was recorded: its sha256 differs")
+    report.logs += 1
+
+
+def _artifact(place: Workspace, report: Report, state: State, event: Event) -> None:
+    path = place.shown(event.data["artifact"])
+    expected = projections.to_bytes(projections.artifact_of(state, event))
+    if hashlib.sha256(expected).hexdigest() != event.data["artifact_sha256"]:
+        raise _Stop(path, f"event {event.seq} names a hash that its own events do not give")
+    size, digest = _digest(place, event.data["artifact"])
+    if size is None:
+        raise _Stop(path, "is missing; the next run writes the latest ones anew")
+    if digest != event.data["artifact_sha256"]:
+        raise _Stop(path, "was changed after it was recorded: its sha256 differs")
+    report.artifacts += 1
+
+
+def _digest(place: Workspace, name: str) -> tuple[int | None, str]:
+    """(size in bytes, sha256) of a workspace file; (None, "") when it is not there."""
+    try:
+        descriptor = files.open_regular(place.file(name), os.O_RDONLY)
+    except OSError:
+        return None, ""
+    with open(descriptor, "rb", buffering=0) as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return file.tell(), digest
+
+
+def _heartbeat(
+    place: Workspace, report: Report, beat: dict[str, Any] | None, heads: dict[str, int]
+) -> None:
+    """The heartbeat must not know more than the record, nor something else."""
+    if beat is None:
+        report.notes.append(f"{HEARTBEAT} is missing or garbage; the next run writes it anew")
+        return
+    seq, head = beat.get("event_seq"), beat.get("event_head")
+    if not isinstance(seq, int) or seq == 0:
+        return
+    if seq > report.events:
+        why = f"ends at event {report.events}, the heartbeat knows event {seq}: the end was cut"
+        raise _Stop(place.shown(EVENTS), why)
+    if heads.get(str(head)) != seq:
+        why = f"line {seq} is not the one that the heartbeat of that moment knew"
+        raise _Stop(place.shown(EVENTS), why)
+
+
+def lines(report: Report) -> list[str]:
+    """The report for a person."""
+    counts = (
+        f"{report.events} events, {report.runs} runs, {report.rounds} rounds, "
+        f"{report.logs} logs, {report.artifacts} artifacts"
+    )
+    if report.broken:
+        shown = [f"broken: {report.broken.where}: {report.broken.why}", f"  checked   {counts}"]
+    else:
+        shown = [f"intact: {counts}"]
+    shown += [f"  note      {note}" for note in report.notes]
+    shown.append(f"  head      {report.head}")
+    return shown

@@ -1,0 +1,83 @@
+"""The view inside GitHub Actions: a group for each round, an annotation, a summary table."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+
+from openloop import projections
+from openloop.console import Console, Screen, duration
+from openloop.states import Event, Kind, State, Status, StepResult
+from openloop.text import printable
+
+
+def is_here() -> bool:
+    return os.environ.get("GITHUB_ACTIONS") == "true"
+
+
+class GitHub(Console):
+    """The console's lines, in groups that GitHub folds."""
+
+    def __init__(self, screen: Screen) -> None:
+        super().__init__(screen)
+        self._rows: list[StepResult] = []
+        self._rounds: list[int] = []
+
+    def event(self, event: Event, state: State, line: bytes) -> None:
+        if event.kind is Kind.ROUND_STARTED:
+            self._screen.line(f"::group::round {event.round}")
+        super().event(event, state, line)
+        match event.kind:
+            case Kind.STEP_FINISHED:
+                self._rows.append(state.steps[-1])
+                self._rounds.append(event.round)
+            case Kind.ROUND_FINISHED:
+                self._screen.line("::endgroup::")
+            case Kind.RUN_FINISHED:
+                self._annotate(state)
+                self._summarize(state)
+
+    def _annotate(self, state: State) -> None:
+        """An error at the top of the job's page for each gate that did not pass."""
+        if state.status is Status.COMPLETE:
+            return
+        for gate, result in state.gates.items():
+            if not result.outcome.passed:
+                title = f"{gate} {result.outcome}"
+                self._screen.line(f"::error title={_property(title)}::{_data(result.error)}")
+
+    def _summarize(self, state: State) -> None:
+        path = os.environ.get("GITHUB_STEP_SUMMARY")
+        if not path:
+            return
+        text = "\n".join([*_heading(state), *map(_row, self._rounds, self._rows)]) + "\n"
+        # The summary is a courtesy of the job's page; the run's result stands without it.
+        with contextlib.suppress(OSError), open(path, "a", encoding="utf-8") as file:
+            file.write(text)
+
+
+def _heading(state: State) -> list[str]:
+    lines = [f"### OpenLoop: {state.status}", "", _cell(state.reason), ""]
+    if state.metric:
+        lines += [_cell(projections.metric_words(state.metric)), ""]
+    return [*lines, "| round | step | outcome | time | why |", "|---|---|---|---|---|"]
+
+
+def _row(number: int, result: StepResult) -> str:
+    name = f"{result.step} (again)" if result.confirm else result.step
+    cells = (str(number), name, result.outcome, duration(result.duration_seconds), result.detail)
+    return f"| {' | '.join(map(_cell, cells))} |"
+
+
+def _cell(text: str) -> str:
+    """Text that neither ends a table's cell nor becomes markup."""
+    plain = printable(text).replace("&", "&amp;").replace("<", "&lt;").replace("|", "&#124;")
+    return "".join(f"\\{c}" if c in "`*_[]\\" else c for c in plain)
+
+
+def _data(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _data(text).replace(":", "%3A").replace(",", "%2C")

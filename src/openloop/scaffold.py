@@ -1,0 +1,192 @@
+"""`openloop init`: write a workspace that a person and an agent can use at once."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from openloop import agents, config, detect, documents, files, journal, projections, reader
+from openloop import workspace as places
+from openloop.config import Config
+from openloop.errors import UsageError
+from openloop.lock import Lock
+from openloop.projections import Live, Runner
+from openloop.states import State
+from openloop.workspace import ARTIFACTS, CONFIG, EVENTS, FOLDERS, HEARTBEAT, PROGRESS, Workspace
+
+_SCHEMA = os.path.join(os.path.dirname(os.path.abspath(__file__)), "openloop.schema.json")
+_DEFAULT_MISSION = "Keep the project working: every gate passes."
+
+
+@dataclass(frozen=True, slots=True)
+class Scaffold:
+    """What was made: the workspace, and what init has to say of it."""
+
+    workspace: Workspace
+    root: str
+    said: tuple[str, ...]
+
+
+def init(
+    path: str, *, project_root: str | None, mission: str | None, agent: str | None, force: bool
+) -> Scaffold:
+    """Create the workspace at `path`. Raises UsageError, HeldError, OSError.
+
+    force: write openloop.json and the documents anew; nothing else is ever replaced, and a
+    record that does not hold is set aside.
+    """
+    place = places.at(path)
+    root = _root(place, project_root)
+    _refuse_to_overwrite(place, force)
+    found = detect.detect(root)
+    document = _document(place, root, mission or _DEFAULT_MISSION, agent, found)
+    data = (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode()
+    known = config.parse(data, where=place.shown(CONFIG))
+    _make_folder(place)
+    lock = Lock(place, patience=0)
+    try:
+        said = _write(place, lock.folder, known, data)
+    finally:
+        lock.release()
+    return Scaffold(place, root, (*found.found, *said))
+
+
+def _root(place: Workspace, project_root: str | None) -> str:
+    root = os.path.realpath(place.base if project_root is None else project_root)
+    if not os.path.isdir(root):
+        raise UsageError(
+            f"project root {project_root} does not exist",
+            fix="name an existing folder: --project-root PATH",
+        )
+    return root
+
+
+def _refuse_to_overwrite(place: Workspace, force: bool) -> None:
+    if os.path.lexists(place.path) and not os.path.isdir(place.path):
+        raise UsageError(f"{place.given} exists and is not a folder", fix="choose another name")
+    mine = (CONFIG, *documents.NAMES, EVENTS, HEARTBEAT, PROGRESS)
+    there = [name for name in mine if os.path.lexists(place.file(name))]
+    if there and not force:
+        raise UsageError(
+            f"{place.given} already holds {', '.join(there)}",
+            fix="choose another folder, or write the configuration and the documents anew "
+            f"(the record, logs, artifacts, knowledge and output stay): "
+            f"openloop init --force {place.given}",
+        )
+
+
+def _document(
+    place: Workspace, root: str, mission: str, agent: str | None, found: detect.Detection
+) -> dict[str, Any]:
+    """openloop.json: what was found in the project, with the limits spelled out."""
+    commands: dict[str, Any] = dict(found.commands)
+    if agent is not None:
+        chosen = agents.agent_named(agent).as_command()
+        commands |= {"fix": chosen, "improve": chosen}
+    order = ("play", "scan", "fix", "verify", "improve")
+    document: dict[str, Any] = {
+        "$schema": f"file://{_SCHEMA}",
+        "version": 1,
+        "mission": mission,
+        "total_rounds": 3,
+        "project_root": _relative(place, root),
+        "commands": {step: commands[step] for step in order if step in commands},
+    }
+    if found.baseline:
+        document["baseline"] = dict(found.baseline)
+    document["limits"] = {
+        "command_timeout_seconds": 900,
+        "stall_timeout_seconds": 300,
+        "max_consecutive_failures": 3,
+    }
+    return document
+
+
+def _relative(place: Workspace, root: str) -> str:
+    """The root from the workspace's base where it lies below it, else absolute."""
+    base = os.path.realpath(place.base)
+    inside = root == base or root.startswith(base.rstrip("/") + "/")
+    return os.path.relpath(root, base) if inside else root
+
+
+def _make_folder(place: Workspace) -> None:
+    try:
+        os.makedirs(place.path, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"cannot create {place.given}: {error.strerror}") from None
+
+
+def _write(place: Workspace, folder: int, known: Config, data: bytes) -> list[str]:
+    said = []
+    for name in FOLDERS:
+        os.close(files.open_or_make_folder(name, folder=folder))
+    if _set_aside_broken_record(place, folder):
+        said.append(
+            f"the old record does not hold: set aside as {EVENTS}.broken-*, a new one begins"
+        )
+    _write_documents(folder, known, data)
+    if not files.exists(EVENTS, folder=folder):
+        os.close(files.open_regular(EVENTS, os.O_WRONLY | os.O_CREAT | os.O_EXCL, folder=folder))
+    if not files.exists(HEARTBEAT, folder=folder):
+        files.replace(HEARTBEAT, projections.to_bytes(_ready(known)), folder=folder)
+    if not files.exists(PROGRESS, folder=folder):
+        title = projections.progress_title(known.mission)
+        files.replace(PROGRESS, title.encode(errors="replace"), folder=folder)
+    return said
+
+
+def _write_documents(folder: int, known: Config, data: bytes) -> None:
+    texts: Mapping[str, str] = documents.write(known)
+    for name, content in ((CONFIG, data), *((n, t.encode()) for n, t in texts.items())):
+        files.replace(name, content, folder=folder)
+
+
+def _set_aside_broken_record(place: Workspace, folder: int) -> bool:
+    """Rename a record that cannot be continued; its logs and artifacts stay where they are."""
+    if not files.exists(EVENTS, folder=folder) or _holds(place, folder):
+        return False
+    for name in (EVENTS, HEARTBEAT, PROGRESS):
+        if files.exists(name, folder=folder):
+            files.set_aside(name, folder=folder, word="broken")
+    return True
+
+
+def _holds(place: Workspace, folder: int) -> bool:
+    """Whether the next run could go on from the record."""
+
+    with contextlib.suppress(OSError, journal.Broken):
+        status = os.stat(EVENTS, dir_fd=folder, follow_symlinks=False)
+        if stat.S_ISREG(status.st_mode):
+            record = reader.load_path(place)
+            return not reader.lost(record.state, record.head, reader.heartbeat(place))
+    return False
+
+
+def _ready(known: Config) -> dict[str, Any]:
+    return projections.heartbeat(
+        State(),
+        Live(),
+        Runner(None, ""),
+        mission=known.mission,
+        total_rounds=known.total_rounds,
+        now="",
+        eta=None,
+        head=journal.FIRST_PREV,
+    )
+
+
+def lines(made: Scaffold) -> list[str]:
+    """What init says to a person."""
+    given = made.workspace.given
+    return [
+        f"workspace {given} for {made.root}",
+        *(f"  {sentence}" for sentence in made.said),
+        f"  nothing of it was run; read {made.workspace.shown(CONFIG)} before you trust it",
+        f"  artifacts will be in {made.workspace.shown(ARTIFACTS)}",
+        f"next: openloop doctor {given}",
+    ]

@@ -1,0 +1,208 @@
+"""`openloop status`: the latest heartbeat, whether it can be believed, and how to go on."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from openloop import config, journal, projections, reader, workspace
+from openloop.console import Screen, duration, size
+from openloop.errors import ConfigError, OpenLoopError, UsageError
+from openloop.lock import runner_lives
+from openloop.mission import read_config
+from openloop.projections import Live, Runner
+from openloop.states import Status
+from openloop.text import printable
+from openloop.workspace import CONFIG, EVENTS, HEARTBEAT, Workspace
+
+WATCH_INTERVAL = 1.0  # seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """heartbeat: the document, `crashed` derived. problems: what makes it not valid."""
+
+    heartbeat: Mapping[str, Any]
+    problems: tuple[OpenLoopError, ...]
+
+    @property
+    def status(self) -> str:
+        return str(self.heartbeat["status"])
+
+    def to_json(self) -> dict[str, Any]:
+        problems = [{"what": p.what, "where": p.where, "fix": p.fix} for p in self.problems]
+        return {**self.heartbeat, "valid": not problems, "problems": problems}
+
+
+def inspect(path: str) -> Report:
+    """The state of the workspace at `path`. Raises UsageError when there is none."""
+    place = workspace.existing(path)
+    problems = [*_config_problems(place)]
+    document = reader.heartbeat(place)
+    try:
+        record = reader.load_path(place)
+    except (journal.Broken, OSError) as error:
+        record = None
+        fix = f"look at it: openloop audit {path}"
+        problems.append(_problem(place, EVENTS, f"{EVENTS} does not hold: {error}", fix))
+    if document is None:
+        problems.append(_lost_heartbeat(place))
+        document = _from_record(record)
+    if document["status"] == Status.RUNNING and not runner_lives(place):
+        document = {**document, "status": Status.CRASHED, "reason": "its runner is gone"}
+    return Report(document, tuple(problems))
+
+
+def _config_problems(place: Workspace) -> tuple[OpenLoopError, ...]:
+    try:
+        known = config.parse(read_config(place), where=place.shown(CONFIG))
+        workspace.existing_project_root(place, known.project_root)
+    except ConfigError as error:
+        return error.problems
+    except UsageError as error:
+        return (error,)
+    return ()
+
+
+def _problem(place: Workspace, name: str, what: str, fix: str) -> OpenLoopError:
+    return OpenLoopError(what, where=place.shown(name), fix=fix)
+
+
+def _lost_heartbeat(place: Workspace) -> OpenLoopError:
+    there = os.path.lexists(place.file(HEARTBEAT))
+    what = f"{HEARTBEAT} is {'not readable as a heartbeat' if there else 'missing'}"
+    return _problem(place, HEARTBEAT, what, "the next run writes it anew")
+
+
+def _from_record(record: reader.Record | None) -> dict[str, Any]:
+    """What the record alone says, where the heartbeat is gone."""
+    if record is None:
+        return {"status": "unknown", "reason": "neither heartbeat nor record can be read"}
+    return projections.heartbeat(
+        record.state,
+        Live(),
+        Runner(None, ""),
+        mission="",
+        total_rounds=0,
+        now="",
+        eta=None,
+        head=record.head,
+    )
+
+
+def lines(report: Report) -> list[str]:
+    """The report for a person."""
+    beat = report.heartbeat
+    shown = [f"{report.status}: {_text(beat.get('reason')) or _nothing_yet(report)}"]
+    for name, words in (
+        ("mission", _text(beat.get("mission"))),
+        ("run", _run_words(beat)),
+        ("step", _step_words(beat)),
+        ("log", _log_words(beat)),
+        ("metric", _metric_words(beat.get("metric"))),
+        ("speed", _speed_words(beat)),
+        ("failures", _failure_words(beat)),
+        ("error", _text(beat.get("last_error"))[:300]),
+        ("updated", _text(beat.get("updated_at"))),
+        ("head", _text(beat.get("event_head"))),
+    ):
+        if words:
+            shown.append(f"  {name:<9} {words}")
+    shown += [line for problem in report.problems for line in str(problem).splitlines()]
+    shown.append(f"  {'state':<9} {'not valid' if report.problems else 'valid'}")
+    return shown
+
+
+def _text(value: object) -> str:
+    return printable(str(value)) if value not in (None, "") else ""
+
+
+def _nothing_yet(report: Report) -> str:
+    return "nothing has run yet" if report.status == Status.READY else "no reason given"
+
+
+def _run_words(beat: Mapping[str, Any]) -> str:
+    if not beat.get("run"):
+        return ""
+    return f"{_text(beat['run'])}, round {_text(beat.get('round'))}"
+
+
+def _step_words(beat: Mapping[str, Any]) -> str:
+    if not beat.get("command"):
+        return ""
+    pid = f", PID {_text(beat['pid'])}" if beat.get("pid") else ""
+    normality = _text(beat.get("normality"))
+    return f"{_text(beat.get('step')) or 'hook'}{pid}, {normality}: {_text(beat['command'])[:200]}"
+
+
+def _log_words(beat: Mapping[str, Any]) -> str:
+    if not beat.get("log_path"):
+        return ""
+    return f"{_text(beat['log_path'])}, {_text(beat.get('log_bytes'))} bytes"
+
+
+def _metric_words(metric: object) -> str:
+    if not isinstance(metric, Mapping):
+        return ""
+    passed = "passed" if metric.get("passed") else "missed"
+    value, best = _text(metric.get("value")) or "not measured", _text(metric.get("best"))
+    wanted = f"{_text(metric.get('direction'))} {_text(metric.get('threshold'))}"
+    return f"{_text(metric.get('name'))} {value}, {passed} ({wanted}, best {best or 'none'})"
+
+
+def _speed_words(beat: Mapping[str, Any]) -> str:
+    speed = beat.get("speed")
+    if not isinstance(speed, Mapping) or speed.get("seconds_per_round") is None:
+        return ""
+    eta = f", ETA {_text(beat['eta'])}" if beat.get("eta") else ""
+    return f"{_text(speed['seconds_per_round'])} s a round{eta}"
+
+
+def _failure_words(beat: Mapping[str, Any]) -> str:
+    count = beat.get("consecutive_failures")
+    return f"{_text(count)} failed rounds in a row" if count else ""
+
+
+# --- following a live run ---------------------------------------------------------------
+
+
+def watch(path: str, screen: Screen) -> Report:
+    """Show a live run on one line until it is over. Returns the last report."""
+    shown = ""
+    while True:
+        report = inspect(path)
+        if report.status != Status.RUNNING:
+            screen.end_live()
+            return report
+        words = live_words(report.heartbeat)
+        if screen.is_terminal:
+            screen.live(words)
+        elif (steady := _steady(report.heartbeat)) != shown:
+            shown = steady
+            screen.line(words)
+        time.sleep(WATCH_INTERVAL)
+
+
+def _steady(beat: Mapping[str, Any]) -> str:
+    """What has to change before a new line is worth it."""
+    return f"{beat.get('round')} {beat.get('step')} {beat.get('started_at')} {beat.get('pid')}"
+
+
+def live_words(beat: Mapping[str, Any]) -> str:
+    """`round 4 of 5 | verify, PID 123 | log 3.4 KB | ETA …` from a heartbeat."""
+    parts = [
+        f"round {_text(beat.get('round'))}",
+        _text(beat.get("step")) or "between steps",
+    ]
+    if beat.get("pid"):
+        parts.append(f"PID {_text(beat['pid'])}")
+    if isinstance(beat.get("log_bytes"), int):
+        parts.append(f"log {size(beat['log_bytes'])}")
+    eta = beat.get("eta_seconds")
+    parts.append(f"ETA {duration(eta)}" if isinstance(eta, int | float) else "ETA not known yet")
+    if beat.get("last_error"):
+        parts.append(_text(beat["last_error"]))
+    return " | ".join(parts)

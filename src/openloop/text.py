@@ -1,0 +1,19 @@
+"""Text that came from elsewhere, made fit to be shown; and the word that was probably meant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+def printable(text: str) -> str:
+    """Text safe for a terminal: one line, what cannot be printed shown as an escape."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def nearest(word: str, known: Iterable[str], *, likeness: float = 0.6) -> str:
+    """The known word most like `word`; "" when none is. likeness: 0 (any) to 1 (the same)."""
+    import difflib  # only a mistake needs it, and it is slow to import
+
+    return next(iter(difflib.get_close_matches(word[:100], list(known), 1, likeness)), "")

@@ -1,0 +1,274 @@
+"""What the tests share: temporary workspaces, the real program, small agents, patience."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+from collections.abc import Callable
+from typing import Any
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(HERE)
+SRC = os.path.join(ROOT, "src")
+AGENTS = os.path.join(HERE, "agents")
+PATIENCE = 30.0  # seconds before a test that waits for something gives up
+
+if SRC not in sys.path:
+    sys.path.insert(0, SRC)
+
+
+def in_ci() -> bool:
+    return os.environ.get("CI") == "true"
+
+
+def need(available: object, what: str) -> None:
+    """Skip the test without an external program; in CI its absence is a failure."""
+    if available:
+        return
+    if in_ci():
+        raise AssertionError(f"{what} is missing, and CI must have it")
+    raise unittest.SkipTest(f"{what} is missing")
+
+
+def environment(**extra: str) -> dict[str, str]:
+    """The test's environment with the checkout's package first and no CI dress."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("OPENLOOP_", "GITHUB_"))
+    }
+    return {**kept, "PYTHONPATH": SRC, **extra}
+
+
+def agent(name: str, *words: object) -> str:
+    """The shell command of a small program in tests/agents/."""
+    parts = [sys.executable, os.path.join(AGENTS, f"{name}.py"), *map(str, words)]
+    return " ".join(map(shlex.quote, parts))
+
+
+def wait_until(condition: Callable[[], Any], what: str = "", patience: float = PATIENCE) -> Any:
+    """Poll until the condition gives something true, and return it."""
+    deadline = time.monotonic() + patience
+    while True:
+        found = condition()
+        if found:
+            return found
+        if time.monotonic() > deadline:
+            raise AssertionError(f"waited {patience:g} s in vain for {what or condition}")
+        time.sleep(0.01)
+
+
+def lives(pid: int) -> bool:
+    """Whether a process runs; a zombie does not."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return file.read().rpartition(b")")[2].split()[0] not in (b"Z", b"X")
+    except OSError:
+        return False
+
+
+def read_pid(path: str) -> int | None:
+    """The PID that a small agent wrote, once it is there whole."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            text = file.read()
+    except OSError:
+        return None
+    return int(text) if text.endswith("\n") else None
+
+
+class Workspace:
+    """A workspace with its project beside it, and the program run on it."""
+
+    def __init__(self, folder: str, config: dict[str, Any]) -> None:
+        self.folder = folder
+        self.path = os.path.join(folder, "ws")
+        self.project = os.path.join(folder, "project")
+        os.makedirs(self.path, exist_ok=True)
+        os.makedirs(self.project, exist_ok=True)
+        self.configure(config)
+
+    def configure(self, config: dict[str, Any]) -> None:
+        document = {"version": 1, "project_root": "project", **config}
+        with open(self.file("openloop.json"), "w", encoding="utf-8") as file:
+            json.dump(document, file)
+
+    def file(self, name: str) -> str:
+        return os.path.join(self.path, name)
+
+    def project_file(self, name: str) -> str:
+        return os.path.join(self.project, name)
+
+    def read(self, name: str) -> str:
+        with open(self.file(name), encoding="utf-8", errors="replace") as file:
+            return file.read()
+
+    def exists(self, name: str) -> bool:
+        return os.path.lexists(self.file(name))
+
+    @property
+    def heartbeat(self) -> dict[str, Any]:
+        return json.loads(self.read("heartbeat.json"))
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        """The record's events; empty before the first run."""
+        if not self.exists("events.jsonl"):
+            return []
+        return [json.loads(line) for line in self.read("events.jsonl").splitlines()]
+
+    def events_of(self, kind: str) -> list[dict[str, Any]]:
+        return [event for event in self.events if event["event"] == kind]
+
+    def artifact(self, number: int) -> dict[str, Any]:
+        return json.loads(self.read(f"artifacts/round-{number:04d}.json"))
+
+    def steps(self) -> list[tuple[int, str, str]]:
+        """(round, step, outcome) of every finished step."""
+        return [(e["round"], e["step"], e["outcome"]) for e in self.events_of("step_finished")]
+
+    def run(self, *words: str, exitcode: int | None = 0, **how: Any) -> Done:
+        return run_openloop("run", self.path, *words, exitcode=exitcode, workspace=self, **how)
+
+    def start(self, *words: str, **how: Any) -> subprocess.Popen[str]:
+        return start_openloop("run", self.path, *words, **how)
+
+    def audit(self, *words: str, exitcode: int = 0) -> Done:
+        return run_openloop("audit", self.path, *words, exitcode=exitcode, workspace=self)
+
+    def status(self) -> dict[str, Any]:
+        return json.loads(run_openloop("status", self.path, "--json", exitcode=None).out)
+
+    def running_step(self, step: str) -> int | None:
+        """The PID of `step` while it runs, as the heartbeat tells it."""
+        try:
+            beat = self.heartbeat
+        except (OSError, ValueError):
+            return None
+        same = beat["step"] == step and beat["status"] == "running"
+        return beat["pid"] if same and beat["pid"] else None
+
+
+class Done:
+    """A finished program: its exit code and both streams."""
+
+    def __init__(self, code: int, out: str, err: str) -> None:
+        self.code = code
+        self.out = out
+        self.err = err
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+def run_openloop(
+    *words: str,
+    exitcode: int | None = 0,
+    workspace: Workspace | None = None,
+    cwd: str | None = None,
+    env: dict[str, str] | None = None,
+    timeout: float = 60.0,
+) -> Done:
+    """Run the real program. On another exit code than expected both streams, the heartbeat
+    and the latest log's end are shown. `None` accepts any code."""
+    asked = subprocess.run(
+        [sys.executable, "-m", "openloop", *words],
+        cwd=cwd,
+        env=environment() if env is None else env,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=timeout,
+        check=False,
+    )
+    out = asked.stdout.decode(errors="replace")
+    err = asked.stderr.decode(errors="replace")
+    done = Done(asked.returncode, out, err)
+    if "Traceback" in err:
+        raise AssertionError(f"a traceback:\n{err}")
+    if exitcode is not None and done.code != exitcode:
+        raise AssertionError(_mismatch(words, exitcode, done, workspace))
+    return done
+
+
+def _mismatch(words: tuple[str, ...], expected: int, done: Done, place: Workspace | None) -> str:
+    parts = [
+        f"openloop {' '.join(words)} ended with {done.code}, expected {expected}",
+        f"--- stdout\n{done.out}",
+        f"--- stderr\n{done.err}",
+    ]
+    if place and place.exists("heartbeat.json"):
+        parts.append(f"--- heartbeat\n{place.read('heartbeat.json')}")
+        log = place.heartbeat.get("log_path")
+        if log and place.exists(log):
+            parts.append(f"--- {log}\n{place.read(log)[-2000:]}")
+    return "\n".join(parts)
+
+
+def start_openloop(
+    *words: str, cwd: str | None = None, env: dict[str, str] | None = None, **how: Any
+) -> subprocess.Popen[str]:
+    """Start the real program and do not wait."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "openloop", *words],
+        cwd=cwd,
+        env=environment() if env is None else env,
+        **{
+            "stdin": subprocess.DEVNULL,
+            "stdout": subprocess.PIPE,
+            "stderr": subprocess.PIPE,
+            "text": True,
+            "errors": "replace",
+            **how,
+        },
+    )
+
+
+class Case(unittest.TestCase):
+    """A test with a folder of its own."""
+
+    maxDiff = None
+
+    def setUp(self) -> None:
+        self.folder = os.path.realpath(tempfile.mkdtemp(prefix="openloop-test-"))
+        self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
+
+    def workspace(self, name: str = "w", /, **config: Any) -> Workspace:
+        """A workspace in `folder/name` whose openloop.json holds `config`."""
+        folder = os.path.join(self.folder, name)
+        os.makedirs(folder, exist_ok=True)
+        return Workspace(folder, config)
+
+    def started(self, place: Workspace, *words: str, **how: Any) -> subprocess.Popen[str]:
+        """A running `openloop run`, ended with the test."""
+        process = place.start(*words, **how)
+        self.addCleanup(_end, process)
+        return process
+
+    def assert_gone(self, pid: int, within: float = 1.0) -> None:
+        """The process ends within that many seconds (five times as many on a busy machine)."""
+        began = time.monotonic()
+        wait_until(lambda: not lives(pid), f"PID {pid} to be gone", patience=5 * within)
+        if (seconds := time.monotonic() - began) > within and os.getloadavg()[0] < 2:
+            self.fail(f"PID {pid} lived {seconds:.2f} s, allowed were {within:g}")
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    if process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+    for stream in (process.stdout, process.stderr):
+        if stream:
+            stream.close()

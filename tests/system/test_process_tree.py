@@ -1,0 +1,44 @@
+"""Whole process trees end with their step, and with their runner."""
+
+from __future__ import annotations
+
+import signal
+import unittest
+
+from support import Case, agent, read_pid, wait_until
+
+
+class StepTree(Case):
+    def test_daemon_with_empty_environment_is_gone_at_the_end_of_its_step(self) -> None:
+        pid_file = f"{self.folder}/pid"
+        place = self.workspace(commands={"verify": agent("daemonizes", pid_file)})
+        place.run()
+        pid = read_pid(pid_file)
+        assert pid is not None
+        self.assert_gone(pid, within=0.05)
+
+
+class KilledRunner(Case):
+    def kill_runner_during(self, command: str, pid_file: str) -> None:
+        place = self.workspace(commands={"verify": command})
+        runner = self.started(place)
+        pid = wait_until(lambda: read_pid(pid_file))
+        runner.send_signal(signal.SIGKILL)
+        runner.wait()
+        self.assert_gone(pid)
+
+    def test_plain_command(self) -> None:
+        pid_file = f"{self.folder}/pid"
+        self.kill_runner_during(agent("sleeps", pid_file), pid_file)
+
+    def test_command_that_ignores_term(self) -> None:
+        pid_file = f"{self.folder}/pid"
+        self.kill_runner_during(agent("ignores_term", pid_file), pid_file)
+
+    def test_daemon_with_empty_environment(self) -> None:
+        pid_file = f"{self.folder}/pid"
+        self.kill_runner_during(agent("daemonizes", pid_file, "stay"), pid_file)
+
+
+if __name__ == "__main__":
+    unittest.main()
