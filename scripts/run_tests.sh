@@ -1,0 +1,45 @@
+#!/bin/sh
+# Run every check of the project: style, types, tests. Needs Python 3.11 or newer; what else it
+# needs it installs into .venv/. Words given to it go to pytest.
+set -eu
+cd "$(dirname "$0")/.."
+
+python=${PYTHON:-python3}
+"$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
+    echo "error: $python is older than Python 3.11; fix: set PYTHON to a newer one" >&2
+    exit 2
+}
+
+tools=.venv/bin
+ready() { "$tools/python" -c 'import jsonschema, mypy, pytest, ruff' 2>/dev/null; }
+if ! ready; then
+    echo "installing the tools of the tests into .venv"
+    { "$python" -m venv .venv && "$tools/python" -m pip install --quiet \
+        'pytest>=8' 'jsonschema>=4.20' 'mypy>=1.10' 'ruff>=0.6'; } || true
+fi
+
+export PYTHONPATH=src
+if ! ready; then
+    if [ "${CI:-}" = true ]; then
+        echo "error: the tools of the tests could not be installed" >&2
+        exit 1
+    fi
+    echo "note: pytest, mypy and ruff could not be installed; running the tests alone" >&2
+    exec "$python" -m unittest discover -s tests -p 'test_*.py'
+fi
+
+"$tools/ruff" check src tests
+"$tools/ruff" format --check src tests
+"$tools/mypy"
+
+count='import sys, unittest
+sys.path.insert(0, "tests")
+print(unittest.defaultTestLoader.discover("tests", "test_*.py").countTestCases())'
+discovered=$("$tools/python" -c "$count")
+collected=$("$tools/pytest" --collect-only -q | grep -c '::')
+if [ "$discovered" -eq 0 ] || [ "$discovered" -ne "$collected" ]; then
+    echo "error: unittest finds $discovered tests, pytest $collected: they must be the same" >&2
+    exit 1
+fi
+
+exec "$tools/pytest" "$@"
