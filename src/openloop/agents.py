@@ -60,7 +60,7 @@ _PRESETS = (
         run="claude --print --verbose --output-format stream-json"
         " --permission-mode acceptEdits < {prompt_file}",
         note="Edits files and runs harmless file commands; every other command is denied, not"
-        " waited for. To let it run the tests, add --allowedTools 'Bash(python3 -m pytest:*)'."
+        " waited for. To let it run the tests, add --allowedTools 'Bash(python3 -m pytest *)'."
         " --dangerously-skip-permissions allows everything and is refused to root.",
         install="npm install -g @anthropic-ai/claude-code",
         state=("~/.claude", "~/.claude.json"),
@@ -114,7 +114,7 @@ _PRESETS = (
         run="copilot --allow-tool=write --no-ask-user --no-auto-update --output-format json"
         " < {prompt_file}",
         note="Edits files; commands are denied, not waited for. To let it run the tests, add"
-        " --allow-tool='shell(pytest:*)'; --allow-all-tools allows every command.",
+        " --allow-tool='shell(python3:*)'; --allow-all-tools allows every command.",
         install="npm install -g @github/copilot",
         state=("~/.copilot", "~/.cache/copilot"),
     ),

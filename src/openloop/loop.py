@@ -1,34 +1,25 @@
-"""The loop itself, pure: what to do next, and what an event makes of the state.
+"""The loop itself, pure: what to do next.
 
-`next_action` decides from the configuration and the state; `apply` is the one door through
-which the state changes. Neither knows a process, a file or a clock: a whole mission can be
-replayed from a table of outcomes.
+`opening` and `next_action` decide from the configuration and the state; `apply` makes the next
+state of what came of it. None of them knows a process, a file or a clock: a whole mission can
+be replayed from a table of outcomes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from openloop import breaker, gates
 from openloop.config import Config
 from openloop.states import (
-    HISTORY,
-    Best,
     Decision,
-    Direction,
-    Event,
-    GateResult,
-    Kind,
-    Metric,
-    Outcome,
     RoundOutcome,
-    RoundSummary,
     State,
     Status,
     Step,
     StepResult,
 )
+from openloop.transitions import apply
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,164 +234,15 @@ def _time_over(config: Config, state: State) -> bool:
     return limit is not None and state.elapsed >= limit
 
 
-# --- events -----------------------------------------------------------------------------
-
-
-def apply(state: State, event: Event) -> State:
-    """The state after `event`. Raises ValueError for a transition that cannot be."""
-    changed = _APPLY[event.kind](state, event)
-    return replace(changed, seq=event.seq, elapsed=event.elapsed)
-
-
-def _run_started(state: State, event: Event) -> State:
-    data = event.data
-    if data["resumed"]:
-        _require(state.run == event.run and not state.status.is_over, event, state)
-        interruption = _DEATH if state.in_round else ""
-    else:
-        _require(not state.in_round and event.run == state.run + 1, event, state)
-        interruption = ""
-        state = replace(state, rounds_used=0, decision=None, run_started_at=event.time)
-    return replace(
-        state,
-        status=Status.RUNNING,
-        reason="",
-        run=event.run,
-        budget=data["budget"],
-        trial=data["trial"],
-        config_sha256=data["config_sha256"],
-        mark=data["mark"],
-        interruption=interruption,
-        tampering="",
-        breaker_open=False,
-        running=None,
-    )
-
-
-def _round_started(state: State, event: Event) -> State:
-    if "state" in event.data:
-        state = replace(state.with_json(event.data["state"]), run=event.run, status=Status.RUNNING)
-    _require(state.status is Status.RUNNING and not state.in_round, event, state)
-    return replace(
-        state,
-        round=event.round,
-        in_round=True,
-        steps=(),
-        decision=None,
-        progressed=False,
-        round_started_at=event.time,
-        round_started_elapsed=event.elapsed,
-    )
-
-
-def _step_started(state: State, event: Event) -> State:
-    _require(state.in_round and state.running is None and event.step is not None, event, state)
-    assert event.step is not None
-    change_seq = event.seq if event.step.is_change else state.change_seq
-    return replace(state, running=event.step, change_seq=change_seq)
-
-
-def _step_finished(state: State, event: Event) -> State:
-    _require(state.running is not None and state.running is event.step, event, state)
-    result = StepResult.from_json({**event.data, "step": event.step})
-    known = dict(state.gates)
-    if result.step.is_gate and result.outcome is not Outcome.INTERRUPTED:
-        known[result.step] = GateResult(result.outcome, event.seq, result.error, result.log_path)
-    state = replace(
-        state,
-        running=None,
-        steps=(*state.steps, result),
-        gates=known,
-        last_error=result.error or state.last_error,
-    )
-    return _measured(state, event) if "metric" in event.data else state
-
-
-def _measured(state: State, event: Event) -> State:
-    """Keep the metric and its best; beating an earlier best is progress, a first value is not."""
-    metric = Metric(**{**event.data["metric"], "best": None})
-    direction = Direction(metric.direction)
-    best = state.best
-    if best is not None and (best.name, best.direction) != (metric.name, direction):
-        best = None
-    progressed = state.progressed
-    if metric.value is not None and (best is None or direction.better(metric.value, best.value)):
-        progressed = progressed or best is not None
-        best = Best(metric.name, direction, metric.value)
-    metric = replace(metric, direction=direction, best=best.value if best else None)
-    return replace(state, metric=metric, best=best, progressed=progressed)
-
-
-def _round_finished(state: State, event: Event) -> State:
-    _require(state.in_round and event.round == state.round, event, state)
-    outcome = RoundOutcome(event.data["outcome"])
-    decision = Decision(event.data["decision"])
-    interrupted = outcome is RoundOutcome.INTERRUPTED
-    summary = RoundSummary(
-        state.round,
-        outcome,
-        tuple((result.step, result.outcome) for result in state.steps),
-        event.data["reason"],
-        event.data["duration_seconds"],
-    )
-    return replace(
-        state,
-        in_round=False,
-        decision=decision,
-        reason=event.data["reason"],
-        consecutive_failures=event.data["consecutive_failures"],
-        rounds_used=state.rounds_used + (not interrupted),
-        history=(*state.history, summary)[-HISTORY:],
-        last_error="" if decision is Decision.COMPLETE else state.last_error,
-        # A broken round is closed once; only a signal goes on to end the run.
-        interruption="" if state.interruption == _DEATH else state.interruption,
-    )
-
-
-def _breaker_tripped(state: State, event: Event) -> State:
-    return replace(state, breaker_open=True)
-
-
-def _run_finished(state: State, event: Event) -> State:
-    _require(state.status is Status.RUNNING and not state.in_round, event, state)
-    return replace(
-        state,
-        status=Status(event.data["status"]),
-        reason=event.data["reason"],
-        running=None,
-        interruption="",
-    )
-
-
-def _noted(state: State, event: Event) -> State:
-    match event.data["note"]:
-        case "signal":
-            return replace(state, interruption=event.data["signal"])
-        case "tampered":
-            return replace(state, tampering=state.tampering or event.data["text"])
-    return state
-
-
-def _unchanged(state: State, event: Event) -> State:
-    return state
-
-
-_DEATH = "the runner's death"
-
-_APPLY: dict[Kind, Callable[[State, Event], State]] = {
-    Kind.RUN_STARTED: _run_started,
-    Kind.ROUND_STARTED: _round_started,
-    Kind.STEP_STARTED: _step_started,
-    Kind.STEP_FINISHED: _step_finished,
-    Kind.POLICY_VIOLATED: _unchanged,
-    Kind.CHECKPOINT_RESTORED: _unchanged,
-    Kind.ROUND_FINISHED: _round_finished,
-    Kind.BREAKER_TRIPPED: _breaker_tripped,
-    Kind.RUN_FINISHED: _run_finished,
-    Kind.NOTE: _noted,
-}
-
-
-def _require(holds: bool, event: Event, state: State) -> None:
-    if not holds:
-        raise ValueError(f"event {event.seq} ({event.kind}) cannot follow status {state.status}")
+__all__ = [
+    "Action",
+    "FinishRound",
+    "FinishRun",
+    "OpenRun",
+    "RunStep",
+    "StartRound",
+    "TripBreaker",
+    "apply",
+    "next_action",
+    "opening",
+]

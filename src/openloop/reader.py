@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from openloop import files, journal, loop
+from openloop import files, journal, transitions
 from openloop.states import Event, Kind, State, Status
 from openloop.workspace import EVENTS, HEARTBEAT, Workspace
 
@@ -102,7 +102,7 @@ def decode_at(number: int, line: bytes) -> Event:
 def apply_at(number: int, state: State, event: Event) -> State:
     """The state after line `number`. Raises journal.Broken for what cannot follow."""
     try:
-        return loop.apply(state, event)
+        return transitions.apply(state, event)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise journal.Broken(number, f"cannot follow: {error}") from None
 

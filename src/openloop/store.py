@@ -14,7 +14,7 @@ import threading
 from dataclasses import replace
 from typing import Any
 
-from openloop import clock, files, journal, loop, projections, reader
+from openloop import clock, files, journal, loop, projections, reader, transitions
 from openloop.errors import RecordError, TamperError
 from openloop.journal import Broken
 from openloop.lock import Lock
@@ -22,6 +22,7 @@ from openloop.mission import Mission
 from openloop.projections import Live, Runner
 from openloop.rebuild import rebuild_missing, rebuild_progress
 from openloop.states import Event, Kind, Status, Step
+from openloop.watched import Watched, signature
 from openloop.workspace import ARTIFACTS, CONFIG, EVENTS, HEARTBEAT, LOGS, PROGRESS, Workspace
 
 _ROUND = re.compile(r"round-(\d{4,12})")
@@ -38,7 +39,7 @@ class Store:
         self._folder = lock.folder
         self._mission = mission
         self._runner = Runner(os.getpid(), socket.gethostname())
-        self._config = _Watched(CONFIG, mission.data)
+        self._config = Watched(CONFIG, mission.data)
         self._writing = threading.Lock()  # the watchdog beats while the runner records
         self._started = clock.monotonic()
         self._base = 0.0  # seconds of the run before this process took it on
@@ -75,7 +76,7 @@ class Store:
         self.line = b""  # the latest event as it was written
         self._torn = record.torn
         self._base = record.state.elapsed
-        self._own = _signature(os.fstat(self._events))
+        self._own = signature(os.fstat(self._events))
 
     def prepare(self) -> None:
         """Mend what a crash left: a torn line, missing projections. Raises OSError."""
@@ -83,7 +84,7 @@ class Store:
             name = files.free_name(EVENTS, folder=self._folder, word="torn")
             files.replace(name, self._torn, folder=self._folder)
             os.ftruncate(self._events, self._size)
-        self._own = _signature(os.fstat(self._events))
+        self._own = signature(os.fstat(self._events))
         rebuild_missing(self._folder, self._events)
         self._open_progress()
 
@@ -119,7 +120,7 @@ class Store:
             data=data,
             seq=self.state.seq + 1,
         )
-        state = loop.apply(self.state, event)
+        state = transitions.apply(self.state, event)
         line = journal.encode(event, self.head)
         with self._writing:
             self._append(line + b"\n", durable)
@@ -142,7 +143,7 @@ class Store:
                 os.ftruncate(self._events, self._size)
             raise self._cannot_keep(EVENTS, error) from None
         self._size += len(data)
-        self._own = _signature(os.fstat(self._events))
+        self._own = signature(os.fstat(self._events))
 
     def _cannot_keep(self, name: str, error: OSError) -> RecordError:
         self._failure = f"the record cannot be kept: {name}: {error.strerror or error}"
@@ -289,7 +290,7 @@ class Store:
             named = os.stat(EVENTS, dir_fd=self._folder, follow_symlinks=False)
         except OSError:
             return f"{EVENTS} was removed while a command ran"
-        if _signature(named) == self._own:
+        if signature(named) == self._own:
             return ""
         held = os.fstat(self._events)
         if (named.st_dev, named.st_ino) != (held.st_dev, held.st_ino):
@@ -300,7 +301,7 @@ class Store:
             return f"{EVENTS} was edited while a command ran: {error}"
         if (record.head, record.size, record.torn) != (self.head, self._size, b""):
             return f"{EVENTS} was edited while a command ran"
-        self._own = _signature(named)  # touched, but not changed
+        self._own = signature(named)  # touched, but not changed
         return ""
 
     def close(self) -> None:
@@ -316,39 +317,6 @@ class Store:
         if self._progress >= 0:
             os.close(self._progress)
         os.close(self._events)
-
-
-class _Watched:
-    """A file whose bytes are known and must not change while a run lasts."""
-
-    def __init__(self, name: str, data: bytes) -> None:
-        self._name = name
-        self._data = data
-        self._seen: tuple[int, ...] | None = None
-
-    def difference(self, folder: int) -> str:
-        try:
-            named = os.stat(self._name, dir_fd=folder, follow_symlinks=False)
-            if _signature(named) == self._seen:
-                return ""
-            # One byte more than expected settles that it grew.
-            same = files.read(self._name, folder=folder, limit=len(self._data) + 1) == self._data
-        except FileNotFoundError:
-            return f"{self._name} was removed while a command ran"
-        except OSError:
-            return f"{self._name} was replaced while a command ran"
-        if not same:
-            return f"{self._name} was edited while a command ran"
-        self._seen = _signature(named)
-        return ""
-
-    def put_back(self, folder: int) -> str:
-        """Restore the known bytes; returns words on where the other ones went."""
-        words = ""
-        if files.exists(self._name, folder=folder):
-            words = f", the edited one kept as {files.set_aside(self._name, folder=folder)}"
-        files.replace(self._name, self._data, folder=folder)
-        return words
 
 
 def refuse(workspace: Workspace, lock: Lock, reason: str) -> None:
@@ -389,15 +357,3 @@ def _open_record(workspace: Workspace, folder: int) -> int:
             where=workspace.shown(EVENTS),
             fix="remove what stands there and put the record back",
         ) from None
-
-
-def _signature(status: os.stat_result) -> tuple[int, ...]:
-    """Changes with every write, rename and replacement; ctime cannot be set by a program."""
-    return (
-        status.st_dev,
-        status.st_ino,
-        status.st_mode,
-        status.st_size,
-        status.st_mtime_ns,
-        status.st_ctime_ns,
-    )
