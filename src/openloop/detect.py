@@ -31,8 +31,7 @@ REPLACE_ME = "echo 'replace me: write the command that proves this project works
 
 # Not the project's own work; folders whose names begin with a dot are left out as well.
 ASIDE = frozenset(
-    "node_modules venv env virtualenv site-packages __pycache__ vendor third_party build dist"
-    " target out bin obj coverage htmlcov examples samples docs fixtures testdata deps".split()
+    ["node_modules", "venv", "env", "virtualenv", "site-packages", "__pycache__", "vendor", "third_party", "build", "dist", "target", "out", "bin", "obj", "coverage", "htmlcov", "examples", "samples", "docs", "fixtures", "testdata", "deps"]
 )
 
 
@@ -593,7 +592,7 @@ def _ruled(rule: _Rule) -> Callable[[_Tree], _Kit | None]:
         proven = _proven(tree, rule)
         return _Kit(
             name=rule.name,
-            why=f"{(verify and verify.files or (marker,))[0]} is there"
+            why=f"{((verify and verify.files) or (marker,))[0]} is there"
             + ("" if verify and proven else ", but no tests were seen"),
             verify=verify.command if verify and proven else "",
             scan=next((way.command for way in rule.scan if way.fits(tree)), ""),

@@ -17,7 +17,7 @@ from openloop.errors import UsageError
 from openloop.lock import Lock
 from openloop.projections import Live, Runner
 from openloop.states import State
-from openloop.workspace import ARTIFACTS, CONFIG, EVENTS, FOLDERS, HEARTBEAT, PROGRESS, Workspace
+from openloop.workspace import CONFIG, EVENTS, FOLDERS, HEARTBEAT, PROGRESS, Workspace
 
 _SCHEMA = os.path.join(os.path.dirname(os.path.abspath(__file__)), "openloop.schema.json")
 _DEFAULT_MISSION = "Keep the project working: every gate passes."
@@ -84,7 +84,7 @@ def _document(
     place: Workspace, root: str, mission: str, agent: str | None, found: detect.Detection
 ) -> dict[str, Any]:
     """openloop.json: what was found in the project, with the limits spelled out."""
-    commands: dict[str, Any] = dict(found.commands)
+    commands: dict[str, Any] = {str(step): run for step, run in found.commands.items()}
     if agent is not None:
         chosen = agents.agent_named(agent).as_command()
         commands |= {"fix": chosen, "improve": chosen}
@@ -187,6 +187,5 @@ def lines(made: Scaffold) -> list[str]:
         f"workspace {given} for {made.root}",
         *(f"  {sentence}" for sentence in made.said),
         f"  nothing of it was run; read {made.workspace.shown(CONFIG)} before you trust it",
-        f"  artifacts will be in {made.workspace.shown(ARTIFACTS)}",
         f"next: openloop doctor {given}",
     ]
