@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shlex
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import tempfile
 import time
 import unittest
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import Any
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -272,3 +274,43 @@ def _end(process: subprocess.Popen[str]) -> None:
     for stream in (process.stdout, process.stderr):
         if stream:
             stream.close()
+
+
+def by_round(*scripts: str) -> str:
+    """A command that runs the first script in round 1, the second in round 2, and so on."""
+    cases = (f"{number}) {script} ;;" for number, script in enumerate(scripts, 1))
+    return f"case $OPENLOOP_ROUND in {' '.join(cases)} esac"
+
+
+def snapshot(folder: str, *, without: Container[str] = ()) -> dict[str, object]:
+    """What stands below `folder`, by relative path: a file's bytes, a link's target, the mode of
+    anything else. without: relative paths to leave out."""
+    found: dict[str, object] = {}
+    for where, folders, names in os.walk(folder):
+        for path in (os.path.join(where, name) for name in (*folders, *names)):
+            mode = os.lstat(path).st_mode
+            if stat.S_ISLNK(mode):
+                content: object = os.readlink(path)
+            elif stat.S_ISREG(mode):
+                with open(path, "rb") as file:
+                    content = file.read()
+            else:
+                content = mode
+            found[os.path.relpath(path, folder)] = content
+    return {name: content for name, content in found.items() if name not in without}
+
+
+def recomputed_head(place: Workspace) -> str:
+    """The head of a workspace's chain, computed here from the bytes of events.jsonl. Raises
+    AssertionError where a line does not follow from the one before."""
+    with open(place.file("events.jsonl"), "rb") as file:
+        lines = file.read().split(b"\n")
+    if lines.pop() != b"":
+        raise AssertionError("the last line is torn")
+    head = "0" * 64
+    for number, line in enumerate(lines, 1):
+        event = json.loads(line)
+        if (event["seq"], event["prev"]) != (number, head):
+            raise AssertionError(f"line {number} does not follow: {line!r}")
+        head = hashlib.sha256(line).hexdigest()
+    return head

@@ -16,7 +16,7 @@ import shlex
 import stat
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from openloop.states import Step
@@ -30,8 +30,9 @@ START_FOLDERS = 4  # of unittest, before pytest is the simpler answer
 REPLACE_ME = "echo 'replace me: write the command that proves this project works' >&2; exit 1"
 
 # Not the project's own work; folders whose names begin with a dot are left out as well.
-ASIDE = frozenset(
-    ["node_modules", "venv", "env", "virtualenv", "site-packages", "__pycache__", "vendor", "third_party", "build", "dist", "target", "out", "bin", "obj", "coverage", "htmlcov", "examples", "samples", "docs", "fixtures", "testdata", "deps"]
+_ASIDE = re.compile(
+    "node_modules|v?env|virtualenv|site-packages|__pycache__|vendor|third_party|deps|build|dist"
+    "|target|out|bin|obj|coverage|htmlcov|examples|samples|docs|fixtures|testdata"
 )
 
 
@@ -63,23 +64,26 @@ class _Kit:
 
 
 def detect(root: str) -> Detection:
-    """Look at the project below `root`, bounded in entries and bytes; never raises for its state."""
+    """Look at the project below `root`, bounded in entries and bytes.
+
+    Never raises for what it finds there, or does not: then verify is REPLACE_ME.
+    """
     tree = _Tree.below(root)
     kits = [kit for kind in _KINDS if (kit := kind(tree))]
-    able = sorted(kits, key=lambda kit: not kit.verify)  # stable: the order of _KINDS stays
+    kits.sort(key=lambda kit: not kit.verify)  # stable: the order of _KINDS stays
     play, on_play = _play(tree)
-    benchmark, on_benchmark = _benchmark(tree)
+    benchmark, baseline = _benchmark(tree)
     commands = {
         Step.PLAY: play,
-        Step.SCAN: next((kit.scan for kit in able if kit.scan), ""),
-        Step.VERIFY: next((kit.verify for kit in able if kit.verify), REPLACE_ME),
+        Step.SCAN: next((kit.scan for kit in kits if kit.scan), ""),
+        Step.VERIFY: next((kit.verify for kit in kits if kit.verify), REPLACE_ME),
     }
     return Detection(
         commands={step: command for step, command in commands.items() if command},
-        found=[*_told(able), *_limits(tree, commands), on_play, *on_benchmark],
-        tests=_united([kit.tests for kit in kits] + [benchmark.protect]),
+        found=[*_told(kits), *_on_scan(kits), *_limits(tree, kits), on_play, *_on(baseline)],
+        tests=_united([*(kit.tests for kit in kits), (benchmark,) if benchmark else ()]),
         sources=_united(kit.sources for kit in kits),
-        baseline=benchmark.block,
+        baseline=baseline,
     )
 
 
@@ -99,8 +103,8 @@ class _Tree:
         files: list[str] = []
         waiting, left, whole = deque([""]), ENTRIES, True
         while waiting and left > 0:
-            entries, complete = _entries(root, waiting.popleft(), min(left, FOLDER_ENTRIES))
-            left -= len(entries)
+            entries, seen, complete = _entries(root, waiting.popleft(), min(left, FOLDER_ENTRIES))
+            left -= seen
             whole = whole and complete
             files += [path for path, is_folder in entries if not is_folder]
             waiting += [path for path, is_folder in entries if is_folder]
@@ -127,15 +131,17 @@ class _Tree:
         """What a file begins with; "" for one that is missing, unreadable or not regular."""
         try:
             # O_NONBLOCK: a FIFO must not hang us.
-            descriptor = os.open(
-                os.path.join(self.root, path), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
-            )
+            flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
+            descriptor = os.open(os.path.join(self.root, path), flags)
         except (OSError, ValueError):
             return ""
-        with os.fdopen(descriptor, "rb", closefd=True) as file:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                return ""
-            return file.read(FILE_BYTES).decode("utf-8-sig", "replace")
+        try:
+            is_file = stat.S_ISREG(os.fstat(descriptor).st_mode)
+            return os.read(descriptor, FILE_BYTES).decode("utf-8-sig", "replace") if is_file else ""
+        except OSError:
+            return ""
+        finally:
+            os.close(descriptor)
 
     def says(self, path: str, pattern: str) -> bool:
         return bool(re.search(pattern, self.text(path), re.MULTILINE))
@@ -145,34 +151,34 @@ class _Tree:
         return [path for path in itertools.islice(paths, FILES_READ) if self.says(path, pattern)]
 
 
-def _entries(root: str, folder: str, limit: int) -> tuple[list[tuple[str, bool]], bool]:
-    """Up to `limit` (path, is a folder) of one folder by name, and whether that was all."""
+def _entries(root: str, folder: str, limit: int) -> tuple[list[tuple[str, bool]], int, bool]:
+    """Up to `limit` (path, is a folder) of one folder by name; how many were seen; if all were."""
     try:
         with os.scandir(os.path.join(root, folder)) as scan:
             seen = list(itertools.islice(scan, limit + 1))
     except (OSError, ValueError):
-        return [], True
+        return [], 0, True
     entries = []
     for entry in sorted(seen[:limit], key=lambda entry: entry.name):
         kind = _kind(entry)
         if kind is not None and _is_plain(entry.name):
             entries.append((f"{folder}/{entry.name}".lstrip("/"), kind))
-    return entries, len(seen) <= limit
+    return entries, len(seen), len(seen) <= limit
 
 
 def _kind(entry: os.DirEntry[str]) -> bool | None:
     """True for a folder to go into, False for a file, None for what is left out."""
     try:
         if entry.is_dir(follow_symlinks=False):
-            return None if entry.name.startswith(".") or entry.name in ASIDE else True
+            return None if entry.name.startswith(".") or _ASIDE.fullmatch(entry.name) else True
         return False if entry.is_file() else None
     except OSError:
         return None  # a symlink to itself
 
 
 def _is_plain(name: str) -> bool:
-    """A name that can stand in a command, a glob and JSON: no control bytes, no placeholder."""
-    return name.isprintable() and not set(name) & set("{}*?[]\\")
+    """A name that can stand in a command, a glob and JSON: no option, placeholder, stray byte."""
+    return name.isprintable() and name[0] != "-" and not set(name) & set("{}*?[]\\")
 
 
 def _base(path: str) -> str:
@@ -231,7 +237,7 @@ def _python(tree: _Tree) -> _Kit | None:
 
 
 def _python_sources(modules: list[str], tests: list[str]) -> list[str]:
-    """Top folders and files that hold code but no tests alone."""
+    """The top folders and files with code that is neither a test nor a tool's settings."""
     held = set(tests)
     return sorted(
         {
@@ -261,7 +267,7 @@ def _python_verify(tree: _Tree, tests: list[str]) -> tuple[str, str]:
     """The command that runs the tests ("" if there are none), and why it is that one."""
     paths = _python_path(tree)
     if reason := _pytest_reason(tree, tests):
-        if tree.says("pyproject.toml", r"^pythonpath\b"):
+        if any(tree.says(name, r"^pythonpath\b") for name, _ in _PYTEST_SETTINGS):
             paths = ""
         return f"{paths}python3 -m pytest -q", f"{reason} (pytest must be installed for python3)"
     written = tree.telling(tests, r"\bdef test")
@@ -269,7 +275,8 @@ def _python_verify(tree: _Tree, tests: list[str]) -> tuple[str, str]:
         return "python3 manage.py test", "manage.py is Django's"
     cases = tree.telling(written, r"\bunittest\b|TestCase")
     if not cases:
-        return ("", "no tests were seen")
+        return "", "no tests were seen"
+    cases += tests[FILES_READ:]  # unread, but likely of the same kind: none may be left out
     starts = _unittest_starts(tree, cases)
     if len(starts) > START_FOLDERS:
         why = f"unittest cannot discover {len(starts)} folders without __init__.py in one go"
@@ -309,7 +316,7 @@ def _unittest_starts(tree: _Tree, cases: list[str]) -> list[str]:
 
     starts = {highest(_folder(path)) for path in cases}
     if "" in starts:  # from the root, discovery enters every package by itself
-        starts = {start for start in starts if _top(start) not in packages} | {""}
+        starts = {start for start in starts if start not in packages}
     return sorted(starts)
 
 
@@ -321,11 +328,10 @@ def _unittest(tree: _Tree, start: str, cases: list[str]) -> str:
         for glob in ("test_*.py", "*_test.py", "test*.py", "*test*.py")
         if all(fnmatch.fnmatchcase(name, glob) for name in names)
     )
-    is_package = start and f"{start}/__init__.py" in tree.files
-    # Relative imports need the package's own name, which discovery takes from the top folder.
-    top = (_folder(start) or ".") if is_package and tree.telling(mine, r"^\s*from \.") else ""
     command = f"python3 -m unittest discover -s {shlex.quote(start or '.')} -p '{pattern}'"
-    return f"{command} -t {shlex.quote(top)}" if top else command
+    # Relative imports need the package's own name, which discovery takes from the top folder.
+    relative = f"{start}/__init__.py" in tree.files and tree.telling(mine, r"^\s*from \.")
+    return f"{command} -t ." if relative else command
 
 
 def _python_scan(tree: _Tree, sources: list[str]) -> str:
@@ -352,10 +358,7 @@ _LOCKS = (  # lock file, how to run a script
     ("package.json", "npm run --silent {}"),
 )
 _WATCHES = r"--watch\b|\breact-scripts test|\bng test|\bvitest\b"
-_JS_TESTS = ("*.test.[cm]ts", "*.spec.[cm]ts") + tuple(
-    f"*.{word}.{ending}" for word in ("test", "spec") for ending in ("js", "mjs", "cjs", "jsx")
-)
-_JS_TESTS += ("*.test.ts", "*.test.tsx", "*.spec.ts", "*.spec.tsx")
+_SCRIPT_ENDINGS = ("js", "mjs", "cjs", "jsx", "ts", "mts", "cts", "tsx")
 
 
 def _javascript(tree: _Tree) -> _Kit | None:
@@ -368,13 +371,15 @@ def _javascript(tree: _Tree) -> _Kit | None:
     test = scripts.get("test", "")
     if "no test specified" in test:
         test = ""
-    command = run.format("test").replace("npm run --silent test", "npm test --silent")
+    command = "npm test --silent" if run.startswith("npm") else run.format("test")
+    if re.search(_WATCHES, test):
+        command = f"CI=true {command}"  # without it they wait for edits and never end
     lints = [name for name in ("lint", "typecheck") if name in scripts]
     scans = [run.format(name) for name in lints or ("build",) if name in scripts]
     return _Kit(
         name="JavaScript",
         why=f"package.json has {'a' if test else 'no'} test script ({lock})",
-        verify=("CI=true " * bool(re.search(_WATCHES, test)) + command) if test else "",
+        verify=command if test else "",
         scan=" && ".join(scans),
         tests=_javascript_tests(tree),
         sources=tuple(f"{name}/**" for name in ("src", "lib", "app") if tree.has(name)),
@@ -396,28 +401,28 @@ def _scripts(tree: _Tree) -> dict[str, str] | None:
 
 def _javascript_tests(tree: _Tree) -> tuple[str, ...]:
     folders = [f"{name}/**" for name in ("test", "tests", "__tests__") if tree.has(name)]
-    beside = {re.sub(r"^[^.]*", "*", _base(path)) for path in tree.named(*_JS_TESTS)}
-    return (*folders, *sorted(f"**/{glob}" for glob in beside if glob.count(".") == 2))
+    beside = [f"*.{word}.{end}" for word in ("test", "spec") for end in _SCRIPT_ENDINGS]
+    return (*folders, *(f"**/{glob}" for glob in beside if tree.named(glob)))
 
 
 # --- what a table can say ---
 
 
 class _Way(NamedTuple):
-    """A command that fits when every file is there and the first one's text matches."""
+    """A command that fits where `file` is there, and its text and the file `beside` it match."""
 
     command: str
-    files: tuple[str, ...] = ()
+    file: str = ""
     text: str = ""
+    beside: str = ""
 
     def fits(self, tree: _Tree) -> bool:
-        return all(tree.has(name) for name in self.files) and (
-            not self.text or tree.says(self.files[0], self.text)
-        )
+        there = all(tree.has(name) for name in (self.file, self.beside) if name)
+        return there and (not self.text or tree.says(self.file, self.text))
 
 
 class _Rule(NamedTuple):
-    """An ecosystem known by a file at the root.
+    """An ecosystem known by a file at the root; the first way that fits is taken.
 
     proof: names of test files, and what one of them must say, where the test command passes
     when it finds no tests at all.
@@ -433,22 +438,19 @@ class _Rule(NamedTuple):
     sources: tuple[str, ...] = ()
 
 
-_CMAKE = (
-    "cmake -S . -B build && cmake --build build"
-    " && ctest --test-dir build --output-on-failure --no-tests=error"
-)
+_JVM_TESTS = ("*Test.java", "*Tests.java", "Test*.java", "*Test.kt", "*Tests.kt", "*Spec.groovy")
+_CLIPPY = "cargo clippy --all-targets"
+_CTEST = " && ctest --test-dir build --output-on-failure --no-tests=error"
+_CMAKE = "cmake -S . -B build && cmake --build build"
+_RAKE_TEST = r"TestTask|\btask\W+test\b"
 _RULES = (
     _Rule(
         "Rust",
         ("Cargo.toml",),
-        verify=(
-            _Way("cargo test --workspace", ("Cargo.toml",), r"^\[workspace\]"),
-            _Way("cargo test"),
-        ),
-        scan=(
-            _Way("cargo clippy --all-targets", ("clippy.toml",)),
-            _Way("cargo clippy --all-targets", (".clippy.toml",)),
-            _Way("cargo clippy --all-targets", ("Cargo.toml",), r"^\[(workspace\.)?lints\.clippy"),
+        (_Way("cargo test --workspace", "Cargo.toml", r"^\[workspace\]"), _Way("cargo test")),
+        (
+            _Way(_CLIPPY, "clippy.toml"),
+            _Way(_CLIPPY, "Cargo.toml", r"^\[(workspace\.)?lints\.clippy"),
             _Way("cargo check --all-targets"),
         ),
         proof=("*.rs",),
@@ -459,52 +461,44 @@ _RULES = (
     _Rule(
         "Go",
         ("go.mod",),
-        verify=(_Way("go test ./..."),),
-        scan=(_Way("golangci-lint run", (".golangci.yml",)), _Way("go vet ./...")),
+        (_Way("go test ./..."),),
+        (_Way("golangci-lint run", ".golangci.yml"), _Way("go vet ./...")),
         proof=("*_test.go",),
         proof_text=r"^func (Test|Fuzz|Example)",
         tests=("**/*_test.go", "**/testdata/**"),
         sources=("**/*.go",),
     ),
     _Rule(
-        "Deno",
-        ("deno.json", "deno.jsonc"),
-        verify=(_Way("deno test"),),
-        scan=(_Way("deno lint"),),
-        proof=("*_test.ts", "*.test.ts", "*_test.js", "*.test.js"),
-        tests=("**/*_test.*", "**/*.test.*"),
-    ),
-    _Rule(
         "Gradle",
         ("build.gradle", "build.gradle.kts", "settings.gradle", "settings.gradle.kts"),
-        verify=(_Way("./gradlew test", ("gradlew",)), _Way("gradle test")),
-        proof=("*Test.java", "*Tests.java", "*Test.kt", "*Tests.kt", "*Spec.groovy", "*Spec.kt"),
-        tests=("src/test/**", "**/src/test/**"),
-        sources=("src/main/**", "**/src/main/**"),
+        (_Way("./gradlew test", "gradlew"), _Way("gradle test")),
+        proof=_JVM_TESTS,
+        tests=("**/src/test/**",),
+        sources=("**/src/main/**",),
     ),
     _Rule(
         "Maven",
         ("pom.xml",),
-        verify=(_Way("./mvnw -B test", ("mvnw",)), _Way("mvn -B test")),
-        proof=("*Test.java", "Test*.java", "*Tests.java", "*TestCase.java", "*Test.kt"),
-        tests=("src/test/**", "**/src/test/**"),
-        sources=("src/main/**", "**/src/main/**"),
+        (_Way("./mvnw -B test", "mvnw"), _Way("mvn -B test")),
+        proof=_JVM_TESTS,
+        tests=("**/src/test/**",),
+        sources=("**/src/main/**",),
     ),
     _Rule(
         ".NET",
         ("*.sln", "*.slnx", "*.csproj", "*.fsproj"),
-        verify=(_Way("dotnet test"),),
-        scan=(_Way("dotnet build"),),
+        (_Way("dotnet test"),),
+        (_Way("dotnet build"),),
         proof=("*.csproj", "*.fsproj"),
         proof_text=r"Microsoft\.NET\.Test\.Sdk|<IsTestProject>true|MSTest\.Sdk",
-        tests=("**/*.Tests/**", "**/*Tests.cs"),
+        tests=("**/*Tests.cs", "**/*Tests.fs"),
         sources=("src/**",),
     ),
     _Rule(
         "Elixir",
         ("mix.exs",),
-        verify=(_Way("mix test"),),
-        scan=(_Way("mix compile --warnings-as-errors"),),
+        (_Way("mix test"),),
+        (_Way("mix compile --warnings-as-errors"),),
         proof=("*_test.exs",),
         tests=("test/**",),
         sources=("lib/**",),
@@ -512,89 +506,69 @@ _RULES = (
     _Rule(
         "PHP",
         ("composer.json",),
-        verify=(
-            _Way("composer run-script test", ("composer.json",), r'"test"\s*:\s*["\[]'),
-            _Way("vendor/bin/phpunit", ("phpunit.xml",)),
-            _Way("vendor/bin/phpunit", ("phpunit.xml.dist",)),
+        (
+            _Way("composer run-script test", "composer.json", r'"test"\s*:\s*["\[]'),
+            _Way("vendor/bin/phpunit", "phpunit.xml"),
+            _Way("vendor/bin/phpunit", "phpunit.xml.dist"),
         ),
-        scan=(
-            _Way("vendor/bin/phpstan analyse", ("phpstan.neon",)),
-            _Way("vendor/bin/phpstan analyse", ("phpstan.neon.dist",)),
-            _Way("composer run-script lint", ("composer.json",), r'"lint"\s*:\s*["\[]'),
-            _Way("composer validate"),
+        (
+            _Way("vendor/bin/phpstan analyse", "phpstan.neon"),
+            _Way("vendor/bin/phpstan analyse", "phpstan.neon.dist"),
+            _Way("composer run-script lint", "composer.json", r'"lint"\s*:\s*["\[]'),
         ),
+        proof=("*Test.php",),
         tests=("tests/**",),
         sources=("src/**", "app/**"),
     ),
     _Rule(
         "Ruby",
         ("Gemfile", "Rakefile", "*.gemspec"),
-        verify=(
-            _Way("bundle exec rspec", ("spec", "Gemfile")),
-            _Way("rspec", ("spec",)),
-            _Way("bundle exec rake test", ("Rakefile", "Gemfile"), r"TestTask|task\W+test\b"),
-            _Way("rake test", ("Rakefile",), r"TestTask|task\W+test\b"),
+        (
+            _Way("bundle exec rspec", "spec", beside="Gemfile"),
+            _Way("rspec", "spec"),
+            _Way("bundle exec rake test", "Rakefile", _RAKE_TEST, beside="Gemfile"),
+            _Way("rake test", "Rakefile", _RAKE_TEST),
         ),
-        scan=(
-            _Way("bundle exec rubocop", (".rubocop.yml", "Gemfile")),
-            _Way("rubocop", (".rubocop.yml",)),
+        (
+            _Way("bundle exec rubocop", ".rubocop.yml", beside="Gemfile"),
+            _Way("rubocop", ".rubocop.yml"),
         ),
         proof=("*_spec.rb", "*_test.rb", "test_*.rb"),
         tests=("spec/**", "test/**"),
         sources=("lib/**", "app/**"),
     ),
     _Rule(
-        "Swift",
-        ("Package.swift",),
-        verify=(_Way("swift test"),),
-        scan=(_Way("swift build"),),
-        proof=("*Tests.swift", "*Test.swift"),
-        tests=("Tests/**",),
-        sources=("Sources/**",),
-    ),
-    _Rule(
         "CMake",
         ("CMakeLists.txt",),
-        verify=(
-            _Way(_CMAKE, ("CMakeLists.txt",), r"(?i)^\s*(enable_testing|include\s*\(\s*CTest)"),
+        (
+            _Way(
+                _CMAKE + _CTEST, "CMakeLists.txt", r"(?i)^\s*(enable_testing|include\s*\(\s*CTest)"
+            ),
         ),
-        scan=(_Way("cmake -S . -B build && cmake --build build"),),
+        (_Way(_CMAKE),),
         tests=("tests/**", "test/**"),
         sources=("src/**", "include/**"),
     ),
-    _Rule(
-        "tox",
-        ("tox.ini", "pyproject.toml"),
-        verify=(
-            _Way("tox", ("tox.ini",), r"^\[(tox|testenv)"),
-            _Way("tox", ("pyproject.toml",), r"^\[tool\.tox"),
-        ),
-    ),
-    _Rule("nox", ("noxfile.py",), verify=(_Way("nox"),)),
-    _Rule(
-        "shell",
-        ("run_tests.sh", "test.sh", "scripts/run_tests.sh", "scripts/test.sh"),
-        verify=tuple(
-            _Way(f"{shell} {name}", (name,), text)
-            for name in ("run_tests.sh", "test.sh", "scripts/run_tests.sh", "scripts/test.sh")
-            for shell, text in (("bash", r"\A#!.*\bbash\b"), ("sh", ""))
-        ),
-    ),
+)
+_ENVIRONMENTS = (  # they run what the rules above and Python would run, slower
+    _Rule("tox", ("tox.ini",), (_Way("tox", "tox.ini", r"^\[(tox|testenv)"),)),
+    _Rule("tox", ("pyproject.toml",), (_Way("tox", "pyproject.toml", r"^\[tool\.tox"),)),
+    _Rule("nox", ("noxfile.py",), (_Way("nox"),)),
 )
 
 
 def _ruled(rule: _Rule) -> Callable[[_Tree], _Kit | None]:
     def kind(tree: _Tree) -> _Kit | None:
         marker = tree.first(*rule.markers)
-        verify = next((way for way in rule.verify if way.fits(tree)), None)
-        if not marker or not (verify or rule.scan):
+        way = next((way for way in rule.verify if way.fits(tree)), None)
+        if not marker or not (way or rule.scan):
             return None
-        proven = _proven(tree, rule)
+        proven = way is not None and _proven(tree, rule)
+        seen = marker if way is None else way.file or marker
         return _Kit(
             name=rule.name,
-            why=f"{((verify and verify.files) or (marker,))[0]} is there"
-            + ("" if verify and proven else ", but no tests were seen"),
-            verify=verify.command if verify and proven else "",
+            why=f"{seen} is there" if proven else f"{seen} is there, but no tests were seen",
+            verify=way.command if way and proven else "",
             scan=next((way.command for way in rule.scan if way.fits(tree)), ""),
             tests=tuple(glob for glob in rule.tests if _may_hold(tree, glob)),
             sources=tuple(glob for glob in rule.sources if _may_hold(tree, glob)),
@@ -616,37 +590,40 @@ def _may_hold(tree: _Tree, glob: str) -> bool:
 
 # --- task runners ---
 
-_RUNNERS = (  # name, its files, how it is called, how a target begins
-    (
+
+class _Runner(NamedTuple):
+    name: str
+    files: tuple[str, ...]
+    target: str  # how one begins, {} its name
+
+
+_RUNNERS = (
+    _Runner(
         "make",
         ("GNUmakefile", "makefile", "Makefile"),
-        "make {}",
         r"^([\w-]+ )*{}( [\w-]+)*\s*:(?!=)",
     ),
-    ("just", ("justfile", "Justfile", ".justfile"), "just {}", r"^@?{}( [^:=]*)?:(?!=)"),
-    ("task", ("Taskfile.yml", "Taskfile.yaml"), "task {}", r"^  {}:"),
+    _Runner("just", ("justfile", "Justfile", ".justfile"), r"^@?{}( [^:=]*)?:(?!=)"),
 )
 
 
-def _runner(
-    name: str, files: tuple[str, ...], call: str, target: str
-) -> Callable[[_Tree], _Kit | None]:
+def _run_by(runner: _Runner) -> Callable[[_Tree], _Kit | None]:
     def kind(tree: _Tree) -> _Kit | None:
-        file = tree.first(*files)
+        file = tree.first(*runner.files)
         targets = [
             word
-            for word in ("test", "tests", "check", "lint")
-            if file and tree.says(file, target.replace("{}", word))
+            for word in ("test", "check", "lint")
+            if file and tree.says(file, runner.target.replace("{}", word))
         ]
-        proves = [word for word in targets if word != "lint"]
-        scans = [word for word in targets if word == "lint" or word in proves[1:]]
         if not targets:
             return None
+        proof = next((word for word in targets if word != "lint"), "")
+        scan = next((word for word in reversed(targets) if word != proof), "")
         return _Kit(
-            name=name,
+            name=runner.name,
             why=f"{file} has the targets {', '.join(targets)}",
-            verify=call.format(proves[0]) if proves else "",
-            scan=call.format(scans[-1]) if scans else "",
+            verify=f"{runner.name} {proof}" if proof else "",
+            scan=f"{runner.name} {scan}" if scan else "",
             tests=tuple(f"{folder}/**" for folder in ("tests", "test") if tree.has(folder)),
             sources=("src/**",) if tree.has("src") else (),
         )
@@ -659,21 +636,21 @@ def _runner(
 _KINDS: tuple[Callable[[_Tree], _Kit | None], ...] = (
     _python,
     _javascript,
-    *(_ruled(rule) for rule in _RULES[:-3]),
-    *(_runner(*runner) for runner in _RUNNERS),
-    *(_ruled(rule) for rule in _RULES[-3:]),
+    *(_ruled(rule) for rule in _RULES),
+    *(_run_by(runner) for runner in _RUNNERS),
+    *(_ruled(rule) for rule in _ENVIRONMENTS),
 )
 
 
 # --- play and baseline ---
 
-_ENTRIES = ("main.py", "app.py", "run.py", "demo.py")
+_PROGRAMS = ("main.py", "app.py", "run.py", "demo.py")
+_SERVES = (
+    r"\b(flask|fastapi|uvicorn|aiohttp|tornado|http\.server|socketserver|serve_forever"
+    r"|start_server|streamlit|gradio)\b"
+)
 _UNSUITED = (
-    (
-        r"\b(flask|fastapi|uvicorn|aiohttp|tornado|http\.server|socketserver|serve_forever"
-        r"|start_server|streamlit|gradio)\b",
-        "looks like a server",
-    ),
+    (_SERVES, "looks like a server"),
     (r"\b(tkinter|pygame|curses|PyQt\d|PySide\d)\b", "opens a window or a screen"),
     (r"\b(argparse|sys\.argv|click|typer|docopt)\b", "takes arguments"),
     (r"\binput\(|\bsys\.stdin\b", "asks its user"),
@@ -683,28 +660,25 @@ _UNSUITED = (
 
 def _play(tree: _Tree) -> tuple[str, str]:
     """A command that uses the program ("" when none can be known), and a sentence on it."""
-    entries = [name for name in _ENTRIES if tree.says(name, r"^if __name__ ==")]
-    modules = [path for path in tree.named("__main__.py") if path.count("/") == 1]
     refusals = []
-    for path in (*entries, *modules):
-        call = _folder(path)
-        if refusal := _unsuited(tree, path):
-            refusals.append(f"{path} {refusal}")
-        else:
-            command = f"python3 -m {call}" if call else f"python3 {path}"
-            return command, f"play: {path} can be run as it is; make it use more of the program."
+    for path in _PROGRAMS:
+        if not tree.says(path, r"^if __name__ =="):
+            continue
+        if not (refusal := _unsuited(tree, path)):
+            return f"python3 {path}", f"play: {path} runs as it is; make it use more if it can."
+        refusals.append(f"{path} {refusal}")
+    for path in tree.named("__main__.py"):
+        if path.count("/") == 1:
+            refusals.append(f"python3 -m {_folder(path)} may need arguments")
+    if (_scripts(tree) or {}).get("start"):
+        refusals.append("the start script of package.json may be a server")
     because = f" ({'; '.join(refusals)})" if refusals else ""
-    return (
-        "",
-        f"play is left out{because}: write a command that uses the program as a person would.",
-    )
+    return "", f"play is left out{because}: write a command that uses the program as people do."
 
 
 def _unsuited(tree: _Tree, path: str) -> str:
     """Why a program should not be run unattended without arguments, as far as text can tell."""
     text = tree.text(path)
-    if _base(path) == "__main__.py" and re.search(r"^\s*from \.|^\s*import ", text, re.MULTILINE):
-        return "starts something else"
     imported = re.findall(r"^(?:import|from) (\w+)", text, re.MULTILINE)
     texts = [text, *(tree.text(f"{name}.py") for name in imported[:FILES_READ])]
     return next(
@@ -712,39 +686,31 @@ def _unsuited(tree: _Tree, path: str) -> str:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Benchmark:
-    block: dict[str, Any] | None = None
-    protect: tuple[str, ...] = field(default=())
-
-
-_BENCHMARKS = (  # file ending, how to run it
-    (".py", "python3 {}"),
-    (".sh", "sh {}"),
-    (".js", "node {}"),
-    (".mjs", "node {}"),
-    (".rb", "ruby {}"),
+_BENCHMARKS = (
+    (".py", "python3"),
+    (".sh", "sh"),
+    (".js", "node"),
+    (".mjs", "node"),
+    (".rb", "ruby"),
 )
-_PRINTED = (
-    r"(?:print|echo|log|write|puts)\w*\b[^\n]*?[\"'`\s\\n]"
-    r"(?!(?:sep|end|file|flush)=)([A-Za-z_]\w*)=(?=[{%$#0-9\"'])"
+_PRINTS = r"\b(print|echo|console\.log|write|puts)"
+_PRINTED = (  # inside a string: a name, =, and a number or where one is filled in
+    r"[\"'`](?:[^\"'`\n]*?(?:\s|\\n))?([A-Za-z_]\w*)=(?=[{%$#0-9]|[\"']\s*[+.])"
 )
-_SMALLER_IS_BETTER = r"time|second|latency|loss|err|bytes|size|memory|_ms$|^ms$"
+_SMALLER_IS_BETTER = r"time|second|latency|loss|err|bytes|size|memory|(^|_)ms$"
 
 
-def _benchmark(tree: _Tree) -> tuple[_Benchmark, list[str]]:
-    """A baseline to be enabled by a person, where a benchmark prints `name=number` by its text."""
-    for folder, stem, (ending, call) in itertools.product(
+def _benchmark(tree: _Tree) -> tuple[str, dict[str, Any] | None]:
+    """A benchmark whose text says that it prints `name=number`, as a baseline yet to be enabled."""
+    for folder, stem, (ending, program) in itertools.product(
         ("", "benchmarks/", "bench/", "scripts/"), ("benchmark", "bench"), _BENCHMARKS
     ):
         path = f"{folder}{stem}{ending}"
-        names = re.findall(_PRINTED, tree.text(path)) if tree.has(path) else []
+        names = re.findall(_PRINTED, tree.text(path)) if tree.says(path, _PRINTS) else []
         if names:
             name = "score" if "score" in names else names[0]
-            block = _baseline(call.format(path), name)
-            told = f"{path} prints {name}=…: a baseline is there; set its value and enable it."
-            return _Benchmark(block, (path,)), [told]
-    return _Benchmark(), []
+            return path, _baseline(f"{program} {path}", name)
+    return "", None
 
 
 def _baseline(command: str, name: str) -> dict[str, Any]:
@@ -775,26 +741,33 @@ def _told(kits: list[_Kit]) -> list[str]:
     return told
 
 
-def _limits(tree: _Tree, commands: dict[Step, str]) -> list[str]:
+def _on_scan(kits: list[_Kit]) -> list[str]:
+    return [f"scan is `{kit.scan}` ({kit.name})." for kit in kits if kit.scan][:1]
+
+
+def _limits(tree: _Tree, kits: list[_Kit]) -> list[str]:
     """What a person should know before trusting the proposal."""
     told = []
-    if commands[Step.VERIFY] == REPLACE_ME:
+    if not any(kit.verify for kit in kits):
         told.append("No test command was found: verify fails until you replace it.")
         told += [f"{path} was seen below the root: is that the project?" for path in _below(tree)]
     if not tree.whole:
-        told.append(f"Only the first {ENTRIES} entries were looked at, {FOLDER_ENTRIES} a folder.")
+        told.append(f"Only {ENTRIES} entries were looked at, and {FOLDER_ENTRIES} of one folder.")
     if environment := tree.first(".venv", "venv"):
         told.append(f"{environment} is there: activate it before a run, or name its python3.")
     return told
 
 
 def _below(tree: _Tree) -> list[str]:
-    markers = (
-        "pyproject.toml",
-        "package.json",
-        *(name for rule in _RULES for name in rule.markers),
-    )
+    markers = {"pyproject.toml", "package.json"}.union(*(rule.markers for rule in _RULES))
     return [path for path in tree.named(*markers) if 0 < path.count("/") <= 2][:3]
+
+
+def _on(baseline: dict[str, Any] | None) -> list[str]:
+    if baseline is None:
+        return []
+    command, name = baseline["command"], baseline["metric_name"]
+    return [f"`{command}` prints {name}=…: set the baseline's value, then enable it."]
 
 
 def _some(paths: list[str]) -> str:

@@ -119,11 +119,11 @@ def load_path(workspace: Workspace) -> Record:
         os.close(events)
 
 
-def lines(events: int) -> Iterator[bytes]:
-    """Every whole line of an open events.jsonl, read in pieces."""
+def lines(events: int, *, end: int | None = None) -> Iterator[bytes]:
+    """Every whole line of an open events.jsonl up to byte `end`, read in pieces."""
     offset = 0
     kept = b""
-    while data := os.pread(events, WINDOW, offset):
+    while data := os.pread(events, WINDOW if end is None else min(WINDOW, end - offset), offset):
         offset += len(data)
         *whole, kept = (kept + data).split(b"\n")
         yield from whole

@@ -148,7 +148,9 @@ class Runner:
             self._record(Kind.STEP_STARTED, step=step, **about)
             self._show_live(live)
             result = self._measure(step, command, live, log)
+            tampering = self._store.tampering()  # before anything is added to the record
             self._record(Kind.STEP_FINISHED, step=step, **about, **result)
+            self._note_tampering(tampering)
         finally:
             os.close(log)
         live.pid = None
@@ -225,12 +227,17 @@ class Runner:
         finally:
             os.close(log)
         live.pid = None
+        self._note_tampering(self._store.tampering())
         if not verdict.outcome.passed:
             text = f"hook {hook} {verdict.outcome}: {verdict.detail} ({log_path})"
             self._record(Kind.NOTE, note="hook", text=text)
         self._show_live(live)
 
     # --- what happens beside the steps ---
+
+    def _note_tampering(self, found: str) -> None:
+        if found:
+            self._record(Kind.NOTE, note="tampered", text=found)
 
     def _notice(self) -> None:
         """Put on record what came from outside since the last look."""
@@ -240,8 +247,6 @@ class Runner:
         if self._interrupts.received and not self.state.interruption:
             name = self._interrupts.received[0].name
             self._record(Kind.NOTE, note="signal", signal=name, text=f"received {name}")
-        if not self.state.tampering and (found := self._store.tampering()):
-            self._record(Kind.NOTE, note="tampered", text=found)
 
     def _record(self, kind: Kind, **fields: Any) -> None:
         self._show(self._store.record(kind, **fields))

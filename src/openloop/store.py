@@ -15,14 +15,14 @@ from dataclasses import replace
 from typing import Any
 
 from openloop import clock, files, journal, loop, projections, reader, transitions
-from openloop.errors import RecordError, TamperError
-from openloop.journal import Broken
+from openloop.errors import RecordError
+from openloop.ledger import Ledger
 from openloop.lock import Lock
 from openloop.mission import Mission
 from openloop.projections import Live, Runner
 from openloop.rebuild import rebuild_missing, rebuild_progress
 from openloop.states import Event, Kind, Status, Step
-from openloop.watched import Watched, signature
+from openloop.watched import Watched
 from openloop.workspace import ARTIFACTS, CONFIG, EVENTS, HEARTBEAT, LOGS, PROGRESS, Workspace
 
 _ROUND = re.compile(r"round-(\d{4,12})")
@@ -39,61 +39,36 @@ class Store:
         self._folder = lock.folder
         self._mission = mission
         self._runner = Runner(os.getpid(), socket.gethostname())
-        self._config = Watched(CONFIG, mission.data)
+        self._config = Watched(CONFIG, mission.data, lock.folder)
         self._writing = threading.Lock()  # the watchdog beats while the runner records
         self._started = clock.monotonic()
         self._base = 0.0  # seconds of the run before this process took it on
-        self._events = _open_record(self.workspace, self._folder)
+        self._ledger = Ledger(self.workspace, lock)
         self._progress = -1
         self._failure = ""  # why the record could not be kept
-        try:
-            lock.take_record(self._events)
-            self._load()
-        except BaseException:
-            os.close(self._events)
-            raise
-
-    def _load(self) -> None:
-        try:
-            record = reader.load(self._events)
-        except Broken as error:
-            raise TamperError(
-                f"{EVENTS} does not hold: {error}",
-                where=self.workspace.shown(EVENTS),
-                fix=f"look at it: openloop audit {self.workspace.given}; "
-                f"to start a new record: openloop init --force {self.workspace.given}",
-            ) from None
-        lost = reader.lost(record.state, record.head, reader.heartbeat(self.workspace))
-        if lost:
-            raise TamperError(
-                f"{EVENTS} does not hold: {lost}",
-                where=self.workspace.shown(EVENTS),
-                fix=f"to start a new record: openloop init --force {self.workspace.given}",
-            )
-        self.state, self.head, self._size = record.state, record.head, record.size
+        self.state = self._ledger.loaded.state
         if self.state.seq == 0:  # a new record beside old artifacts goes on with their numbers
             self.state = replace(self.state, round=_highest_round(self._folder))
         self.line = b""  # the latest event as it was written
-        self._torn = record.torn
-        self._base = record.state.elapsed
-        self._own = signature(os.fstat(self._events))
+        self._torn = ""
+        self._base = self.state.elapsed
 
     def prepare(self) -> None:
         """Mend what a crash left: a torn line, missing projections. Raises OSError."""
-        if self._torn:
-            name = files.free_name(EVENTS, folder=self._folder, word="torn")
-            files.replace(name, self._torn, folder=self._folder)
-            os.ftruncate(self._events, self._size)
-        self._own = signature(os.fstat(self._events))
-        rebuild_missing(self._folder, self._events)
+        self._torn = self._ledger.drop_torn()
+        rebuild_missing(self._folder, self._ledger.descriptor)
         self._open_progress()
 
     def note_torn(self) -> None:
         """Record that a torn last line was dropped, once a run is open."""
         if self._torn:
-            text = f"the last line of {EVENTS} was torn ({len(self._torn)} bytes): dropped, kept"
-            self.record(Kind.NOTE, note="torn", text=f"{text} as {EVENTS}.torn-*")
-            self._torn = b""
+            text = f"the last line of {EVENTS} was torn: dropped, a copy is {self._torn}"
+            self.record(Kind.NOTE, note="torn", text=text)
+
+    @property
+    def head(self) -> str:
+        """The chain's head: sha256 of the latest event's line."""
+        return self._ledger.head
 
     # --- events ---
 
@@ -123,8 +98,11 @@ class Store:
         state = transitions.apply(self.state, event)
         line = journal.encode(event, self.head)
         with self._writing:
-            self._append(line + b"\n", durable)
-            self.state, self.head, self.line = state, journal.head_of(line), line
+            try:
+                self._ledger.append(line, durable=durable)
+            except OSError as error:
+                raise self._cannot_keep(EVENTS, error) from None
+            self.state, self.line = state, line
         self._report(event)
         return event
 
@@ -132,18 +110,6 @@ class Store:
     def elapsed(self) -> float:
         """Seconds that the run has lasted, earlier parts of a resumed one included."""
         return self._base + clock.monotonic() - self._started
-
-    def _append(self, data: bytes, durable: bool) -> None:
-        try:
-            files.write_all(self._events, data)
-            if durable:
-                os.fsync(self._events)
-        except OSError as error:
-            with contextlib.suppress(OSError):  # half a line is worse than none
-                os.ftruncate(self._events, self._size)
-            raise self._cannot_keep(EVENTS, error) from None
-        self._size += len(data)
-        self._own = signature(os.fstat(self._events))
 
     def _cannot_keep(self, name: str, error: OSError) -> RecordError:
         self._failure = f"the record cannot be kept: {name}: {error.strerror or error}"
@@ -178,7 +144,9 @@ class Store:
         if self._progress >= 0:
             os.close(self._progress)
             self._progress = -1
-        self._progress = rebuild_progress(self._folder, self._events, self._mission.config.mission)
+        self._progress = rebuild_progress(
+            self._folder, self._ledger.descriptor, self._mission.config.mission
+        )
 
     # --- files of a round ---
 
@@ -276,33 +244,16 @@ class Store:
     def tampering(self) -> str:
         """What a command did to the configuration or the record; "" for nothing.
 
-        The configuration is put back; what stands in its place is kept beside it.
+        It is put back where that is possible; what stands in its place is kept beside it.
         """
-        found = self._config.difference(self._folder)
-        if found:
-            with contextlib.suppress(OSError):
-                aside = self._config.put_back(self._folder)
-                found += f", put back{aside}"
-        return found or self._record_difference()
-
-    def _record_difference(self) -> str:
-        try:
-            named = os.stat(EVENTS, dir_fd=self._folder, follow_symlinks=False)
-        except OSError:
-            return f"{EVENTS} was removed while a command ran"
-        if signature(named) == self._own:
-            return ""
-        held = os.fstat(self._events)
-        if (named.st_dev, named.st_ino) != (held.st_dev, held.st_ino):
-            return f"{EVENTS} was replaced while a command ran"
-        try:
-            record = reader.load(self._events)
-        except Broken as error:
-            return f"{EVENTS} was edited while a command ran: {error}"
-        if (record.head, record.size, record.torn) != (self.head, self._size, b""):
-            return f"{EVENTS} was edited while a command ran"
-        self._own = signature(named)  # touched, but not changed
-        return ""
+        found = []
+        for watched in (self._config, self._ledger):
+            if words := watched.difference():
+                try:
+                    found.append(words + watched.put_back())
+                except OSError as error:
+                    found.append(f"{words}, and cannot be put back: {error.strerror}")
+        return "; ".join(found)
 
     def close(self) -> None:
         """Let the workspace go: a last heartbeat says that nobody runs any more, and why."""
@@ -316,7 +267,7 @@ class Store:
             self.beat()
         if self._progress >= 0:
             os.close(self._progress)
-        os.close(self._events)
+        self._ledger.close()
 
 
 def refuse(workspace: Workspace, lock: Lock, reason: str) -> None:
@@ -346,14 +297,3 @@ def _highest_round(folder: int) -> int:
 
 def round_to_ms(seconds: float) -> float:
     return round(seconds, 3)
-
-
-def _open_record(workspace: Workspace, folder: int) -> int:
-    try:
-        return files.open_regular(EVENTS, os.O_RDWR | os.O_APPEND | os.O_CREAT, folder=folder)
-    except files.NotRegular:
-        raise TamperError(
-            f"{EVENTS} is not a regular file",
-            where=workspace.shown(EVENTS),
-            fix="remove what stands there and put the record back",
-        ) from None

@@ -10,33 +10,34 @@ from openloop import files
 class Watched:
     """One file with the bytes that it must hold; unchanged ones cost a `stat`."""
 
-    def __init__(self, name: str, data: bytes) -> None:
+    def __init__(self, name: str, data: bytes, folder: int) -> None:
         self._name = name
         self._data = data
+        self._folder = folder
         self._seen: tuple[int, ...] | None = None
 
-    def difference(self, folder: int) -> str:
+    def difference(self) -> str:
         try:
-            named = os.stat(self._name, dir_fd=folder, follow_symlinks=False)
+            named = os.stat(self._name, dir_fd=self._folder, follow_symlinks=False)
             if signature(named) == self._seen:
                 return ""
             # One byte more than expected settles that it grew.
-            same = files.read(self._name, folder=folder, limit=len(self._data) + 1) == self._data
+            data = files.read(self._name, folder=self._folder, limit=len(self._data) + 1)
         except FileNotFoundError:
             return f"{self._name} was removed while a command ran"
         except OSError:
             return f"{self._name} was replaced while a command ran"
-        if not same:
+        if data != self._data:
             return f"{self._name} was edited while a command ran"
         self._seen = signature(named)
         return ""
 
-    def put_back(self, folder: int) -> str:
+    def put_back(self) -> str:
         """Restore the known bytes; returns words on where the other ones went."""
-        words = ""
-        if files.exists(self._name, folder=folder):
-            words = f", the edited one kept as {files.set_aside(self._name, folder=folder)}"
-        files.replace(self._name, self._data, folder=folder)
+        words = ", put back"
+        if files.exists(self._name, folder=self._folder):
+            words += f", the edited one kept as {files.set_aside(self._name, folder=self._folder)}"
+        files.replace(self._name, self._data, folder=self._folder)
         return words
 
 
