@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, AnyStr
 
-from openloop import schema, template
+from openloop import globs, schema, template
 from openloop.errors import ConfigError, OpenLoopError
 from openloop.oom_markers import OOM_MARKERS
 from openloop.schema import Complaint
-from openloop.states import GATES, Direction, Hook, Match, Step
+from openloop.states import GATES, Direction, Hook, Match, OnViolation, Step
 
 _BYTE_ORDER_MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
 _SAFE_DIGITS = 300  # an integer of so many digits still fits a float
@@ -40,6 +40,7 @@ class Command:
     env: Mapping[str, str]
     expect: str | None
     reject: str | None
+    repeat: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,8 @@ class Baseline:
     direction: Direction
     repeat: int
     match: Match
+    keep_best: bool
+    min_delta: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,23 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class Policy:
+    """What a change may not do. Patterns as in .gitignore; None where there is no limit."""
+
+    protect: tuple[str, ...]
+    allow: tuple[str, ...] | None
+    max_changed_files: int | None
+    max_diff_lines: int | None
+    on_violation: OnViolation
+
+    @property
+    def limits_changes(self) -> bool:
+        """Whether a change has to be compared with the state before it."""
+        limits = (self.allow, self.max_changed_files, self.max_diff_lines)
+        return any(limit is not None for limit in limits)
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """One openloop.json; project_root as written, baseline None when absent or disabled."""
 
@@ -78,6 +98,7 @@ class Config:
     baseline: Baseline | None
     limits: Limits
     hooks: Mapping[Hook, Command]
+    policy: Policy | None
 
     @property
     def gates(self) -> tuple[Step, ...]:
@@ -162,6 +183,7 @@ def _checker() -> schema.Checker:
         "regex": _check_regex,
         "bytes-regex": _check_bytes_regex,
         "metric-regex": _check_metric_regex,
+        "glob": _check_glob,
     }
     return schema.Checker(schema.load(), formats)
 
@@ -191,6 +213,11 @@ def _check_metric_regex(text: str) -> Iterator[Complaint]:
     elif not compiled.groups:
         what = f"must have a group around the number, got {schema.shown(text)}"
         yield what, "put the number's part in ( ), for example score=([0-9.]+)"
+
+
+def _check_glob(text: str) -> Iterator[Complaint]:
+    if trouble := globs.check(text):
+        yield trouble, "write a path from the project root as in .gitignore, such as tests/**"
 
 
 def _compile(pattern: AnyStr) -> re.Pattern[AnyStr] | str:
@@ -225,7 +252,24 @@ def _config(document: Mapping[str, Any]) -> Config:
         baseline=_baseline(document.get("baseline", {"enabled": False}), limits),
         limits=limits,
         hooks={hook: _command(hooks[hook], limits) for hook in Hook if hook in hooks},
+        policy=_policy(document["policy"]) if "policy" in document else None,
     )
+
+
+def _policy(section: Mapping[str, Any]) -> Policy:
+    section = {**schema.defaults("policy"), **section}
+    allow = section.get("allow")
+    return Policy(
+        protect=tuple(section.get("protect", ())),
+        allow=None if allow is None else tuple(allow),
+        max_changed_files=_whole(section.get("max_changed_files")),
+        max_diff_lines=_whole(section.get("max_diff_lines")),
+        on_violation=OnViolation(section["on_violation"]),
+    )
+
+
+def _whole(value: float | None) -> int | None:
+    return None if value is None else int(value)
 
 
 def _limits(section: Mapping[str, Any]) -> Limits:
@@ -253,6 +297,8 @@ def _baseline(section: Mapping[str, Any], limits: Limits) -> Baseline | None:
         direction=Direction(section["direction"]),
         repeat=int(section["repeat"]),
         match=Match(section["match"]),
+        keep_best=section["keep_best"],
+        min_delta=float(section["min_delta"]),
     )
 
 
@@ -265,4 +311,5 @@ def _command(value: str | Mapping[str, Any], limits: Limits) -> Command:
         env=dict(parts.get("env", {})),
         expect=parts.get("expect"),
         reject=parts.get("reject"),
+        repeat=int(parts.get("repeat", 1)),
     )

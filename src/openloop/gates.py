@@ -88,6 +88,28 @@ def _exit_words(end: Exit) -> str:
     return f"exit {end.code} ({explained})" if explained else f"exit {end.code}"
 
 
+def settled(verdicts: Sequence[Verdict], *, single_failure: bool) -> bool:
+    """Whether more repetitions could not change what they amount to.
+
+    single_failure: one failure settles it, as for a measurement.
+    """
+    outcomes = {verdict.outcome for verdict in verdicts}
+    if Outcome.INTERRUPTED in outcomes or (single_failure and outcomes != {Outcome.PASSED}):
+        return True
+    return Outcome.PASSED in outcomes and len(outcomes) > 1
+
+
+def repeated(verdicts: Sequence[Verdict]) -> Verdict:
+    """The verdict of a gate over its repetitions: only all of them passing passes."""
+    failed = [verdict for verdict in verdicts if not verdict.outcome.passed]
+    if not failed or verdicts[-1].outcome is Outcome.INTERRUPTED:
+        return verdicts[-1]
+    if len(failed) == len(verdicts):
+        return failed[0]
+    words = f"{len(failed)} of {len(verdicts)} runs did not pass: {failed[0].detail}"
+    return Verdict(Outcome.FLAKY, words)
+
+
 def measure(baseline: Baseline, samples: Sequence[tuple[str, ...]]) -> Verdict:
     """The baseline's verdict over its repetitions: each one's matches, the median compared."""
     values: list[float] = []
@@ -158,7 +180,7 @@ def fresh(config: Config, state: State) -> tuple[Step, ...]:
     return tuple(
         gate
         for gate in config.gates
-        if gate in state.gates and state.gates[gate].seq > state.change_seq
+        if gate in state.gates and state.gates[gate].seq >= state.change_seq
     )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from openloop import breaker, gates
-from openloop.config import Config
+from openloop.config import Baseline, Config
 from openloop.states import (
     Decision,
     RoundOutcome,
@@ -60,7 +60,22 @@ class FinishRun:
     reason: str
 
 
-Action = OpenRun | StartRound | RunStep | FinishRound | TripBreaker | FinishRun
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """The project as it is now is the best so far: keep a checkpoint of it."""
+
+    value: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class PutBack:
+    """What was changed since the best checkpoint did not help: return to it."""
+
+    reason: str
+
+
+Action = OpenRun | StartRound | RunStep | Keep | PutBack | FinishRound | TripBreaker | FinishRun
 
 
 # --- opening: from what the record says to a run that is going on -----------------------
@@ -114,7 +129,13 @@ def next_action(config: Config, state: State) -> Action:
         return FinishRound(
             RoundOutcome.INTERRUPTED, Decision.CONTINUE, reason, state.consecutive_failures
         )
-    return _next_step(config, state) or _finish_round(config, state)
+    if state.stopped:
+        return _finish_round(config, state)
+    return (
+        _keep_or_put_back(config, state)
+        or _next_step(config, state)
+        or _finish_round(config, state)
+    )
 
 
 def _after_round(state: State) -> Action:
@@ -146,6 +167,37 @@ def _next_step(config: Config, state: State) -> RunStep | None:
     if since or not _round_follows(config, state):
         return _measure_again(config, state)
     return None
+
+
+def _keep_or_put_back(config: Config, state: State) -> Keep | PutBack | RunStep | None:
+    """Hill climbing: what beats the best by min_delta is kept, anything else is put back."""
+    baseline = config.baseline
+    if baseline is None or not baseline.keep_best or gates.complete(config, state):
+        return None
+    if state.kept and state.kept.seq >= state.change_seq:
+        return None
+    failed = [gate for gate in gates.outstanding(config, state) if gate is not Step.BASELINE]
+    if failed and state.kept:
+        return PutBack(f"{failed[0]} {state.gates[failed[0]].outcome}")
+    if failed or Step.BASELINE not in gates.fresh(config, state):
+        return None
+    if stale := gates.stale(config, state):
+        return RunStep(stale[0], confirm=True)
+    return _judge_metric(baseline, state)
+
+
+def _judge_metric(baseline: Baseline, state: State) -> Keep | PutBack | None:
+    value = state.metric.value if state.metric else None
+    if state.kept is None:
+        return None if value is None else Keep(value, f"first value {value:g}")
+    best = state.kept.value
+    if value is None:
+        return PutBack(f"{baseline.metric_name} was not measured")
+    least = f", min_delta {baseline.min_delta:g}" if baseline.min_delta else ""
+    words = f"{baseline.metric_name} {value:g} against the best {best:g}{least}"
+    if baseline.direction.better(value, best) and abs(value - best) >= baseline.min_delta:
+        return Keep(value, words)
+    return PutBack(words)
 
 
 def _down_to_verify(config: Config, state: State, done: set[Step]) -> RunStep:
@@ -200,7 +252,7 @@ def _round_follows(config: Config, state: State) -> bool:
 
 
 def _finish_round(config: Config, state: State) -> FinishRound:
-    complete = gates.complete(config, state) and not state.tampering
+    complete = gates.complete(config, state) and not state.tampering and not state.stopped
     failed = not complete and not state.progressed
     count = breaker.count_after(state, failed=failed)
     tripped = breaker.reason_to_trip(config, state, failed=failed, complete=complete)
@@ -211,7 +263,7 @@ def _finish_round(config: Config, state: State) -> FinishRound:
     unhealthy = RoundOutcome.UNHEALTHY
     if state.tampering:
         return FinishRound(unhealthy, Decision.BLOCKED, state.tampering, count)
-    why = _why_unhealthy(config, state)
+    why = state.stopped or _why_unhealthy(config, state)
     if tripped:
         return FinishRound(unhealthy, Decision.BLOCKED, f"{tripped}; {why}", count)
     if state.rounds_used + 1 >= state.budget:
@@ -238,7 +290,9 @@ __all__ = [
     "Action",
     "FinishRound",
     "FinishRun",
+    "Keep",
     "OpenRun",
+    "PutBack",
     "RunStep",
     "StartRound",
     "TripBreaker",

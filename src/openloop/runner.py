@@ -157,20 +157,22 @@ class Runner:
         self._show_live(live)
 
     def _measure(self, step: Step, command: Command, live: Live, log: int) -> dict[str, Any]:
-        """Run the step's command, a baseline's as often as it says, and judge the result."""
+        """Run the step's command as often as it says, and judge the repetitions as one."""
         baseline = self._config.baseline if step is Step.BASELINE else None
         limits = self._limits(step, command)
         reader = LogReader(log, self._config.limits.oom_markers)
         ends: list[Exit] = []
+        verdicts: list[Verdict] = []
         samples: list[tuple[str, ...]] = []
-        while True:
+        for _ in range(baseline.repeat if baseline else command.repeat):
             end = self._run(command, live, log, limits, str(step))
-            ends.append(end)
             facts = reader.read(command, baseline)
-            verdict = gates.judge(command, end, facts)
+            ends.append(end)
+            verdicts.append(gates.judge(command, end, facts))
             samples.append(facts.values)
-            if not verdict.outcome.passed or len(ends) == (baseline.repeat if baseline else 1):
+            if gates.settled(verdicts, single_failure=baseline is not None):
                 break
+        verdict = gates.repeated(verdicts)
         if baseline and verdict.outcome.passed:
             verdict = gates.measure(baseline, samples)
         return _finished(step, verdict, ends, facts, reader, live) | _metric(baseline, verdict)

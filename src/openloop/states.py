@@ -118,6 +118,13 @@ class Match(StrEnum):
     LAST = "last"
 
 
+class OnViolation(StrEnum):
+    """What follows when a change did what the policy does not allow; it is put back anyway."""
+
+    RESTORE = "restore"
+    FAIL = "fail"  # the round ends as unhealthy at once
+
+
 class Hook(StrEnum):
     """Moments at which a person's own command is told; it changes nothing of the verdict."""
 
@@ -230,6 +237,36 @@ class Metric:
     def to_json(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self.__slots__}
 
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Metric:
+        return cls(**{**data, "direction": Direction(data["direction"])})
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """What the policy undid after one step: in words, and the paths, printable."""
+
+    round: int
+    step: Step
+    text: str
+    paths: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """The best checkpoint: the metric there, what the other gates said, and when."""
+
+    value: float
+    seq: int
+    gates: Mapping[Step, GateResult]
+
+    def to_json(self) -> dict[str, Any]:
+        return {"value": self.value, "seq": self.seq, "gates": _gates_json(self.gates)}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Kept:
+        return cls(data["value"], data["seq"], _gates_from(data["gates"]))
+
 
 @dataclass(frozen=True, slots=True)
 class RoundSummary:
@@ -278,14 +315,16 @@ class State:
     config_sha256: str = ""
     mark: int = 0  # kernel mark of the run's processes
     history: tuple[RoundSummary, ...] = ()
+    violations: tuple[Violation, ...] = ()  # of the current or latest round
+    undone: tuple[Violation, ...] = ()  # the latest of this run
+    stopped: str = ""  # the violation that ends this round at once
+    kept: Kept | None = None
+    checkpoints: tuple[str, ...] = ()  # what was kept or put back in this round, and why
 
     def to_json(self) -> dict[str, Any]:
         """What a later process needs to go on from here: the carried part of the state."""
         return {
-            "gates": {
-                gate: [result.outcome, result.seq, result.error, result.log_path]
-                for gate, result in self.gates.items()
-            },
+            "gates": _gates_json(self.gates),
             "change_seq": self.change_seq,
             "budget": self.budget,
             "rounds_used": self.rounds_used,
@@ -301,25 +340,22 @@ class State:
                 [past.round, past.outcome, list(past.steps), past.reason, past.seconds]
                 for past in self.history
             ],
+            "undone": [[one.round, one.step, one.text, list(one.paths)] for one in self.undone],
+            "kept": self.kept.to_json() if self.kept else None,
         }
 
     def with_json(self, data: Mapping[str, Any]) -> State:
         """This state with the carried part taken from `data` (what `to_json` returned)."""
-        metric, best = data["metric"], data["best"]
+        best = data["best"]
         return replace(
             self,
-            gates={
-                Step(gate): GateResult(Outcome(outcome), seq, error, log_path)
-                for gate, (outcome, seq, error, log_path) in data["gates"].items()
-            },
+            gates=_gates_from(data["gates"]),
             change_seq=data["change_seq"],
             budget=data["budget"],
             rounds_used=data["rounds_used"],
             trial=data["trial"],
             consecutive_failures=data["consecutive_failures"],
-            metric=Metric(**{**metric, "direction": Direction(metric["direction"])})
-            if metric
-            else None,
+            metric=Metric.from_json(data["metric"]) if data["metric"] else None,
             best=Best(best[0], Direction(best[1]), best[2]) if best else None,
             last_error=data["last_error"],
             run_started_at=data["run_started_at"],
@@ -335,4 +371,23 @@ class State:
                 )
                 for number, outcome, steps, reason, seconds in data["history"]
             ),
+            undone=tuple(
+                Violation(number, Step(step), text, tuple(paths))
+                for number, step, text, paths in data["undone"]
+            ),
+            kept=Kept.from_json(data["kept"]) if data["kept"] else None,
         )
+
+
+def _gates_json(gates: Mapping[Step, GateResult]) -> dict[str, Any]:
+    return {
+        gate: [result.outcome, result.seq, result.error, result.log_path]
+        for gate, result in gates.items()
+    }
+
+
+def _gates_from(data: Mapping[str, Any]) -> dict[Step, GateResult]:
+    return {
+        Step(gate): GateResult(Outcome(outcome), seq, error, log_path)
+        for gate, (outcome, seq, error, log_path) in data.items()
+    }

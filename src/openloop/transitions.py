@@ -12,14 +12,18 @@ from openloop.states import (
     Direction,
     Event,
     GateResult,
+    Kept,
     Kind,
     Metric,
+    OnViolation,
     Outcome,
     RoundOutcome,
     RoundSummary,
     State,
     Status,
+    Step,
     StepResult,
+    Violation,
 )
 
 _DEATH = "the runner's death"  # what interrupted a round that was found broken
@@ -39,7 +43,9 @@ def _run_started(state: State, event: Event) -> State:
     else:
         _require(not state.in_round and event.run == state.run + 1, event, state)
         interruption = ""
-        state = replace(state, rounds_used=0, decision=None, run_started_at=event.time)
+        state = replace(
+            state, rounds_used=0, decision=None, run_started_at=event.time, undone=(), kept=None
+        )
     return replace(
         state,
         status=Status.RUNNING,
@@ -67,6 +73,9 @@ def _round_started(state: State, event: Event) -> State:
         steps=(),
         decision=None,
         progressed=False,
+        violations=(),
+        checkpoints=(),
+        stopped="",
         round_started_at=event.time,
         round_started_elapsed=event.elapsed,
     )
@@ -157,11 +166,47 @@ def _noted(state: State, event: Event) -> State:
             return replace(state, interruption=event.data["signal"])
         case "tampered":
             return replace(state, tampering=state.tampering or event.data["text"])
+        case "kept":
+            return _kept(state, event)
     return state
 
 
-def _unchanged(state: State, event: Event) -> State:
-    return state
+def _kept(state: State, event: Event) -> State:
+    """The project as it is now is the best so far; the baseline there is measured anew."""
+    others = {gate: known for gate, known in state.gates.items() if gate is not Step.BASELINE}
+    return replace(
+        state,
+        kept=Kept(event.data["value"], event.seq, others),
+        checkpoints=(*state.checkpoints, event.data["text"]),
+    )
+
+
+def _policy_violated(state: State, event: Event) -> State:
+    assert event.step is not None
+    data = event.data
+    found = Violation(event.round, event.step, data["text"], tuple(data["paths"]))
+    fails = data["on_violation"] == OnViolation.FAIL
+    return replace(
+        state,
+        violations=(*state.violations, found),
+        undone=(*state.undone, found)[-HISTORY:],
+        stopped=state.stopped or (found.text if fails else ""),
+    )
+
+
+def _checkpoint_restored(state: State, event: Event) -> State:
+    """What the policy undid changes nothing that is known; a return to the best checkpoint
+    brings back what was known there."""
+    state = replace(state, checkpoints=(*state.checkpoints, event.data["text"]))
+    if event.data["why"] != "keep_best" or state.kept is None:
+        return state
+    known = {gate: replace(result, seq=event.seq) for gate, result in state.kept.gates.items()}
+    return replace(
+        state,
+        gates=known,
+        change_seq=event.seq,
+        kept=replace(state.kept, seq=event.seq),
+    )
 
 
 _APPLY: dict[Kind, Callable[[State, Event], State]] = {
@@ -169,8 +214,8 @@ _APPLY: dict[Kind, Callable[[State, Event], State]] = {
     Kind.ROUND_STARTED: _round_started,
     Kind.STEP_STARTED: _step_started,
     Kind.STEP_FINISHED: _step_finished,
-    Kind.POLICY_VIOLATED: _unchanged,
-    Kind.CHECKPOINT_RESTORED: _unchanged,
+    Kind.POLICY_VIOLATED: _policy_violated,
+    Kind.CHECKPOINT_RESTORED: _checkpoint_restored,
     Kind.ROUND_FINISHED: _round_finished,
     Kind.BREAKER_TRIPPED: _breaker_tripped,
     Kind.RUN_FINISHED: _run_finished,
