@@ -172,7 +172,7 @@ class Runner:
             samples.append(facts.values)
             if gates.settled(verdicts, single_failure=baseline is not None):
                 break
-        verdict = gates.repeated(verdicts)
+        verdict = verdicts[-1] if baseline else gates.repeated(verdicts)
         if baseline and verdict.outcome.passed:
             verdict = gates.measure(baseline, samples)
         return _finished(step, verdict, ends, facts, reader, live) | _metric(baseline, verdict)

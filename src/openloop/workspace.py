@@ -15,6 +15,7 @@ LOGS = "logs"
 ARTIFACTS = "artifacts"
 KNOWLEDGE = "knowledge"
 OUTPUT = "output"
+CHECKPOINTS = "checkpoints"
 FOLDERS = (LOGS, ARTIFACTS, KNOWLEDGE, OUTPUT)
 HOME = ".openloop"  # the folder in which workspaces of a project are kept
 
