@@ -291,7 +291,7 @@ def _pytest_reason(tree: _Tree, tests: list[str]) -> str:
             return f"{name} configures pytest"
     if conftest := tree.named("conftest.py"):
         return f"{conftest[0]} is pytest's"
-    if users := tree.telling(tests, r"^\s*(import|from) pytest\b"):
+    if users := tree.telling(tests, r"^[ \t]*(import|from) pytest\b"):
         return f"{_some(users)} import pytest"
     written = tree.telling(tests, r"\bdef test")
     if written and not tree.telling(written, r"\bunittest\b|TestCase"):
@@ -330,7 +330,7 @@ def _unittest(tree: _Tree, start: str, cases: list[str]) -> str:
     )
     command = f"python3 -m unittest discover -s {shlex.quote(start or '.')} -p '{pattern}'"
     # Relative imports need the package's own name, which discovery takes from the top folder.
-    relative = f"{start}/__init__.py" in tree.files and tree.telling(mine, r"^\s*from \.")
+    relative = f"{start}/__init__.py" in tree.files and tree.telling(mine, r"^[ \t]*from \.")
     return f"{command} -t ." if relative else command
 
 
@@ -454,7 +454,7 @@ _RULES = (
             _Way("cargo check --all-targets"),
         ),
         proof=("*.rs",),
-        proof_text=r"#\[(\w+::)*test\b|#\[cfg\(test\)\]|#\[rstest|^\s*//[/!] ```",
+        proof_text=r"#\[(\w+::)*test\b|#\[cfg\(test\)\]|#\[rstest|^[ \t]*//[/!] ```",
         tests=("tests/**",),
         sources=("src/**", "crates/**"),
     ),
@@ -542,7 +542,9 @@ _RULES = (
         ("CMakeLists.txt",),
         (
             _Way(
-                _CMAKE + _CTEST, "CMakeLists.txt", r"(?i)^\s*(enable_testing|include\s*\(\s*CTest)"
+                _CMAKE + _CTEST,
+                "CMakeLists.txt",
+                r"(?i)^[ \t]*(enable_testing|include\s*\(\s*CTest)",
             ),
         ),
         (_Way(_CMAKE),),
@@ -601,9 +603,9 @@ _RUNNERS = (
     _Runner(
         "make",
         ("GNUmakefile", "makefile", "Makefile"),
-        r"^([\w-]+ )*{}( [\w-]+)*\s*:(?!=)",
+        r"^([\w.-]+ ){0,9}{}( [\w.-]+){0,9} ?:(?!=)",
     ),
-    _Runner("just", ("justfile", "Justfile", ".justfile"), r"^@?{}( [^:=]*)?:(?!=)"),
+    _Runner("just", ("justfile", "Justfile", ".justfile"), r"^@?{}( [^:=\n]*)?:(?!=)"),
 )
 
 
