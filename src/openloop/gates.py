@@ -22,7 +22,9 @@ class Exit:
 
     code, signal: of the shell, None when it has none. ended: what OpenLoop itself did to it
     (timeout, stalled, interrupted) or why it never ran (error); None when it ended by itself.
-    seconds: monotonic. oom: kernel evidence, "" for none.
+    seconds: monotonic. peak_rss_bytes: of the largest process, not below what the guard itself
+    uses (about 12 MB), because the kernel counts from before exec. oom: kernel evidence, "" for
+    none. survivors: PIDs that not even SIGKILL ended, normally none.
     """
 
     code: int | None = None
@@ -34,6 +36,7 @@ class Exit:
     peak_rss_bytes: int | None = None
     cpu_seconds: float | None = None
     oom: str = ""
+    survivors: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +67,8 @@ def judge(command: Command, end: Exit, facts: LogFacts) -> Verdict:
     """The outcome of one command. Evidence of a lie or an illness beats the exit code."""
     if end.ended in (Outcome.ERROR, Outcome.INTERRUPTED):
         return Verdict(end.ended, end.detail)
+    if end.survivors:
+        return Verdict(Outcome.ERROR, f"PIDs {_list(end.survivors)} could not be ended")
     if end.oom:
         return Verdict(Outcome.OOM, end.oom)
     if facts.oom_marker:
@@ -79,6 +84,10 @@ def judge(command: Command, end: Exit, facts: LogFacts) -> Verdict:
     if facts.expected is False:
         return Verdict(Outcome.FAILED, f"its log does not match expect {command.expect!r}")
     return Verdict(Outcome.PASSED)
+
+
+def _list(pids: tuple[int, ...]) -> str:
+    return ", ".join(map(str, pids))
 
 
 def _exit_words(end: Exit) -> str:

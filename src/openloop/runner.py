@@ -151,6 +151,7 @@ class Runner:
             tampering = self._store.tampering()  # before anything is added to the record
             self._record(Kind.STEP_FINISHED, step=step, **about, **result)
             self._note_tampering(tampering)
+            self._note_tampering(self._store.log_finished(log_path, result["log_sha256"]))
         finally:
             os.close(log)
         live.pid = None

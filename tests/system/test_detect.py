@@ -9,8 +9,10 @@ import time
 import unittest
 from dataclasses import dataclass, field
 
+import support
 from openloop import config, schema
-from openloop.detect import ENTRIES, FILE_BYTES, FILES_READ, REPLACE_ME, Detection, detect
+from openloop.detect import REPLACE_ME, Detection, detect
+from openloop.listing import ENTRIES, FILE_BYTES, FILES_READ
 from openloop.states import Step
 from support import environment, need
 
@@ -22,7 +24,14 @@ class Tests(unittest.TestCase):
 UNITTEST = CASE.format(answer=2)
 FUNCTION = "def test_it():\n    assert 1 + 1 == 2\n"
 MAIN = "if __name__ == '__main__':\n    print('hello')\n"
+COMPILE = (
+    "python3 -c \"import sys; [compile(open(f, 'rb').read(), f, 'exec') for f in sys.argv[1:]]\""
+)
 DJANGO = "import os\nos.environ.setdefault('DJANGO_SETTINGS_MODULE', 'site.settings')\n"
+
+
+def compiles(folder):
+    return f"find {folder} -name '*.py' -exec {COMPILE} {{}} +"
 
 
 def package(**scripts):
@@ -51,7 +60,7 @@ TREES = (
         "pytest by pyproject",
         {"pyproject.toml": "[tool.pytest.ini_options]\n", "x.py": "", "tests/test_x.py": FUNCTION},
         "python3 -m pytest -q",
-        "python3 -m compileall -q x.py",
+        f"{COMPILE} x.py",
         said=("pyproject.toml configures pytest", "must be installed"),
         tests=("tests/**",),
         sources=("x.py",),
@@ -60,21 +69,21 @@ TREES = (
         "pytest by pytest.ini, whatever it holds",
         {"pytest.ini": "", "test_x.py": UNITTEST},
         "python3 -m pytest -q",
-        "python3 -m compileall -q test_x.py",
+        f"{COMPILE} test_x.py",
         tests=("**/test_*.py",),
     ),
     Tree(
         "pytest by setup.cfg",
         {"setup.cfg": "[metadata]\n[tool:pytest]\n", "setup.py": "", "x/__init__.py": ""},
         "python3 -m pytest -q",
-        "python3 -m compileall -q x",
+        compiles("x"),
         sources=("x/**",),
     ),
     Tree(
         "pytest by conftest",
         {"tests/conftest.py": "", "tests/test_x.py": UNITTEST, "src/x/__init__.py": ""},
         "PYTHONPATH=src python3 -m pytest -q",
-        "python3 -m compileall -q src",
+        compiles("src"),
         said=("tests/conftest.py is pytest's",),
         tests=("tests/**", "**/conftest.py"),
         sources=("src/**",),
@@ -86,20 +95,20 @@ TREES = (
             "src/x/__init__.py": "",
         },
         "python3 -m pytest -q",
-        "python3 -m compileall -q src",
+        compiles("src"),
     ),
     Tree(
         "pytest by import",
         {"x.py": "", "test_x.py": "import pytest\nclass Test:\n    def test_it(self): pass\n"},
         "python3 -m pytest -q",
-        "python3 -m compileall -q x.py",
+        f"{COMPILE} x.py",
         said=("test_x.py import pytest",),
     ),
     Tree(
         "plain test functions",
         {"x.py": "", "x_test.py": FUNCTION},
         "python3 -m pytest -q",
-        "python3 -m compileall -q x.py",
+        f"{COMPILE} x.py",
         tests=("**/*_test.py",),
     ),
     Tree(
@@ -127,7 +136,7 @@ TREES = (
         "Python without tests",
         {"pyproject.toml": "[project]\nname = 'x'\n", "x/__init__.py": "", "x/__main__.py": "1\n"},
         REPLACE_ME,
-        "python3 -m compileall -q x",
+        compiles("x"),
         said=("no tests were seen", "python3 -m x may need arguments"),
     ),
     Tree(
@@ -182,10 +191,22 @@ TREES = (
         {"Makefile": "CC := cc\ntest: all\n\t./run\nlint check:\n\ttrue\n", "src/x.c": ""},
         "make test",
         "make lint",
-        said=("test, check, lint",),
+        said=("Makefile is there: verify is `make test`",),
         sources=("src/**",),
     ),
     Tree("make check", {"GNUmakefile": ".PHONY: check\ncheck:\n\ttrue\n"}, "make check"),
+    Tree(
+        "make lint alone",
+        {"makefile": "lint:\n\ttrue\n"},
+        REPLACE_ME,
+        "make lint",
+        said=("no tests were seen",),
+    ),
+    Tree(
+        "the makefile that make reads",
+        {"GNUmakefile": "all:\n\ttrue\n", "Makefile": "test:\n\ttrue\n"},
+        REPLACE_ME,
+    ),
     Tree("a make variable is no target", {"Makefile": "test := 1\nbuild:\n\ttrue\n"}, REPLACE_ME),
     Tree(
         "just",
@@ -295,7 +316,7 @@ TREES = (
             "Makefile": "test:\n\ttrue\n",
         },
         "python3 -m pytest -q",
-        "python3 -m compileall -q x.py",
+        f"{COMPILE} x.py",
         said=("not used, but could be.*npm test", "not used, but could be.*make test"),
     ),
     Tree(
@@ -325,21 +346,21 @@ TREES = (
         "a program",
         {"app.py": MAIN, "test_app.py": UNITTEST},
         "python3 -m unittest discover -s . -p 'test_*.py'",
-        "python3 -m compileall -q app.py",
+        f"{COMPILE} app.py",
         "python3 app.py",
     ),
     Tree(
         "a server is not guessed at",
         {"app.py": "from flask import Flask\n" + MAIN},
         REPLACE_ME,
-        "python3 -m compileall -q app.py",
+        f"{COMPILE} app.py",
         said=("app.py looks like a server",),
     ),
     Tree(
         "nor a program that asks, through a module of its own",
         {"main.py": "import ask\n" + MAIN, "ask.py": "def f():\n    return input('? ')\n"},
         REPLACE_ME,
-        "python3 -m compileall -q ask.py main.py",
+        f"{COMPILE} ask.py main.py",
         said=("main.py asks its user",),
     ),
 )
@@ -404,6 +425,35 @@ PRINTING = {
     ),
     "bench.sh": ('x=7\necho "took score=$x"\n', "sh bench.sh", "7"),
 }
+
+# A benchmark.py, and the metric in it.
+METRICS = (
+    ("print(f'd={1} caves={50} score={2}')\n", "score"),
+    ("print(f'seconds={1}')\nprint(f'accuracy={2}')\n", "accuracy"),
+    ("print(\n    f'caves={50}',\n    f'ops={len(range(3))}',\n)\n", "ops"),
+    ("import sys\nsys.stdout.write(f'coverage={2}')\n", "coverage"),
+    ("def f(rate=2, d=3):\n    return f'time={1}'\nprint('it is rate=%d' % 2)\n", "rate"),
+    ('print(f"""caves: {1}\nelapsed={2}""")\n', "elapsed"),
+    ("# it doesn't print('score=1')\nprint(f'latency={1}')\n", "latency"),
+    ("print('never closed\nprint('time=1')\n", "time"),
+)
+# A benchmark.py whose metric cannot be known.
+UNSURE = (
+    "",
+    "print(1)\n",
+    "print('done', end='')\n",
+    "score = 1\nprint(score)\n",
+    "def f(score=1): pass\n",
+    "x = f'score={1}'\n",
+    "x = f'score={1}'\nprint('done')\n",
+    "print('done'); x = f'score={1}'\n",
+    "print(run(score=1), end='')\n",
+    "# print('score=1')\n",
+    '"""It could print(\'score=1\')"""\nprint()\n',
+    "print(f'd={1}')\n",
+    "print(f'caves={50} seed={7}')\n",
+    "print('usage: bench --time=9')\n",
+)
 
 
 class Project(unittest.TestCase):
@@ -524,14 +574,45 @@ class Unittest(Project):
         self.assertRegex(done.stdout, rf"Ran {FILES_READ + 5} tests")
         self.assertRegex(done.stdout, "Ran 1 test ")
 
-    def test_the_scan_sees_a_syntax_error(self):
-        root = self.make({"x.py": "", "a b/y.py": "def f(:\n", "tests/test_x.py": UNITTEST})
-        done = self.run_in(root, detect(root).commands[Step.SCAN])
-        self.assertNotEqual(done.returncode, 0, done.stdout)
-
     def test_too_many_folders_for_one_go(self):
         root = self.make({f"{letter}/test_x.py": UNITTEST for letter in "abcde"})
         self.assertEqual(detect(root).commands[Step.VERIFY], "python3 -m pytest -q")
+
+
+class Scan(Project):
+    """The scan of Python files that no linter is configured for."""
+
+    LAYOUTS = ("x.py", "a b/y.py", "src/x/__init__.py")
+
+    def test_it_sees_what_does_not_compile(self):
+        for path in self.LAYOUTS:
+            for broken in ("def f(:\n", "return 1\n"):
+                with self.subTest(path, broken=broken):
+                    root = self.make({"z.py": "", path: broken})
+                    done = self.run_in(root, self.scan(root))
+                    self.assertNotEqual(done.returncode, 0, done.stdout)
+                    self.assertIn(path, done.stdout)
+
+    def test_it_leaves_no_file_and_runs_none(self):
+        for path in self.LAYOUTS:
+            with self.subTest(path):
+                root = self.make({"sys.py": "raise SystemExit(3)\n", path: "raise SystemExit(4)\n"})
+                before = list(os.walk(root))
+                done = self.run_in(root, f"PYTHONDONTWRITEBYTECODE= {self.scan(root)}")
+                self.assertEqual((done.returncode, done.stdout), (0, ""))
+                self.assertEqual(list(os.walk(root)), before)
+
+    def test_it_reads_what_python_reads(self):
+        latin = "# coding: latin-1\nx = 'é'\n".encode("latin-1")
+        root = self.make({"x.py": ""})
+        for name, content in (("latin.py", latin), ("mark.py", b"\xef\xbb\xbfx = 1\n")):
+            with open(os.path.join(root, name), "wb") as file:
+                file.write(content)
+        done = self.run_in(root, self.scan(root))
+        self.assertEqual(done.returncode, 0, done.stdout)
+
+    def scan(self, root):
+        return detect(root).commands[Step.SCAN]
 
 
 class RealTools(Project):
@@ -589,15 +670,28 @@ class Baselines(Project):
                 self.assertEqual(found.baseline["metric_name"], name)
                 self.assertEqual(found.baseline["direction"], "less_equal")
 
+    def test_larger_is_better_for_what_is_done_in_a_second(self):
+        for name in ("requests_per_second", "opsPerSec", "hit_rate", "F1"):
+            with self.subTest(name):
+                found = detect(self.make({"bench.py": f"print('{name}=1')\n"}))
+                self.assertEqual(found.baseline["metric_name"], name)
+                self.assertEqual(found.baseline["direction"], "greater_equal")
+
+    def test_the_metric_that_is_printed_and_known(self):
+        for text, name in METRICS:
+            with self.subTest(text):
+                found = detect(self.make({"benchmark.py": text}))
+                self.assertEqual(found.baseline["metric_name"], name)
+
+    def test_the_examples_of_this_project(self):
+        for folder, name in (("demo_project", "score"), ("real_project", "sessions_in_memory")):
+            root = os.path.join(os.path.dirname(support.__file__), "..", "examples", folder)
+            with self.subTest(folder):
+                need(os.path.isdir(root), folder)
+                self.assertEqual(detect(root).baseline["metric_name"], name)
+
     def test_what_does_not_say_so_is_left_alone(self):
-        for text in (
-            "",
-            "print(1)\n",
-            "print('done', end='')\n",
-            "score = 1\nprint(score)\n",
-            "def f(score=1): pass\n",
-            "x = f'score={1}'\n",
-        ):
+        for text in UNSURE:
             with self.subTest(text):
                 self.assertIsNone(detect(self.make({"benchmark.py": text})).baseline)
 
@@ -684,7 +778,7 @@ class Weird(Project):
                 file.write(UNITTEST)
         os.mkdir(os.path.join(root, b"\xff"))
         found = self.assert_bounded(os.fsdecode(root))
-        self.assertEqual(found.commands[Step.SCAN], "python3 -m compileall -q x.py")
+        self.assertEqual(found.commands[Step.SCAN], f"{COMPILE} x.py")
         self.assertEqual(found.sources, ["x.py"])
         self.assertEqual(self.run_in(root, found.commands[Step.SCAN]).returncode, 0)
 
@@ -731,6 +825,11 @@ class Weird(Project):
             '"test" ',
             "task ",
             "\\n",
+            '"""\\',
+            "'''\\' ",
+            "`\\",
+            'print("',
+            "print(' +",
         ):
             for start in ("", "print"):
                 with self.subTest(text, start=start):
