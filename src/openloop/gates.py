@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from openloop.config import Baseline, Command, Config
 from openloop.states import GATES, Match, Metric, Outcome, State, Step
-from openloop.text import printable
+from openloop.text import number, printable
 
 LAST_ERROR_LENGTH = 2000  # characters
 _NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
@@ -106,12 +106,12 @@ def measure(baseline: Baseline, samples: Sequence[tuple[str, ...]]) -> Verdict:
             return Verdict(Outcome.FAILED, f"{baseline.metric_name} not measured: {picked}")
         values.append(picked)
     value = median(values)
-    words = f"{baseline.metric_name}={value:g}"
+    words = f"{baseline.metric_name}={number(value)}"
     if len(values) > 1:
-        words += f" (median of {', '.join(f'{one:g}' for one in values)})"
+        words += f" (median of {', '.join(map(number, values))})"
     if baseline.direction.passes(value, baseline.value):
         return Verdict(Outcome.PASSED, words, value)
-    wanted = f"{baseline.direction.replace('_', ' or ')} {baseline.value:g}"
+    wanted = f"{baseline.direction.replace('_', ' or ')} {number(baseline.value)}"
     return Verdict(Outcome.FAILED, f"{words}, wanted {wanted}", value)
 
 
@@ -139,7 +139,7 @@ def median(values: Sequence[float]) -> float:
     middle = len(ordered) // 2
     if len(ordered) % 2:
         return ordered[middle]
-    return (ordered[middle - 1] + ordered[middle]) / 2
+    return ordered[middle - 1] / 2 + ordered[middle] / 2  # the sum may not be finite
 
 
 def error_line(step: Step, verdict: Verdict, last_line: str) -> str:

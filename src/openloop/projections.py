@@ -20,6 +20,7 @@ from openloop.states import (
     Step,
     StepResult,
 )
+from openloop.text import number, printable
 
 VERSION = 1
 
@@ -202,7 +203,7 @@ def _progress_words(event: Event) -> str:
 
 def _plain(text: str) -> str:
     """Text that Markdown shows as it stands, on one line."""
-    return "".join(f"\\{c}" if c in "`*_<>[]#|\\" else c for c in text)
+    return "".join(f"\\{c}" if c in "`*_<>[]#|\\" else c for c in printable(text))
 
 
 def progress_title(mission: str) -> str:
@@ -213,9 +214,9 @@ def metric_words(metric: Metric | None) -> str:
     """`score=0.93 (greater or equal 0.9, best 0.95)` for people; "" without a metric."""
     if metric is None:
         return ""
-    value = "not measured" if metric.value is None else f"{metric.value:g}"
-    wanted = f"{metric.direction.replace('_', ' or ')} {metric.threshold:g}"
-    best = f", best {metric.best:g}" if metric.best is not None else ""
+    value = "not measured" if metric.value is None else number(metric.value)
+    wanted = f"{metric.direction.replace('_', ' or ')} {number(metric.threshold)}"
+    best = f", best {number(metric.best)}" if metric.best is not None else ""
     return f"{metric.name}={value} ({wanted}{best})"
 
 

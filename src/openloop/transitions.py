@@ -34,12 +34,15 @@ def apply(state: State, event: Event) -> State:
 def _run_started(state: State, event: Event) -> State:
     data = event.data
     if data["resumed"]:
-        _require(state.run == event.run and not state.status.is_over, event, state)
+        going_on = state.status in (Status.RUNNING, Status.INTERRUPTED)
+        _require(state.run == event.run and going_on, event, state)
         interruption = _DEATH if state.in_round else ""
     else:
         _require(not state.in_round and event.run == state.run + 1, event, state)
         interruption = ""
-        state = replace(state, rounds_used=0, decision=None, run_started_at=event.time)
+        state = replace(
+            state, rounds_used=0, decision=None, run_started_at=event.time, tampering=""
+        )
     return replace(
         state,
         status=Status.RUNNING,
@@ -50,7 +53,6 @@ def _run_started(state: State, event: Event) -> State:
         config_sha256=data["config_sha256"],
         mark=data["mark"],
         interruption=interruption,
-        tampering="",
         breaker_open=False,
         running=None,
     )
@@ -60,6 +62,7 @@ def _round_started(state: State, event: Event) -> State:
     if "state" in event.data:
         state = replace(state.with_json(event.data["state"]), run=event.run, status=Status.RUNNING)
     _require(state.status is Status.RUNNING and not state.in_round, event, state)
+    _require(event.round > state.round, event, state)
     return replace(
         state,
         round=event.round,
@@ -137,6 +140,7 @@ def _round_finished(state: State, event: Event) -> State:
 
 
 def _breaker_tripped(state: State, event: Event) -> State:
+    _require(state.status is Status.RUNNING and not state.in_round, event, state)
     return replace(state, breaker_open=True)
 
 
