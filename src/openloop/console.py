@@ -89,8 +89,12 @@ class Console:
                 self.round(event, state)
             case Kind.BREAKER_TRIPPED:
                 self._screen.line(self._screen.paint("breaker tripped", "red"))
-            case Kind.NOTE:
+            case Kind.NOTE if event.data["note"] != "restoring":
                 self._screen.line(f"note: {printable(event.data['text'])}")
+            case Kind.POLICY_VIOLATED:
+                self._screen.line(f"policy: {event.step} {printable(event.data['text'])}")
+            case Kind.CHECKPOINT_RESTORED:
+                self._screen.line(f"policy: {printable(event.data['text'])}")
             case Kind.RUN_FINISHED:
                 self._screen.end_live()
 

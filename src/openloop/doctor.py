@@ -196,7 +196,7 @@ def _mission(place: Workspace, known: Config) -> Iterator[Finding]:
     for name, command in _commands(known):
         yield from _first_word(name, command, root)
         for words in template.warnings(command.run):
-            yield _warning(f"{name}: {words}", "pass the value as an argument instead")
+            yield _warning(f"{name}: {words}", "check that this is meant")
     yield from _expressions(known)
 
 

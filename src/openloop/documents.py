@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from openloop.config import Command, Config
 from openloop.states import Step
+from openloop.text import number
 
 NAMES = ("mission.md", "loop_contract.md", "eval_criteria.md")
 _WORDS = {
@@ -127,7 +128,7 @@ def _passes(config: Config, gate: Step) -> str:
         words += f", its log does not match `{command.reject}`"
     if gate is Step.BASELINE and config.baseline:
         base = config.baseline
-        wanted = f"{base.direction.replace('_', ' or ')} {base.value:g}"
+        wanted = f"{base.direction.replace('_', ' or ')} {number(base.value)}"
         words += f", and {base.metric_name} (group 1 of `{base.regex}`) is {wanted}"
         if base.repeat > 1:
             words += f", the median of {base.repeat} runs"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from openloop.config import Baseline, Command, Config
 from openloop.states import GATES, Match, Metric, Outcome, State, Step
-from openloop.text import printable
+from openloop.text import number, printable
 
 LAST_ERROR_LENGTH = 2000  # characters
 _NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
@@ -22,7 +22,9 @@ class Exit:
 
     code, signal: of the shell, None when it has none. ended: what OpenLoop itself did to it
     (timeout, stalled, interrupted) or why it never ran (error); None when it ended by itself.
-    seconds: monotonic. oom: kernel evidence, "" for none.
+    seconds: monotonic. peak_rss_bytes: of the largest process, not below what the guard itself
+    uses (about 12 MB), because the kernel counts from before exec. oom: kernel evidence, "" for
+    none. survivors: PIDs that not even SIGKILL ended, normally none.
     """
 
     code: int | None = None
@@ -34,6 +36,7 @@ class Exit:
     peak_rss_bytes: int | None = None
     cpu_seconds: float | None = None
     oom: str = ""
+    survivors: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +67,8 @@ def judge(command: Command, end: Exit, facts: LogFacts) -> Verdict:
     """The outcome of one command. Evidence of a lie or an illness beats the exit code."""
     if end.ended in (Outcome.ERROR, Outcome.INTERRUPTED):
         return Verdict(end.ended, end.detail)
+    if end.survivors:
+        return Verdict(Outcome.ERROR, f"PIDs {_list(end.survivors)} could not be ended")
     if end.oom:
         return Verdict(Outcome.OOM, end.oom)
     if facts.oom_marker:
@@ -79,6 +84,10 @@ def judge(command: Command, end: Exit, facts: LogFacts) -> Verdict:
     if facts.expected is False:
         return Verdict(Outcome.FAILED, f"its log does not match expect {command.expect!r}")
     return Verdict(Outcome.PASSED)
+
+
+def _list(pids: tuple[int, ...]) -> str:
+    return ", ".join(map(str, pids))
 
 
 def _exit_words(end: Exit) -> str:
@@ -119,12 +128,12 @@ def measure(baseline: Baseline, samples: Sequence[tuple[str, ...]]) -> Verdict:
             return Verdict(Outcome.FAILED, f"{baseline.metric_name} not measured: {picked}")
         values.append(picked)
     value = median(values)
-    words = f"{baseline.metric_name}={value:g}"
+    words = f"{baseline.metric_name}={number(value)}"
     if len(values) > 1:
-        words += f" (median of {', '.join(f'{one:g}' for one in values)})"
+        words += f" (median of {', '.join(map(number, values))})"
     if baseline.direction.passes(value, baseline.value):
         return Verdict(Outcome.PASSED, words, value)
-    wanted = f"{baseline.direction.replace('_', ' or ')} {baseline.value:g}"
+    wanted = f"{baseline.direction.replace('_', ' or ')} {number(baseline.value)}"
     return Verdict(Outcome.FAILED, f"{words}, wanted {wanted}", value)
 
 
@@ -152,7 +161,7 @@ def median(values: Sequence[float]) -> float:
     middle = len(ordered) // 2
     if len(ordered) % 2:
         return ordered[middle]
-    return (ordered[middle - 1] + ordered[middle]) / 2
+    return ordered[middle - 1] / 2 + ordered[middle] / 2  # the sum may not be finite
 
 
 def error_line(step: Step, verdict: Verdict, last_line: str) -> str:

@@ -42,6 +42,9 @@ def decode(line: bytes) -> Event:
     """The event of one line. Raises ValueError for anything that `encode` did not write."""
     try:
         record = json.loads(line)
+        for name, kinds in _KINDS.items():
+            if type(record[name]) not in kinds:
+                raise ValueError(f"{name} is {record[name]!r}")
         data = {name: value for name, value in record.items() if name not in _ENVELOPE}
         return Event(
             kind=Kind(record["event"]),
@@ -57,7 +60,16 @@ def decode(line: bytes) -> Event:
         raise ValueError(f"not an event: {error}") from None
 
 
-_ENVELOPE = frozenset({"seq", "time", "event", "run", "round", "step", "elapsed", "prev"})
+_KINDS: dict[str, tuple[type, ...]] = {
+    "seq": (int,),
+    "time": (str,),
+    "event": (str,),
+    "run": (int,),
+    "round": (int,),
+    "step": (str, type(None)),
+    "elapsed": (int, float),
+}
+_ENVELOPE = frozenset({*_KINDS, "prev"})
 
 
 def head_of(line: bytes) -> str:

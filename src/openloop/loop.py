@@ -99,20 +99,21 @@ def opening(config: Config, state: State, *, max_rounds: int | None, config_sha2
         return OpenRun(state.run, 1 if state.trial else left, state.trial, resumed=True)
     if state.status is Status.RUNNING:
         return _close_for_new_configuration(state)
-    return OpenRun(state.run + 1, allowed, trial=False, resumed=False)
+    return OpenRun(state.run + 1, 1 if state.trial else allowed, state.trial, resumed=False)
 
 
 def _close_for_new_configuration(state: State) -> Action:
-    cut_off_change = state.running is not None and state.running.is_change
-    if cut_off_change:
+    if state.tampering:
+        status, decision, reason = Status.BLOCKED, Decision.BLOCKED, state.tampering
+    elif state.running is not None and state.running.is_change:
         reason = f"openloop.json changed while {state.running} was cut off"
-        decision = Decision.BLOCKED
+        status, decision = Status.BLOCKED, Decision.BLOCKED
     else:
         reason = "openloop.json was edited since; a new run begins"
-        decision = Decision.CONTINUE
+        status, decision = Status.INTERRUPTED, Decision.CONTINUE
     if state.in_round:
         return FinishRound(RoundOutcome.INTERRUPTED, decision, reason, state.consecutive_failures)
-    return FinishRun(Status.INTERRUPTED, reason)
+    return FinishRun(status, reason)
 
 
 # --- the round --------------------------------------------------------------------------

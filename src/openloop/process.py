@@ -202,9 +202,12 @@ class Processes:
         )
         tree.reap()
         detail = "its guard was killed; what was left of the command has been ended"
-        if survivors:
-            detail += f", but PIDs {sorted(survivors)} could not be"
-        return Exit(ended=watch.ended or Outcome.ERROR, detail=watch.detail or detail, pid=pid)
+        return Exit(
+            ended=watch.ended or Outcome.ERROR,
+            detail=watch.detail or detail,
+            pid=pid,
+            survivors=tuple(sorted(survivors)),
+        )
 
     def _with_evidence(self, end: Exit, before: tuple[int, int]) -> Exit:
         after = self._oom.read()
@@ -230,15 +233,13 @@ def _exit(message: Mapping[str, Any], watch: Watch, pid: int | None) -> Exit:
     # A limit that fell due, or a signal, while the rest of the tree was ended came too late
     # to be what ended the command.
     ended = None if message["by_itself"] else watch.ended
-    detail = watch.detail if ended else ""
-    if message["survivors"]:
-        detail = f"{detail}; PIDs {message['survivors']} survived SIGKILL".lstrip("; ")
     return Exit(
         code=code,
         signal=signum,
         ended=ended,
-        detail=detail,
+        detail=watch.detail if ended else "",
         pid=pid,
+        survivors=tuple(message["survivors"]),
         seconds=message["seconds"] or 0.0,
         peak_rss_bytes=message["peak_rss_bytes"],
         cpu_seconds=message["cpu_seconds"],

@@ -20,6 +20,7 @@ from openloop.states import (
     Step,
     StepResult,
 )
+from openloop.text import number, printable
 
 VERSION = 1
 
@@ -131,10 +132,20 @@ def artifact(
         "reason": end.reason,
         "steps": [_step_json(result) for result in state.steps],
         "metric": state.metric.to_json() if state.metric else None,
-        "policy": None,
+        "policy": _policy_json(state),
         "consecutive_failures": end.consecutive_failures,
         "last_error": "" if end.decision is Decision.COMPLETE else state.last_error,
     }
+
+
+def _policy_json(state: State) -> dict[str, Any] | None:
+    """What the policy undid in the round, and what was kept of it; None for nothing."""
+    if not (state.violations or state.checkpoints):
+        return None
+    violations = [
+        {"step": one.step, "text": one.text, "paths": list(one.paths)} for one in state.violations
+    ]
+    return {"violations": violations, "checkpoints": list(state.checkpoints)}
 
 
 def _step_json(result: StepResult) -> dict[str, Any]:
@@ -194,15 +205,15 @@ def _progress_words(event: Event) -> str:
         case Kind.RUN_FINISHED:
             return f"run {event.run} {data['status']}: {data['reason']}"
         case Kind.NOTE:
-            return f"note: {data['text']}"
+            return "" if data["note"] == "restoring" else f"note: {data['text']}"
         case Kind.POLICY_VIOLATED | Kind.CHECKPOINT_RESTORED:
-            return f"round {event.round} {event.kind}: {data.get('text', '')}"
+            return f"round {event.round} {event.kind.replace('_', ' ')}: {data['text']}"
     return ""
 
 
 def _plain(text: str) -> str:
     """Text that Markdown shows as it stands, on one line."""
-    return "".join(f"\\{c}" if c in "`*_<>[]#|\\" else c for c in text)
+    return "".join(f"\\{c}" if c in "`*_<>[]#|\\" else c for c in printable(text))
 
 
 def progress_title(mission: str) -> str:
@@ -213,9 +224,9 @@ def metric_words(metric: Metric | None) -> str:
     """`score=0.93 (greater or equal 0.9, best 0.95)` for people; "" without a metric."""
     if metric is None:
         return ""
-    value = "not measured" if metric.value is None else f"{metric.value:g}"
-    wanted = f"{metric.direction.replace('_', ' or ')} {metric.threshold:g}"
-    best = f", best {metric.best:g}" if metric.best is not None else ""
+    value = "not measured" if metric.value is None else number(metric.value)
+    wanted = f"{metric.direction.replace('_', ' or ')} {number(metric.threshold)}"
+    best = f", best {number(metric.best)}" if metric.best is not None else ""
     return f"{metric.name}={value} ({wanted}{best})"
 
 

@@ -10,18 +10,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import NamedTuple
 
-
-class Form(StrEnum):
-    """What goes in for a placeholder; `%s` is the name of an environment variable."""
-
-    WORD = '"${%s}"'
-    QUOTED = "${%s}"  # inside "…" and in a heredoc
-    SINGLE = "'\"${%s}\"'"  # inside '…'
-    VALUE = "value"  # bare, where no reference can stand
-    TEXT = "text"  # in a comment: left as it is
+from openloop.constructs import COMMANDS, SUBSHELL, TEXT, Construct, Context, Form, Place, plainer
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +47,11 @@ def read(text: str, names: Mapping[int, str], inert: frozenset[str]) -> Reading:
     try:
         if text.count("\0") > len(names):
             raise _Doubt(Problem(0, "a NUL cannot be part of a command", "take it out"))
-        lexer.scan(_COMMANDS)
+        lexer.scan(COMMANDS)
         lexer.finish()
     except _Doubt as doubt:
         lexer.found.problems.append(doubt.problem)
+    lexer.found.problems.sort(key=lambda problem: problem.index)
     return lexer.found
 
 
@@ -71,69 +63,9 @@ class _Doubt(Exception):
         self.problem = problem
 
 
-class _Construct(NamedTuple):
-    stop: str
-    context: _Context
-    place: str = ""  # a key of _MEND, where only an inert value may stand
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Context:
-    """How the inside of a construct is read: what a placeholder becomes there, what shells may
-    read differently, and which constructs open in it."""
-
-    form: Form
-    odd: re.Pattern[str] = re.compile(r"(?!)")
-    escapes: bool = True  # a backslash takes the meaning from the next character
-    opens: dict[str, _Construct] = field(default_factory=dict)  # the first that fits counts
-
-
-_DOLLAR = r"\$(?:\[|\\\n|\$[({\[]|\{(?![A-Za-z0-9_#!@*?$-]))"
-_COMMANDS = _Context(
-    Form.WORD,
-    re.compile(_DOLLAR + r"|[?*+@!]\(|[(<]\\\n|\\\n[(#]|(?<![^\s;&|(])\[\[(?=\s|\\\n)"),
-)
-_SINGLE = _Context(Form.SINGLE, escapes=False)
-_DOUBLE = _Context(Form.QUOTED, re.compile(_DOLLAR))  # also the body of a heredoc
-_BACKTICKS = _Context(Form.VALUE)
-_ANSI = _Context(Form.VALUE, re.compile(r"\\(?:'|(?:[xuU][0-9A-Fa-f{]*|[0-7]+|c)?\0)"))
-_PARAMETER = _Context(Form.VALUE, re.compile(_DOLLAR + r"|\{|\\['\"\n]"))
-_PLAIN = _Context(Form.VALUE, re.compile(r"['\"`\\{}]|\$(?![A-Za-z_])"), escapes=False)
-_ARITHMETIC = _Context(Form.VALUE, re.compile(_DOLLAR + r"|['\"`\\)]|(?<!\$)#|<<"))
-
-_EXPANSIONS = {
-    "$((": _Construct("))", _ARITHMETIC, "inside arithmetic"),
-    "$(": _Construct(")", _COMMANDS),
-    "${": _Construct("}", _PARAMETER, "inside ${…}"),
-}
-_ARITHMETIC.opens.update(_EXPANSIONS)
-_ARITHMETIC.opens["("] = _Construct(")", _ARITHMETIC)
-_DOUBLE.opens.update(_EXPANSIONS)
-_DOUBLE.opens["`"] = _Construct("`", _BACKTICKS, "inside `…`")
-_PARAMETER.opens.update(_DOUBLE.opens)
-_PARAMETER.opens["'"] = _Construct("'", _PLAIN)
-_PARAMETER.opens['"'] = _Construct('"', _PLAIN)
-_COMMANDS.opens.update(_DOUBLE.opens)
-_COMMANDS.opens["'"] = _Construct("'", _SINGLE)
-_COMMANDS.opens['"'] = _Construct('"', _DOUBLE)
-_COMMANDS.opens["$'"] = _Construct("'", _ANSI, "inside $'…'")
-_COMMANDS.opens["(("] = _EXPANSIONS["$(("]
-_SUBSHELL = _Construct(")", _COMMANDS)
 _DEEPEST = 40  # constructs inside each other
-
-_MEND = {
-    "directly after a backslash": "take the backslash away, or double it",
-    "in an array subscript": "bash would run what the value holds: use a number you have tested",
-    "inside $'…'": "use '…' or \"…\"",
-    "inside `…`": "write $(…) instead of `…`",
-    "inside ${…}": "store it in a variable first, x={…}, and use that one",
-    "inside arithmetic": "bash would run what the value holds: use a number you have tested",
-    "in a heredoc with a quoted delimiter": "take the quotes off the delimiter",
-}
-_PLAINER = "write it in a plainer way, or move it into a script"
-_PLAINER_THAN = {"[[": "write [ … ]", "$[": "write $((…))", ")": "write $( (…) ) or ( (…) )"}
-
-_SUBSCRIPT = re.compile(r"(?:[A-Za-z_]\w*)?\[(?![^][$`\"'()\0]*\])")
+# The front of a[…]= or of [x]=1 in a=(…), unless what is in the brackets is plain.
+_SUBSCRIPT = re.compile(r"(?:[A-Za-z_]\w*\[|\[(?=[^\n]*\]\+?=))(?![^][$`\"'()\0]*\])")
 _REDIRECTION = re.compile(r"<<<|<[&>]?|&?>>?[&|]?")
 _DELIMITER = re.compile(
     r"<<(?P<tabs>-?)[ \t]*(?:(?P<plain>[\w.-]+)|(?P<mark>['\"])(?P<quoted>[\w .-]+)(?P=mark)"
@@ -190,7 +122,7 @@ class _Lexer:
         self.text, self.names, self.inert = text, names, inert
         self.position, self.end = 0, len(text)
         self.frame = _Frame()
-        self.inside: list[str] = []  # the places of the open constructs
+        self.inside: list[Place | None] = []  # the places of the open constructs
         self.found = Reading()
         self.actions: dict[str, Callable[[], None]] = {
             "\n": self.newline,
@@ -203,39 +135,39 @@ class _Lexer:
     def at(self, text: str) -> bool:
         return self.text.startswith(text, self.position, self.end)
 
-    def scan(self, context: _Context, stop: str = "") -> None:
+    def scan(self, context: Context, stop: str = "") -> None:
         """Go on to `stop`, or to the end."""
         while self.position < self.end:
             here = self.position
             char = self.text[here]
-            if context is _COMMANDS:
+            if context is COMMANDS:
                 self.track_word(char)
             if stop and self.at(stop):
                 return
             if odd := context.odd.match(self.text, here, self.end):
                 shown = odd[0].replace("\0", "{…}").replace("\n", "\\n")
                 what = f"not every shell reads {shown} alike here"
-                raise _Doubt(Problem(here, what, _PLAINER_THAN.get(odd[0], _PLAINER)))
+                raise _Doubt(Problem(here, what, plainer(odd[0])))
             if char == "\0":
                 self.place(context.form)
             elif char == "\\" and context.escapes:
                 self.escape()
             elif opening := next(filter(self.at, context.opens), ""):
                 self.construct(opening, context.opens[opening])
-            elif context is _COMMANDS and char in self.actions:
+            elif context is COMMANDS and char in self.actions:
                 self.actions[char]()
             else:
                 self.position += 1
 
     # --- constructs ---
 
-    def construct(self, opening: str, construct: _Construct) -> None:
+    def construct(self, opening: str, construct: Construct) -> None:
         start, outer = self.position, self.frame
         self.position += len(opening)
         self.inside.append(construct.place or self.subscript())
         if len(self.inside) > _DEEPEST:
             what = f"more than {_DEEPEST} constructs stand inside each other"
-            raise _Doubt(Problem(start, what, _PLAINER))
+            raise _Doubt(Problem(start, what, plainer(opening)))
         if opening == "$(":
             self.frame = _Frame(self.position, nested=True)
         self.scan(construct.context, construct.stop)
@@ -247,7 +179,7 @@ class _Lexer:
         if opening == "$(":
             self.finish()
             self.frame = outer
-        if construct is not _SUBSHELL and "\n" in self.text[start : self.position]:
+        if construct is not SUBSHELL and "\n" in self.text[start : self.position]:
             self.refuse_waiting_heredoc()
 
     def finish(self) -> None:
@@ -266,40 +198,40 @@ class _Lexer:
             self.refuse_waiting_heredoc()
         self.position += 1
         if self.at("\0"):
-            self.place(Form.VALUE, "directly after a backslash")
+            self.place(Form.VALUE, Place.BACKSLASH)
         else:
             self.position += 1
 
     # --- placeholders ---
 
-    def place(self, form: Form, place: str = "") -> None:
+    def place(self, form: Form, place: Place | None = None) -> None:
         """Settle the placeholder that stands here."""
-        here, frame = self.position, self.frame
+        here, word = self.position, self.frame.word
         shown = "{" + self.names[here] + "}"
-        place = next(filter(None, (place, *self.inside, self.subscript())), "")
+        place = next(filter(None, (place, *self.inside, self.subscript())), None)
         if place and self.names[here] not in self.inert:
             what = f"{shown} cannot be filled in safely {place}"
-            self.found.problems.append(Problem(here, what, _MEND[place]))
+            self.found.problems.append(Problem(here, what, place.mend))
         elif form is Form.VALUE and self.joins(place):
             what = f"{shown} would become part of what stands next to it"
             self.found.problems.append(Problem(here, what, "keep them apart"))
         self.found.forms[here] = form
-        self.found.before[here] = self.text[
-            frame.start : here if frame.word is None else frame.word
-        ]
+        self.found.before[here] = self.text[self.frame.start : here if word is None else word]
         self.position += 1
 
-    def joins(self, place: str) -> bool:
+    def joins(self, place: Place | None) -> bool:
         """Whether a bare value would lengthen a variable's name or number a redirection."""
-        if place == "in a heredoc with a quoted delimiter":
+        if place is Place.HEREDOC:
             return False
-        redirects = place == "inside `…`" and self.text[self.position + 1 :].startswith(("<", ">"))
-        return redirects or bool(re.search(r"\$\w*$", self.text[: self.position]))
+        redirects = place is Place.BACKTICKS and self.text[self.position + 1 :].startswith(
+            ("<", ">")
+        )
+        return redirects or bool(re.search(r"\$\w*\Z", self.text[: self.position]))
 
-    def subscript(self) -> str:
+    def subscript(self) -> Place | None:
         word = self.frame.word
-        inside = word is not None and _SUBSCRIPT.match(self.text, word, self.position)
-        return "in an array subscript" if inside else ""
+        inside = word is not None and _SUBSCRIPT.match(self.text, word)
+        return Place.SUBSCRIPT if inside else None
 
     # --- commands ---
 
@@ -320,7 +252,8 @@ class _Lexer:
         """A comment, where a word could begin."""
         self.position += 1
         while self.frame.word is None and self.position < self.end and not self.at("\n"):
-            self.found.forms[self.position] = Form.TEXT
+            if self.at("\0"):
+                self.found.forms[self.position] = Form.TEXT
             self.position += 1
 
     def operator(self) -> None:
@@ -332,7 +265,7 @@ class _Lexer:
     def parenthesis(self) -> None:
         # Only a `$(…)` has an end to find, and only it refuses the single `)` of `case`.
         if self.frame.nested:
-            self.construct("(", _SUBSHELL)
+            self.construct("(", SUBSHELL)
         else:
             self.operator()
 
@@ -367,9 +300,9 @@ class _Lexer:
         if heredoc.quoted:
             for index in (index for index in self.names if start <= index < last):
                 self.position = index
-                self.place(Form.VALUE, "in a heredoc with a quoted delimiter")
+                self.place(Form.VALUE, Place.HEREDOC)
         else:
             self.end = last
-            self.scan(_DOUBLE)
+            self.scan(TEXT)
         self.end, self.frame.word = outer_end, None
         self.position = min(line_end + 1, outer_end)

@@ -3,32 +3,31 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from openloop import clock, gates, loop, process, prompt, template
-from openloop.config import Baseline, Command
+from openloop import clock, loop, process, prompt
+from openloop.enforcement import Enforcement
 from openloop.errors import ExitCode, TamperError
-from openloop.gates import Exit, LogFacts, Verdict
 from openloop.interrupts import Interrupts
 from openloop.lock import Lock
-from openloop.logscan import LogReader
 from openloop.loop import (
     Action,
     FinishRound,
     FinishRun,
+    Keep,
     OpenRun,
+    PutBack,
     RunStep,
     StartRound,
     TripBreaker,
 )
 from openloop.mission import Mission
-from openloop.process import Job, Processes
+from openloop.process import Processes
 from openloop.projections import Live
-from openloop.states import Event, Hook, Kind, State, Status, Step
+from openloop.states import Event, Hook, Kind, State, Status
+from openloop.steps import Steps, overruled
 from openloop.store import Store, refuse
-from openloop.watchdog import Limits
 
 
 class View(Protocol):
@@ -61,7 +60,8 @@ class Runner:
         self._interrupts = interrupts
         self._gaps = gaps
         self._view = view
-        self._prompt_file = ""
+        self._steps = Steps(mission, store, processes, self._show_live)
+        self._enforcement = Enforcement(mission, self._record)
 
     @property
     def state(self) -> State:
@@ -99,6 +99,10 @@ class Runner:
                 self._record(Kind.ROUND_STARTED, round=action.round, state=carried)
             case RunStep():
                 self._step(action)
+            case Keep():
+                self._enforcement.keep(action.value, action.reason)
+            case PutBack():
+                self._note_tampering(self._enforcement.put_back(action.reason))
             case FinishRound():
                 self._show(self._store.finish_round(action))
                 self._hook(Hook.ROUND)
@@ -108,6 +112,8 @@ class Runner:
                 self._finish_run(action)
 
     def _open_run(self, action: OpenRun) -> None:
+        before = self.state
+        pictures = {} if action.resumed else self._enforcement.begin()
         self._record(
             Kind.RUN_STARTED,
             run=action.run,
@@ -119,8 +125,11 @@ class Runner:
             mark=self._processes.mark,
             project_root=self._mission.root,
             runner_pid=os.getpid(),
+            **pictures,
         )
         self._store.beat()
+        if action.resumed:
+            self._note_tampering(self._enforcement.resume(before))
 
     def _finish_run(self, action: FinishRun) -> None:
         self._record(Kind.RUN_FINISHED, durable=True, status=action.status, reason=action.reason)
@@ -135,83 +144,31 @@ class Runner:
         command = self._config.command(step)
         if step.is_change:
             text = prompt.build(self._mission, self.state, step)
-            self._prompt_file = self._store.write_prompt(step, text)
+            self._steps.prompt_file = self._store.write_prompt(step, text)
         log, log_path = self._store.open_log(step)
         try:
-            shell = template.render(command.run, round=self.state.round, step=step)
+            shell = self._steps.text(command, step)
             live = Live(step, shell, None, log_path, 0, clock.utc())
             about: dict[str, Any] = {
                 "command": shell,
                 "confirm": action.confirm,
                 "log_path": log_path,
             }
-            self._record(Kind.STEP_STARTED, step=step, **about)
+            before = self._enforcement.before(step)
+            self._record(Kind.STEP_STARTED, step=step, **about, **before)
             self._show_live(live)
-            result = self._measure(step, command, live, log)
+            result = self._steps.measure(step, command, live, log)
             tampering = self._store.tampering()  # before anything is added to the record
+            broken, damage = self._enforcement.settle(step)
+            result = overruled(step, result, broken)
             self._record(Kind.STEP_FINISHED, step=step, **about, **result)
             self._note_tampering(tampering)
+            self._note_tampering(damage)
+            self._note_tampering(self._store.log_finished(log_path, result["log_sha256"]))
         finally:
             os.close(log)
         live.pid = None
         self._show_live(live)
-
-    def _measure(self, step: Step, command: Command, live: Live, log: int) -> dict[str, Any]:
-        """Run the step's command as often as it says, and judge the repetitions as one."""
-        baseline = self._config.baseline if step is Step.BASELINE else None
-        limits = self._limits(step, command)
-        reader = LogReader(log, self._config.limits.oom_markers)
-        ends: list[Exit] = []
-        verdicts: list[Verdict] = []
-        samples: list[tuple[str, ...]] = []
-        for _ in range(baseline.repeat if baseline else command.repeat):
-            end = self._run(command, live, log, limits, str(step))
-            facts = reader.read(command, baseline)
-            ends.append(end)
-            verdicts.append(gates.judge(command, end, facts))
-            samples.append(facts.values)
-            if gates.settled(verdicts, single_failure=baseline is not None):
-                break
-        verdict = verdicts[-1] if baseline else gates.repeated(verdicts)
-        if baseline and verdict.outcome.passed:
-            verdict = gates.measure(baseline, samples)
-        return _finished(step, verdict, ends, facts, reader, live) | _metric(baseline, verdict)
-
-    def _limits(self, step: Step, command: Command) -> Limits:
-        """A change gets no more time than the run has left; a gate that was cut off would
-        say nothing of the project."""
-        timeout = command.timeout
-        longest = self._config.limits.max_runtime
-        if step.is_change and longest is not None:
-            timeout = min(timeout, max(0.1, longest - self._store.elapsed))
-        return Limits(timeout, command.stall_timeout, self._config.limits.kill_grace)
-
-    def _run(self, command: Command, live: Live, log: int, limits: Limits, step: str) -> Exit:
-        store = self._store
-
-        def on_start(pid: int) -> None:
-            live.pid = pid
-            self._show_live(live)
-
-        def on_beat(log_bytes: int) -> None:
-            store.beat(log_bytes)
-            self._view.beat(live, store.state)
-
-        shell = template.render(command.run, round=self.state.round, step=step)
-        job = Job(shell, self._mission.root, self._environment(command, step), limits)
-        return self._processes.run(job, log, on_start=on_start, on_beat=on_beat)
-
-    def _environment(self, command: Command, step: str) -> Mapping[str, str]:
-        return {
-            **command.env,
-            "OPENLOOP_WORKSPACE": self._mission.workspace.path,
-            "OPENLOOP_PROJECT_ROOT": self._mission.root,
-            "OPENLOOP_ROUND": str(self.state.round),
-            "OPENLOOP_STEP": step,
-            "OPENLOOP_LAST_ERROR": self.state.last_error,
-            "OPENLOOP_PROMPT_FILE": self._prompt_file,
-            "OPENLOOP_MISSION": self._config.mission,
-        }
 
     def _hook(self, hook: Hook) -> None:
         """Tell a person's own command; its failure is noted and changes nothing else."""
@@ -220,12 +177,9 @@ class Runner:
             return
         log, log_path = self._store.open_log(f"hook-{hook}")
         try:
-            shell = template.render(command.run, round=self.state.round, step=hook)
-            live = Live(None, shell, None, log_path, 0, clock.utc())
+            live = Live(None, self._steps.text(command, hook), None, log_path, 0, clock.utc())
             self._show_live(live)
-            limits = Limits(command.timeout, command.stall_timeout, self._config.limits.kill_grace)
-            end = self._run(command, live, log, limits, hook)
-            verdict = gates.judge(command, end, LogFacts())
+            verdict = self._steps.tell(hook, live, log)
         finally:
             os.close(log)
         live.pid = None
@@ -260,37 +214,6 @@ class Runner:
         self._store.live = live
         self._store.beat()
         self._view.beat(live, self.state)
-
-
-def _finished(
-    step: Step, verdict: Verdict, ends: list[Exit], facts: LogFacts, reader: LogReader, live: Live
-) -> dict[str, Any]:
-    """The fields of step_finished; repetitions share one entry."""
-    passed = verdict.outcome.passed
-    live.log_bytes = reader.size
-    return {
-        "outcome": verdict.outcome,
-        "exit_code": ends[-1].code,
-        "signal": ends[-1].signal,
-        "pid": ends[-1].pid,
-        "started_at": live.started_at,
-        "duration_seconds": round(sum(end.seconds for end in ends), 3),
-        "log_bytes": reader.size,
-        "log_sha256": reader.sha256,
-        "peak_rss_bytes": max(end.peak_rss_bytes or 0 for end in ends) or None,
-        "cpu_seconds": round(sum(end.cpu_seconds or 0.0 for end in ends), 6),
-        "detail": verdict.detail,
-        "error": "" if passed else gates.error_line(step, verdict, facts.last_line),
-        "value": verdict.value,
-    }
-
-
-def _metric(baseline: Baseline | None, verdict: Verdict) -> dict[str, Any]:
-    if baseline is None:
-        return {}
-    metric = gates.metric_of(baseline, verdict.value, verdict.outcome.passed, None).to_json()
-    del metric["best"]
-    return {"metric": metric}
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,6 +53,9 @@ def init(
         said = _write(place, lock.folder, known, data)
     finally:
         lock.release()
+    if agent is not None:
+        chosen = agents.agent_named(agent)
+        said += [f"{chosen.name}: {chosen.note}", f"if it is not installed: {chosen.install}"]
     return Scaffold(place, root, (*found.found, *said))
 
 

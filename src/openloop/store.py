@@ -22,8 +22,17 @@ from openloop.mission import Mission
 from openloop.projections import Live, Runner
 from openloop.rebuild import rebuild_missing, rebuild_progress
 from openloop.states import Event, Kind, Status, Step
-from openloop.watched import Watched
-from openloop.workspace import ARTIFACTS, CONFIG, EVENTS, HEARTBEAT, LOGS, PROGRESS, Workspace
+from openloop.watched import Finished, Watched
+from openloop.workspace import (
+    ARTIFACTS,
+    CONFIG,
+    EVENTS,
+    FOLDERS,
+    HEARTBEAT,
+    LOGS,
+    PROGRESS,
+    Workspace,
+)
 
 _ROUND = re.compile(r"round-(\d{4,12})")
 
@@ -39,6 +48,7 @@ class Store:
         self._folder = lock.folder
         self._mission = mission
         self._runner = Runner(os.getpid(), socket.gethostname())
+        self._finished = Finished(lock.folder)
         self._config = Watched(CONFIG, mission.data, lock.folder)
         self._writing = threading.Lock()  # the watchdog beats while the runner records
         self._started = clock.monotonic()
@@ -56,6 +66,8 @@ class Store:
     def prepare(self) -> None:
         """Mend what a crash left: a torn line, missing projections. Raises OSError."""
         self._torn = self._ledger.drop_torn()
+        for name in FOLDERS:
+            os.close(files.open_or_make_folder(name, folder=self._folder))
         rebuild_missing(self._folder, self._ledger.descriptor)
         self._open_progress()
 
@@ -171,6 +183,14 @@ class Store:
         finally:
             os.close(folder)
 
+    def log_finished(self, log_path: str, sha256: str) -> str:
+        """From now on the log must not change. Returns what its own command did to it."""
+        try:
+            self._finished.add(log_path, sha256)
+        except OSError:
+            return f"{log_path} was removed while it was written"
+        return ""
+
     def write_prompt(self, step: Step, text: str) -> str:
         """Keep the prompt of a change; returns its absolute path."""
         number = sum(result.step is step for result in self.state.steps) + 1
@@ -189,6 +209,7 @@ class Store:
         data = projections.to_bytes(document)
         name = f"round-{self.state.round:04d}.json"
         self._put_artifact(name, data, durable=True)
+        self._finished.add(f"{ARTIFACTS}/{name}", journal.head_of(data), data)
         return self.record(
             Kind.ROUND_FINISHED,
             durable=True,
@@ -253,7 +274,9 @@ class Store:
                     found.append(words + watched.put_back())
                 except OSError as error:
                     found.append(f"{words}, and cannot be put back: {error.strerror}")
-        return "; ".join(found)
+        with contextlib.suppress(OSError):
+            found.append(self._finished.difference())
+        return "; ".join(filter(None, found))
 
     def close(self) -> None:
         """Let the workspace go: a last heartbeat says that nobody runs any more, and why."""

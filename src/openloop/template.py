@@ -14,8 +14,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from openloop import quoting
+from openloop.constructs import Form
 from openloop.errors import OpenLoopError
-from openloop.quoting import Form
 
 VARIABLES: Mapping[str, str] = {
     "workspace": "OPENLOOP_WORKSPACE",
@@ -138,15 +138,17 @@ def _parsed_again(source: _Source) -> Iterator[str]:
             )
 
 
-_RUNS = r"(?:[a-z]*sh|python[\d.]*|perl|ruby|node|php)"  # reads a program from an option or stdin
-_PARSES = r"(?:eval|ssh|trap|alias|let|watch|parallel)"  # reads one from any argument
+_SHELL = r"(?:ba|da|k|mk|z|a|fi)?sh"
+_RUNS = rf"(?:{_SHELL}|python[\d.]*|perl|ruby|node|php)"
+_OPTIONS = r"(?:\s+-\w*o\s+\w+|\s+[-+]\S+)*"
 _FRONT = r"(?:\w+=\S*|sudo|env|exec|command|nohup|time|timeout\s\S+|if|then|else|do|while|!|\{)"
 _INTERPRETER = re.compile(  # in a simple command, up to the word that holds the placeholder
-    rf"(?:^|[\s/])(?P<option>{_RUNS}(?:\s+-o\s+\w+|\s+[-+]\S+)*\s+-\w*[cer])\s+$"
+    rf"(?:^|[\s/])(?P<shell>(?:{_SHELL}|python[\d.]*){_OPTIONS}\s+-\w*c)\s+$"
+    rf"|(?:^|[\s/])(?P<script>(?:perl|ruby|node){_OPTIONS}\s+-\w*e|php\s+-r)\s+$"
+    r"|(?:^|[\s/])(?P<user>su(?:\s+\S+)*\s+-c)\s+$"
+    r"|(?:^|[\s/])(?P<text>(?:[gm]?awk(?:\s+-F\S*)*|sed(?:\s+-[a-eg-zE]+)*))\s+$"
     rf"|(?:^|[\s/])(?P<stdin>{_RUNS}(?:\s+-\S*)*)\s*<<$"
-    rf"|^\s*(?:{_FRONT}\s+)*(?:\S*/)?(?P<any>{_PARSES})\s"
-    r"|(?:^|[\s/])(?P<su>su(?:\s+\S+)*\s+-c)\s+$"
-    r"|(?:^|[\s/])(?P<script>(?:[gm]?awk(?:\s+-F\S*)*|sed(?:\s+-[a-eg-zE]+)*))\s+$"
+    rf"|^\s*(?:{_FRONT}\s+)*(?:\S*/)?(?P<any>eval|ssh|trap|alias|let|watch|parallel)\s"
     r"|(?:^|\s)(?P<integer>(?:declare|typeset|local|export|readonly)\s+-\w*i)"
 )
 _PIPED = re.compile(rf"[^;\n]*\|\s*(?:sudo\s+)?(?P<pipe>{_RUNS})(?:\s+-s?)?\s*(?:[;&|)\n]|$)")

@@ -17,3 +17,8 @@ def nearest(word: str, known: Iterable[str], *, likeness: float = 0.6) -> str:
     import difflib  # only a mistake needs it, and it is slow to import
 
     return next(iter(difflib.get_close_matches(word[:100], list(known), 1, likeness)), "")
+
+
+def number(value: float) -> str:
+    """The shortest text that tells this number from every other one."""
+    return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)

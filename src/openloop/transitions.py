@@ -38,13 +38,21 @@ def apply(state: State, event: Event) -> State:
 def _run_started(state: State, event: Event) -> State:
     data = event.data
     if data["resumed"]:
-        _require(state.run == event.run and not state.status.is_over, event, state)
+        going_on = state.status in (Status.RUNNING, Status.INTERRUPTED)
+        _require(state.run == event.run and going_on, event, state)
         interruption = _DEATH if state.in_round else ""
     else:
         _require(not state.in_round and event.run == state.run + 1, event, state)
         interruption = ""
         state = replace(
-            state, rounds_used=0, decision=None, run_started_at=event.time, undone=(), kept=None
+            state,
+            rounds_used=0,
+            decision=None,
+            run_started_at=event.time,
+            tampering="",
+            undone=(),
+            kept=None,
+            pictures=data.get("pictures", {}),
         )
     return replace(
         state,
@@ -56,7 +64,6 @@ def _run_started(state: State, event: Event) -> State:
         config_sha256=data["config_sha256"],
         mark=data["mark"],
         interruption=interruption,
-        tampering="",
         breaker_open=False,
         running=None,
     )
@@ -66,6 +73,7 @@ def _round_started(state: State, event: Event) -> State:
     if "state" in event.data:
         state = replace(state.with_json(event.data["state"]), run=event.run, status=Status.RUNNING)
     _require(state.status is Status.RUNNING and not state.in_round, event, state)
+    _require(event.round > state.round, event, state)
     return replace(
         state,
         round=event.round,
@@ -85,7 +93,13 @@ def _step_started(state: State, event: Event) -> State:
     _require(state.in_round and state.running is None and event.step is not None, event, state)
     assert event.step is not None
     change_seq = event.seq if event.step.is_change else state.change_seq
-    return replace(state, running=event.step, change_seq=change_seq)
+    state = replace(state, running=event.step, change_seq=change_seq)
+    return _pictured(state, "before", event.data.get("before"))
+
+
+def _pictured(state: State, name: str, digest: str | None) -> State:
+    """Keep the digest of a picture of the project, or of an intent to put one back."""
+    return replace(state, pictures={**state.pictures, name: digest}) if digest else state
 
 
 def _step_finished(state: State, event: Event) -> State:
@@ -146,6 +160,7 @@ def _round_finished(state: State, event: Event) -> State:
 
 
 def _breaker_tripped(state: State, event: Event) -> State:
+    _require(state.status is Status.RUNNING and not state.in_round, event, state)
     return replace(state, breaker_open=True)
 
 
@@ -167,13 +182,17 @@ def _noted(state: State, event: Event) -> State:
         case "tampered":
             return replace(state, tampering=state.tampering or event.data["text"])
         case "kept":
-            return _kept(state, event)
+            return _pictured(_kept(state, event), "best", event.data["picture"])
+        case "restoring":
+            return _pictured(state, "intent", event.data["intent"])
     return state
 
 
 def _kept(state: State, event: Event) -> State:
     """The project as it is now is the best so far; the baseline there is measured anew."""
-    others = {gate: known for gate, known in state.gates.items() if gate is not Step.BASELINE}
+    others: dict[Step, GateResult] = {
+        gate: known for gate, known in state.gates.items() if gate is not Step.BASELINE
+    }
     return replace(
         state,
         kept=Kept(event.data["value"], event.seq, others),
@@ -197,7 +216,11 @@ def _policy_violated(state: State, event: Event) -> State:
 def _checkpoint_restored(state: State, event: Event) -> State:
     """What the policy undid changes nothing that is known; a return to the best checkpoint
     brings back what was known there."""
-    state = replace(state, checkpoints=(*state.checkpoints, event.data["text"]))
+    state = replace(
+        state,
+        checkpoints=(*state.checkpoints, event.data["text"]),
+        pictures={name: digest for name, digest in state.pictures.items() if name != "intent"},
+    )
     if event.data["why"] != "keep_best" or state.kept is None:
         return state
     known = {gate: replace(result, seq=event.seq) for gate, result in state.kept.gates.items()}

@@ -7,6 +7,7 @@ finds what is left of a run whose guard is gone as well.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import resource
@@ -124,17 +125,28 @@ def _mark_of(pid: int) -> bytes:
 
 def send(pid: int, start: int, signum: int) -> None:
     """Signal exactly the process that was seen: never another one that got its PID since."""
+    with contextlib.suppress(OSError):  # it ended between the look and the signal, or is not ours
+        handle = _handle(pid)
+        try:
+            if start_time(pid) != start:
+                return
+            if handle is None:
+                os.kill(pid, signum)
+            else:
+                signal.pidfd_send_signal(handle, signum)
+        finally:
+            if handle is not None:
+                os.close(handle)
+
+
+def _handle(pid: int) -> int | None:
+    """A pidfd; None where the kernel or a sandbox has none. Raises ProcessLookupError."""
     try:
-        handle = os.pidfd_open(pid)
+        return os.pidfd_open(pid)
+    except ProcessLookupError:
+        raise
     except OSError:
-        return
-    try:
-        if start_time(pid) == start:
-            signal.pidfd_send_signal(handle, signum)
-    except OSError:
-        pass  # it ended between the look and the signal, which is what was wanted
-    finally:
-        os.close(handle)
+        return None
 
 
 def end(

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+from dataclasses import dataclass
 
 from openloop import files
+
+LATEST = 64  # finished files that every step looks at
 
 
 class Watched:
@@ -39,6 +43,63 @@ class Watched:
             words += f", the edited one kept as {files.set_aside(self._name, folder=self._folder)}"
         files.replace(self._name, self._data, folder=self._folder)
         return words
+
+
+class Finished:
+    """The latest finished logs and artifacts of a run; `audit` looks at the older ones."""
+
+    def __init__(self, folder: int) -> None:
+        self._folder = folder
+        self._known: dict[str, _Known] = {}
+
+    def add(self, name: str, sha256: str, data: bytes | None = None) -> None:
+        """Watch a file of the workspace. data: its bytes, where they can be put back."""
+        status = os.stat(name, dir_fd=self._folder, follow_symlinks=False)
+        self._known[name] = _Known(signature(status), sha256, data)
+        while len(self._known) > LATEST:
+            del self._known[next(iter(self._known))]
+
+    def difference(self) -> str:
+        """The first file that was changed or removed, put back where its bytes are known."""
+        for name, known in self._known.items():
+            words = self._changed(name, known)
+            if words:
+                del self._known[name]
+                return f"{name} was {words} while a command ran{self._put_back(name, known)}"
+        return ""
+
+    def _changed(self, name: str, known: _Known) -> str:
+        try:
+            status = os.stat(name, dir_fd=self._folder, follow_symlinks=False)
+            if signature(status) == known.signature:
+                return ""
+            data = files.read(name, folder=self._folder)
+        except FileNotFoundError:
+            return "removed"
+        except OSError:
+            return "replaced"
+        if hashlib.sha256(data).hexdigest() != known.sha256:
+            return "edited"
+        known.signature = signature(status)  # touched, but not changed
+        return ""
+
+    def _put_back(self, name: str, known: _Known) -> str:
+        if known.data is None:
+            return ""
+        place, _, base = name.rpartition("/")
+        folder = files.open_or_make_folder(place, folder=self._folder)
+        try:
+            files.replace(base, known.data, folder=folder)
+        finally:
+            os.close(folder)
+        return ", put back"
+
+
+@dataclass(slots=True)
+class _Known:
+    signature: tuple[int, ...]
+    sha256: str
+    data: bytes | None
 
 
 def signature(status: os.stat_result) -> tuple[int, ...]:

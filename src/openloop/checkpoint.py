@@ -1,0 +1,296 @@
+"""States of a project tree, kept in a folder of the workspace and put back from there.
+
+    checkpoints/objects/ab/cdef…     contents, each once
+    checkpoints/manifests/NAME.json  what stood where
+    checkpoints/intent.json          what is being put back right now
+
+Manifests and the intent survive a power cut; contents are not forced to the disk one by one.
+They were written when a change began, long before anything has to be put back.
+
+Everything here can be damaged by a command that runs as the same user. Contents are checked by
+their hash whenever they are read; for manifests and intents the digests that `save` and
+`announce` give, kept where a command cannot get at them, tell an edited one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Iterator
+
+from openloop import files, footing, restoration
+from openloop.contents import ChangedMeanwhile, Contents, Mismatch, Source, copy, sources
+from openloop.manifest import Entry, Manifest
+from openloop.restoration import Failure, Intent
+
+_OBJECTS = b"objects"
+_MANIFESTS = b"manifests"
+_INTENT = "intent.json"
+_DIGEST = 64  # characters of a sha256 in hex
+
+
+class Damaged(Exception):
+    """A manifest or an intent that is missing or not what was written."""
+
+
+class Incomplete(Exception):
+    """Some paths could not be put back; all others were."""
+
+    def __init__(self, failures: Iterable[Failure]) -> None:
+        self.failures = tuple(failures)
+        shown = "; ".join(f"{os.fsdecode(one.path)}: {one.why}" for one in self.failures[:5])
+        more = f" and {len(self.failures) - 5} more" if len(self.failures) > 5 else ""
+        super().__init__(f"could not put back {shown}{more}")
+
+
+class Vault:
+    """The contents of some files in a file without a name, beyond the reach of `rm -rf`.
+
+    Close it to let the disk space go; that happens by itself when the process ends.
+    """
+
+    def __init__(
+        self, root: str, manifest: Manifest, paths: Iterable[bytes], *, folder: str
+    ) -> None:
+        """paths: of which files; others than hashed ones are passed over. folder: on whose disk.
+        Raises ChangedMeanwhile, OSError."""
+        self._offsets: dict[str, int] = {}
+        self._descriptor = _nameless(folder)
+        try:
+            self._fill(root, manifest, paths)
+        except BaseException:
+            self.close()
+            raise
+
+    def _fill(self, root: str, manifest: Manifest, paths: Iterable[bytes]) -> None:
+        once = {
+            entry.content: path for path, entry in manifest.only(paths).items() if entry.is_hashed
+        }
+        end = 0
+        for path, entry, source in sources(root, manifest, once.values()):
+            try:
+                copy(source, self._descriptor, entry.content)
+            except Mismatch:
+                raise ChangedMeanwhile(path) from None
+            self._offsets[entry.content] = end
+            end += entry.size
+
+    def find(self, entry: Entry) -> Iterator[Source]:
+        """Where the bytes are, if they are here; not checked yet."""
+        if entry.content in self._offsets:
+            yield Source(self._descriptor, self._offsets[entry.content], entry.size)
+
+    def close(self) -> None:
+        os.close(self._descriptor)
+
+
+class Checkpoints:
+    """The store. One process at a time; nothing is held open between two calls."""
+
+    def __init__(self, folder: str) -> None:
+        """folder: absolute path; made when it is first written to. Its parent must be there."""
+        self._parent, name = os.path.split(folder)
+        self._name = os.fsencode(name)
+
+    def keep(self, root: str, manifest: Manifest, before: Manifest | None = None) -> None:
+        """Copy the contents of all hashed files that are not in the store yet.
+
+        before: a manifest kept earlier; entries taken over from it are not looked for again.
+        Raises ChangedMeanwhile when a file is not what the manifest says any more (what was
+        copied until then stays), OSError.
+        """
+        old = before.entries if before else {}
+        new = {
+            entry.content: path
+            for path, entry in manifest.entries.items()
+            if old.get(path) is not entry and entry.is_hashed
+        }
+        if not new:
+            return
+        with self._contents() as contents:
+            entries = manifest.entries
+            missing = [path for path in new.values() if not contents.has(entries[path])]
+            for path, entry, source in sources(root, manifest, missing):
+                try:
+                    contents.add(entry.content, source)
+                except Mismatch:
+                    raise ChangedMeanwhile(path) from None
+
+    def save(self, name: str, manifest: Manifest) -> str:
+        """Keep a manifest under a name, durably. Returns its digest. Raises OSError."""
+        with self._inside(_MANIFESTS) as folder:
+            return _write(_file_name(name), manifest.to_json(), folder)
+
+    def load(self, name: str, digest: str | None = None) -> Manifest:
+        """A saved manifest. digest: what `save` returned. Raises Damaged."""
+        with self._inside(_MANIFESTS) as folder:
+            try:
+                return Manifest.from_json(_read(_file_name(name), folder, digest))
+            except (OSError, ValueError) as error:
+                raise Damaged(f"the manifest {name!r} is missing or damaged: {error}") from None
+
+    def read(self, entry: Entry) -> bytes:
+        """The bytes of one kept file. Raises Damaged."""
+        with self._contents() as contents:
+            for source in contents.find(entry):
+                data = os.pread(source.descriptor, entry.size, source.offset)
+                if hashlib.sha256(data).hexdigest() == entry.content:
+                    return data
+        raise Damaged(f"the content {entry.content} is missing or damaged")
+
+    def verify(self, manifest: Manifest, paths: Iterable[bytes] | None = None) -> list[str]:
+        """The contents, of these paths or of all, that are missing or damaged, sorted. Damaged
+        ones are removed, so that a `keep` without `before` copies them again."""
+        entries = (manifest if paths is None else manifest.only(paths)).entries.values()
+        needed = {entry.content: entry for entry in entries if entry.is_hashed}
+        with self._contents() as contents:
+            bad = [content for content in sorted(needed) if not contents.holds(needed[content])]
+            for content in bad:
+                contents.remove(needed[content])
+        return bad
+
+    def prune(self, keep_names: Iterable[str]) -> int:
+        """Remove all other manifests, and the contents that none of these needs; returns how
+        many contents. Raises Damaged, and removes nothing, when one of them cannot be read."""
+        names = set(keep_names)
+        manifests = [self.load(name) for name in names]
+        if (intent := self._pending()) is not None:
+            manifests.append(intent.target)
+        needed = {entry.content for each in manifests for entry in each.entries.values()}
+        with self._inside(_MANIFESTS) as folder:
+            for name in set(os.listdir(folder)) - set(map(_file_name, names)):
+                footing.remove(os.fsencode(name), folder)
+        with self._contents() as contents:
+            return contents.prune(needed)
+
+    # --- putting back ---
+
+    def restore(
+        self,
+        root: str,
+        current: Manifest,
+        target: Manifest,
+        paths: Iterable[bytes],
+        *,
+        vault: Vault | None = None,
+        announce: Callable[[str], None] | None = None,
+    ) -> None:
+        """Put exactly these paths back to what `target` says.
+
+        current: the tree as it stands. A path that is not in `target` is removed, a folder with
+        all that is in it; a folder of `target` is made and gets its mode, and what is in it
+        comes back only if it is listed too. Whatever stands in the way is removed. vault: asked
+        for contents before the store. announce: called with the intent's digest before the tree
+        is touched.
+
+        After a crash `recover` finishes. Raises Incomplete when all but some paths could be put
+        back, OSError when the intent cannot be written (then nothing has changed).
+        """
+        intent = restoration.plan(root, current, target, paths)
+        if not intent.paths:
+            return
+        with self._contents() as contents:
+            if vault:
+                _refill(contents, intent, vault)
+            with self._inside() as folder:
+                digest = _write(_INTENT, intent.to_json(), folder)
+            if announce:
+                announce(digest)
+            self._finish(intent, contents, vault)
+
+    def recover(self, root: str, digest: str | None = None) -> tuple[bytes, ...]:
+        """Finish a restore that was cut off; returns the paths it was about, none if there was
+        no such thing.
+
+        digest: the one that was announced; any other intent was put there by somebody else.
+        Raises Damaged for an intent that is not to be followed (it is set aside), and what
+        `restore` raises.
+        """
+        with self._inside() as folder:
+            try:
+                intent = Intent.from_json(_read(_INTENT, folder, digest))
+                if intent.root != root:
+                    raise ValueError(f"it is about {intent.root}")
+            except FileNotFoundError:
+                return ()
+            except (OSError, ValueError) as error:
+                aside = files.set_aside(_INTENT, folder=folder)
+                what = f"an intent to put files back cannot be followed: {error}"
+                raise Damaged(f"{what}; it is kept as {aside}") from None
+        with self._contents() as contents:
+            self._finish(intent, contents, None)
+        return intent.paths
+
+    def _finish(self, intent: Intent, contents: Contents, vault: Vault | None) -> None:
+        def find(entry: Entry) -> Iterator[Source]:
+            if vault:
+                yield from vault.find(entry)
+            yield from contents.find(entry)
+
+        failures = restoration.carry_out(intent, find)
+        if all(failure.lost for failure in failures):  # the others are worth another attempt
+            with self._inside() as folder:
+                files.remove(_INTENT, folder=folder)
+                os.fsync(folder)
+        if failures:
+            raise Incomplete(failures)
+
+    def _pending(self) -> Intent | None:
+        with self._inside() as folder, contextlib.suppress(OSError, ValueError):
+            return Intent.from_json(_read(_INTENT, folder, None))
+        return None
+
+    # --- the folders of the store, each time anew: a command may have replaced them ---
+
+    @contextlib.contextmanager
+    def _inside(self, *names: bytes) -> Iterator[int]:
+        with footing.footing(self._parent) as way:
+            yield way.folder(b"/".join((self._name, *names)), footing.open_or_make)
+
+    @contextlib.contextmanager
+    def _contents(self) -> Iterator[Contents]:
+        with self._inside(_OBJECTS) as folder:
+            yield Contents(folder)
+
+
+def _refill(contents: Contents, intent: Intent, vault: Vault) -> None:
+    """Put what only the vault has into the store: after a crash there is no vault."""
+    for entry in intent.target.entries.values():
+        if entry.is_hashed and not contents.holds(entry):
+            for source in vault.find(entry):
+                with contextlib.suppress(Mismatch):
+                    contents.add(entry.content, source)
+
+
+def _file_name(name: str) -> str:
+    if not name or name.startswith(".") or "/" in name:
+        raise ValueError(f"not a name for a manifest: {name!r}")
+    return f"{name}.json"
+
+
+def _write(name: str, data: bytes, folder: int) -> str:
+    """A durable file whose first line is the digest of the rest."""
+    digest = hashlib.sha256(data).hexdigest()
+    files.replace(name, digest.encode() + b"\n" + data, folder=folder, durable=True)
+    return digest
+
+
+def _read(name: str, folder: int, digest: str | None) -> bytes:
+    """What `_write` wrote. Raises ValueError when it is something else, OSError."""
+    head, _, data = files.read(name, folder=folder).partition(b"\n")
+    found = hashlib.sha256(data).hexdigest()
+    if head != found.encode() or found != (digest or found):
+        raise ValueError("it is not what was written")
+    return data
+
+
+def _nameless(folder: str) -> int:
+    """A file that no path leads to."""
+    if hasattr(os, "O_TMPFILE"):
+        with contextlib.suppress(OSError):  # not every file system can
+            return os.open(folder, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    path = os.path.join(folder, f".vault-{os.urandom(8).hex()}")
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    os.unlink(path)
+    return descriptor

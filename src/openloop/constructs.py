@@ -1,0 +1,106 @@
+"""The constructs of a shell command: how each opens, how its inside is read, where it ends.
+
+Only what dash and bash read alike is described; `odd` patterns match where they may differ.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import NamedTuple
+
+
+class Form(StrEnum):
+    """What goes in for a placeholder; `%s` is the name of an environment variable."""
+
+    WORD = '"${%s}"'
+    QUOTED = "${%s}"  # inside "…" and in a heredoc
+    SINGLE = "'\"${%s}\"'"  # inside '…'
+    VALUE = "value"  # bare, where no reference can stand
+    TEXT = "text"  # in a comment: left as it is
+
+
+class Place(StrEnum):
+    """Where only an inert value may stand: no reference can, or the shell computes with it."""
+
+    BACKSLASH = "directly after a backslash"
+    SUBSCRIPT = "in an array subscript"
+    ANSI = "inside $'…'"
+    BACKTICKS = "inside `…`"
+    PARAMETER = "inside ${…}"
+    ARITHMETIC = "inside arithmetic"
+    HEREDOC = "in a heredoc with a quoted delimiter"
+
+    @property
+    def mend(self) -> str:
+        return _MEND[self]
+
+
+_COMPUTED = "bash would run what the value holds: use a number you have tested"
+_MEND = {
+    Place.BACKSLASH: "take the backslash away, or double it",
+    Place.SUBSCRIPT: _COMPUTED,
+    Place.ANSI: "use '…' or \"…\"",
+    Place.BACKTICKS: "write $(…) instead of `…`",
+    Place.PARAMETER: "store it in a variable first, x={…}, and use that one",
+    Place.ARITHMETIC: _COMPUTED,
+    Place.HEREDOC: "take the quotes off the delimiter",
+}
+
+
+class Construct(NamedTuple):
+    stop: str
+    context: Context
+    place: Place | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Context:
+    """How the inside of a construct is read: what a placeholder becomes there, what shells may
+    read differently, and which constructs open in it (the first that fits)."""
+
+    form: Form
+    odd: re.Pattern[str] = re.compile(r"(?!)")
+    escapes: bool = True  # a backslash takes the meaning from the next character
+    opens: dict[str, Construct] = field(default_factory=dict)
+
+
+_DOLLAR = r"\$(?:\[|\\\n|\$[({\[]|\{(?![A-Za-z0-9_#!@*?$-]))"
+COMMANDS = Context(
+    Form.WORD,
+    re.compile(_DOLLAR + r"|[?*+@!]\(|[(<]\\\n|\\\n[(#]|(?<![^\s;&|(])\[\[(?=\s|\\\n)"),
+)
+TEXT = Context(Form.QUOTED, re.compile(_DOLLAR))  # inside "…", and the body of a heredoc
+_SINGLE = Context(Form.SINGLE, escapes=False)
+_BACKTICKS = Context(Form.VALUE)
+_ANSI = Context(Form.VALUE, re.compile(r"\\(?:'|(?:[xuU][0-9A-Fa-f{]*|[0-7]+|c)?\0)"))
+_PARAMETER = Context(Form.VALUE, re.compile(_DOLLAR + r"|\{|\\['\"\n]"))
+_PLAIN = Context(Form.VALUE, re.compile(r"['\"`\\{}]|\$(?![A-Za-z_])"), escapes=False)
+_ARITHMETIC = Context(Form.VALUE, re.compile(_DOLLAR + r"|['\"`\\)]|(?<!\$)#|<<"))
+
+_EXPANSIONS = {
+    "$((": Construct("))", _ARITHMETIC, Place.ARITHMETIC),
+    "$(": Construct(")", COMMANDS),
+    "${": Construct("}", _PARAMETER, Place.PARAMETER),
+}
+_ARITHMETIC.opens.update(_EXPANSIONS)
+_ARITHMETIC.opens["("] = Construct(")", _ARITHMETIC)
+TEXT.opens.update(_EXPANSIONS)
+TEXT.opens["`"] = Construct("`", _BACKTICKS, Place.BACKTICKS)
+_PARAMETER.opens.update(TEXT.opens)
+_PARAMETER.opens["'"] = Construct("'", _PLAIN)
+_PARAMETER.opens['"'] = Construct('"', _PLAIN)
+COMMANDS.opens.update(TEXT.opens)
+COMMANDS.opens["'"] = Construct("'", _SINGLE)
+COMMANDS.opens['"'] = Construct('"', TEXT)
+COMMANDS.opens["$'"] = Construct("'", _ANSI, Place.ANSI)
+COMMANDS.opens["(("] = _EXPANSIONS["$(("]
+SUBSHELL = Construct(")", COMMANDS)  # opened by a single `(`
+
+_PLAINER = {"[[": "write [ … ]", "$[": "write $((…))", ")": "write $( (…) ) or ( (…) )"}
+
+
+def plainer(odd: str) -> str:
+    """How to mend what shells may read differently."""
+    return _PLAINER.get(odd, "write it in a plainer way, or move it into a script")

@@ -1,0 +1,101 @@
+"""The policy in a run: what it undoes is put on record first, and every picture's digest too."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from openloop.errors import TamperError
+from openloop.mission import Mission
+from openloop.policy import Keeper, Undo
+from openloop.states import Kind, OnViolation, State, Step
+
+Record = Callable[..., None]
+
+
+class Enforcement:
+    """Does nothing at all where the configuration asks for nothing."""
+
+    def __init__(self, mission: Mission, record: Record) -> None:
+        """record: appends an event, as `Store.record` does."""
+        keeper = Keeper(mission)
+        self._keeper = keeper if keeper.is_needed else None
+        self._record = record
+        policy = mission.config.policy
+        self._on_violation = policy.on_violation if policy else OnViolation.RESTORE
+
+    def begin(self) -> dict[str, Any]:
+        """Take the reference of a new run; returns fields for its run_started."""
+        return {"pictures": self._keeper.begin()} if self._keeper else {}
+
+    def resume(self, before: State) -> str:
+        """Take up a run in the state it was found in, and settle the step that was cut off.
+
+        Returns what makes that impossible, because a command damaged what was kept.
+        """
+        if self._keeper is None or not before.pictures:
+            return ""
+        try:
+            self._keeper.resume(before.pictures)
+        except TamperError as error:
+            return error.what
+        return self.settle(before.running)[1] if before.running else ""
+
+    def before(self, step: Step) -> dict[str, Any]:
+        """Keep what a change starts from; returns fields for its step_started."""
+        if self._keeper is None or not step.is_change:
+            return {}
+        return {"before": self._keeper.before_change()}
+
+    def settle(self, step: Step) -> tuple[str, str]:
+        """Put back what the step was not allowed to do.
+
+        Returns (what broke the policy, what a command did to the store so that this cannot be
+        put back); each "" for nothing.
+        """
+        if self._keeper is None:
+            return "", ""
+        try:
+            found = self._keeper.after(step)
+            if found.text:
+                self._record(
+                    Kind.POLICY_VIOLATED,
+                    step=step,
+                    text=found.text,
+                    paths=found.paths,
+                    on_violation=self._on_violation,
+                )
+            self._keeper.undo(found, self._announce)
+        except TamperError as error:
+            return "", error.what
+        if not found.is_silent:
+            self._record(
+                Kind.CHECKPOINT_RESTORED, step=step, why="policy", text=_words(found), paths=()
+            )
+        return found.text, ""
+
+    def keep(self, value: float, reason: str) -> None:
+        """Keep the project as it is now as the best."""
+        assert self._keeper is not None
+        picture = self._keeper.keep_best()
+        self._record(Kind.NOTE, note="kept", text=f"kept: {reason}", value=value, picture=picture)
+
+    def put_back(self, reason: str) -> str:
+        """Return to the best checkpoint. Returns what makes that impossible."""
+        assert self._keeper is not None
+        try:
+            paths = self._keeper.put_back_best(self._announce)
+        except TamperError as error:
+            return error.what
+        self._record(
+            Kind.CHECKPOINT_RESTORED, why="keep_best", text=f"put back: {reason}", paths=paths
+        )
+        return ""
+
+    def _announce(self, intent: str) -> None:
+        self._record(Kind.NOTE, note="restoring", text="putting files back", intent=intent)
+
+
+def _words(found: Undo) -> str:
+    count = len(found.to_reference) + len(found.to_before)
+    return f"put back {count} {'path' if count == 1 else 'paths'}"

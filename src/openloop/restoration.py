@@ -1,0 +1,217 @@
+"""Putting paths of a tree back to what a manifest says, from any state the tree may be in.
+
+What is to be done is planned first and written down by the caller; carrying it out twice, or
+once more after it was cut off anywhere, ends in the same state.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import stat
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from openloop import footing
+from openloop.contents import Mismatch, Source, copy
+from openloop.footing import Footing
+from openloop.manifest import FILE, FOLDER, SYMLINK, Entry, Manifest, to_bytes, to_text
+
+Find = Callable[[Entry], Iterator[Source]]  # where a file's bytes may be had, the best first
+_SECOND = 1_000_000_000  # ns
+_LATEST = 2**33 * _SECOND  # ns, the year 2242; not every file system knows much later times
+
+
+class Failure(NamedTuple):
+    """A path that is not what it should be. lost: its content is gone, trying again is idle."""
+
+    path: bytes
+    why: str
+    lost: bool
+
+
+class _Lost(Exception):
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """What is to be put back.
+
+    root: absolute path. temporary: the name of a file in the making. paths: in tree order.
+    target: the entries that are to stand there; a path without one is removed, a folder with all
+    that is in it. modes: of the folders that are touched, when all is done.
+    """
+
+    root: str
+    temporary: bytes
+    paths: tuple[bytes, ...]
+    target: Manifest
+    modes: dict[bytes, int]
+
+    def to_json(self) -> bytes:
+        """Two lines: this, and the target."""
+        document = {
+            "version": 1,
+            "root": self.root,
+            "temporary": to_text(self.temporary),
+            "paths": list(map(to_text, self.paths)),
+            "modes": {to_text(path): mode for path, mode in self.modes.items()},
+        }
+        return json.dumps(document).encode() + b"\n" + self.target.to_json()
+
+    @classmethod
+    def from_json(cls, data: bytes) -> Intent:
+        """Raises ValueError for what `to_json` did not write."""
+        header, _, target = data.partition(b"\n")
+        try:
+            document = json.loads(header)
+            return cls(
+                root=document["root"],
+                temporary=to_bytes(document["temporary"]),
+                paths=tuple(map(to_bytes, document["paths"])),
+                target=Manifest.from_json(target),
+                modes={to_bytes(path): mode for path, mode in document["modes"].items()},
+            )
+        except (KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise ValueError(f"not an intent: {error}") from None
+
+
+def plan(root: str, current: Manifest, target: Manifest, paths: Iterable[bytes]) -> Intent:
+    """How to get these paths from `current` to `target`. Folders above them that are not listed
+    keep the mode they have. Raises ValueError for a path that is not plain and relative."""
+    listed = tuple(sorted(set(paths), key=_steps))
+    modes = {}
+    for folder in {above for path in listed for above in _above(path)}:
+        for manifest in (current, target):
+            entry = manifest.entries.get(folder)
+            if entry and entry.kind == FOLDER:
+                modes[folder] = entry.mode
+                break
+    wanted = target.only(listed)
+    modes |= {path: entry.mode for path, entry in wanted.items() if entry.kind == FOLDER}
+    temporary = b".openloop-" + os.urandom(8).hex().encode()
+    return Intent(root, temporary, listed, wanted, modes)
+
+
+def _steps(path: bytes) -> list[bytes]:
+    return path.split(b"/")
+
+
+def _above(path: bytes) -> Iterator[bytes]:
+    folder, _ = footing.split(path)
+    while folder:
+        yield folder
+        folder = folder.rpartition(b"/")[0]
+
+
+def carry_out(intent: Intent, find: Find) -> list[Failure]:
+    """Do it, as far as it can be done; returns what could not. Raises OSError when not even the
+    root can be entered."""
+    above, name = os.path.split(intent.root)
+    with footing.footing(above) as outside:
+        root = footing.open_or_make(os.fsencode(name) or b".", outside.folder(b""))
+        way = Footing(root)
+        try:
+            return _Restoration(intent, find, way).run()
+        finally:
+            way.close()
+
+
+class _Restoration:
+    def __init__(self, intent: Intent, find: Find, way: Footing) -> None:
+        self._intent = intent
+        self._target = intent.target.entries
+        self._find = find
+        self._way = way
+        self._failures: list[Failure] = []
+
+    def run(self) -> list[Failure]:
+        # Removals come first: where case does not matter, `File` and `file` are one.
+        for path in reversed(self._intent.paths):
+            if path not in self._target:
+                self._try(self._remove, path)
+        for path in self._intent.paths:
+            if path in self._target:
+                self._try(self._put, path)
+        for path in sorted(self._intent.modes, key=_steps, reverse=True):
+            self._try(self._set_mode, path)
+        return self._failures
+
+    def _try(self, act: Callable[[bytes], None], path: bytes) -> None:
+        try:
+            act(path)
+        except _Lost as error:
+            self._failures.append(Failure(path, str(error), True))
+        except OSError as error:
+            self._failures.append(Failure(path, error.strerror or str(error), False))
+
+    def _remove(self, path: bytes) -> None:
+        folder, name = footing.split(path)
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            footing.remove(name, self._way.folder(folder, footing.open_up))
+
+    def _put(self, path: bytes) -> None:
+        folder, name = footing.split(path)
+        parent = self._way.folder(folder, footing.open_or_make)
+        entry = self._target[path]
+        if entry.kind == FOLDER:
+            os.close(footing.open_or_make(name, parent))
+        elif entry.kind == SYMLINK:
+            self._put_symlink(name, parent, entry)
+        elif entry.kind == FILE:
+            self._put_file(name, parent, entry)
+        else:
+            raise _Lost("only files, symlinks and folders are kept")
+
+    def _put_symlink(self, name: bytes, parent: int, entry: Entry) -> None:
+        temporary = self._intent.temporary
+        footing.remove(temporary, parent)
+        os.symlink(entry.target, temporary, dir_fd=parent)
+        footing.give(temporary, os.fstat(parent), parent)
+        footing.move(temporary, name, parent)
+
+    def _put_file(self, name: bytes, parent: int, entry: Entry) -> None:
+        """A new file under the name: what a hard link elsewhere names is not written to."""
+        old = footing.status(name, parent)
+        with footing.replacing(name, parent, temporary=self._intent.temporary) as descriptor:
+            self._fill(descriptor, entry)
+            footing.give(descriptor, old or os.fstat(parent))
+            os.fchmod(descriptor, entry.mode)
+            _date(descriptor, old)
+
+    def _fill(self, descriptor: int, entry: Entry) -> None:
+        if not entry.is_hashed:
+            raise _Lost("it could not be read when the manifest was made")
+        for source in self._find(entry):
+            os.ftruncate(descriptor, 0)
+            os.lseek(descriptor, 0, os.SEEK_SET)
+            try:
+                return copy(source, descriptor, entry.content)
+            except Mismatch:
+                continue
+        raise _Lost("its content is missing from the store, or damaged there")
+
+    def _set_mode(self, path: bytes) -> None:
+        try:
+            folder = self._way.folder(path, footing.open_up)
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        mode = self._intent.modes[path]
+        if stat.S_IMODE(os.fstat(folder).st_mode) != mode:
+            os.fchmod(folder, mode)
+
+
+def _date(descriptor: int, old: os.stat_result | None) -> None:
+    """Make a restored file newer than what it replaces and than anything built from that.
+
+    Python takes a byte-code cache for good when the source has the whole second and the size
+    noted in it. Any version that was tampered with may have been compiled, at the latest in this
+    second; a source from a later one matches none of them, and `make` builds anew.
+    """
+    newest = max(time.time_ns(), old.st_mtime_ns if old else 0)
+    seconds = min(newest, _LATEST) // _SECOND + 2
+    os.utime(descriptor, ns=(seconds * _SECOND, seconds * _SECOND))

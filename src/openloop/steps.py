@@ -1,0 +1,148 @@
+"""Run one step's command, as often as it says, and judge what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from openloop import gates, template
+from openloop.config import Baseline, Command
+from openloop.gates import Exit, LogFacts, Verdict
+from openloop.logscan import LogReader
+from openloop.mission import Mission
+from openloop.process import Job, Processes
+from openloop.projections import Live
+from openloop.states import Hook, Outcome, State, Step
+from openloop.store import Store
+from openloop.watchdog import Limits
+
+
+class Steps:
+    """Commands of one mission, run under one guard, their beats told to `show`."""
+
+    def __init__(
+        self, mission: Mission, store: Store, processes: Processes, show: Callable[[Live], None]
+    ) -> None:
+        """show: told, with the heartbeat written, of what runs now."""
+        self._mission = mission
+        self._config = mission.config
+        self._store = store
+        self._processes = processes
+        self._show = show
+        self.prompt_file = ""  # absolute path of the latest one
+
+    @property
+    def _state(self) -> State:
+        return self._store.state
+
+    def measure(self, step: Step, command: Command, live: Live, log: int) -> dict[str, Any]:
+        """Run the step's command as often as it says, and judge the repetitions as one."""
+        baseline = self._config.baseline if step is Step.BASELINE else None
+        limits = self._limits(step, command)
+        reader = LogReader(log, self._config.limits.oom_markers)
+        ends: list[Exit] = []
+        verdicts: list[Verdict] = []
+        samples: list[tuple[str, ...]] = []
+        for _ in range(baseline.repeat if baseline else command.repeat):
+            end = self._run(command, live, log, limits, str(step))
+            facts = reader.read(command, baseline)
+            ends.append(end)
+            verdicts.append(gates.judge(command, end, facts))
+            samples.append(facts.values)
+            if gates.settled(verdicts, single_failure=baseline is not None):
+                break
+        verdict = verdicts[-1] if baseline else gates.repeated(verdicts)
+        if baseline and verdict.outcome.passed:
+            verdict = gates.measure(baseline, samples)
+        return _finished(step, verdict, ends, facts, reader, live) | _metric(baseline, verdict)
+
+    def _limits(self, step: Step, command: Command) -> Limits:
+        """A change gets no more time than the run has left; a gate that was cut off would
+        say nothing of the project."""
+        timeout = command.timeout
+        longest = self._config.limits.max_runtime
+        if step.is_change and longest is not None:
+            timeout = min(timeout, max(0.1, longest - self._store.elapsed))
+        return Limits(timeout, command.stall_timeout, self._config.limits.kill_grace)
+
+    def _run(self, command: Command, live: Live, log: int, limits: Limits, step: str) -> Exit:
+        def on_start(pid: int) -> None:
+            live.pid = pid
+            self._show(live)
+
+        def on_beat(log_bytes: int) -> None:
+            live.log_bytes = log_bytes
+            self._show(live)
+
+        job = Job(
+            self.text(command, step), self._mission.root, self._environment(command, step), limits
+        )
+        return self._processes.run(job, log, on_start=on_start, on_beat=on_beat)
+
+    def _environment(self, command: Command, step: str) -> Mapping[str, str]:
+        return {
+            **command.env,
+            "OPENLOOP_WORKSPACE": self._mission.workspace.path,
+            "OPENLOOP_PROJECT_ROOT": self._mission.root,
+            "OPENLOOP_ROUND": str(self._state.round),
+            "OPENLOOP_STEP": step,
+            "OPENLOOP_LAST_ERROR": self._state.last_error,
+            "OPENLOOP_PROMPT_FILE": self.prompt_file,
+            "OPENLOOP_MISSION": self._config.mission,
+        }
+
+    def tell(self, hook: Hook, live: Live, log: int) -> Verdict:
+        """Run a hook; only its own end counts."""
+        command = self._config.hooks[hook]
+        limits = Limits(command.timeout, command.stall_timeout, self._config.limits.kill_grace)
+        return gates.judge(command, self._run(command, live, log, limits, hook), LogFacts())
+
+    def text(self, command: Command, step: str) -> str:
+        """What the shell is given."""
+        return template.render(command.run, round=self._state.round, step=step)
+
+
+def _finished(
+    step: Step, verdict: Verdict, ends: list[Exit], facts: LogFacts, reader: LogReader, live: Live
+) -> dict[str, Any]:
+    """The fields of step_finished; repetitions share one entry."""
+    passed = verdict.outcome.passed
+    live.log_bytes = reader.size
+    return {
+        "outcome": verdict.outcome,
+        "exit_code": ends[-1].code,
+        "signal": ends[-1].signal,
+        "pid": ends[-1].pid,
+        "started_at": live.started_at,
+        "duration_seconds": round(sum(end.seconds for end in ends), 3),
+        "log_bytes": reader.size,
+        "log_sha256": reader.sha256,
+        "peak_rss_bytes": max(end.peak_rss_bytes or 0 for end in ends) or None,
+        "cpu_seconds": round(sum(end.cpu_seconds or 0.0 for end in ends), 6),
+        "detail": verdict.detail,
+        "error": "" if passed else gates.error_line(step, verdict, facts.last_line),
+        "value": verdict.value,
+    }
+
+
+def _metric(baseline: Baseline | None, verdict: Verdict) -> dict[str, Any]:
+    if baseline is None:
+        return {}
+    metric = gates.metric_of(baseline, verdict.value, verdict.outcome.passed, None).to_json()
+    del metric["best"]
+    return {"metric": metric}
+
+
+def overruled(step: Step, result: dict[str, Any], broken: str) -> dict[str, Any]:
+    """A step's fields once the policy has had its word. broken: what broke it, "" for nothing.
+
+    A gate that rewrote what it is held to has measured nothing.
+    """
+    if not broken or result["outcome"] is Outcome.INTERRUPTED:
+        return result
+    verdict = Verdict(Outcome.POLICY, broken)
+    said: dict[str, Any] = {"outcome": verdict.outcome, "detail": broken, "value": None}
+    said["error"] = gates.error_line(step, verdict, "")
+    if "metric" in result:
+        said["metric"] = {**result["metric"], "value": None, "passed": False}
+    return {**result, **said}

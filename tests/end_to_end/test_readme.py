@@ -1,0 +1,216 @@
+"""Every command that the documents show is run for real, in a copy of the checkout."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+import unittest
+
+from end_to_end.markdown import AGENT, PROMPTS, README, Block, blocks
+from support import ROOT, Case, environment, need, run_openloop
+
+INSTALL = "pip install -e ."
+DEMO = "scripts/demo.sh"
+WHOLE_SUITE = ("scripts/run_tests.sh", "PYTHONPATH=src python -m unittest discover -s tests")
+PROMISE = re.compile(r"# exit code (\d+)$")
+UNREACHABLE = re.compile(
+    r"No matching distribution|Could not find a version|Failed to establish|Temporary failure"
+    r"|No module named (?:pip|ensurepip|venv)|ensurepip is not available"
+)
+TIMEOUT = 120.0  # seconds
+ASIDE = (".git", ".venv", "__pycache__", ".*_cache", "dist", "build", "*.egg-info")
+CHECK = """check() {
+    __code=$?
+    [ "$__code" -eq "$1" ] && return
+    printf '%s\\n  ended with %s, promised was %s\\n' "$2" "$__code" "$1" >&2
+    exit 99
+}
+"""
+
+
+def commands(block: Block) -> list[str]:
+    """The block's commands, those of several lines whole; the whole test suite left out."""
+    found: list[str] = []
+    kept = ""
+    for line in block.text.splitlines():
+        kept += f"{line}\n"
+        if not line.endswith("\\") and _is_whole(kept):
+            found.append(kept)
+            kept = ""
+    if kept:
+        raise AssertionError(f"{block}: not whole: {kept}")
+    return [one for one in found if one.strip() and not one.startswith(WHOLE_SUITE)]
+
+
+def _is_whole(text: str) -> bool:
+    """Whether the shell waits for nothing more: neither a `done` nor the end of a heredoc."""
+    asked = subprocess.run(["bash", "-n"], input=text, capture_output=True, text=True, check=False)
+    return asked.returncode == 0 and not asked.stderr
+
+
+class Copy:
+    """A copy of the checkout, with its program on PATH as `openloop`."""
+
+    def __init__(self, folder: str, source: str) -> None:
+        self.checkout = os.path.join(folder, "openloop")
+        self.programs = os.path.join(folder, "bin")
+        aside = (*ASIDE, ".openloop") if source == ROOT else ASIDE
+        shutil.copytree(source, self.checkout, ignore=shutil.ignore_patterns(*aside))
+        os.mkdir(self.programs)
+        python = shlex.quote(sys.executable)
+        package = shlex.quote(os.path.join(self.checkout, "src"))
+        self._program("python", f'exec {python} "$@"')
+        self._program("python3", f'exec {python} "$@"')
+        self._program("openloop", f'PYTHONPATH={package} exec {python} -m openloop "$@"')
+        self._program("claude", "cat > /dev/null")  # for doctor to find; never called
+
+    def _program(self, name: str, text: str) -> None:
+        path = os.path.join(self.programs, name)
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(f"#!/bin/sh\n{text}\n")
+        os.chmod(path, 0o755)
+
+    def run(self, block: Block, *, without: tuple[str, ...] = ()) -> tuple[int, str]:
+        """Run a block in one shell: (exit code, output); 99 is a broken promise.
+
+        without: beginnings of commands that are left out.
+        """
+        script = CHECK
+        for command in commands(block):
+            if not command.startswith(without):
+                promised = PROMISE.search(command)
+                code = promised[1] if promised else "0"
+                script += f"{command}check {code} {shlex.quote(f'{block}: {command}')}\n"
+        path = f"{self.programs}:{os.environ['PATH']}"
+        env = environment(PATH=path, PIP_RETRIES="0", PIP_DEFAULT_TIMEOUT="15")
+        del env["PYTHONPATH"]
+        done = subprocess.run(
+            [block.language, "-c", script],
+            cwd=self.checkout,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=TIMEOUT,
+            check=False,
+        )
+        return done.returncode, done.stdout.decode(errors="replace")
+
+
+_folders: list[str] = []
+
+
+def tearDownModule() -> None:
+    quick_start.cache_clear()
+    while _folders:
+        shutil.rmtree(_folders.pop(), ignore_errors=True)
+
+
+def new_copy(source: str = ROOT) -> Copy:
+    """A copy in a folder of its own, removed when the tests of this module are over."""
+    _folders.append(os.path.realpath(tempfile.mkdtemp(prefix="openloop-readme-")))
+    return Copy(_folders[-1], source)
+
+
+@functools.cache
+def quick_start() -> tuple[Copy, str]:
+    """A copy after the quick start, and why it ran without an installation, "" if it did not."""
+    block = next(block for block in blocks(README, "bash") if INSTALL in block.text)
+    copy = new_copy()
+    code, output = copy.run(block)
+    if code == 0:
+        return copy, ""
+    why = UNREACHABLE.search(output)
+    if why is None:
+        raise AssertionError(output)
+    copy = new_copy()
+    code, output = copy.run(block, without=("python -m venv", "source ", INSTALL))
+    if code:
+        raise AssertionError(output)
+    return copy, f"a package registry to install from ({why[0]})"
+
+
+class DocumentedCommands(unittest.TestCase):
+    """The shell blocks of the documents, in order, after the quick start."""
+
+    def run_document(self, document: str) -> None:
+        copy = new_copy(quick_start()[0].checkout)
+        for block in blocks(document, "sh", "bash"):
+            if any(words in block.text for words in (INSTALL, DEMO, "$OPENLOOP_")):
+                continue  # run by other tests
+            with self.subTest(block=str(block)):
+                place = new_copy() if "init .openloop/demo" in block.text else copy
+                code, output = place.run(block)
+                self.assertEqual(code, 0, output)
+
+    def test_readme(self) -> None:
+        self.run_document(README)
+
+    def test_agent_instructions(self) -> None:
+        self.run_document(AGENT)
+
+    def test_prompts(self) -> None:
+        self.run_document(PROMPTS)
+
+
+class QuickStart(unittest.TestCase):
+    """Word for word, in a new virtual environment."""
+
+    def test_it_installs_and_runs(self) -> None:
+        copy, missing = quick_start()
+        with open(os.path.join(copy.checkout, ".openloop/demo/heartbeat.json"), "rb") as file:
+            self.assertEqual(json.load(file)["status"], "complete")
+        need(not missing, missing)
+
+
+class DemoTranscript(unittest.TestCase):
+    """The run that the README shows is the one that scripts/demo.sh makes."""
+
+    def test_the_transcript_is_what_the_demo_prints(self) -> None:
+        shown = next(block for block in blocks(README, "text") if "run 1 started" in block.text)
+        first = next(block for block in blocks(README, "sh") if DEMO in block.text)
+        code, output = new_copy().run(first)
+        self.assertEqual(code, 0, output)
+        self.assertIn(_without_times(shown.text), _without_times(output))
+        for claim in re.findall(r"the agent said: \"(.+?)\"", _words(README)):
+            self.assertIn(claim, output)
+
+
+def _without_times(text: str) -> str:
+    lines = (re.sub(r"\b\d+\.\d s\b", "_ s", " ".join(line.split())) for line in text.splitlines())
+    return "\n".join(lines)
+
+
+def _words(document: str) -> str:
+    with open(os.path.join(ROOT, document), encoding="utf-8") as file:
+        return " ".join(file.read().split())
+
+
+class InsideALoop(Case):
+    """What an agent is told to run inside a loop, run by a loop as its fix."""
+
+    def test_agent_instructions(self) -> None:
+        inside = [block for block in blocks(AGENT, "sh") if "$OPENLOOP_" in block.text]
+        self.assertGreater(len(inside), 1)
+        script = os.path.join(self.folder, "fix.sh")
+        with open(script, "w", encoding="utf-8") as file:
+            file.write("".join(["set -eu\n", *(block.text for block in inside)]))
+        place = self.workspace()
+        os.unlink(place.file("openloop.json"))
+        run_openloop("init", place.path, "--project-root", place.project)
+        place.configure({"commands": {"play": "false", "fix": f"sh {script}", "verify": "true"}})
+        place.run("--max-rounds", "1", exitcode=1)
+        self.assertIn((1, "fix", "passed"), place.steps(), place.read("logs/round-0001-fix.log"))
+        self.assertIn("# fix in round 1", place.read("logs/round-0001-fix.log"))
+        self.assertIn("bot.py", place.read("knowledge/round-1-fix.md"))
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,246 @@
+"""What the documents say of keys, options, codes and files is what the program has."""
+
+from __future__ import annotations
+
+import glob
+import json
+import os
+import re
+import signal
+import unittest
+from collections.abc import Iterator
+from typing import Any
+
+from end_to_end.markdown import (
+    AGENT,
+    CONTRIBUTING,
+    DOCUMENTS,
+    README,
+    anchors,
+    blocks,
+    code,
+    links,
+    prose,
+    read,
+    rows,
+    section,
+)
+from openloop import agents, config, projections, schema, template
+from openloop.errors import ExitCode
+from openloop.states import Kind, Outcome, State, Status
+from support import ROOT, SRC, Case, run_openloop
+from unit.test_layers import FLOORS
+
+ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+UNUSED_OUTCOMES = {Outcome.FLAKY, Outcome.POLICY}
+UNUSED_EVENTS = {Kind.POLICY_VIOLATED, Kind.CHECKPOINT_RESTORED}
+SUBCOMMANDS = ("init", "doctor", "run", "status", "audit")
+# `openloop NAME`, and what follows it up to the next command
+CALL = re.compile(r"\bopenloop (\w+)(?= (?:\.openloop|WORKSPACE|--))((?:(?!openloop \w)[^`\n,])*)")
+
+
+def first_cells(text: str) -> list[str]:
+    """Every name in `…` in the first column of a section's tables, in order."""
+    return [name for row in rows(text) for name in code(row[0])]
+
+
+class Links(unittest.TestCase):
+    def test_every_relative_link_resolves(self) -> None:
+        for document in DOCUMENTS:
+            for link in links(document):
+                if re.match(r"[a-z]+:", link):
+                    continue
+                with self.subTest(document=document, link=link):
+                    path, _, anchor = link.partition("#")
+                    folder = os.path.dirname(document)
+                    target = os.path.normpath(os.path.join(folder, path)) if path else document
+                    self.assertTrue(os.path.exists(os.path.join(ROOT, target)))
+                    if anchor:
+                        self.assertIn(anchor, anchors(target))
+
+    def test_paths_and_names_of_the_code_exist(self) -> None:
+        sources = "".join(map(_text, glob.glob(f"{SRC}/openloop/*.py")))
+        for word in code(prose(CONTRIBUTING)):
+            with self.subTest(word=word):
+                if re.fullmatch(r"(tests|scripts)/[\w/.]+", word):
+                    self.assertTrue(os.path.exists(os.path.join(ROOT, word)))
+                elif re.fullmatch(r"\w+\.py|openloop\.\w+\.json", word):
+                    self.assertTrue(os.path.exists(os.path.join(SRC, "openloop", word)))
+                elif re.fullmatch(r"_[a-zA-Z]\w+", word):
+                    self.assertRegex(sources, rf"\b{word}\b")
+
+
+def _text(path: str) -> str:
+    with open(path, encoding="utf-8") as file:
+        return file.read()
+
+
+class ConfigurationReference(unittest.TestCase):
+    """The tables of the configuration, against the schema that ships."""
+
+    def setUp(self) -> None:
+        self.text = section(README, "## Configuration")
+        self.table = {name: row[1:] for row in rows(self.text) for name in code(row[0])}
+
+    def test_every_key_is_there_and_no_other(self) -> None:
+        known = {name for name, _, _ in keys()}
+        variables = {f"{{{name}}}" for name in template.VARIABLES} | environment_names()
+        self.assertEqual(set(self.table) - variables, known)
+
+    def test_defaults(self) -> None:
+        for name, rule, required in keys():
+            with self.subTest(key=name):
+                if "default" in rule:
+                    self.assertEqual(self.table[name][0], f"`{json.dumps(rule['default'])}`")
+                elif required:
+                    self.assertIn("required", self.table[name][0])
+
+    def test_directions_and_matches(self) -> None:
+        for name in ("direction", "match"):
+            row = " ".join(self.table[f"baseline.{name}"])
+            for word in schema.load()["properties"]["baseline"]["properties"][name]["enum"]:
+                self.assertIn(f'`"{word}"`', row)
+
+    def test_template_variables(self) -> None:
+        named = first_cells(section(README, "### Template variables"))
+        self.assertEqual(named, [f"{{{name}}}" for name in template.VARIABLES])
+
+    def test_environment(self) -> None:
+        named = first_cells(section(README, "### Environment"))
+        self.assertEqual(set(named), environment_names())
+
+
+def keys() -> Iterator[tuple[str, dict[str, Any], bool]]:
+    """(dotted key, its rule, whether it is required) of everything that is accepted."""
+    rules = schema.load()
+    command = rules["$defs"]["gate"]["anyOf"][1]
+    for name, rule in rules["properties"].items():
+        yield name, rule, name in rules["required"]
+        required = (*rule.get("required", ()), *rule.get("else", {}).get("required", ()))
+        for inner, part in rule.get("properties", {}).items():
+            yield f"{name}.{inner}", part, inner in required
+    for name, rule in command["properties"].items():
+        yield name, rule, name in command["required"]
+
+
+def environment_names() -> set[str]:
+    return {*template.VARIABLES.values(), "OPENLOOP_MISSION"}
+
+
+class JsonBlocks(unittest.TestCase):
+    def test_every_configuration_is_accepted(self) -> None:
+        """What shows a part of one is completed with what every configuration needs."""
+        shown = [block for document in DOCUMENTS for block in blocks(document, "json")]
+        self.assertTrue(any("version" in json.loads(block.text) for block in shown))
+        for block in shown:
+            with self.subTest(block=str(block)):
+                document = {"version": 1, **json.loads(block.text)}
+                document["commands"] = {"verify": "true", **document.get("commands", {})}
+                config.parse(json.dumps(document).encode(), where=str(block))
+
+
+class CommandLine(unittest.TestCase):
+    """The command reference, against what `--help` prints."""
+
+    def test_options_of_each_command(self) -> None:
+        for name in SUBCOMMANDS:
+            with self.subTest(command=name):
+                named = first_cells(section(README, f"### openloop {name}"))
+                self.assertEqual(named, options(name))
+
+    def test_usage_lines(self) -> None:
+        usage = next(block for block in blocks(README, "text") if "openloop init W" in block.text)
+        self.assertEqual(usage.text.splitlines(), list(map(usage_line, SUBCOMMANDS)))
+
+    def test_the_commands_are_all_there_are(self) -> None:
+        listed = re.findall(r"^    (\w+) +[A-Z]", run_openloop("--help").out, re.MULTILINE)
+        self.assertEqual(tuple(listed), SUBCOMMANDS)
+
+    def test_commands_in_the_text_can_be_typed(self) -> None:
+        """Also those in prompts, which no test can run."""
+        known = {name: {option.split()[0] for option in options(name)} for name in SUBCOMMANDS}
+        for document in DOCUMENTS:
+            for name, rest in CALL.findall(read(document)):
+                with self.subTest(document=document, call=f"{name}{rest}"):
+                    self.assertIn(name, known)
+                    said = {word.strip(".[]") for word in rest.split() if word.startswith("--")}
+                    self.assertLessEqual(said, known[name] | {"--help"})
+
+    def test_agents(self) -> None:
+        listed = section(README, "## Your own project").partition("The\nnames are ")[2]
+        self.assertEqual(code(listed.partition(".")[0]), list(agents.AGENTS))
+
+
+def usage_line(name: str) -> str:
+    """The usage that the command's help begins with, the workspace first."""
+    words = run_openloop(name, "--help").out.partition("\n\n")[0].split()
+    kept = [word for word in words[1:] if word not in ("[-h]", "WORKSPACE")]
+    return " ".join([*kept[:2], "WORKSPACE", *kept[2:]])
+
+
+def options(name: str) -> list[str]:
+    """`--option METAVAR` in the order of the command's own help."""
+    found = re.findall(r"^  (--[\w-]+(?: [A-Z]+)?)", run_openloop(name, "--help").out, re.MULTILINE)
+    return [option for option in found if option != "--help"]
+
+
+class Meanings(Case):
+    """Tables of words and numbers, against the vocabulary."""
+
+    def test_exit_codes(self) -> None:
+        table = rows(section(README, "## When a run ends"))
+        codes = {int(number) for row in table for number in row[0].split(",")}
+        self.assertEqual(codes, {*map(int, ExitCode), *(128 + number for number in ENDINGS)})
+        status = {row[0]: code(row[1]) for row in table}
+        for number, word in ((0, Status.COMPLETE), (1, Status.EXHAUSTED), (3, Status.BLOCKED)):
+            self.assertEqual(status[str(number)], [word])
+
+    def test_the_agent_is_told_the_same_codes(self) -> None:
+        told = section(AGENT, "### Telling a person what came of it")
+        mine = section(README, "## When a run ends")
+        self.assertEqual([row[0] for row in rows(told)], [row[0] for row in rows(mine)])
+
+    def test_outcomes(self) -> None:
+        named = first_cells(section(README, "## What a round is"))
+        self.assertEqual(set(named), set(Outcome) - UNUSED_OUTCOMES)
+
+    def test_events(self) -> None:
+        listed = section(README, "### events.jsonl").partition("Each line is an event: ")[2]
+        self.assertEqual(set(code(listed.partition(".")[0])), set(Kind) - UNUSED_EVENTS)
+
+    def test_heartbeat_fields(self) -> None:
+        named = first_cells(section(README, "### heartbeat.json"))
+        written = projections.heartbeat(
+            State(),
+            projections.Live(),
+            projections.Runner(None, ""),
+            mission="",
+            total_rounds=0,
+            now="",
+            eta=None,
+            head="",
+        )
+        said = [name for name in named if name not in ("normal", *Status)]
+        self.assertEqual(sorted(said), sorted(written))
+
+    def test_workspace_layout(self) -> None:
+        layout = next(block for block in blocks(README, "text") if "my-task/" in block.text)
+        named = re.findall(r"^  ([\w.]+)", layout.text, re.MULTILINE)
+        run_openloop("init", f"{self.folder}/.openloop/w")
+        self.assertEqual(sorted(named), sorted(os.listdir(f"{self.folder}/.openloop/w")))
+
+
+class Floors(unittest.TestCase):
+    """The table of modules in CONTRIBUTING.md is the one that the tests of the layers hold."""
+
+    def test_every_module_stands_on_its_floor(self) -> None:
+        table = {
+            int(row[0].split()[0]): set(code(row[1]))
+            for row in rows(section(CONTRIBUTING, "## Layout"))
+        }
+        held = {floor: set(names.split()) - {"__init__"} for floor, names in FLOORS.items()}
+        self.assertEqual(table, held, f"mend the table in {CONTRIBUTING}")
+
+
+if __name__ == "__main__":
+    unittest.main()
