@@ -114,17 +114,17 @@ def _init(args: argparse.Namespace) -> int:
 def _add_doctor(commands: Commands) -> None:
     parser = _add(commands, "doctor", "Check a workspace before it is run.", _doctor)
     parser.add_argument("--json", action="store_true", help="print one JSON document")
-    parser.add_argument("--probe", metavar="N", help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--probe", type=_positive, metavar="N", help="run verify N times: is it flaky?"
+    )
 
 
 def _doctor(args: argparse.Namespace) -> int:
-    from openloop import doctor
+    from openloop import doctor, mission, probe
 
-    if args.probe is not None:
-        raise UsageError(
-            f"--probe is not supported by version {__version__}", fix="leave --probe out"
-        )
     report = doctor.examine(args.workspace)
+    if args.probe is not None and report.sound:
+        report = report.with_finding(probe.probe(mission.load(args.workspace), args.probe))
     _print_json(report.to_json()) if args.json else _print(doctor.lines(report))
     return ExitCode.OK if report.sound else ExitCode.FAILED
 

@@ -40,7 +40,7 @@ class Command:
     env: Mapping[str, str]
     expect: str | None
     reject: str | None
-    repeat: int
+    repeat: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +54,8 @@ class Baseline:
     direction: Direction
     repeat: int
     match: Match
-    keep_best: bool
-    min_delta: float
+    keep_best: bool = False
+    min_delta: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,7 @@ class Config:
     baseline: Baseline | None
     limits: Limits
     hooks: Mapping[Hook, Command]
-    policy: Policy | None
+    policy: Policy | None = None
 
     @property
     def gates(self) -> tuple[Step, ...]:

@@ -15,7 +15,7 @@ from typing import TextIO
 
 from openloop import projections
 from openloop.projections import Live
-from openloop.states import Event, Kind, Outcome, State, Status
+from openloop.states import Event, Kind, Outcome, State, Status, Violation
 from openloop.text import printable
 from openloop.workspace import ARTIFACTS, LOGS, Workspace
 
@@ -164,6 +164,7 @@ def verdict(screen: Screen, workspace: Workspace, state: State, head: str) -> No
         facts.append(("metric", projections.metric_words(state.metric)))
     if state.last_error:
         facts.append(("error", printable(state.last_error)[:300]))
+    facts += [("undone", undone_words(one)) for one in state.undone]
     if state.round:
         artifact = workspace.shown(f"{ARTIFACTS}/round-{state.round:04d}.json")
         facts.append(("evidence", f"{artifact}, logs in {workspace.shown(LOGS)}"))
@@ -171,6 +172,10 @@ def verdict(screen: Screen, workspace: Workspace, state: State, head: str) -> No
     facts.append(("next", next_step(workspace, state, head)))
     for name, text in facts:
         screen.line(f"  {name:<9} {text}")
+
+
+def undone_words(one: Violation) -> str:
+    return printable(f"round {one.round}, {one.step}: {one.text}")
 
 
 def next_step(workspace: Workspace, state: State, head: str) -> str:

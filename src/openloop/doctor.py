@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from openloop import config, documents, journal, logscan, reader, template, tree
+from openloop import config, documents, journal, logscan, manifest, reader, template, tree
 from openloop import workspace as places
 from openloop.config import Command, Config
 from openloop.errors import ConfigError, UsageError
+from openloop.globs import Globs
 from openloop.lock import runner_lives
 from openloop.mission import read_config
 from openloop.states import Step
@@ -56,6 +57,9 @@ class Report:
 
     def of(self, level: Level) -> tuple[Finding, ...]:
         return tuple(finding for finding in self.findings if finding.level is level)
+
+    def with_finding(self, finding: Finding) -> Report:
+        return Report((*self.findings, finding))
 
     @property
     def sound(self) -> bool:
@@ -198,6 +202,25 @@ def _mission(place: Workspace, known: Config) -> Iterator[Finding]:
         for words in template.warnings(command.run):
             yield _warning(f"{name}: {words}", "check that this is meant")
     yield from _expressions(known)
+    yield from _policy(place, known, root)
+
+
+def _policy(place: Workspace, known: Config, root: str) -> Iterator[Finding]:
+    """Whether the patterns name anything: a mistyped one protects nothing."""
+    policy = known.policy
+    if policy is None or not policy.protect:
+        if known.improver:
+            fix = 'add for example "policy": {"protect": ["tests/**"]}'
+            yield _warning("nothing keeps a change from editing the checks themselves", fix)
+        return
+    skip = manifest.outside_project(root, place.path)
+    paths = list(manifest.scan(root, skip=skip, wanted=lambda path: False))
+    for key, patterns in (("protect", policy.protect), ("allow", policy.allow or ())):
+        for pattern in patterns:
+            found = Globs((pattern.removeprefix("!"),))
+            if not any(map(found.matches, paths)):
+                fix = f"write it from {root} as in .gitignore"
+                yield _warning(f"policy.{key} {pattern!r} matches no file", fix)
 
 
 def _commands(known: Config) -> Iterator[tuple[str, Command]]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from openloop.config import Command, Config
-from openloop.states import Step
+from openloop.config import Command, Config, Policy
+from openloop.states import OnViolation, Step
 from openloop.text import number
 
 NAMES = ("mission.md", "loop_contract.md", "eval_criteria.md")
@@ -106,7 +106,7 @@ No gate may end with a timeout, a stall, signs of memory exhaustion or an abnorm
 The next run of a blocked workspace is a trial of one round: complete closes the breaker,
 anything else blocks again.
 
-## Exhausted (exit code 1)
+{_policy(config.policy)}## Exhausted (exit code 1)
 
 - {config.total_rounds} rounds were used, or `--max-rounds` if that is fewer.
 - The run lasted longer than max_runtime_seconds: {runtime}.
@@ -117,6 +117,27 @@ anything else blocks again.
   SIGTERM to its whole process tree and SIGKILL after {limits.kill_grace:g} s, unless a command
   below says otherwise.
 {_own_limits(config)}"""
+
+
+def _policy(policy: Policy | None) -> str:
+    if policy is None:
+        return ""
+    lines = [f"- protected, put back after every step: {_list(policy.protect)}"]
+    if policy.allow is not None:
+        lines.append(f"- a change may touch nothing but {_list(policy.allow)}")
+    if policy.max_changed_files is not None:
+        lines.append(f"- a change touches at most {policy.max_changed_files} files")
+    if policy.max_diff_lines is not None:
+        lines.append(f"- a change adds and removes at most {policy.max_diff_lines} lines")
+    ends = policy.on_violation is OnViolation.FAIL
+    what = "and the round ends as unhealthy at once" if ends else "and the round goes on"
+    return "\n".join(
+        ["## Not allowed", "", *lines, "", f"What breaks this is put back, {what}.", "", ""]
+    )
+
+
+def _list(patterns: tuple[str, ...]) -> str:
+    return ", ".join(f"`{pattern}`" for pattern in patterns) or "nothing"
 
 
 def _passes(config: Config, gate: Step) -> str:

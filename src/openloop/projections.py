@@ -205,7 +205,7 @@ def _progress_words(event: Event) -> str:
         case Kind.RUN_FINISHED:
             return f"run {event.run} {data['status']}: {data['reason']}"
         case Kind.NOTE:
-            return "" if data["note"] == "restoring" else f"note: {data['text']}"
+            return "" if data.get("note") == "restoring" else f"note: {data['text']}"
         case Kind.POLICY_VIOLATED | Kind.CHECKPOINT_RESTORED:
             return f"round {event.round} {event.kind.replace('_', ' ')}: {data['text']}"
     return ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from openloop import files, gates, projections
-from openloop.config import Config
+from openloop.config import Config, Policy
 from openloop.mission import Mission
 from openloop.states import Outcome, RoundSummary, State, Step
 from openloop.text import printable
@@ -32,7 +32,7 @@ def build(mission: Mission, state: State, step: Step) -> str:
         "## What earlier rounds tried\n",
         _history(state),
         "## Rules\n",
-        _rules(workspace),
+        _rules(workspace) + _policy(config.policy),
     ]
     return "\n".join(parts)
 
@@ -84,7 +84,11 @@ def _gates(config: Config) -> str:
 def _history(state: State) -> str:
     if not state.history:
         return "This is the first round.\n"
-    return "\n".join(_round(past) for past in state.history) + "\n"
+    undone = [
+        f"- undone by the policy in round {one.round}, {one.step}: {one.text}"
+        for one in state.undone
+    ]
+    return "\n".join([*map(_round, state.history), *undone]) + "\n"
 
 
 def _round(past: RoundSummary) -> str:
@@ -92,6 +96,26 @@ def _round(past: RoundSummary) -> str:
     tried = [step for step, outcome in past.steps if step.is_change and outcome is Outcome.PASSED]
     words = f"{' and '.join(tried)} ran and did not help" if tried else "no change ran to its end"
     return f"- round {past.round} ({past.outcome}): {steps}. {words.capitalize()}."
+
+
+def _policy(policy: Policy | None) -> str:
+    """What is measured around the change, so that an honest one need not run into it."""
+    if policy is None:
+        return ""
+    lines = []
+    if policy.protect:
+        lines.append(f"Protected, whatever you do to them is undone: {_patterns(policy.protect)}.")
+    if policy.allow is not None:
+        lines.append(f"You may change nothing but {_patterns(policy.allow)}.")
+    if policy.max_changed_files is not None:
+        lines.append(f"Change at most {policy.max_changed_files} files, or all of it is undone.")
+    if policy.max_diff_lines is not None:
+        lines.append(f"Change at most {policy.max_diff_lines} lines, or all of it is undone.")
+    return "".join(f"- {line}\n" for line in lines)
+
+
+def _patterns(patterns: tuple[str, ...]) -> str:
+    return ", ".join(f"`{pattern}`" for pattern in patterns)
 
 
 def _rules(workspace: Workspace) -> str:

@@ -102,6 +102,10 @@ def _document(
     }
     if found.baseline:
         document["baseline"] = dict(found.baseline)
+    if found.tests:
+        document["policy"] = {"protect": found.tests}
+        if found.sources:
+            document["policy"]["allow"] = found.sources
     document["limits"] = {
         "command_timeout_seconds": 900,
         "stall_timeout_seconds": 300,

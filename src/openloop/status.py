@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from openloop import config, journal, projections, reader, workspace
-from openloop.console import Screen, duration, size
+from openloop.console import Screen, duration, size, undone_words
 from openloop.errors import ConfigError, OpenLoopError, UsageError
 from openloop.lock import runner_lives
 from openloop.mission import read_config
 from openloop.projections import Live, Runner
-from openloop.states import Status
+from openloop.states import Status, Violation
 from openloop.text import printable
 from openloop.workspace import CONFIG, EVENTS, HEARTBEAT, Workspace
 
@@ -23,10 +23,12 @@ WATCH_INTERVAL = 1.0  # seconds
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """heartbeat: the document, `crashed` derived. problems: what makes it not valid."""
+    """heartbeat: the document, `crashed` derived. problems: what makes it not valid. undone: what
+    the policy has put back in this run, the latest last."""
 
     heartbeat: Mapping[str, Any]
     problems: tuple[OpenLoopError, ...]
+    undone: tuple[Violation, ...] = ()
 
     @property
     def status(self) -> str:
@@ -34,7 +36,13 @@ class Report:
 
     def to_json(self) -> dict[str, Any]:
         problems = [{"what": p.what, "where": p.where, "fix": p.fix} for p in self.problems]
-        return {**self.heartbeat, "valid": not problems, "problems": problems}
+        undone = [{"round": u.round, "step": u.step, "text": u.text} for u in self.undone]
+        return {
+            **self.heartbeat,
+            "undone": undone,
+            "valid": not problems,
+            "problems": problems,
+        }
 
 
 def inspect(path: str) -> Report:
@@ -53,7 +61,7 @@ def inspect(path: str) -> Report:
         document = _from_record(record)
     if document["status"] == Status.RUNNING and not runner_lives(place):
         document = {**document, "status": Status.CRASHED, "reason": "its runner is gone"}
-    return Report(document, tuple(problems))
+    return Report(document, tuple(problems), record.state.undone if record else ())
 
 
 def _config_problems(place: Workspace) -> tuple[OpenLoopError, ...]:
@@ -111,6 +119,7 @@ def lines(report: Report) -> list[str]:
     ):
         if words:
             shown.append(f"  {name:<9} {words}")
+    shown += [f"  {'undone':<9} {undone_words(one)}" for one in report.undone]
     shown += [line for problem in report.problems for line in str(problem).splitlines()]
     shown.append(f"  {'state':<9} {'not valid' if report.problems else 'valid'}")
     return shown

@@ -116,10 +116,8 @@ class Words(unittest.TestCase):
 
     def test_what_a_later_version_will_know_is_not_called_unknown(self):
         for document in [
-            doc(policy={}),
-            baseline(keep_best=True),
-            baseline(min_delta=1),
-            verify(repeat=2),
+            doc(policy={"sandbox": "none"}),
+            doc(policy={"withhold": []}),
             verify(canary="x"),
             verify(private=True),
         ]:

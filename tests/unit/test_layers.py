@@ -18,10 +18,11 @@ FLOORS = {
     2: "transitions loop",
     3: "clock files tree guard interrupts watchdog watched oom process workspace logscan mission"
     " journal projections documents agents"
-    " listing kit python_kit javascript_kit ecosystems play benchmark detect",
+    " listing kit python_kit javascript_kit ecosystems play benchmark detect"
+    " manifest changes contents footing restoration checkpoint ignored diffs policy",
     4: "lock reader rebuild ledger store",
-    5: "prompt runner",
-    6: "console github status audit doctor scaffold",
+    5: "prompt enforcement steps runner",
+    6: "console github status audit doctor probe scaffold",
     7: "commands cli __main__",
 }
 FLOOR = {module: floor for floor, modules in FLOORS.items() for module in modules.split()}
