@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from openloop import clock, gates, loop, process, prompt, template
 from openloop.config import Baseline, Command
-from openloop.errors import ExitCode, TamperError
+from openloop.errors import ExitCode, TamperError, UsageError
 from openloop.gates import Exit, LogFacts, Verdict
 from openloop.interrupts import Interrupts
 from openloop.lock import Lock
@@ -151,7 +151,7 @@ class Runner:
             tampering = self._store.tampering()  # before anything is added to the record
             self._record(Kind.STEP_FINISHED, step=step, **about, **result)
             self._note_tampering(tampering)
-            self._note_tampering(self._store.log_finished(log_path, result["log_sha256"]))
+            self._note_tampering(self._store.log_finished(log_path, log, result["log_sha256"]))
         finally:
             os.close(log)
         live.pid = None
@@ -327,6 +327,8 @@ def run(mission: Mission, *, max_rounds: int | None, view: View) -> Ending:
         except TamperError as error:
             refuse(mission.workspace, lock, error.what)
             raise
+        except OSError as error:
+            raise _not_started(mission, error) from None
         try:
             with Interrupts() as interrupts:
                 return _run(mission, store, interrupts, max_rounds, view)
@@ -345,8 +347,19 @@ def _run(
     gaps: list[float] = []
     processes = Processes(store.lock.folder, interrupts, gaps.append)
     try:
-        store.prepare()
+        try:
+            store.prepare()
+        except OSError as error:
+            raise _not_started(mission, error) from None
         state = Runner(mission, store, processes, interrupts, gaps, view).run(max_rounds)
         return Ending(state, store.head, next(iter(interrupts.received), None))
     finally:
         processes.close()
+
+
+def _not_started(mission: Mission, error: OSError) -> UsageError:
+    return UsageError(
+        f"the record cannot be written: {error.strerror or error}",
+        where=mission.workspace.shown(str(error.filename or "")),
+        fix="make room, or the file system writable; nothing was started",
+    )

@@ -18,7 +18,8 @@ FLOORS = {
     2: "transitions loop",
     3: "clock files tree guard interrupts watchdog watched oom process workspace logscan mission"
     " journal projections documents agents"
-    " listing kit python_kit javascript_kit ecosystems play benchmark detect",
+    " listing kit python_kit javascript_kit ecosystems play benchmark detect"
+    " footing manifest contents changes ignored restoration checkpoint",
     4: "lock reader rebuild ledger store",
     5: "prompt runner",
     6: "console github status audit doctor scaffold",
