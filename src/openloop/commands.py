@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 def dispatch(words: list[str]) -> int:
     """Parse the words and run the command they name; returns the exit code."""
+    _open_standard_streams()
     try:
         args = _parser().parse_args(words)
         command: Callable[[argparse.Namespace], int] = args.command
@@ -38,6 +39,16 @@ def dispatch(words: list[str]) -> int:
         return ExitCode.OK
     except Exception as error:
         return _failed(error)
+
+
+def _open_standard_streams() -> None:
+    """Under `<&- >&- 2>&-` the record must not get the descriptor of a standard stream."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
 
 
 def _failed(error: Exception) -> int:

@@ -105,8 +105,12 @@ class LogReader:
         return looks
 
     def _blocks(self) -> Iterator[bytes]:
-        """Whole lines up to the present end of the log, about BLOCK bytes at a time."""
+        """Whole lines up to the present end of the log, about BLOCK bytes at a time.
+
+        An empty log is one empty block: `^$` matches there.
+        """
         kept = b""
+        started = self.size
         while data := os.pread(self._log, BLOCK, self.size):
             self.size += len(data)
             self._hash.update(data)
@@ -118,7 +122,7 @@ class LogReader:
             else:
                 yield block
                 kept = block[-OVERLAP:]
-        if kept:
+        if kept or self.size == started:
             yield kept
 
 
