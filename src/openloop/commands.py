@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from openloop import __version__
 from openloop.errors import ExitCode, OpenLoopError, UsageError
+from openloop.text import printable
 
 if TYPE_CHECKING:
     from openloop.console import Screen
@@ -152,7 +153,6 @@ def _add_run(commands: Commands) -> None:
 
 def _run(args: argparse.Namespace) -> int:
     from openloop import console, mission, runner
-    from openloop.text import printable
 
     chosen = mission.load(args.workspace)
     out = console.Screen(sys.stdout)
@@ -220,7 +220,7 @@ def _hash(text: str) -> str:
 
 def _print(lines: list[str]) -> None:
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-    print("\n".join(lines), flush=True)
+    print("\n".join(map(printable, lines)), flush=True)
 
 
 def _print_json(document: Mapping[str, Any]) -> None:
