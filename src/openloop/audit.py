@@ -100,7 +100,12 @@ def _events(place: Workspace, report: Report, asked: set[str | None]) -> dict[st
         torn = _Torn(descriptor)
         for number, line in journal.check_chain(torn.whole_lines()):
             event = reader.decode_at(number, line)
-            _check(place, report, number, state, event)
+            try:
+                _check(place, report, number, state, event)
+            except (KeyError, TypeError, ValueError) as error:
+                if isinstance(error, Broken):
+                    raise
+                raise Broken(number, f"a field is missing or of another kind: {error}") from None
             state = reader.apply_at(number, state, event)
             report.head, report.events = journal.head_of(line), number
             if report.head in asked:

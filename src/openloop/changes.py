@@ -31,7 +31,8 @@ class Changes(NamedTuple):
 def difference(before: Manifest, after: Manifest) -> Changes:
     """What became of `before`: bytes, permission bits, symlink targets and kinds count; inode
     numbers and times do not. A file that was hashed in neither or only one of them counts as
-    changed when its signature moved."""
+    changed when its signature moved. What comes to light in a folder that could not be listed
+    before was not created."""
     old, new = before.entries, after.entries
     changed = [
         path
@@ -39,7 +40,7 @@ def difference(before: Manifest, after: Manifest) -> Changes:
         if (was := old.get(path)) is not None and was is not entry and not same(was, entry)
     ]
     folders = {path for path in changed if old[path].kind == new[path].kind == FOLDER}
-    created, created_folders = _apart(new, new.keys() - old.keys())
+    created, created_folders = _apart(new, before.knows(new.keys() - old.keys()))
     removed, removed_folders = _apart(old, old.keys() - new.keys())
     return Changes(
         created,

@@ -21,8 +21,9 @@ from collections.abc import Callable, Iterable, Iterator
 
 from openloop import files, footing, restoration
 from openloop.contents import ChangedMeanwhile, Contents, Mismatch, Source, copy, sources
-from openloop.manifest import Entry, Manifest
+from openloop.manifest import Entry, Manifest, to_text
 from openloop.restoration import Failure, Intent
+from openloop.text import printable
 
 _OBJECTS = b"objects"
 _MANIFESTS = b"manifests"
@@ -39,7 +40,7 @@ class Incomplete(Exception):
 
     def __init__(self, failures: Iterable[Failure]) -> None:
         self.failures = tuple(failures)
-        shown = "; ".join(f"{os.fsdecode(one.path)}: {one.why}" for one in self.failures[:5])
+        shown = "; ".join(f"{printable(to_text(one.path))}: {one.why}" for one in self.failures[:5])
         more = f" and {len(self.failures) - 5} more" if len(self.failures) > 5 else ""
         super().__init__(f"could not put back {shown}{more}")
 
@@ -178,10 +179,11 @@ class Checkpoints:
     ) -> None:
         """Put exactly these paths back to what `target` says.
 
-        current: the tree as it stands. A path that is not in `target` is removed, a folder with
-        all that is in it; a folder of `target` is made and gets its mode, and what is in it
-        comes back only if it is listed too. Whatever stands in the way is removed. vault: asked
-        for contents before the store. announce: called with the intent's digest before the tree
+        current: the tree as it stands. A path that is not in `target` is removed; a folder only
+        when nothing is left in it that was not listed. A folder of `target` is made and gets its
+        mode; what is in it comes back only if it is listed too. Whatever stands in the way is
+        removed, but a folder that holds something not listed is renamed to NAME.edited-1.
+        vault: mends the store first. announce: called with the intent's digest before the tree
         is touched.
 
         After a crash `recover` finishes. Raises Incomplete when all but some paths could be put
@@ -197,7 +199,7 @@ class Checkpoints:
                 digest = _write(_INTENT, intent.to_json(), folder)
             if announce:
                 announce(digest)
-            self._finish(intent, contents, vault)
+            self._finish(intent, contents)
 
     def recover(self, root: str, digest: str | None = None) -> tuple[bytes, ...]:
         """Finish a restore that was cut off; returns the paths it was about, none if there was
@@ -219,16 +221,11 @@ class Checkpoints:
                 what = f"an intent to put files back cannot be followed: {error}"
                 raise Damaged(f"{what}; it is kept as {aside}") from None
         with self._contents() as contents:
-            self._finish(intent, contents, None)
+            self._finish(intent, contents)
         return intent.paths
 
-    def _finish(self, intent: Intent, contents: Contents, vault: Vault | None) -> None:
-        def find(entry: Entry) -> Iterator[Source]:
-            if vault:
-                yield from vault.find(entry)
-            yield from contents.find(entry)
-
-        failures = restoration.carry_out(intent, find)
+    def _finish(self, intent: Intent, contents: Contents) -> None:
+        failures = restoration.carry_out(intent, contents.find)
         if all(failure.lost for failure in failures):  # the others are worth another attempt
             with self._inside() as folder:
                 files.remove(_INTENT, folder=folder)
@@ -255,7 +252,7 @@ class Checkpoints:
 
 
 def _refill(contents: Contents, intent: Intent, vault: Vault) -> None:
-    """Put what only the vault has into the store: after a crash there is no vault."""
+    """Put what only the vault has into the store: after a crash there is no vault any more."""
     for entry in intent.target.entries.values():
         if entry.is_hashed and not contents.holds(entry):
             for source in vault.find(entry):

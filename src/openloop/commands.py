@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from openloop import __version__
 from openloop.errors import ExitCode, OpenLoopError, UsageError
+from openloop.text import printable
 
 if TYPE_CHECKING:
     from openloop.console import Screen
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 def dispatch(words: list[str]) -> int:
     """Parse the words and run the command they name; returns the exit code."""
+    _open_standard_streams()
     try:
         args = _parser().parse_args(words)
         command: Callable[[argparse.Namespace], int] = args.command
@@ -38,6 +40,16 @@ def dispatch(words: list[str]) -> int:
         return ExitCode.OK
     except Exception as error:
         return _failed(error)
+
+
+def _open_standard_streams() -> None:
+    """Under `<&- >&- 2>&-` the record must not get the descriptor of a standard stream."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
 
 
 def _failed(error: Exception) -> int:
@@ -141,7 +153,6 @@ def _add_run(commands: Commands) -> None:
 
 def _run(args: argparse.Namespace) -> int:
     from openloop import console, mission, runner
-    from openloop.text import printable
 
     chosen = mission.load(args.workspace)
     out = console.Screen(sys.stdout)
@@ -209,7 +220,7 @@ def _hash(text: str) -> str:
 
 def _print(lines: list[str]) -> None:
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-    print("\n".join(lines), flush=True)
+    print("\n".join(map(printable, lines)), flush=True)
 
 
 def _print_json(document: Mapping[str, Any]) -> None:

@@ -7,6 +7,7 @@ command wrote is escaped first.
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import threading
@@ -28,6 +29,8 @@ class Screen:
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # whatever the locale can show
         self.is_terminal = stream.isatty() and os.environ.get("TERM", "dumb") != "dumb"
         self._coloured = self.is_terminal and not os.environ.get("NO_COLOR")
         self._live = False
@@ -171,7 +174,7 @@ def verdict(screen: Screen, workspace: Workspace, state: State, head: str) -> No
     facts.append(("head", head))
     facts.append(("next", next_step(workspace, state, head)))
     for name, text in facts:
-        screen.line(f"  {name:<9} {text}")
+        screen.line(f"  {name:<9} {printable(text)}")
 
 
 def undone_words(one: Violation) -> str:

@@ -13,7 +13,8 @@ from collections.abc import Container, Iterable, Iterator
 from typing import NamedTuple
 
 from openloop import files, footing
-from openloop.manifest import CHUNK, Entry, Manifest
+from openloop.manifest import CHUNK, Entry, Manifest, to_text
+from openloop.text import printable
 
 _NEW = b".new"  # an object that is being written
 
@@ -34,7 +35,7 @@ class ChangedMeanwhile(Exception):
     """A file is not what its manifest says any more: scan again. path: relative."""
 
     def __init__(self, path: bytes) -> None:
-        super().__init__(f"{os.fsdecode(path)} changed between the scan and the copy")
+        super().__init__(f"{printable(to_text(path))} changed between the scan and the copy")
         self.path = path
 
 
@@ -89,7 +90,10 @@ class Contents:
 
     def has(self, entry: Entry) -> bool:
         """Whether an object of that name and size is there; its bytes are not looked at."""
-        found = footing.status(_place(entry.content), self._folder)
+        try:
+            found = footing.status(_place(entry.content), self._folder)
+        except OSError:  # no folder, or a closed one
+            return False
         return found is not None and found.st_size == entry.size
 
     def holds(self, entry: Entry) -> bool:

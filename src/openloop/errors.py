@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from enum import IntEnum
 
+from openloop.text import printable
+
 
 class ExitCode(IntEnum):
     """What a process that called us may branch on; the same numbers for every command."""
@@ -33,7 +35,7 @@ class OpenLoopError(Exception):
             lines.append(f"  in: {self.where}")
         if self.fix:
             lines.append(f"  fix: {self.fix}")
-        return "\n".join(lines)
+        return "\n".join(map(printable, lines))
 
 
 class UsageError(OpenLoopError):

@@ -13,6 +13,7 @@ import stat
 from collections.abc import Callable, Iterator
 
 Enter = Callable[[bytes, int], int]  # (name, descriptor of its folder) → descriptor
+Clear = Callable[[bytes, int], None]  # (name, descriptor of its folder)
 OWNER = stat.S_IRWXU
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
@@ -85,42 +86,21 @@ def give(made: int | bytes, like: os.stat_result, parent: int | None = None) -> 
             os.chown(made, like.st_uid, like.st_gid, dir_fd=parent, follow_symlinks=parent is None)
 
 
-@contextlib.contextmanager
-def replacing(name: bytes, parent: int, *, temporary: bytes, mode: int = 0o600) -> Iterator[int]:
-    """The descriptor of a new file, which takes the place of whatever stands at the name once it
-    is written, at one blow unless that is a folder. After an exception nothing has changed.
-
-    temporary: its name until then, in the same folder or (`name` holding a slash) above it.
-    """
-    descriptor = _create(temporary, parent, mode)
+def remove_alone(name: bytes, parent: int) -> bool:
+    """Remove what stands at the name; False for a folder that holds something, which stays."""
+    found = status(name, parent)
+    if found is None:
+        return True
+    if not stat.S_ISDIR(found.st_mode):
+        os.unlink(name, dir_fd=parent)
+        return True
     try:
-        try:
-            yield descriptor
-        finally:
-            os.close(descriptor)
-        move(temporary, name, parent)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary, dir_fd=parent)
+        os.rmdir(name, dir_fd=parent)
+    except OSError as error:
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+            return False
         raise
-
-
-def _create(name: bytes, parent: int, mode: int) -> int:
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    try:
-        return os.open(name, flags, mode, dir_fd=parent)
-    except FileExistsError:  # left by a crash, or planted
-        remove(name, parent)
-        return os.open(name, flags, mode, dir_fd=parent)
-
-
-def move(old: bytes, new: bytes, parent: int) -> None:
-    """Rename, over whatever stands there."""
-    try:
-        os.rename(old, new, src_dir_fd=parent, dst_dir_fd=parent)
-    except IsADirectoryError:
-        remove(new, parent)
-        os.rename(old, new, src_dir_fd=parent, dst_dir_fd=parent)
+    return True
 
 
 def remove(name: bytes, parent: int) -> None:
@@ -179,6 +159,47 @@ def _let_owner_in(name: bytes, parent: int) -> None:
         os.chmod(f"/proc/self/fd/{handle}", mode | OWNER)
     finally:
         os.close(handle)
+
+
+@contextlib.contextmanager
+def replacing(
+    name: bytes, parent: int, *, temporary: bytes, clear: Clear = remove, mode: int = 0o600
+) -> Iterator[int]:
+    """The descriptor of a new file, which takes the place of whatever stands at the name once it
+    is written, at one blow unless that is a folder. After an exception nothing has changed.
+
+    temporary: its name until then, in the same folder or (`name` holding a slash) above it.
+    clear: does away with a folder.
+    """
+    descriptor = _create(temporary, parent, mode)
+    try:
+        try:
+            yield descriptor
+        finally:
+            os.close(descriptor)
+        move(temporary, name, parent, clear)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary, dir_fd=parent)
+        raise
+
+
+def _create(name: bytes, parent: int, mode: int) -> int:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        return os.open(name, flags, mode, dir_fd=parent)
+    except FileExistsError:  # left by a crash, or planted
+        remove(name, parent)
+        return os.open(name, flags, mode, dir_fd=parent)
+
+
+def move(old: bytes, new: bytes, parent: int, clear: Clear) -> None:
+    """Rename, over whatever stands there; a folder is cleared away first."""
+    try:
+        os.rename(old, new, src_dir_fd=parent, dst_dir_fd=parent)
+    except IsADirectoryError:
+        clear(new, parent)
+        os.rename(old, new, src_dir_fd=parent, dst_dir_fd=parent)
 
 
 class Footing:

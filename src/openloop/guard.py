@@ -103,6 +103,8 @@ class Guard:
                 os.read(self.wakeup, 4096)
         if self.control in ready:
             data, descriptors, _, _ = socket.recv_fds(self.control, 1 << 16, 4)
+            for descriptor in descriptors:  # no command inherits the log of another
+                os.set_inheritable(descriptor, False)
             self.descriptors += descriptors
             self.runner_lives = bool(data)
             *lines, self.buffer = (self.buffer + data).split(b"\n")

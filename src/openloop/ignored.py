@@ -77,7 +77,7 @@ class IgnoreRules:
         """What `freeze` left in `home`, whose sha256 is `digest`. See `load` for errors."""
         self.digest = digest
         self._root = root
-        self._home = os.fsencode(home)
+        self._home = os.fsencode(os.path.abspath(home))  # git runs in another folder
         document = json.loads(files.read(os.path.join(home, _RULES)))
         self.note: str = document["note"]
         zones = [_Zone.from_json(data) for data in document["zones"]]
@@ -229,24 +229,42 @@ class _Shadow:
         _write(os.path.join(self._git, b"info/exclude"), exclude)
         _write(self._everywhere, everywhere)
 
-    def add_folder(self, path: bytes) -> bool:
-        """False when the path is too long here."""
-        try:
-            os.mkdir(os.path.join(self._tree, path))
-        except OSError as error:
-            if error.errno != errno.ENAMETOOLONG:
-                raise
-            return False
-        return True
-
-    def drop_folder(self, path: bytes) -> None:
-        """Remove a folder that has turned out to hold no rules."""
-        with contextlib.suppress(OSError):
-            os.rmdir(os.path.join(self._tree, path))
-
     def add_rules(self, folder: bytes, rules: bytes) -> None:
+        """Put a .gitignore into a folder; nothing when it is empty, or its path too long here."""
         if rules:
-            _write(os.path.join(self._tree, folder, b".gitignore"), rules)
+            with _unless_too_long():
+                self._add_folder(folder)
+                _write(os.path.join(self._tree, folder, b".gitignore"), rules)
+
+    def ignored_folders(self, folders: Iterable[bytes]) -> set[bytes]:
+        """Those of the folders, each with a slash at its end, that the rules ignore as such."""
+        # With the slash git takes for a folder what is not there; but then it lets `a/*` match
+        # `a/` itself. What it names is therefore made, and asked for without the slash.
+        named = self.ignored(folders)
+        made = set()
+        for folder in named:
+            with _unless_too_long():
+                self._add_folder(folder)
+                made.add(folder)
+        sure = self.ignored(folder.rstrip(b"/") for folder in made)
+        for folder in made:
+            self._drop_folder(folder)
+        return named - {folder for folder in made if folder.rstrip(b"/") not in sure}
+
+    def _add_folder(self, path: bytes) -> None:
+        """Make a folder and those above it, as far as they are missing."""
+        end = path.find(b"/") + 1
+        while end:
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(os.path.join(self._tree, path[:end]))
+            end = path.find(b"/", end) + 1
+
+    def _drop_folder(self, path: bytes) -> None:
+        """Remove a folder and those above it, as far as they hold no rules."""
+        with contextlib.suppress(OSError):
+            while path:
+                os.rmdir(os.path.join(self._tree, path))
+                path = path[: path.rfind(b"/", 0, -1) + 1]
 
     def ignored(self, paths: Iterable[bytes]) -> set[bytes]:
         """Those of the paths, seen from the top of the tree, that the rules ignore.
@@ -321,8 +339,7 @@ class _Freezer:
         for name in zone.inside.split(b"/")[:-1]:
             shadow.add_rules(folder, _content(os.path.join(top, folder, b".gitignore")))
             folder += name + b"/"
-            shadow.add_folder(folder)
-        if zone.inside and shadow.ignored([zone.inside.rstrip(b"/")]):
+        if zone.inside and shadow.ignored_folders([zone.inside]):
             shown = printable(os.fsdecode(top))
             raise _Refused(f"the repository {shown} ignores the project root as a whole")
 
@@ -339,30 +356,20 @@ class _Freezer:
 
     def _copy_below(self, zone: _Zone, shadow: _Shadow) -> None:
         """The rules of the zone's folder and those below, as far as they are not ignored."""
-        level, entered = [b""], []
+        level = [b""]
         while level:
             inner = []
             for folder in level:
                 place = os.path.join(self._root, zone.prefix + folder, b".gitignore")
                 shadow.add_rules(zone.inside + folder, _content(place))
                 inner += [folder + name for name in self._scan(zone.prefix + folder)[0]]
-            level = self._entered(zone, shadow, inner)
-            entered += level
-        for folder in reversed(entered):
-            shadow.drop_folder(zone.inside + folder)
-
-    def _entered(self, zone: _Zone, shadow: _Shadow, folders: list[bytes]) -> list[bytes]:
-        """Those of a level's folders that belong to the zone, made in the shadow's tree."""
-        made = [folder for folder in folders if shadow.add_folder(zone.inside + folder)]
-        ignored = shadow.ignored(zone.inside + folder.rstrip(b"/") for folder in made)
-        entered = []
-        for folder in made:
-            inside = zone.inside + folder
-            if inside.rstrip(b"/") in ignored or self._is_repository(zone.prefix + folder):
-                shadow.drop_folder(inside)
-            else:
-                entered.append(folder)
-        return entered
+            ignored = shadow.ignored_folders(zone.inside + folder for folder in inner)
+            level = [
+                folder
+                for folder in inner
+                if zone.inside + folder not in ignored
+                and not self._is_repository(zone.prefix + folder)
+            ]
 
     def _is_repository(self, prefix: bytes) -> bool:
         """Whether a folder is the top of a repository, which then waits for its turn."""
@@ -490,6 +497,16 @@ def _git(
         lines = done.stderr.decode(errors="replace").splitlines() or [f"code {done.returncode}"]
         raise _Refused(f"git refuses: {printable(lines[0])}")
     return done.stdout
+
+
+@contextlib.contextmanager
+def _unless_too_long() -> Iterator[None]:
+    """Give up quietly where a path is longer in the shadow than the system allows."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
 
 
 def _content(path: bytes) -> bytes:

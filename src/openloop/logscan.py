@@ -1,21 +1,21 @@
 """Read a finished log once: its hash, OOM markers, and what the user's expressions find.
 
-Logs may hold gigabytes without a newline: they are read in blocks, cut at line ends where
-there are any, with memory bounded. A match longer than OVERLAP in a line longer than a block
-may be missed.
+Logs may hold gigabytes without a newline: they are read in blocks with memory bounded, and
+each look begins OVERLAP before what is new, so that nothing depends on where a block ends. Only
+a match longer than OVERLAP may be missed.
 """
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import os
 import re
 import signal
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import cache, partial
 from types import FrameType
-from typing import TypeVar
+from typing import AnyStr, Generic, TypeVar
 
 from openloop.config import Baseline, Command
 from openloop.gates import LogFacts
@@ -24,28 +24,16 @@ from openloop.states import Match
 from openloop.text import printable
 
 BLOCK = 1 << 20  # bytes
-OVERLAP = 1 << 16  # bytes of a line longer than a block that are looked at twice
+OVERLAP = 1 << 16  # bytes, or characters, that are looked at twice
 REGEX_SECONDS = 2.0  # for one expression over one block
 TAIL = 1 << 16  # bytes in which the last line is looked for
+_MARKER_LINE = 4096  # bytes of a marker's line that are waited for
 _DISTINCT = 6  # different metric values kept to show that they differ
-
-
 T = TypeVar("T")
 
 
 class _TooSlow(Exception):
     pass
-
-
-@dataclass(slots=True)
-class _Found:
-    """What has been found so far in one stretch of the log."""
-
-    oom_marker: str = ""
-    expected: bool | None = None
-    rejected: bool | None = None
-    values: tuple[str, ...] = ()
-    trouble: str = ""
 
 
 class LogReader:
@@ -54,7 +42,7 @@ class LogReader:
     def __init__(self, log: int, oom_markers: tuple[str, ...]) -> None:
         self._log = log
         self._hash = hashlib.sha256()
-        self._markers = _Markers(oom_markers)
+        self._markers = oom_markers
         self.size = 0  # bytes read so far
 
     @property
@@ -63,126 +51,160 @@ class LogReader:
 
     def read(self, command: Command, baseline: Baseline | None) -> LogFacts:
         """Facts of what was appended since the last call. baseline: whose metric is wanted."""
-        found = _Found(
-            expected=None if command.expect is None else False,
-            rejected=None if command.reject is None else False,
-        )
-        looks = self._looks(found, command, baseline)
-        for block in self._blocks():
-            for look in looks:
-                look(block)
+        markers = _Markers(self._markers)
+        asked = [
+            _Search(pattern) if pattern is not None else None
+            for pattern in (command.expect, command.reject)
+        ]
+        metric = _Metric(baseline) if baseline else None
+        texts = [look for look in (*asked, metric) if look]
+        decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        for data, last in self._blocks():
+            markers.look(data, last)
+            text = decoder.decode(data, last) if texts else ""
+            for look in texts:
+                look.look(text, last)
         return LogFacts(
-            oom_marker=found.oom_marker,
-            expected=found.expected,
-            rejected=found.rejected,
-            values=found.values,
+            oom_marker=markers.line,
+            expected=asked[0].found if asked[0] else None,
+            rejected=asked[1].found if asked[1] else None,
+            values=tuple(metric.values) if metric else (),
             last_line=last_line(self._log),
-            trouble=found.trouble,
+            trouble=next((look.trouble for look in (*texts, markers) if look.trouble), ""),
         )
 
-    def _looks(
-        self, found: _Found, command: Command, baseline: Baseline | None
-    ) -> list[Callable[[bytes], None]]:
-        def markers(block: bytes) -> None:
-            if not found.oom_marker:
-                found.oom_marker = self._markers.search(block)
+    def _blocks(self) -> Iterator[tuple[bytes, bool]]:
+        """(bytes, whether they are the last) up to the present end of the log.
 
-        looks: list[Callable[[bytes], None]] = [markers]
-        if (expect := command.expect) is not None:
-
-            def expected(block: bytes) -> None:
-                found.expected = found.expected or _matches(expect, block, found)
-
-            looks.append(expected)
-        if (reject := command.reject) is not None:
-
-            def rejected(block: bytes) -> None:
-                found.rejected = found.rejected or _matches(reject, block, found)
-
-            looks.append(rejected)
-        if baseline is not None:
-            looks.append(lambda block: _collect(baseline, block, found))
-        return looks
-
-    def _blocks(self) -> Iterator[bytes]:
-        """Whole lines up to the present end of the log, about BLOCK bytes at a time."""
-        kept = b""
-        while data := os.pread(self._log, BLOCK, self.size):
+        An empty log is one empty block: `^$` matches there.
+        """
+        data = os.pread(self._log, BLOCK, self.size)
+        while True:
             self.size += len(data)
             self._hash.update(data)
-            block = kept + data
-            cut = block.rfind(b"\n") + 1
-            if cut:
-                yield block[:cut]
-                kept = block[cut:]
-            else:
-                yield block
-                kept = block[-OVERLAP:]
-        if kept:
-            yield kept
+            following = os.pread(self._log, BLOCK, self.size) if data else b""
+            yield data, not following
+            if not following:
+                return
+            data = following
+
+
+class _Window(Generic[AnyStr]):
+    """What is new, behind enough of what was there before.
+
+    A match that ends with the window waits for the next one: more of it may follow.
+    """
+
+    def __init__(self, nothing: AnyStr) -> None:
+        self._kept: AnyStr = nothing
+        self.trouble = ""
+
+    def matches(
+        self, pattern: re.Pattern[AnyStr], new: AnyStr, last: bool
+    ) -> Iterator[re.Match[AnyStr]]:
+        """Every match that no earlier window has given. Raises _TooSlow."""
+        seen = len(self._kept)
+        window = self._kept + new
+        self._kept = window[-OVERLAP:]
+        # The first character is only there to tell whether a line begins after it.
+        for match in pattern.finditer(window, 1 if seen >= OVERLAP else 0):
+            if match.end() >= seen and (last or match.end() < len(window)):
+                yield match
+
+
+class _Search(_Window[str]):
+    """Whether an expression of the user's matches anywhere."""
+
+    def __init__(self, pattern: str) -> None:
+        super().__init__("")
+        self._pattern = re.compile(pattern, re.MULTILINE)
+        self.found = False
+
+    def look(self, new: str, last: bool) -> None:
+        if self.found or self.trouble:
+            return
+        try:
+            self.found = _bounded(lambda: any(True for _ in self.matches(self._pattern, new, last)))
+        except _TooSlow:
+            self.trouble = _too_slow(self._pattern.pattern)
+
+
+class _Metric(_Window[str]):
+    """The values of a metric, as `baseline.match` wants them."""
+
+    def __init__(self, baseline: Baseline) -> None:
+        super().__init__("")
+        self._pattern = re.compile(baseline.regex, re.MULTILINE)
+        self._match = baseline.match
+        self.values: list[str] = []
+
+    def look(self, new: str, last: bool) -> None:
+        if self.trouble or (self._match is Match.FIRST and self.values):
+            return
+        try:
+            _bounded(lambda: self._collect(new, last))
+        except _TooSlow:
+            self.trouble = _too_slow(self._pattern.pattern)
+            self.values = []
+
+    def _collect(self, new: str, last: bool) -> None:
+        for match in self.matches(self._pattern, new, last):
+            value = match[1] or ""
+            if self._match is Match.LAST:
+                self.values = [value]
+            elif value not in self.values and len(self.values) < _DISTINCT:
+                self.values.append(value)
+            if self._match is Match.FIRST:
+                return
 
 
 class _Markers:
     """OOM markers over bytes; the default ones only where a plain substring shows up."""
 
     def __init__(self, patterns: tuple[str, ...]) -> None:
-        self._literals = LITERALS if patterns == OOM_MARKERS else (b"",)
-        self._patterns = patterns
+        self._default = patterns == OOM_MARKERS
+        self._compiled = list(_compiled(patterns))
+        self._kept = b""
+        self.line = ""  # the line that matches, printable
+        self.trouble = ""
 
-    def search(self, block: bytes) -> str:
-        """The line that matches, printable; "" for none."""
-        if not any(literal in block for literal in self._literals):
-            return ""
-        for pattern in _compiled(self._patterns):
+    def look(self, new: bytes, last: bool) -> None:
+        if self.line:
+            return
+        seen = len(self._kept)
+        window = self._kept + new
+        self._kept = window[-OVERLAP:]
+        if self._default and not any(literal in window for literal in LITERALS):
+            return
+        start = 1 if seen >= OVERLAP else 0  # behind a character that tells where a line begins
+        for pattern in tuple(self._compiled):
             try:
-                match = _bounded(partial(pattern.search, block))
+                match = _bounded(partial(pattern.search, window, start))
             except _TooSlow:
+                self.trouble = _too_slow(pattern.pattern.decode())
+                self._compiled.remove(pattern)
                 continue
-            if match:
-                return _line_at(block, match.start())
-        return ""
+            if match and (last or len(window) - match.start() > _MARKER_LINE):
+                self.line = _line_at(window, match.start())
+                return
 
 
 @cache
 def _compiled(patterns: tuple[str, ...]) -> tuple[re.Pattern[bytes], ...]:
     """One expression of all patterns, ten times as fast, where they can be joined."""
+    apart = tuple(re.compile(pattern.encode(), re.MULTILINE) for pattern in patterns)
+    if not apart or any(pattern.groups for pattern in apart):
+        return apart
     try:
-        return (re.compile("|".join(f"(?:{p})" for p in patterns).encode(), re.MULTILINE),)
-    except re.error:  # flags inside a pattern, or references to groups
-        return tuple(re.compile(p.encode(), re.MULTILINE) for p in patterns)
+        joined = "|".join(f"(?:{pattern})" for pattern in patterns)
+        return (re.compile(joined.encode(), re.MULTILINE),)
+    except re.error:  # flags inside a pattern
+        return apart
 
 
 def _line_at(block: bytes, position: int) -> str:
     start = block.rfind(b"\n", 0, position) + 1
     return printable(block[start : start + 200].split(b"\n")[0].decode(errors="replace"))
-
-
-def _matches(pattern: str, block: bytes, found: _Found) -> bool:
-    matched = search(pattern, block.decode(errors="replace"))
-    if matched is None:
-        found.trouble = _too_slow(pattern)
-    return bool(matched)
-
-
-def _collect(baseline: Baseline, block: bytes, found: _Found) -> None:
-    """Add the block's metric values to those found before, as `baseline.match` wants them."""
-    if found.trouble or (baseline.match is Match.FIRST and found.values):
-        return
-    compiled = re.compile(baseline.regex, re.MULTILINE)
-    text = block.decode(errors="replace")
-    try:
-        values = _bounded(lambda: [match[1] or "" for match in compiled.finditer(text)])
-    except _TooSlow:
-        found.trouble = _too_slow(baseline.regex)
-        return
-    if not values:
-        return
-    if baseline.match is Match.FIRST:
-        found.values = (values[0],)
-    elif baseline.match is Match.LAST:
-        found.values = (values[-1],)
-    else:
-        found.values = tuple(dict.fromkeys((*found.values, *values)))[:_DISTINCT]
 
 
 def search(pattern: str, text: str) -> bool | None:

@@ -140,18 +140,18 @@ def next_action(config: Config, state: State) -> Action:
 
 
 def _after_round(state: State) -> Action:
+    if state.tampering:
+        return FinishRun(Status.BLOCKED, state.tampering)
     match state.decision:
         case Decision.COMPLETE:
             return FinishRun(Status.COMPLETE, state.reason)
         case Decision.EXHAUSTED:
             return FinishRun(Status.EXHAUSTED, state.reason)
         case Decision.BLOCKED:
-            # Tampering, and a cut-off change beside an edited configuration, block by themselves.
-            if state.breaker_open or state.tampering or state.running:
+            # A change cut off beside an edited configuration blocks by itself.
+            if state.breaker_open or state.running:
                 return FinishRun(Status.BLOCKED, state.reason)
             return TripBreaker(state.reason)
-    if state.tampering:
-        return FinishRun(Status.BLOCKED, state.tampering)
     if state.interruption:
         return FinishRun(Status.INTERRUPTED, f"interrupted by {state.interruption}")
     return StartRound(state.round + 1)

@@ -116,6 +116,12 @@ class Manifest(Mapping[bytes, Entry]):
         """Files that could not be read and folders that could not be listed, sorted."""
         return tuple(sorted(path for path, entry in self.entries.items() if entry.is_unreadable))
 
+    def knows(self, paths: Iterable[bytes]) -> list[bytes]:
+        """Those that do not lie in a folder that could not be listed: whether they are in the
+        manifest or not says what was there."""
+        closed = tuple(path + b"/" for path in self.unreadable)
+        return [path for path in paths if not path.startswith(closed)]
+
     def only(self, paths: Iterable[bytes]) -> Manifest:
         """The part that stands at these paths; what is not here is left out."""
         entries = self.entries
@@ -188,19 +194,19 @@ def scan(
     Nothing that stands in the tree raises. A file that cannot be read, and a folder that cannot
     be listed or lies deeper than MAX_DEPTH, is UNREADABLE; what vanishes meanwhile is left out;
     a file that changes while it is read has some mixture's hash and is read again by the next
-    scan. A root that is gone, closed or no folder holds nothing. Raises OSError for the rest.
+    scan. A root that is gone, closed or no folder any more holds nothing; it has to be there for
+    a scan without `before`. Raises OSError for this, and for want of descriptors or memory.
     """
     looking = _Scan(skip, wanted, before)
     try:
         descriptor = os.open(root, _OPEN_FOLDER)
+        try:
+            looking.folder(descriptor, b"", 0)
+        finally:
+            os.close(descriptor)
     except (FileNotFoundError, NotADirectoryError, PermissionError):
-        return looking.manifest
-    try:
-        looking.folder(descriptor, b"", 0)
-    except PermissionError:
-        looking.manifest.entries.clear()
-    finally:
-        os.close(descriptor)
+        if before is None:  # whoever took this for the state to go back to would lose everything
+            raise
     return looking.manifest
 
 

@@ -15,12 +15,12 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from openloop import footing
+from openloop import files, footing
 from openloop.contents import Mismatch, Source, copy
 from openloop.footing import Footing
 from openloop.manifest import FILE, FOLDER, SYMLINK, Entry, Manifest, to_bytes, to_text
 
-Find = Callable[[Entry], Iterator[Source]]  # where a file's bytes may be had, the best first
+Find = Callable[[Entry], Iterator[Source]]  # a file's bytes, once, or nothing
 _SECOND = 1_000_000_000  # ns
 _LATEST = 2**33 * _SECOND  # ns, the year 2242; not every file system knows much later times
 
@@ -42,13 +42,15 @@ class Intent:
     """What is to be put back.
 
     root: absolute path. temporary: the name of a file in the making. paths: in tree order.
-    target: the entries that are to stand there; a path without one is removed, a folder with all
-    that is in it. modes: of the folders that are touched, when all is done.
+    closed: those that are folders nobody could look into. target: the entries that are to stand
+    there; a path without one is removed. modes: of the folders that are touched, when all is
+    done.
     """
 
     root: str
     temporary: bytes
     paths: tuple[bytes, ...]
+    closed: frozenset[bytes]
     target: Manifest
     modes: dict[bytes, int]
 
@@ -59,6 +61,7 @@ class Intent:
             "root": self.root,
             "temporary": to_text(self.temporary),
             "paths": list(map(to_text, self.paths)),
+            "closed": sorted(map(to_text, self.closed)),
             "modes": {to_text(path): mode for path, mode in self.modes.items()},
         }
         return json.dumps(document).encode() + b"\n" + self.target.to_json()
@@ -73,6 +76,7 @@ class Intent:
                 root=document["root"],
                 temporary=to_bytes(document["temporary"]),
                 paths=tuple(map(to_bytes, document["paths"])),
+                closed=frozenset(map(to_bytes, document["closed"])),
                 target=Manifest.from_json(target),
                 modes={to_bytes(path): mode for path, mode in document["modes"].items()},
             )
@@ -82,8 +86,9 @@ class Intent:
 
 def plan(root: str, current: Manifest, target: Manifest, paths: Iterable[bytes]) -> Intent:
     """How to get these paths from `current` to `target`. Folders above them that are not listed
-    keep the mode they have. Raises ValueError for a path that is not plain and relative."""
-    listed = tuple(sorted(set(paths), key=_steps))
+    keep the mode they have; of what lies in a folder that `target` could not list nothing is
+    known, and nothing is done. Raises ValueError for a path that is not plain and relative."""
+    listed = tuple(sorted(set(target.knows(paths)), key=_steps))
     modes = {}
     for folder in {above for path in listed for above in _above(path)}:
         for manifest in (current, target):
@@ -94,7 +99,8 @@ def plan(root: str, current: Manifest, target: Manifest, paths: Iterable[bytes])
     wanted = target.only(listed)
     modes |= {path: entry.mode for path, entry in wanted.items() if entry.kind == FOLDER}
     temporary = b".openloop-" + os.urandom(8).hex().encode()
-    return Intent(root, temporary, listed, wanted, modes)
+    closed = frozenset(current.unreadable).intersection(listed)
+    return Intent(root, temporary, listed, closed, wanted, modes)
 
 
 def _steps(path: bytes) -> list[bytes]:
@@ -134,9 +140,8 @@ class _Restoration:
         for path in reversed(self._intent.paths):
             if path not in self._target:
                 self._try(self._remove, path)
-        for path in self._intent.paths:
-            if path in self._target:
-                self._try(self._put, path)
+        for path in self._target:
+            self._try(self._put, path)
         for path in sorted(self._intent.modes, key=_steps, reverse=True):
             self._try(self._set_mode, path)
         return self._failures
@@ -150,9 +155,15 @@ class _Restoration:
             self._failures.append(Failure(path, error.strerror or str(error), False))
 
     def _remove(self, path: bytes) -> None:
+        """What is in a folder and was not listed is not of the project (the `.git` of a nested
+        repository that was moved) or does not count: it stays, and the folder with it."""
         folder, name = footing.split(path)
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            footing.remove(name, self._way.folder(folder, footing.open_up))
+            parent = self._way.folder(folder, footing.open_up)
+            if path in self._intent.closed:
+                footing.remove(name, parent)
+            else:
+                footing.remove_alone(name, parent)
 
     def _put(self, path: bytes) -> None:
         folder, name = footing.split(path)
@@ -172,12 +183,13 @@ class _Restoration:
         footing.remove(temporary, parent)
         os.symlink(entry.target, temporary, dir_fd=parent)
         footing.give(temporary, os.fstat(parent), parent)
-        footing.move(temporary, name, parent)
+        footing.move(temporary, name, parent, _clear)
 
     def _put_file(self, name: bytes, parent: int, entry: Entry) -> None:
         """A new file under the name: what a hard link elsewhere names is not written to."""
         old = footing.status(name, parent)
-        with footing.replacing(name, parent, temporary=self._intent.temporary) as descriptor:
+        temporary = self._intent.temporary
+        with footing.replacing(name, parent, temporary=temporary, clear=_clear) as descriptor:
             self._fill(descriptor, entry)
             footing.give(descriptor, old or os.fstat(parent))
             os.fchmod(descriptor, entry.mode)
@@ -187,12 +199,8 @@ class _Restoration:
         if not entry.is_hashed:
             raise _Lost("it could not be read when the manifest was made")
         for source in self._find(entry):
-            os.ftruncate(descriptor, 0)
-            os.lseek(descriptor, 0, os.SEEK_SET)
-            try:
+            with contextlib.suppress(Mismatch):
                 return copy(source, descriptor, entry.content)
-            except Mismatch:
-                continue
         raise _Lost("its content is missing from the store, or damaged there")
 
     def _set_mode(self, path: bytes) -> None:
@@ -203,6 +211,12 @@ class _Restoration:
         mode = self._intent.modes[path]
         if stat.S_IMODE(os.fstat(folder).st_mode) != mode:
             os.fchmod(folder, mode)
+
+
+def _clear(name: bytes, parent: int) -> None:
+    """Make room where a folder stands: what it still holds is set aside."""
+    if not footing.remove_alone(name, parent):
+        files.set_aside(os.fsdecode(name), folder=parent)
 
 
 def _date(descriptor: int, old: os.stat_result | None) -> None:

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from openloop import clock, loop, process, prompt
 from openloop.enforcement import Enforcement
-from openloop.errors import ExitCode, TamperError
+from openloop.errors import ExitCode, TamperError, UsageError
 from openloop.interrupts import Interrupts
 from openloop.lock import Lock
 from openloop.loop import (
@@ -164,7 +164,7 @@ class Runner:
             self._record(Kind.STEP_FINISHED, step=step, **about, **result)
             self._note_tampering(tampering)
             self._note_tampering(damage)
-            self._note_tampering(self._store.log_finished(log_path, result["log_sha256"]))
+            self._note_tampering(self._store.log_finished(log_path, log, result["log_sha256"]))
         finally:
             os.close(log)
         live.pid = None
@@ -251,6 +251,8 @@ def run(mission: Mission, *, max_rounds: int | None, view: View) -> Ending:
         except TamperError as error:
             refuse(mission.workspace, lock, error.what)
             raise
+        except OSError as error:
+            raise _not_started(mission, error) from None
         try:
             with Interrupts() as interrupts:
                 return _run(mission, store, interrupts, max_rounds, view)
@@ -269,8 +271,19 @@ def _run(
     gaps: list[float] = []
     processes = Processes(store.lock.folder, interrupts, gaps.append)
     try:
-        store.prepare()
+        try:
+            store.prepare()
+        except OSError as error:
+            raise _not_started(mission, error) from None
         state = Runner(mission, store, processes, interrupts, gaps, view).run(max_rounds)
         return Ending(state, store.head, next(iter(interrupts.received), None))
     finally:
         processes.close()
+
+
+def _not_started(mission: Mission, error: OSError) -> UsageError:
+    return UsageError(
+        f"the record cannot be written: {error.strerror or error}",
+        where=mission.workspace.shown(str(error.filename or "")),
+        fix="make room, or the file system writable; nothing was started",
+    )

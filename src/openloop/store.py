@@ -183,13 +183,9 @@ class Store:
         finally:
             os.close(folder)
 
-    def log_finished(self, log_path: str, sha256: str) -> str:
+    def log_finished(self, log_path: str, log: int, sha256: str) -> str:
         """From now on the log must not change. Returns what its own command did to it."""
-        try:
-            self._finished.add(log_path, sha256)
-        except OSError:
-            return f"{log_path} was removed while it was written"
-        return ""
+        return self._finished.add(log_path, os.fstat(log), sha256)
 
     def write_prompt(self, step: Step, text: str) -> str:
         """Keep the prompt of a change; returns its absolute path."""
@@ -208,8 +204,8 @@ class Store:
         )
         data = projections.to_bytes(document)
         name = f"round-{self.state.round:04d}.json"
-        self._put_artifact(name, data, durable=True)
-        self._finished.add(f"{ARTIFACTS}/{name}", journal.head_of(data), data)
+        written = self._put_artifact(name, data, durable=True)
+        self._finished.add(f"{ARTIFACTS}/{name}", written, journal.head_of(data), data)
         return self.record(
             Kind.ROUND_FINISHED,
             durable=True,
@@ -223,11 +219,12 @@ class Store:
             artifact_sha256=journal.head_of(data),
         )
 
-    def _put_artifact(self, name: str, data: bytes, *, durable: bool) -> None:
+    def _put_artifact(self, name: str, data: bytes, *, durable: bool) -> os.stat_result:
         try:
             folder = files.open_or_make_folder(ARTIFACTS, folder=self._folder)
             try:
                 files.replace(name, data, folder=folder, durable=durable)
+                return os.stat(name, dir_fd=folder, follow_symlinks=False)
             finally:
                 os.close(folder)
         except OSError as error:
@@ -274,8 +271,7 @@ class Store:
                     found.append(words + watched.put_back())
                 except OSError as error:
                     found.append(f"{words}, and cannot be put back: {error.strerror}")
-        with contextlib.suppress(OSError):
-            found.append(self._finished.difference())
+        found.append(self._finished.difference())
         return "; ".join(filter(None, found))
 
     def close(self) -> None:

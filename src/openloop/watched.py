@@ -18,15 +18,24 @@ class Watched:
         self._name = name
         self._data = data
         self._folder = folder
+        self._link = self._read_link()
         self._seen: tuple[int, ...] | None = None
 
-    def difference(self) -> str:
+    def _read_link(self) -> str | None:
+        """Where the name points when a person keeps the file elsewhere."""
         try:
-            named = os.stat(self._name, dir_fd=self._folder, follow_symlinks=False)
+            return os.readlink(self._name, dir_fd=self._folder)
+        except OSError:
+            return None
+
+    def difference(self) -> str:
+        linked = self._link is not None and self._read_link() == self._link
+        try:
+            named = os.stat(self._name, dir_fd=self._folder, follow_symlinks=linked)
             if signature(named) == self._seen:
                 return ""
             # One byte more than expected settles that it grew.
-            data = files.read(self._name, folder=self._folder, limit=len(self._data) + 1)
+            data = self._read(linked, len(self._data) + 1)
         except FileNotFoundError:
             return f"{self._name} was removed while a command ran"
         except OSError:
@@ -35,6 +44,12 @@ class Watched:
             return f"{self._name} was edited while a command ran"
         self._seen = signature(named)
         return ""
+
+    def _read(self, linked: bool, limit: int) -> bytes:
+        if not linked:
+            return files.read(self._name, folder=self._folder, limit=limit)
+        home = os.readlink(f"/proc/self/fd/{self._folder}")
+        return files.read(os.path.realpath(os.path.join(home, self._name)), limit=limit)
 
     def put_back(self) -> str:
         """Restore the known bytes; returns words on where the other ones went."""
@@ -52,12 +67,21 @@ class Finished:
         self._folder = folder
         self._known: dict[str, _Known] = {}
 
-    def add(self, name: str, sha256: str, data: bytes | None = None) -> None:
-        """Watch a file of the workspace. data: its bytes, where they can be put back."""
-        status = os.stat(name, dir_fd=self._folder, follow_symlinks=False)
-        self._known[name] = _Known(signature(status), sha256, data)
+    def add(
+        self, name: str, written: os.stat_result, sha256: str, data: bytes | None = None
+    ) -> str:
+        """Watch a file of the workspace. Returns what became of it already, "" for nothing.
+
+        written: of the file that was written under that name. data: its bytes, where they can
+        be put back.
+        """
+        self._known[name] = known = _Known(signature(written), sha256, data)
         while len(self._known) > LATEST:
             del self._known[next(iter(self._known))]
+        if words := self._changed(name, known):
+            del self._known[name]
+            return f"{name} was {words} while it was written"
+        return ""
 
     def difference(self) -> str:
         """The first file that was changed or removed, put back where its bytes are known."""
@@ -87,11 +111,14 @@ class Finished:
         if known.data is None:
             return ""
         place, _, base = name.rpartition("/")
-        folder = files.open_or_make_folder(place, folder=self._folder)
         try:
-            files.replace(base, known.data, folder=folder)
-        finally:
-            os.close(folder)
+            folder = files.open_or_make_folder(place, folder=self._folder)
+            try:
+                files.replace(base, known.data, folder=folder)
+            finally:
+                os.close(folder)
+        except OSError as error:
+            return f", and cannot be put back: {error.strerror}"
         return ", put back"
 
 

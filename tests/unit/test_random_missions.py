@@ -321,7 +321,7 @@ class RandomMissions(unittest.TestCase):
         self.assertEqual({event.step for event in confirms}, set(GATES))
 
     def test_a_later_process_knows_the_same(self) -> None:
-        self.each(known_again, self.walks[::4])
+        self.each(known_again, self.walks[::5])
 
     def test_the_latest_round_is_enough(self) -> None:
         def again(walk: Walk) -> None:

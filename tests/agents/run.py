@@ -1,0 +1,5 @@
+"""Run a few lines of Python: PROGRAM."""
+
+import sys
+
+exec(sys.argv[1])

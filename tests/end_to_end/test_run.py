@@ -1,0 +1,468 @@
+"""Runs: a whole mission, budgets, hooks, and what a command or the disk may do to the record."""
+
+from __future__ import annotations
+
+import os
+import resource
+import stat
+import subprocess
+import sys
+import unittest
+from typing import Any
+
+from support import (
+    Case,
+    Workspace,
+    agent,
+    by_round,
+    environment,
+    lives,
+    read_pid,
+    recomputed_head,
+    run_openloop,
+    snapshot,
+    wait_until,
+)
+
+PATIENT = {"max_consecutive_failures": 1000}
+
+
+class Missions(Case):
+    def test_every_step_of_the_figure(self) -> None:
+        place = self.workspace(
+            mission="Make it whole.",
+            total_rounds=9,
+            commands={
+                "play": "test -e fixed",
+                "scan": "true",
+                "fix": "touch fixed",
+                "verify": "test -e fixed",
+                "improve": "touch improved",
+            },
+            baseline={
+                "command": "if test -e improved; then echo score=9; else echo score=1; fi",
+                "regex": "score=([0-9]+)",
+                "value": 5,
+            },
+        )
+        done = place.run()
+        self.assertEqual(
+            place.steps(),
+            [
+                (1, "play", "failed"),
+                (1, "scan", "passed"),
+                (1, "fix", "passed"),
+                (1, "verify", "passed"),
+                (1, "baseline", "failed"),
+                (2, "play", "passed"),
+                (2, "scan", "passed"),
+                (2, "fix", "passed"),
+                (2, "verify", "passed"),
+                (2, "baseline", "failed"),
+                (2, "improve", "passed"),
+                (3, "play", "passed"),
+                (3, "scan", "passed"),
+                (3, "verify", "passed"),
+                (3, "baseline", "passed"),
+            ],
+        )
+        self.assertIn("complete: every gate passed", done.out)
+        self.assertIn(recomputed_head(place), done.out)
+        place.audit()
+
+    def test_a_run_needs_nothing_but_its_configuration(self) -> None:
+        place = self.workspace(commands={"verify": "true"})
+        self.assertEqual(os.listdir(place.path), ["openloop.json"])
+        place.run()
+        names = {"openloop.json", "events.jsonl", "heartbeat.json", "progress.md"}
+        folders = {"logs", "artifacts", "knowledge", "output"}
+        self.assertEqual(set(os.listdir(place.path)), names | folders)
+
+    def test_the_demo_of_a_workspace_made_by_init(self) -> None:
+        project = os.path.join(self.folder, "project")
+        os.mkdir(project)
+        path = os.path.join(project, ".openloop", "demo")
+        run_openloop("init", path, "--project-root", project, "--mission", "Keep it.")
+        with open(os.path.join(path, "openloop.json"), "w", encoding="utf-8") as file:
+            file.write('{"version": 1, "commands": {"verify": "pwd"}}')
+        run_openloop("run", path)
+        with open(os.path.join(path, "logs", "round-0001-verify.log"), encoding="utf-8") as file:
+            self.assertEqual(file.read(), f"{project}\n")
+
+
+class Budget(Case):
+    """Rounds: `total_rounds` a run, lowered by `--max-rounds`, numbered through all runs."""
+
+    def failing(self, total_rounds: int) -> Workspace:
+        return self.workspace(
+            total_rounds=total_rounds, commands={"verify": "false"}, limits=PATIENT
+        )
+
+    def rounds(self, place: Workspace) -> list[tuple[int, int]]:
+        return [(e["run"], e["round"]) for e in place.events_of("round_finished")]
+
+    def test_max_rounds_lowers_the_budget(self) -> None:
+        place = self.failing(3)
+        place.run("--max-rounds", "2", exitcode=1)
+        self.assertEqual(self.rounds(place), [(1, 1), (1, 2)])
+        self.assertEqual(place.heartbeat["total_rounds"], 2)
+
+    def test_max_rounds_does_not_raise_the_budget(self) -> None:
+        place = self.failing(2)
+        place.run("--max-rounds", "5", exitcode=1)
+        self.assertEqual(self.rounds(place), [(1, 1), (1, 2)])
+
+    def test_a_new_run_has_its_own_budget_and_numbers_go_on(self) -> None:
+        place = self.failing(2)
+        place.run(exitcode=1)
+        before = snapshot(place.path)
+        place.run(exitcode=1)
+        self.assertEqual(self.rounds(place), [(1, 1), (1, 2), (2, 3), (2, 4)])
+        after = snapshot(place.path)
+        kept = [name for name in before if name.startswith(("logs/", "artifacts/"))]
+        self.assertEqual([before[name] for name in kept], [after[name] for name in kept])
+        self.assertEqual([e["resumed"] for e in place.events_of("run_started")], [False, False])
+        self.assertEqual([e["run"] for e in place.events_of("run_started")], [1, 2])
+
+    def test_a_complete_mission_is_measured_again_by_a_new_run(self) -> None:
+        place = self.workspace(total_rounds=1, commands={"verify": "test ! -e broken"})
+        place.run()
+        with open(place.project_file("broken"), "w", encoding="utf-8"):
+            pass
+        place.run(exitcode=1)
+        self.assertEqual(self.rounds(place), [(1, 1), (2, 2)])
+
+
+class Hooks(Case):
+    """A person's own command, told after the record is written; its failure changes nothing."""
+
+    TELL = 'echo "$OPENLOOP_STEP $OPENLOOP_ROUND"'
+
+    def hooked(self, **config: Any) -> Workspace:
+        kinds = ("round", "complete", "blocked", "exhausted")
+        limits = {"kill_grace_seconds": 0.2, "max_consecutive_failures": 2}
+        hooks = dict.fromkeys(kinds, f"{self.TELL} >> told")
+        return self.workspace(**{"limits": limits, "hooks": hooks, **config})
+
+    def told(self, place: Workspace) -> list[str]:
+        with open(place.project_file("told"), encoding="utf-8") as file:
+            return file.read().splitlines()
+
+    def test_round_and_complete(self) -> None:
+        place = self.hooked(commands={"verify": by_round("false", "true")})
+        place.run()
+        self.assertEqual(self.told(place), ["round 1", "round 2", "complete 2"])
+
+    def test_blocked(self) -> None:
+        place = self.hooked(commands={"verify": "false"})
+        place.run(exitcode=3)
+        self.assertEqual(self.told(place), ["round 1", "round 2", "blocked 2"])
+
+    def test_exhausted(self) -> None:
+        place = self.hooked(commands={"verify": "false"}, total_rounds=1)
+        place.run(exitcode=1)
+        self.assertEqual(self.told(place), ["round 1", "exhausted 1"])
+
+    def test_the_record_is_written_before(self) -> None:
+        place = self.hooked(
+            commands={"verify": "true"},
+            hooks={
+                "round": "cp -r {workspace} at_round",
+                "complete": "cp -r {workspace} at_complete",
+            },
+        )
+        place.run()
+        at_round = Workspace(self.folder, {})
+        at_round.path = place.project_file("at_round")
+        self.assertEqual(at_round.events[-1]["event"], "round_finished")
+        self.assertEqual(at_round.artifact(1), place.artifact(1))
+        at_complete = Workspace(self.folder, {})
+        at_complete.path = place.project_file("at_complete")
+        self.assertEqual(at_complete.events[-1]["event"], "run_finished")
+        self.assertEqual(at_complete.heartbeat["status"], "complete")
+
+    def test_a_failure_is_noted_and_changes_nothing_else(self) -> None:
+        place = self.hooked(
+            commands={"verify": "true"},
+            hooks={
+                "round": "echo no such luck; exit 7",
+                "complete": {"run": "sleep 60", "timeout_seconds": 0.3},
+            },
+        )
+        place.run(exitcode=0)
+        self.assertEqual(place.heartbeat["status"], "complete")
+        notes = place.events_of("note")
+        self.assertEqual(len(notes), 2)
+        for note, words in zip(notes, (("round", "7"), ("complete", "timeout")), strict=True):
+            for word in words:
+                self.assertIn(word, note["text"])
+        self.assertEqual(place.read("logs/round-0001-hook-round.log"), "no such luck\n")
+        self.assertEqual(place.artifact(1)["outcome"], "healthy")
+        place.audit()
+
+    def test_what_a_hook_started_is_ended_with_it(self) -> None:
+        pid_file = f"{self.folder}/pid"
+        place = self.hooked(
+            commands={"verify": "true"}, hooks={"complete": agent("daemonizes", pid_file)}
+        )
+        place.run()
+        pid = read_pid(pid_file)
+        assert pid is not None
+        self.assert_gone(pid)
+
+    def test_a_hook_that_edits_the_configuration_blocks(self) -> None:
+        place = self.hooked(
+            commands={"verify": "true"}, hooks={"round": "echo >> {workspace}/openloop.json"}
+        )
+        place.run(exitcode=3)
+        self.assertEqual(place.heartbeat["status"], "blocked")
+        self.assertIn("openloop.json", place.heartbeat["reason"])
+
+
+class Tampering(Case):
+    """A command that lays hands on the configuration or the record ends the run `blocked`."""
+
+    EDITS = (
+        ("edited", """cp "$F" t; sed 's/verify/Verify/' t > "$F" """),
+        ("edited unseen", 'cp -p "$F" t; echo " " >> "$F"; touch -r t "$F"'),
+        ("cut", 'truncate -s -9 "$F"'),
+        ("removed", 'rm "$F"'),
+        ("replaced", 'cp "$F" t; echo " " >> t; mv t "$F"'),
+        ("symlink", 'mv "$F" t; ln -s "$PWD/t" "$F"'),
+        ("fifo", 'rm "$F"; mkfifo "$F"'),
+    )
+
+    def tampered(self, name: str, script: str) -> Workspace:
+        """A workspace after a run whose fix did that to one of its files."""
+        place = self.workspace(
+            script,
+            total_rounds=5,
+            commands={
+                "play": "test -e t1",
+                "fix": f'touch t1; F="$OPENLOOP_WORKSPACE/{name}"; {script}',
+                "verify": "true",
+            },
+        )
+        done = place.run(exitcode=3, timeout=20)
+        self.assertEqual(place.heartbeat["status"], "blocked")
+        self.assertIn(name, place.heartbeat["reason"])
+        self.assertIn(name, done.out)
+        return place
+
+    def assert_regular(self, path: str) -> None:
+        self.assertTrue(os.path.lexists(path), f"{path} is gone")
+        self.assertTrue(stat.S_ISREG(os.lstat(path).st_mode), f"{path} is no regular file")
+
+    def workspace(self, name: str = "w", /, **config: Any) -> Workspace:
+        return super().workspace(f"w{abs(hash(name))}", **config)
+
+    def test_configuration_is_put_back(self) -> None:
+        for what, script in self.EDITS:
+            with self.subTest(what):
+                place = self.tampered("openloop.json", script)
+                self.assert_put_back(place, "openloop.json", what)
+                self.assertIn('"play": "test -e t1"', place.read("openloop.json"))
+
+    def test_record_is_put_back(self) -> None:
+        for what, script in self.EDITS:
+            with self.subTest(what):
+                place = self.tampered("events.jsonl", script)
+                self.assert_put_back(place, "events.jsonl", what)
+        place.audit()
+
+    def assert_put_back(self, place: Workspace, name: str, what: str) -> None:
+        self.assert_regular(place.file(name))
+        self.assertEqual(place.exists(f"{name}.edited-1"), what != "removed")
+        self.assertEqual(recomputed_head(place), place.heartbeat["event_head"])
+        self.assertEqual(place.artifact(1)["decision"], "blocked")
+        self.assertEqual(place.events[-1]["event"], "run_finished")
+        self.assertEqual(len(place.events_of("round_finished")), 1)
+
+    def test_finished_logs_and_artifacts_of_this_run(self) -> None:
+        log, artifact = "logs/round-0001-verify.log", "artifacts/round-0001.json"
+        for name, script in (
+            (log, f"echo more >> {log}"),
+            (log, "rm -r logs"),
+            (artifact, f"echo >> {artifact}"),
+        ):
+            with self.subTest(script):
+                edit = f'cd "$OPENLOOP_WORKSPACE"; {script}'
+                place = self.workspace(script, commands={"verify": by_round("echo 1; false", edit)})
+                done = place.run(exitcode=3)
+                self.assertIn(name, place.heartbeat["reason"])
+                self.assertIn(name, done.out)
+                self.assertEqual(place.artifact(1)["outcome"], "unhealthy")
+                self.assertEqual(place.artifact(2)["decision"], "blocked")
+
+    def test_the_next_run_is_a_trial_with_the_old_configuration(self) -> None:
+        place = self.workspace(
+            commands={"verify": "test -e t || { touch t; echo >> {workspace}/openloop.json; }"}
+        )
+        place.run(exitcode=3)
+        place.run(exitcode=0)
+        self.assertTrue(place.events_of("run_started")[-1]["trial"])
+
+    def test_a_broken_record_is_not_continued(self) -> None:
+        place = self.workspace(commands={"verify": "true"})
+        place.run()
+        text = place.read("events.jsonl").replace("verify", "Verify", 1)
+        with open(place.file("events.jsonl"), "w", encoding="utf-8") as file:
+            file.write(text)
+        done = place.run(exitcode=3)
+        self.assertIn("events.jsonl", done.err)
+        self.assertIn(f"openloop init --force {place.path}", done.err)
+        self.assertEqual(place.read("events.jsonl"), text)
+        self.assertEqual(place.heartbeat["status"], "blocked")
+
+    def test_touched_but_not_changed_is_no_tampering(self) -> None:
+        place = self.workspace(
+            commands={"verify": "cd {workspace}; touch openloop.json events.jsonl progress.md"}
+        )
+        place.run()
+
+    def test_projections_are_simply_written_again(self) -> None:
+        scripts = (
+            'rm -f "$F"',
+            'echo garbage > "$F"',
+            'ln -sf /etc/passwd "$F"',
+            'rm "$F"; mkfifo "$F"',
+            'rm "$F"; mkdir "$F"; touch "$F/x"',
+        )
+        rounds = len(scripts)
+        for name in ("heartbeat.json", "progress.md"):
+            place = self.workspace(
+                name,
+                total_rounds=rounds,
+                commands={"verify": f'F="$OPENLOOP_WORKSPACE/{name}"; {by_round(*scripts)}; false'},
+                limits=PATIENT,
+            )
+            with self.subTest(name):
+                place.run(exitcode=1)
+                self.assert_regular(place.file(name))
+                self.assertEqual(place.heartbeat["status"], "exhausted")
+                self.assertIn("run 1 exhausted", place.read("progress.md"))
+                self.assertIn("round 1 unhealthy", place.read("progress.md"))
+                place.audit()
+
+
+class FullDisk(Case):
+    """A record that cannot be kept: exit 5, what was recorded stays readable, the run resumes."""
+
+    def assert_resumes(self, place: Workspace, done: str, *, finished: int) -> None:
+        """After an exit 5: the record is whole, and the next run goes on with the same run."""
+        self.assertIn("cannot be kept", done)
+        self.assertRegex(done, r"(?m)^  fix: ")
+        recomputed_head(place)
+        place.audit()
+        self.assertEqual(len(place.events_of("round_finished")), finished)
+        place.run("--max-rounds", "1", exitcode=1)
+        started = place.events_of("run_started")
+        self.assertEqual([(e["run"], e["resumed"]) for e in started], [(1, False), (1, True)])
+        recomputed_head(place)
+        place.audit()
+
+    def test_a_file_that_may_not_grow(self) -> None:
+        place = self.workspace(
+            total_rounds=1000,
+            commands={"verify": "until test -e go; do sleep 0.01; done; false"},
+            limits=PATIENT,
+        )
+        process = self.started(place, env=environment(PYTHONDONTWRITEBYTECODE="1"))
+        wait_until(lambda: place.running_step("verify"))
+        room = 8000  # bytes, enough for three or four rounds
+        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (room, room))
+        with open(place.project_file("go"), "w", encoding="utf-8"):
+            pass
+        _, err = process.communicate(timeout=30)
+        self.assertEqual(process.returncode, 5, err)
+        self.assertNotIn("Traceback", err)
+        self.assertEqual(place.heartbeat["status"], "interrupted")
+        self.assertIn("events.jsonl", place.heartbeat["reason"])
+        finished = len(place.events_of("round_finished"))
+        self.assertGreater(finished, 0)
+        self.assert_resumes(place, err, finished=finished)
+
+    def test_a_log_that_fills_the_disk(self) -> None:
+        place = self.on_a_small_disk(
+            commands={"verify": by_round("false", "yes | head -c 2000000; false", "false")}
+        )
+        done = place.run(exitcode=5)
+        finished = len(place.events_of("round_finished"))
+        self.assertEqual(finished, 1)
+        for name in os.listdir(place.file("logs")):
+            if name != "round-0001-verify.log":
+                os.truncate(place.file(f"logs/{name}"), 0)
+        self.assert_resumes(place, done.err, finished=finished)
+
+    def on_a_small_disk(self, **config: Any) -> Workspace:
+        """A workspace alone on a file system of 256 KiB."""
+        place = self.workspace(total_rounds=3, limits=PATIENT, **config)
+        words = ["mount", "-t", "tmpfs", "-o", "size=256k", "none", place.path]
+        if os.geteuid() or subprocess.run(words, capture_output=True, check=False).returncode:
+            self.skipTest("only root can mount a small disk")
+        self.addCleanup(subprocess.run, ["umount", place.path], check=False)
+        place.configure({"total_rounds": 3, "limits": PATIENT, **config})
+        return place
+
+
+class LostWorkspace(Case):
+    """A workspace folder that goes away during a run: exit 5, and the command is gone."""
+
+    def lose(self, place: Workspace, lost: str) -> None:
+        pid_file = f"{self.folder}/pid"
+        place.configure(
+            {
+                "commands": {"verify": f"test -e again || {agent('sleeps', pid_file)}"},
+                "limits": {"kill_grace_seconds": 0.2},
+            }
+        )
+        process = self.started(place)
+        pid = wait_until(lambda: read_pid(pid_file))
+        wait_until(lambda: place.running_step("verify"))
+        os.rename(place.path, lost)
+        _, err = process.communicate(timeout=30)
+        self.assertEqual(process.returncode, 5, err)
+        self.assertIn(place.path, err)
+        self.assertNotIn("Traceback", err)
+        self.assertFalse(lives(pid))
+        self.assertFalse(os.path.lexists(place.path))
+
+    def test_moved_away_and_back(self) -> None:
+        place = self.workspace()
+        self.lose(place, f"{self.folder}/elsewhere")
+        os.rename(f"{self.folder}/elsewhere", place.path)
+        place.audit()
+        with open(place.project_file("again"), "w", encoding="utf-8"):
+            pass
+        place.run()
+        started = place.events_of("run_started")
+        self.assertEqual([(e["run"], e["resumed"]) for e in started], [(1, False), (1, True)])
+
+    def test_removed_between_steps(self) -> None:
+        place = self.workspace(commands={"verify": "rm -rf {workspace}; false"})
+        done = place.run(exitcode=None)
+        self.assertEqual(done.code, 5, done.err)
+        self.assertFalse(os.path.lexists(place.path))
+
+    def test_logs_and_artifacts_removed_are_made_anew(self) -> None:
+        place = self.workspace(
+            total_rounds=2,
+            commands={"verify": by_round("rm -rf {workspace}/artifacts; false", "true")},
+        )
+        place.run()
+        self.assertEqual(place.artifact(2)["outcome"], "healthy")
+
+
+class ClosedStreams(Case):
+    def test_runs_without_any_standard_stream(self) -> None:
+        place = self.workspace(commands={"verify": "echo here"})
+        program = [sys.executable, "-m", "openloop", "run", place.path]
+        words = ["/bin/sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *program]
+        done = subprocess.run(words, env=environment(), timeout=30, check=False)
+        self.assertEqual(done.returncode, 0)
+        self.assertEqual(place.read("logs/round-0001-verify.log"), "here\n")
+        place.audit()
+
+
+if __name__ == "__main__":
+    unittest.main()
