@@ -62,6 +62,8 @@ class AuditCase(Case):
 
 
 class Intact(AuditCase):
+    """A record that holds, and what is said of it."""
+
     def test_what_it_tells(self) -> None:
         place = self.copied()
         done = place.audit()
@@ -104,6 +106,8 @@ class Intact(AuditCase):
 
 
 class Heads(AuditCase):
+    """`--head`: the head that a run printed, kept where no agent can write."""
+
     def test_another_head(self) -> None:
         place = self.copied()
         other = "0123456789abcdef" * 4

@@ -207,6 +207,8 @@ class Values(Case):
 
 
 class Notes(Case):
+    """Keys that begin with `$` or `x-`."""
+
     def test_keys_for_notes_and_editors_are_ignored(self) -> None:
         place = self.workspace(
             **{

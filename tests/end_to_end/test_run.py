@@ -28,6 +28,8 @@ PATIENT = {"max_consecutive_failures": 1000}
 
 
 class Missions(Case):
+    """A whole mission through the real program."""
+
     def test_every_step_of_the_figure(self) -> None:
         place = self.workspace(
             mission="Make it whole.",
@@ -454,6 +456,8 @@ class LostWorkspace(Case):
 
 
 class ClosedStreams(Case):
+    """Started by something that closed every standard stream."""
+
     def test_runs_without_any_standard_stream(self) -> None:
         place = self.workspace(commands={"verify": "echo here"})
         program = [sys.executable, "-m", "openloop", "run", place.path]

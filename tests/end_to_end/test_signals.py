@@ -58,6 +58,8 @@ class SignalCase(Case):
 
 
 class AtARunningStep(SignalCase):
+    """The step's tree is ended, its round is closed, and the next run goes on."""
+
     def test_each_signal(self) -> None:
         for signum, code in CODES.items():
             with self.subTest(signum.name):
@@ -118,6 +120,8 @@ class AtARunningStep(SignalCase):
 
 
 class Twice(SignalCase):
+    """A second signal skips the grace; the first one decides the exit code."""
+
     def test_the_second_signal_skips_the_grace(self) -> None:
         for second in (signal.SIGINT, signal.SIGTERM):
             pid_file, termed = f"{self.folder}/pid", f"{self.folder}/termed"

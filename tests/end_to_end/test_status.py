@@ -24,6 +24,8 @@ from support import (
 
 
 class StatusCase(Case):
+    """`status` for a person and as JSON, side by side."""
+
     def status(self, place: Workspace, exitcode: int = 0) -> tuple[Done, dict[str, Any]]:
         """What status says to a person and as JSON, with the same exit code; nothing changes."""
         beating = ("ws/heartbeat.json", "ws/.heartbeat.json.new")

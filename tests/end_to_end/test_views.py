@@ -63,6 +63,8 @@ def left_standing(written: str) -> list[str]:
 
 
 class ViewCase(Case):
+    """A mission with something to be seen of every kind."""
+
     def mission(self, name: str = "w", **config: Any) -> Workspace:
         """One round that fails at play and one that passes."""
         commands = {"play": by_round("sleep 0.1; exit 3", "true"), "verify": "true"}

@@ -281,6 +281,59 @@ class Borders(LogCase):
             self.assertEqual(expected, self.facts(text, pattern).values)
 
 
+class SmallBlocks(LogCase):
+    """With tiny blocks every border is met: the answers are those of one look at everything."""
+
+    PATTERNS = (
+        r"(a)",
+        r"^(a)",
+        r"(b)$",
+        r"^(a*)$",
+        r"()^$",
+        r"\A(a|b)",
+        r"(a|b)\Z",
+        r"=([0-9]+)",
+        r"^a=([0-9.]+)$",
+        r"([0-9]+\.[0-9]+)",
+        r"b\n(a)",
+        r"(\n\n)",
+        r"(?<=a)(b)",
+        r"(?<!a)(b)",
+        r"\b(ab)\b",
+        r"(a+?)",
+        r"(é)",
+        r"(\ufffd)",
+    )
+
+    def setUp(self) -> None:
+        super().setUp()
+        for name, value in (("BLOCK", 64), ("OVERLAP", 32)):
+            self.addCleanup(setattr, logscan, name, getattr(logscan, name))
+            setattr(logscan, name, value)
+
+    def test_random_logs(self) -> None:
+        chance = random.Random(9)
+        for _ in range(150):
+            words = chance.choices(("a", "b", "=", "1", "2", ".", "\n", " ", "é"), k=400)
+            data = "".join(words).encode()
+            if chance.random() < 0.3:
+                at = chance.randrange(len(data))
+                data = data[:at] + b"\xff" + data[at:]
+            text = data.decode(errors="replace")
+            for pattern in self.PATTERNS:
+                self.same(data, pattern, [m[1] for m in re.finditer(pattern, text, re.MULTILINE)])
+
+    def same(self, data: bytes, pattern: str, found: list[str]) -> None:
+        values = self.values(data, regex=pattern)
+        self.assertEqual(tuple(dict.fromkeys(found))[:6], values, (pattern, data))
+        first = self.values(data, regex=pattern, match=Match.FIRST)
+        self.assertEqual(tuple(found[:1]), first, (pattern, data))
+        last = self.values(data, regex=pattern, match=Match.LAST)
+        self.assertEqual(tuple(found[-1:]), last, (pattern, data))
+        expected = self.facts(data, expect=pattern).expected
+        self.assertEqual(bool(found), expected, (pattern, data))
+
+
 class SlowExpressions(LogCase):
     """A catastrophic regular expression is cut off, reported, and tried only once."""
 
@@ -364,7 +417,7 @@ class Huge(LogCase):
     def fill(self, filler: bytes) -> None:
         """A log of SIZE bytes and one line; what is zero takes no room on the disk."""
         os.ftruncate(self.log, 0)
-        size = self.SIZE if filler == b"\0" else self.SIZE // 10
+        size = self.SIZE if filler == b"\0" else self.SIZE // 20
         if filler == b"\0":
             os.ftruncate(self.log, size // 2)
             os.write(self.log, b" score=0.95 ready ")

@@ -185,9 +185,14 @@ class LookingAgain(Trees):
             for entries in (first.entries, first.listings[b""].entries):
                 entries[b"4"] = wrong
             for before in (first, Manifest(first.entries, 0)):  # in a known folder, or alone
-                newest = max(entry.signature[4] for entry in first.values())
-                before.began = newest + manifest.RACY + trusted
+                last = max(manifest.settles(entry.signature) for entry in first.values())
+                before.began = last - 1 + trusted
                 self.assertEqual(trusted, self.scan(before)[b"4"] == wrong)
+
+    def test_ticks_of_the_clock(self) -> None:
+        second = 1_000_000_000
+        for ctime, tick in ((5 * second, 2 * second), (5 * second + 1, 50_000_000)):
+            self.assertEqual(ctime + tick, manifest.settles((0, 0, 0, 0, ctime, 0)))
 
     def test_replaced_by_a_copy_with_the_same_times(self) -> None:
         self.settle()

@@ -46,7 +46,7 @@ class RealCounters(unittest.TestCase):
         self.assertTrue(all(count >= 0 for count in first))
         self.assertGreaterEqual(second, first)
 
-    def test_closing_twice_is_the_callers_mistake_but_reading_after_it_says_nothing(self) -> None:
+    def test_after_closing_they_say_nothing(self) -> None:
         counters = Counters()
         counters.close()
         self.assertEqual((0, 0), counters.read())

@@ -10,8 +10,10 @@ import time
 import unittest
 from collections.abc import Callable
 
+from openloop import restoration
 from openloop.changes import difference
 from openloop.checkpoint import Checkpoints, Incomplete
+from openloop.restoration import Intent
 from system.trees import (
     Restoring,
     Seen,
@@ -156,16 +158,16 @@ class OnePath(Restoring):
         self.assertEqual(b"the only one", self.read("d/file.edited-1/.git/HEAD"))
         self.assertEqual([b".git"], os.listdir(self.path("d/file.edited-1")))
 
-    def test_created_folder_over_a_thousand_levels_deep(self) -> None:
+    def test_created_folder_deeper_than_there_are_descriptors(self) -> None:
         def dig() -> None:
             os.chdir(self.root)
-            for _ in range(1100):
+            for _ in range(300):
                 os.mkdir("d2")
                 os.chdir("d2")
-            os.mkdir("d3")
+                os.mkdir("d3")
 
         self.assertEqual(0, in_child(dig))
-        self.put_back(self.target)
+        self.assertEqual(0, in_child(lambda: self.put_back(self.target), descriptors=250))
         self.assertEqual([b"d"], os.listdir(self.path("")))
 
     def test_name_in_another_case(self) -> None:
@@ -204,6 +206,19 @@ class OnePath(Restoring):
         for path in (b"../x", b"/etc/passwd", b"a/../../x", b"", b"a//b", b"."):
             with self.subTest(path=path), self.assertRaises(ValueError):
                 self.put_back(self.target, [path])
+
+    def test_intents_that_lead_elsewhere_are_refused(self) -> None:
+        intent = restoration.plan(self.root, self.target, self.target, [b"d/file"])
+        self.assertEqual(intent, Intent.from_json(intent.to_json()))
+        for spoilt in (
+            intent.to_json().replace(b"d/file", b"../../"),
+            intent.to_json().replace(b'"d":', b'"..":'),
+            intent.to_json().replace(b"paths", b"path"),
+            intent.to_json()[:-1],
+            b"[]\n",
+        ):
+            with self.subTest(spoilt=spoilt), self.assertRaises(ValueError):
+                Intent.from_json(spoilt)
 
     def test_what_cannot_be_kept_is_named(self) -> None:
         os.mkfifo(self.path("fifo"))

@@ -104,9 +104,9 @@ class Trees(Case):
 
     def settle(self) -> None:
         """Wait until nothing in the tree is so young that a scan would mistrust it."""
-        paths = [self.path(path) for path in look(self.root)]
-        newest = max((os.lstat(path).st_ctime_ns for path in paths), default=0)
-        wait_until(lambda: time.time_ns() > newest + 2 * manifest.RACY)
+        stats = [os.lstat(self.path(path)) for path in look(self.root)]
+        last = max((manifest.settles(manifest.SIGNATURE(each)) for each in stats), default=0)
+        wait_until(lambda: time.time_ns() > last)
 
     def kept(self) -> Manifest:
         """The tree's manifest, its contents in the store."""
@@ -243,12 +243,16 @@ def git(folder: str | bytes, *words: str) -> str:
 
 
 def in_child(
-    work: Callable[[], object], *, ordinary: bool = False, file_size: int | None = None
+    work: Callable[[], object],
+    *,
+    ordinary: bool = False,
+    file_size: int | None = None,
+    descriptors: int | None = None,
 ) -> int:
     """Run this in a process of its own; returns its raw wait status. A failure in it is shown.
 
     ordinary: as a user whom permission bits hold back. file_size: bytes, at which the disk is
-    full for it.
+    full for it. descriptors: how many files it may have open.
     """
     pid = os.fork()
     if pid == 0:
@@ -258,8 +262,12 @@ def in_child(
                 os.setgroups([])
                 os.setresgid(NOBODY, NOBODY, NOBODY)
                 os.setresuid(NOBODY, NOBODY, NOBODY)
-            if file_size is not None:
-                resource.setrlimit(resource.RLIMIT_FSIZE, (file_size, file_size))
+            for limit, value in (
+                (resource.RLIMIT_FSIZE, file_size),
+                (resource.RLIMIT_NOFILE, descriptors),
+            ):
+                if value is not None:
+                    resource.setrlimit(limit, (value, value))
             work()
             code = 0
         except BaseException:
