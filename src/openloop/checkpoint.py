@@ -28,7 +28,6 @@ from openloop.text import printable
 _OBJECTS = b"objects"
 _MANIFESTS = b"manifests"
 _INTENT = "intent.json"
-_DIGEST = 64  # characters of a sha256 in hex
 
 
 class Damaged(Exception):
@@ -213,7 +212,7 @@ class Checkpoints:
             try:
                 intent = Intent.from_json(_read(_INTENT, folder, digest))
                 if intent.root != root:
-                    raise ValueError(f"it is about {intent.root}")
+                    raise ValueError(f"it is about {printable(intent.root)}")
             except FileNotFoundError:
                 return ()
             except (OSError, ValueError) as error:

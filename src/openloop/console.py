@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import os
+import shlex
 import shutil
 import threading
 import time
@@ -36,6 +37,11 @@ class Screen:
         self._live = False
         self._open = True
         self._writing = threading.Lock()
+
+    @property
+    def is_open(self) -> bool:
+        """False once the reader of the stream has gone."""
+        return self._open
 
     def paint(self, text: str, colour: str) -> str:
         return f"\x1b[{_COLOURS[colour]}m{text}\x1b[0m" if self._coloured and colour else text
@@ -183,7 +189,7 @@ def undone_words(one: Violation) -> str:
 
 def next_step(workspace: Workspace, state: State, head: str) -> str:
     """What a person does after a run that ended so."""
-    place = workspace.given
+    place = shlex.quote(workspace.given)
     match state.status:
         case Status.COMPLETE:
             return f"prove it later: openloop audit {place} --head {head}"

@@ -22,7 +22,8 @@ FILE, SYMLINK, FOLDER, OTHER = "file", "symlink", "folder", "other"
 UNHASHED = ""  # content of a file that nobody wanted hashed
 UNREADABLE = "?"  # content of a file that cannot be read, of a folder that cannot be listed
 MAX_DEPTH = 200  # folders below each other; each costs a descriptor while it is walked
-RACY = 50_000_000  # ns; a file changed so shortly before a scan may change again unnoticed
+TICK = 50_000_000  # ns, of the clock that files are stamped with, amply
+COARSE_TICK = 2_000_000_000  # ns, the same where stamps are whole seconds
 CHUNK = 1 << 20  # bytes read at a time
 
 Skip = Callable[[bytes, bool], bool]  # (relative path, is a folder) → not of the project
@@ -86,7 +87,7 @@ class _Listing(NamedTuple):
 
     names: list[str]
     signatures: list[Signature]
-    newest: int  # ns, the youngest ctime; _NEVER when something has to be looked at again
+    settled: int  # ns, when all in it was; _NEVER when something has to be looked at again
     entries: dict[bytes, Entry]
     folders: list[tuple[str, bytes]]  # (name, path)
 
@@ -166,6 +167,13 @@ def everything(path: bytes) -> bool:
     return True
 
 
+def settles(signature: Signature) -> int:
+    """When (ns UTC) no further change of a file can leave it this signature: one in the same
+    tick of the clock could. A scan that began earlier must not be believed."""
+    ctime = signature[_CTIME]
+    return ctime + (TICK if ctime % 1_000_000_000 else COARSE_TICK)
+
+
 def outside_project(root: str, workspace: str) -> Skip:
     """The usual `skip`: the workspace, any folder called `.openloop`, and `.git` at any depth.
 
@@ -218,7 +226,7 @@ class _Scan:
         self._wanted = wanted
         self._entries = self.manifest.entries
         self._old = before.entries if before else {}
-        self._trusted = before.began - RACY if before else 0
+        self._began = before.began if before else 0
         self._known = before.listings if before and before.asked == self.manifest.asked else {}
 
     def folder(self, descriptor: int, prefix: bytes, depth: int) -> None:
@@ -227,7 +235,7 @@ class _Scan:
         listing = self._known.get(prefix)
         if (
             listing is None
-            or listing.newest >= self._trusted
+            or listing.settled > self._began
             or listing.names != names
             or listing.signatures != signatures
         ):
@@ -256,29 +264,29 @@ class _Scan:
     def _read(
         self, folder: int, prefix: bytes, names: list[str], signatures: list[Signature]
     ) -> _Listing:
-        newest = 0
+        settled = 0
         entries: dict[bytes, Entry] = {}
         folders: list[tuple[str, bytes]] = []
         for name, signature in zip(names, signatures, strict=True):
             path = prefix + name.encode(_ENCODING, _ERRORS)
-            newest = max(newest, signature[_CTIME])
+            settled = max(settled, settles(signature))
             is_folder = stat.S_ISDIR(signature[_MODE])
             if self._skip(path, is_folder):
                 continue
             entry = self._known_entry(path, signature) or self._look(folder, name, path, signature)
             if entry is None:
-                newest = _NEVER
+                settled = _NEVER
                 continue
             entries[path] = entry
             if is_folder:
                 folders.append((name, path))
             elif entry.content == UNREADABLE:
-                newest = _NEVER
-        return _Listing(names, signatures, newest, entries, folders)
+                settled = _NEVER
+        return _Listing(names, signatures, settled, entries, folders)
 
     def _known_entry(self, path: bytes, signature: Signature) -> Entry | None:
         old = self._old.get(path)
-        if old is None or old.signature != signature or signature[_CTIME] >= self._trusted:
+        if old is None or old.signature != signature or settles(signature) > self._began:
             return None
         if old.content == UNREADABLE or (old.content == UNHASHED and self._wanted(path)):
             return None

@@ -177,6 +177,7 @@ class Processes:
                     return Exit(ended=Outcome.ERROR, detail=f"not started: {message['error']}")
                 if "status" in message:
                     return _exit(message, watch, pid)
+                watch.begin()
                 pid = int(message["pid"])
                 on_start(pid)
 

@@ -21,6 +21,7 @@ from openloop.footing import Footing
 from openloop.manifest import FILE, FOLDER, SYMLINK, Entry, Manifest, to_bytes, to_text
 
 Find = Callable[[Entry], Iterator[Source]]  # a file's bytes, once, or nothing
+_TEMPORARY = b".openloop-restored"  # a file in the making; one that a crash left is used again
 _SECOND = 1_000_000_000  # ns
 _LATEST = 2**33 * _SECOND  # ns, the year 2242; not every file system knows much later times
 
@@ -41,14 +42,12 @@ class _Lost(Exception):
 class Intent:
     """What is to be put back.
 
-    root: absolute path. temporary: the name of a file in the making. paths: in tree order.
-    closed: those that are folders nobody could look into. target: the entries that are to stand
-    there; a path without one is removed. modes: of the folders that are touched, when all is
-    done.
+    root: absolute path. paths: in tree order. closed: those that are folders nobody could look
+    into. target: the entries that are to stand there; a path without one is removed. modes: of
+    the folders that are touched, when all is done.
     """
 
     root: str
-    temporary: bytes
     paths: tuple[bytes, ...]
     closed: frozenset[bytes]
     target: Manifest
@@ -59,7 +58,6 @@ class Intent:
         document = {
             "version": 1,
             "root": self.root,
-            "temporary": to_text(self.temporary),
             "paths": list(map(to_text, self.paths)),
             "closed": sorted(map(to_text, self.closed)),
             "modes": {to_text(path): mode for path, mode in self.modes.items()},
@@ -72,14 +70,16 @@ class Intent:
         header, _, target = data.partition(b"\n")
         try:
             document = json.loads(header)
-            return cls(
+            read = cls(
                 root=document["root"],
-                temporary=to_bytes(document["temporary"]),
                 paths=tuple(map(to_bytes, document["paths"])),
                 closed=frozenset(map(to_bytes, document["closed"])),
                 target=Manifest.from_json(target),
                 modes={to_bytes(path): mode for path, mode in document["modes"].items()},
             )
+            for path in (*read.paths, *read.target, *read.modes):
+                footing.split(path)
+            return read
         except (KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ValueError(f"not an intent: {error}") from None
 
@@ -98,9 +98,8 @@ def plan(root: str, current: Manifest, target: Manifest, paths: Iterable[bytes])
                 break
     wanted = target.only(listed)
     modes |= {path: entry.mode for path, entry in wanted.items() if entry.kind == FOLDER}
-    temporary = b".openloop-" + os.urandom(8).hex().encode()
     closed = frozenset(current.unreadable).intersection(listed)
-    return Intent(root, temporary, listed, closed, wanted, modes)
+    return Intent(root, listed, closed, wanted, modes)
 
 
 def _steps(path: bytes) -> list[bytes]:
@@ -179,17 +178,15 @@ class _Restoration:
             raise _Lost("only files, symlinks and folders are kept")
 
     def _put_symlink(self, name: bytes, parent: int, entry: Entry) -> None:
-        temporary = self._intent.temporary
-        footing.remove(temporary, parent)
-        os.symlink(entry.target, temporary, dir_fd=parent)
-        footing.give(temporary, os.fstat(parent), parent)
-        footing.move(temporary, name, parent, _clear)
+        footing.remove(_TEMPORARY, parent)
+        os.symlink(entry.target, _TEMPORARY, dir_fd=parent)
+        footing.give(_TEMPORARY, os.fstat(parent), parent)
+        footing.move(_TEMPORARY, name, parent, _clear)
 
     def _put_file(self, name: bytes, parent: int, entry: Entry) -> None:
         """A new file under the name: what a hard link elsewhere names is not written to."""
         old = footing.status(name, parent)
-        temporary = self._intent.temporary
-        with footing.replacing(name, parent, temporary=temporary, clear=_clear) as descriptor:
+        with footing.replacing(name, parent, temporary=_TEMPORARY, clear=_clear) as descriptor:
             self._fill(descriptor, entry)
             footing.give(descriptor, old or os.fstat(parent))
             os.fchmod(descriptor, entry.mode)
@@ -197,7 +194,7 @@ class _Restoration:
 
     def _fill(self, descriptor: int, entry: Entry) -> None:
         if not entry.is_hashed:
-            raise _Lost("it could not be read when the manifest was made")
+            raise _Lost("it was not read when the manifest was made")
         for source in self._find(entry):
             with contextlib.suppress(Mismatch):
                 return copy(source, descriptor, entry.content)

@@ -183,7 +183,7 @@ def watch(path: str, screen: Screen) -> Report:
     shown = ""
     while True:
         report = inspect(path)
-        if report.status != Status.RUNNING:
+        if report.status != Status.RUNNING or not screen.is_open:
             screen.end_live()
             return report
         words = live_words(report.heartbeat)

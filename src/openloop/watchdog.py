@@ -50,6 +50,10 @@ class Watch:
         self.ended: Outcome | None = None
         self.detail = ""
 
+    def begin(self) -> None:
+        """The command runs from now on: time that was spent on starting it does not count."""
+        self._started = self._grown = monotonic()
+
     def deadline(self) -> float:
         """The monotonic time at which `look` must be called again at the latest."""
         if self.ended:

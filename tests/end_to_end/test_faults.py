@@ -55,7 +55,9 @@ class Quick(unittest.TestCase):
         done = faults("--quick", "--json")
         self.assertIn(done.returncode, (0, 1), done.stderr)
         document = json.loads(done.stdout)
-        violated = [f"{row['fault']}: {each}" for row in document["rows"] for each in row["violations"]]
+        violated = [
+            f"{row['fault']}: {each}" for row in document["rows"] for each in row["violations"]
+        ]
         self.assertEqual([], violated)
         self.assertEqual(0, done.returncode)
         self.assertEqual("quick", document["mode"])

@@ -808,6 +808,37 @@ TAMPERED = (
         "run1/5 1: verify TAMPER KILL resume1/5 =unhealthy/blocked blocked"
         " trial2/1 2: verify =healthy/complete complete",
     ),
+    told(
+        "after the round that ended complete",
+        "verify",
+        "run1/5 1: verify =healthy/complete TAMPER blocked"
+        " trial2/1 2: verify =healthy/complete complete",
+    ),
+    told(
+        "after the last budgeted round",
+        "verify",
+        "run1/1 1: verify- =unhealthy/exhausted TAMPER blocked",
+        rounds=1,
+    ),
+    told(
+        "and killed, and edited again before the round was closed",
+        "verify",
+        "run1/5 1: verify TAMPER KILL EDIT =interrupted/blocked blocked"
+        " trial2/1 2: verify =healthy/complete complete",
+    ),
+    told(
+        "and killed, and edited again between two rounds",
+        "verify",
+        "run1/5 1: verify- =unhealthy/continue TAMPER KILL EDIT blocked"
+        " trial2/1 2: verify =healthy/complete complete",
+    ),
+    told(
+        "and a new run has forgotten it",
+        "verify",
+        "run1/5 1: verify TAMPER =unhealthy/blocked blocked"
+        " trial2/1 2: verify =healthy/complete complete"
+        " run3/5 3: verify- =unhealthy/continue 4: verify =healthy/complete complete",
+    ),
 )
 
 HISTORIES = (*ORDER, *EVIDENCE, *BREAKER, *BUDGET, *RESUMED, *EDITED, *TAMPERED)

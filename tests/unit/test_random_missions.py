@@ -24,7 +24,7 @@ from unit.missions import (
     without_reason,
 )
 
-MISSIONS = 2000
+MISSIONS = 1800
 SEED = 20260102
 FAILURES = (Outcome.FAILED, Outcome.TIMEOUT, Outcome.STALLED, Outcome.OOM, Outcome.ERROR)
 SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
