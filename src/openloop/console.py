@@ -103,7 +103,8 @@ class Console:
             case Kind.POLICY_VIOLATED:
                 self._screen.line(f"policy: {event.step} {printable(event.data['text'])}")
             case Kind.CHECKPOINT_RESTORED:
-                self._screen.line(f"policy: {printable(event.data['text'])}")
+                whose = "policy: " if event.data["why"] == "policy" else ""
+                self._screen.line(f"{whose}{printable(event.data['text'])}")
             case Kind.RUN_FINISHED:
                 self._screen.end_live()
 

@@ -108,6 +108,7 @@ class Keeper:
         outside = manifest.outside_project(mission.root, mission.workspace.path)
         self._skip = _unless_git(outside) if self._rules.names_git else outside
         self._unwanted: frozenset[bytes] = frozenset()  # ignored when the run began
+        self._best: Manifest | None = None
 
     @property
     def is_needed(self) -> bool:
@@ -182,7 +183,10 @@ class Keeper:
         """Keep the state before a change; returns the digest that its event must carry."""
         self._before = self._last
         self._keep(self._before)
-        return self._store.save(BEFORE, self._before)
+        digest = self._store.save(BEFORE, self._before)
+        with contextlib.suppress(Damaged):  # told when something has to come from there
+            self._store.prune([REFERENCE, BEFORE, *([BEST] if self._best else [])])
+        return digest
 
     def after(self, step: Step) -> Undo:
         """What the step did that is not to stay; nothing is put back yet."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import functools
+import itertools
 import json
 import os
 import re
@@ -18,6 +20,7 @@ from support import ROOT, Case, environment, need, run_openloop
 
 INSTALL = "pip install -e ."
 DEMO = "scripts/demo.sh"
+CHEAT = ".openloop/cheat"
 WHOLE_SUITE = ("scripts/run_tests.sh", "PYTHONPATH=src python -m unittest discover -s tests")
 PROMISE = re.compile(r"# exit code (\d+)$")
 UNREACHABLE = re.compile(
@@ -25,7 +28,13 @@ UNREACHABLE = re.compile(
     r"|No module named (?:pip|ensurepip|venv)|ensurepip is not available"
 )
 TIMEOUT = 120.0  # seconds
-ASIDE = (".git", ".venv", "__pycache__", ".*_cache", "dist", "build", "*.egg-info")
+PIP = {
+    "PIP_RETRIES": "0",
+    "PIP_DEFAULT_TIMEOUT": "15",
+    "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+    "PIP_NO_COMPILE": "1",
+}
+ASIDE = (".git", ".venv", ".openloop", "__pycache__", ".*_cache", "dist", "build", "*.egg-info")
 CHECK = """check() {
     __code=$?
     [ "$__code" -eq "$1" ] && return
@@ -58,12 +67,13 @@ def _is_whole(text: str) -> bool:
 class Copy:
     """A copy of the checkout, with its program on PATH as `openloop`."""
 
-    def __init__(self, folder: str, source: str) -> None:
+    def __init__(self, folder: str) -> None:
         self.checkout = os.path.join(folder, "openloop")
         self.programs = os.path.join(folder, "bin")
-        aside = (*ASIDE, ".openloop") if source == ROOT else ASIDE
-        shutil.copytree(source, self.checkout, ignore=shutil.ignore_patterns(*aside))
+        self.temporary = os.path.join(folder, "tmp")
+        shutil.copytree(ROOT, self.checkout, ignore=shutil.ignore_patterns(*ASIDE))
         os.mkdir(self.programs)
+        os.mkdir(self.temporary)
         python = shlex.quote(sys.executable)
         package = shlex.quote(os.path.join(self.checkout, "src"))
         self._program("python", f'exec {python} "$@"')
@@ -89,7 +99,7 @@ class Copy:
                 code = promised[1] if promised else "0"
                 script += f"{command}check {code} {shlex.quote(f'{block}: {command}')}\n"
         path = f"{self.programs}:{os.environ['PATH']}"
-        env = environment(PATH=path, PIP_RETRIES="0", PIP_DEFAULT_TIMEOUT="15")
+        env = environment(PATH=path, TMPDIR=self.temporary, **PIP)
         del env["PYTHONPATH"]
         done = subprocess.run(
             [block.language, "-c", script],
@@ -104,23 +114,47 @@ class Copy:
         return done.returncode, done.stdout.decode(errors="replace")
 
 
+_background = concurrent.futures.ThreadPoolExecutor(1)
 _folders: list[str] = []
 
 
+def setUpModule() -> None:
+    """The quick start takes longest, mostly pip; what does not need it runs meanwhile."""
+    begun_quick_start()
+
+
 def tearDownModule() -> None:
-    quick_start.cache_clear()
+    concurrent.futures.wait([begun_quick_start()])
+    begun_quick_start.cache_clear()
+    untouched.cache_clear()
     while _folders:
         shutil.rmtree(_folders.pop(), ignore_errors=True)
 
 
-def new_copy(source: str = ROOT) -> Copy:
+def new_copy() -> Copy:
     """A copy in a folder of its own, removed when the tests of this module are over."""
-    _folders.append(os.path.realpath(tempfile.mkdtemp(prefix="openloop-readme-")))
-    return Copy(_folders[-1], source)
+    folder = os.path.realpath(tempfile.mkdtemp(prefix="openloop-readme-"))
+    _folders.append(folder)
+    return Copy(folder)
 
 
 @functools.cache
+def untouched() -> Copy:
+    """A copy for what makes its own workspaces and needs nothing of the quick start."""
+    return new_copy()
+
+
+@functools.cache
+def begun_quick_start() -> concurrent.futures.Future[tuple[Copy, str]]:
+    return _background.submit(run_quick_start)
+
+
 def quick_start() -> tuple[Copy, str]:
+    """What `run_quick_start` returns, once it is over."""
+    return begun_quick_start().result()
+
+
+def run_quick_start() -> tuple[Copy, str]:
     """A copy after the quick start, and why it ran without an installation, "" if it did not."""
     block = next(block for block in blocks(README, "bash") if INSTALL in block.text)
     copy = new_copy()
@@ -137,50 +171,29 @@ def quick_start() -> tuple[Copy, str]:
     return copy, f"a package registry to install from ({why[0]})"
 
 
-class DocumentedCommands(unittest.TestCase):
-    """The shell blocks of the documents, in order, after the quick start."""
+class Transcripts(unittest.TestCase):
+    """The runs that the README shows are those that its commands make."""
 
-    def run_document(self, document: str) -> None:
-        copy = new_copy(quick_start()[0].checkout)
-        for block in blocks(document, "sh", "bash"):
-            if any(words in block.text for words in (INSTALL, DEMO, "$OPENLOOP_")):
-                continue  # run by other tests
-            with self.subTest(block=str(block)):
-                place = new_copy() if "init .openloop/demo" in block.text else copy
-                code, output = place.run(block)
-                self.assertEqual(code, 0, output)
-
-    def test_readme(self) -> None:
-        self.run_document(README)
-
-    def test_agent_instructions(self) -> None:
-        self.run_document(AGENT)
-
-    def test_prompts(self) -> None:
-        self.run_document(PROMPTS)
-
-
-class QuickStart(unittest.TestCase):
-    """Word for word, in a new virtual environment."""
-
-    def test_it_installs_and_runs(self) -> None:
-        copy, missing = quick_start()
-        with open(os.path.join(copy.checkout, ".openloop/demo/heartbeat.json"), "rb") as file:
-            self.assertEqual(json.load(file)["status"], "complete")
-        need(not missing, missing)
-
-
-class DemoTranscript(unittest.TestCase):
-    """The run that the README shows is the one that scripts/demo.sh makes."""
-
-    def test_the_transcript_is_what_the_demo_prints(self) -> None:
-        shown = next(block for block in blocks(README, "text") if "run 1 started" in block.text)
-        first = next(block for block in blocks(README, "sh") if DEMO in block.text)
-        code, output = new_copy().run(first)
+    def run_shown(self, command: str) -> tuple[list[Block], str]:
+        """What is shown of the block with this command, up to the next block; and the output."""
+        found = blocks(README, "sh", "text")
+        place = next(i for i, block in enumerate(found) if command in block.text)
+        code, output = untouched().run(found[place])
         self.assertEqual(code, 0, output)
-        self.assertIn(_without_times(shown.text), _without_times(output))
-        for claim in re.findall(r"the agent said: \"(.+?)\"", _words(README)):
+        shown = itertools.takewhile(lambda block: block.language == "text", found[place + 1 :])
+        return list(shown), output
+
+    def test_the_demo_prints_what_is_shown(self) -> None:
+        shown, output = self.run_shown(DEMO)
+        self.assertIn(_without_times(shown[0].text), _without_times(output))
+        for claim in re.findall(r"In round 1 the agent said: \"(.+?)\"", _words(README)):
             self.assertIn(claim, output)
+
+    def test_the_cheat_is_undone_as_shown(self) -> None:
+        shown, output = self.run_shown(CHEAT)
+        self.assertEqual(len(shown), 2)
+        for block in shown:
+            self.assertIn(_without_times(block.text), _without_times(output))
 
 
 def _without_times(text: str) -> str:
@@ -210,6 +223,39 @@ class InsideALoop(Case):
         self.assertIn((1, "fix", "passed"), place.steps(), place.read("logs/round-0001-fix.log"))
         self.assertIn("# fix in round 1", place.read("logs/round-0001-fix.log"))
         self.assertIn("bot.py", place.read("knowledge/round-1-fix.md"))
+
+
+class DocumentedCommands(unittest.TestCase):
+    """The shell blocks of the documents, in order, after the quick start."""
+
+    def run_document(self, document: str) -> None:
+        for block in blocks(document, "sh", "bash"):
+            if any(words in block.text for words in (INSTALL, DEMO, CHEAT, "$OPENLOOP_")):
+                continue  # run by other tests
+            with self.subTest(block=str(block)):
+                alone = "init .openloop/demo" in block.text
+                place = untouched() if alone else quick_start()[0]
+                code, output = place.run(block)
+                self.assertEqual(code, 0, output)
+
+    def test_readme(self) -> None:
+        self.run_document(README)
+
+    def test_agent_instructions(self) -> None:
+        self.run_document(AGENT)
+
+    def test_prompts(self) -> None:
+        self.run_document(PROMPTS)
+
+
+class QuickStart(unittest.TestCase):
+    """Word for word, in a new virtual environment."""
+
+    def test_it_installs_and_runs(self) -> None:
+        copy, missing = quick_start()
+        with open(os.path.join(copy.checkout, ".openloop/demo/heartbeat.json"), "rb") as file:
+            self.assertEqual(json.load(file)["status"], "complete")
+        need(not missing, missing)
 
 
 if __name__ == "__main__":

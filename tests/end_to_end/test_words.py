@@ -32,8 +32,6 @@ from support import ROOT, SRC, Case, run_openloop
 from unit.test_layers import FLOORS
 
 ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-UNUSED_OUTCOMES = {Outcome.FLAKY, Outcome.POLICY}
-UNUSED_EVENTS = {Kind.POLICY_VIOLATED, Kind.CHECKPOINT_RESTORED}
 SUBCOMMANDS = ("init", "doctor", "run", "status", "audit")
 # `openloop NAME`, and what follows it up to the next command
 CALL = re.compile(r"\bopenloop (\w+)(?= (?:\.openloop|WORKSPACE|--))((?:(?!openloop \w)[^`\n,])*)")
@@ -202,11 +200,11 @@ class Meanings(Case):
 
     def test_outcomes(self) -> None:
         named = first_cells(section(README, "## What a round is"))
-        self.assertEqual(set(named), set(Outcome) - UNUSED_OUTCOMES)
+        self.assertEqual(set(named), set(Outcome))
 
     def test_events(self) -> None:
         listed = section(README, "### events.jsonl").partition("Each line is an event: ")[2]
-        self.assertEqual(set(code(listed.partition(".")[0])), set(Kind) - UNUSED_EVENTS)
+        self.assertEqual(set(code(listed.partition(".")[0])), set(Kind))
 
     def test_heartbeat_fields(self) -> None:
         named = first_cells(section(README, "### heartbeat.json"))
@@ -226,8 +224,12 @@ class Meanings(Case):
     def test_workspace_layout(self) -> None:
         layout = next(block for block in blocks(README, "text") if "my-task/" in block.text)
         named = re.findall(r"^  ([\w.]+)", layout.text, re.MULTILINE)
-        run_openloop("init", f"{self.folder}/.openloop/w")
-        self.assertEqual(sorted(named), sorted(os.listdir(f"{self.folder}/.openloop/w")))
+        place = self.workspace()
+        os.unlink(place.file("openloop.json"))
+        run_openloop("init", place.path, "--project-root", place.project)
+        place.configure({"commands": {"verify": "true"}, "policy": {"protect": ["tests/"]}})
+        place.run()
+        self.assertEqual(sorted(named), sorted(os.listdir(place.path)))
 
 
 class Floors(unittest.TestCase):

@@ -224,6 +224,7 @@ class Borders(LogCase):
         return (lines + needle + filler * 10).encode()
 
     def test_a_value_in_a_line_across_the_border(self) -> None:
+        optional_end = r"score=([0-9]+(?:\.[0-9]+)?)"
         for shift in range(-12, 13):
             before = b"x" * 79 + b"\n"
             data = before * (BLOCK // 80 - 1)
@@ -231,6 +232,7 @@ class Borders(LogCase):
             with self.subTest(shift):
                 for match in Match:
                     self.assertEqual(("0.95",), self.values(data, match=match))
+                self.assertEqual(("0.95",), self.values(data, regex=optional_end))
 
     def test_a_value_in_one_endless_line_across_the_border(self) -> None:
         needle = "score=0.95 "
@@ -295,6 +297,7 @@ class SmallBlocks(LogCase):
         r"=([0-9]+)",
         r"^a=([0-9.]+)$",
         r"([0-9]+\.[0-9]+)",
+        r"([0-9]+(?:\.[0-9]+)?)",
         r"b\n(a)",
         r"(\n\n)",
         r"(?<=a)(b)",

@@ -364,7 +364,7 @@ class Planted(RecordCase):
         self.assertEqual("kept", place.read("heartbeat.json.edited-1/kept"))
 
     def test_a_whole_run(self) -> None:
-        for name in ("heartbeat.json", "progress.md", "logs", "artifacts"):
+        for name in ("progress.md", "logs"):
             place = self.workspace(f"run-{name}", commands={"verify": "true"})
             plant_link(place.file(name))
             with self.subTest(name):

@@ -40,6 +40,7 @@ from openloop.states import Event, Kind, Outcome, State, Status, Step
 
 EVERYTHING = "play scan fix verify baseline improve"
 THRESHOLD = 0.9
+ENDLESS = 40_000  # events; no mission of the tests comes near
 _STEP = re.compile(r"(\*?)(\w+?)(?:(-)|(~)|:(\w+)|=(-?[\d.]+))?$")
 
 
@@ -213,6 +214,8 @@ class Mission:
         )
         self.state = transitions.apply(self.state, event)
         self.events.append(event)
+        if len(self.events) > ENDLESS:
+            raise AssertionError("the mission does not end")
 
 
 def tell(mission: Mission, history: str) -> None:

@@ -46,7 +46,7 @@ class Histories(unittest.TestCase):
 
     def test_the_latest_round_is_enough_to_go_on_at_any_moment(self) -> None:
         for mission in map(lived, HISTORIES):
-            for end in range(len(mission.events), 0, -3):
+            for end in range(len(mission.events), 0, -4):
                 past = mission.events[:end]
                 latest = replayed(since_latest_round(past))
                 self.assertEqual(without_reason(replayed(past)), without_reason(latest))
