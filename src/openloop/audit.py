@@ -6,6 +6,7 @@ knew, every log's size and hash, every artifact. The first thing that does not h
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -70,10 +71,11 @@ def examine(place: Workspace, *, head: str | None = None) -> Report:
     report = Report()
     beat = reader.heartbeat(place)  # before the events: a live runner is ahead of it
     try:
-        heads = _events(place, report, {head, (beat or {}).get("event_head")})
+        heads = _chain(place, report, {head, (beat or {}).get("event_head")})
         _heartbeat(place, report, beat, heads)
         if head is not None and report.head != head:
             raise _Stop(place.shown(EVENTS), _wrong_head(head, report, heads))
+        _replay(place, report)
     except _Stop as stop:
         report.broken = stop.finding
     return report
@@ -86,19 +88,46 @@ def _wrong_head(head: str, report: Report, heads: dict[str, int]) -> str:
     return f"its head is {report.head}, not {head}: this is another record or a rewritten one"
 
 
-def _events(place: Workspace, report: Report, asked: set[str | None]) -> dict[str, int]:
-    """Replay every event. Returns the line numbers of the heads that are asked about."""
-    heads: dict[str, int] = {}
+@contextlib.contextmanager
+def _opened(place: Workspace) -> Iterator[int]:
+    """events.jsonl; what is wrong with a line of it ends the audit."""
     try:
         descriptor = files.open_regular(place.file(EVENTS), os.O_RDONLY)
-    except FileNotFoundError:
-        return heads
     except OSError as error:
         raise _Stop(place.shown(EVENTS), str(error.strerror)) from None
     try:
-        state = State()
-        torn = _Torn(descriptor)
+        yield descriptor
+    except Broken as error:
+        raise _Stop(f"{place.shown(EVENTS)}, line {error.line}", error.why) from None
+    finally:
+        os.close(descriptor)
+
+
+def _chain(place: Workspace, report: Report, asked: set[str | None]) -> dict[str, int]:
+    """Check the chain before anything is made of a line: an edited one must not put the blame
+    on a file that it names. Returns the line numbers of the heads that are asked about."""
+    heads: dict[str, int] = {}
+    if not os.path.lexists(place.file(EVENTS)):
+        return heads
+    with _opened(place) as events:
+        torn = _Torn(events)
         for number, line in journal.check_chain(torn.whole_lines()):
+            report.head, report.events = journal.head_of(line), number
+            if report.head in asked:
+                heads[report.head] = number
+        if torn.bytes:
+            words = f"the last line is torn ({torn.bytes} bytes)"
+            report.notes.append(f"{words}: the next run drops it and keeps a copy")
+    return heads
+
+
+def _replay(place: Workspace, report: Report) -> None:
+    """Derive everything again from the events that the chain holds together."""
+    if report.events == 0:
+        return
+    with _opened(place) as events:
+        state = State()
+        for number, line in zip(range(1, report.events + 1), reader.lines(events), strict=False):
             event = reader.decode_at(number, line)
             try:
                 _check(place, report, number, state, event)
@@ -107,18 +136,7 @@ def _events(place: Workspace, report: Report, asked: set[str | None]) -> dict[st
                     raise
                 raise Broken(number, f"a field is missing or of another kind: {error}") from None
             state = reader.apply_at(number, state, event)
-            report.head, report.events = journal.head_of(line), number
-            if report.head in asked:
-                heads[report.head] = number
         report.runs, report.rounds = state.run, state.round
-        if torn.bytes:
-            words = f"the last line is torn ({torn.bytes} bytes)"
-            report.notes.append(f"{words}: the next run drops it and keeps a copy")
-    except Broken as error:
-        raise _Stop(f"{place.shown(EVENTS)}, line {error.line}", error.why) from None
-    finally:
-        os.close(descriptor)
-    return heads
 
 
 class _Torn:

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 def dispatch(words: list[str]) -> int:
     """Parse the words and run the command they name; returns the exit code."""
-    _open_standard_streams()
     try:
+        _open_standard_streams()
         args = _parser().parse_args(words)
         command: Callable[[argparse.Namespace], int] = args.command
         return command(args)

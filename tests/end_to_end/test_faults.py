@@ -12,7 +12,7 @@ from support import ROOT, environment
 
 SCRIPT = os.path.join(ROOT, "scripts", "faults.py")
 FEWEST = {  # tries of the quick mode, by the start of a fault's name
-    "kill -9 at every durable call": 20,
+    "kill -9 at every durable call": 12,
     "kill -9 at a random moment": 3,
     "kill -9 of runner and guard": 2,
     "tree": 4,

@@ -1,0 +1,1 @@
+"""Faults provoked against the real program, one module a family."""

@@ -1,0 +1,146 @@
+"""Signals at any moment, a runner that stands still, and a wall clock that jumps."""
+
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+
+from faults.bench import (
+    PATIENCE,
+    Bench,
+    Row,
+    Trial,
+    discard,
+    ends,
+    finish,
+    require,
+    run,
+    start,
+    tree_gone,
+    until,
+)
+from faults.kills import MISSION, ROUNDS, started
+from faults.record import intact, is_closed, is_open, runs_opened, whole
+from support import Done
+
+CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
+DAY = 86_400.0  # seconds
+
+
+def rows(bench: Bench) -> Iterator[Row]:
+    yield at_random_moments(bench)
+    yield stopped(bench)
+    yield clock_moved(bench)
+
+
+def at_random_moments(bench: Bench) -> Row:
+    """Between steps, in them, while a command is spawned; one signal or two, again and again."""
+    unhandled = 0
+
+    def chain(number: int) -> Trial:
+        nonlocal unhandled
+        chance = bench.chance("signal", number)
+        place = bench.place(f"signal-{number}", **MISSION)
+        trial = Trial(0)
+        for _ in range(chance.randint(1, 4)):
+            before = runs_opened(place)
+            sent, done = signalled(started(place, chance.uniform(-0.05, 0.15)), chance)
+            trial.seconds.append(tree_gone(bench, place))
+            intact(place)
+            if without_handler(done) and (runs_opened(place) == before or is_closed(place)):
+                unhandled += 1
+                continue
+            names = "+".join(sorted(signum.name for signum in sent))
+            allowed = {CODES[signum] for signum in sent}
+            require(done.code in {*allowed, 1}, f"{names}: exit code {done.code}")
+            require("Traceback" not in done.err, f"a traceback: {done.err[-2000:]}")
+            trial.count += 1
+            if done.code in allowed:
+                require(is_open(place), "the run is not open for a resume")
+                require(place.heartbeat["status"] == "interrupted", str(place.heartbeat))
+        ends(run("run", place.path, *ROUNDS), 1)
+        whole(place)
+        discard(place)
+        return trial
+
+    row = bench.each("signals at a random moment, chained", range(bench.count(5, 50)), chain)
+    row.figures = f"{unhandled} more before or after the program could handle any"
+    return row
+
+
+def without_handler(done: Done) -> bool:
+    """Whether a signal met an interpreter that starts or ends."""
+    return done.code < 0 or "KeyboardInterrupt" in done.err
+
+
+def signalled(
+    runner: subprocess.Popen[bytes], chance: random.Random
+) -> tuple[set[signal.Signals], Done]:
+    """Send one signal or two; returns them, and how the program ended. Of two that come at
+    once the kernel may deliver the second first."""
+    sent = {chance.choice(list(CODES))}
+    runner.send_signal(next(iter(sent)))
+    if chance.random() < 0.3:
+        time.sleep(chance.uniform(0, 0.02))
+        second = chance.choice(list(CODES))
+        runner.send_signal(second)
+        sent.add(second)
+    out, err = runner.communicate(timeout=PATIENCE)
+    text = out.decode(errors="replace"), err.decode(errors="replace")
+    return sent, Done(runner.returncode, *text)
+
+
+def stopped(bench: Bench) -> Row:
+    """SIGSTOP of the runner for longer than the stall limit is not the command's silence."""
+    # (what the command does, stall limit, seconds until the runner is stopped, for how long)
+    cases = [
+        ("for i in 1 2 3 4 5 6 7 8 9; do echo $i; sleep 0.4; done", 1.5, 0.5, 2.5),
+        ("sleep 7.5", 3, 0.5, 6.2),
+    ]
+
+    def once(number: int) -> Trial:
+        command, stall, moment, length = cases[number % len(cases)]
+        limits = {"stall_timeout_seconds": stall, "command_timeout_seconds": 60}
+        place = bench.place(f"stopped-{number}", commands={"verify": command}, limits=limits)
+        runner = start("run", place.path)
+        until(lambda: place.running_step("verify"), "the step")
+        time.sleep(moment)
+        runner.send_signal(signal.SIGSTOP)
+        time.sleep(length)
+        runner.send_signal(signal.SIGCONT)
+        done = finish(runner)
+        require(done.code == 0, f"{command}: exit code {done.code}: {place.steps()}")
+        intact(place)
+        discard(place)
+        return Trial()
+
+    return bench.each("SIGSTOP beyond the stall limit", range(bench.count(2, 8)), once)
+
+
+def clock_moved(bench: Bench) -> Row:
+    """The wall clock of the runner jumps a day on and back at every look."""
+
+    def once(number: int) -> Trial:
+        chance = bench.chance("clock", number)
+        jumps = [chance.uniform(-DAY, DAY) for _ in range(7)]
+        place = bench.place(
+            f"clock-{number}",
+            total_rounds=3,
+            commands={"play": "test $OPENLOOP_ROUND = 2", "verify": "sleep 0.2"},
+            limits={"stall_timeout_seconds": 60, "max_runtime_seconds": 60},
+        )
+        ends(run("run", place.path, plan={"clock": jumps}), 0)
+        steps = [step for _, step, outcome in place.steps() if outcome == "passed"]
+        require(steps == ["verify", "play", "verify"], f"steps {place.steps()}")
+        for event in place.events_of("round_finished"):
+            length = event["duration_seconds"]
+            require(0 <= length < 60, f"a round of {length} s")
+        whole(place)
+        ends(run("status", place.path, "--json"), 0)
+        discard(place)
+        return Trial()
+
+    return bench.each("wall clock moved by a day", range(bench.count(2, 20)), once)
