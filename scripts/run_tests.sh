@@ -36,7 +36,7 @@ count='import sys, unittest
 sys.path.insert(0, "tests")
 print(unittest.defaultTestLoader.discover("tests", "test_*.py").countTestCases())'
 discovered=$("$tools/python" -c "$count")
-collected=$("$tools/pytest" --collect-only -q | grep -c '::')
+collected=$("$tools/pytest" --collect-only -q -o addopts= | grep -c '::')
 if [ "$discovered" -eq 0 ] || [ "$discovered" -ne "$collected" ]; then
     echo "error: unittest finds $discovered tests, pytest $collected: they must be the same" >&2
     exit 1

@@ -17,7 +17,7 @@ class Enforcement:
     """Does nothing at all where the configuration asks for nothing."""
 
     def __init__(self, mission: Mission, record: Record) -> None:
-        """record: appends an event, as `Store.record` does."""
+        """record: appends an event and shows it; takes the fields of `Store.record`."""
         keeper = Keeper(mission)
         self._keeper = keeper if keeper.is_needed else None
         self._record = record
@@ -55,8 +55,10 @@ class Enforcement:
         """
         if self._keeper is None:
             return "", ""
+        broken = ""
         try:
             found = self._keeper.after(step)
+            broken = found.text
             if found.text:
                 self._record(
                     Kind.POLICY_VIOLATED,
@@ -67,12 +69,22 @@ class Enforcement:
                 )
             self._keeper.undo(found, self._announce)
         except TamperError as error:
-            return "", error.what
+            return broken, error.what
         if not found.is_silent:
             self._record(
                 Kind.CHECKPOINT_RESTORED, step=step, why="policy", text=_words(found), paths=()
             )
-        return found.text, ""
+        return broken, ""
+
+    def look_again(self) -> str:
+        """Told after a hook. Returns what a command did to the store, "" for nothing."""
+        if self._keeper is None:
+            return ""
+        try:
+            self._keeper.look_again()
+        except TamperError as error:
+            return error.what
+        return ""
 
     def keep(self, value: float, reason: str) -> None:
         """Keep the project as it is now as the best."""

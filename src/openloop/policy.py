@@ -18,7 +18,7 @@ from openloop.checkpoint import Checkpoints, Damaged, Incomplete, Vault
 from openloop.config import Policy
 from openloop.contents import ChangedMeanwhile
 from openloop.diffs import changed_lines
-from openloop.errors import TamperError
+from openloop.errors import RecordError, TamperError
 from openloop.globs import Globs
 from openloop.ignored import IgnoreRules
 from openloop.manifest import FILE, FOLDER, SYMLINK, Entry, Manifest
@@ -31,6 +31,7 @@ REFERENCE, BEFORE, BEST = "reference", "before", "best"  # names of pictures in 
 IGNORED, INTENT = "ignored", "intent"  # names of other digests that the record carries
 _NAMED = 5  # paths that a sentence names
 _RECORDED = 200  # paths that the record names
+_TRIES = 5  # looks at a project that somebody else is writing to
 _LITTER = (b".pytest_cache", b".mypy_cache", b".ruff_cache", b".hypothesis", b".coverage")
 
 
@@ -40,7 +41,6 @@ class Undo:
 
     text: what of it breaks the policy, "" for nothing; paths: the same, printable.
     to_reference, to_before: paths that are put back to the one picture or the other.
-    Silent: only what tools leave behind is put back, which is not worth a word.
     """
 
     text: str = ""
@@ -54,6 +54,7 @@ class Undo:
 
     @property
     def is_silent(self) -> bool:
+        """Whether only what tools leave behind is put back, which is not worth a word."""
         return all(map(is_litter, (*self.to_reference, *self.to_before)))
 
 
@@ -67,10 +68,6 @@ class Rules:
         self._allow = None if allow is None else Globs(allow)
         self._byte_code_too = any("pyc" in glob for glob in protect)
         self.names_git = any(".git" in glob.split("/") for glob in protect)
-
-    @property
-    def has_allow(self) -> bool:
-        return self._allow is not None
 
     def covers(self, path: bytes) -> bool:
         """Whether the path lies in what is protected, byte code included."""
@@ -122,8 +119,7 @@ class Keeper:
         os.makedirs(self._home, exist_ok=True)
         self._ignored = IgnoreRules.freeze(self._root, f"{self._home}/{IGNORED}")
         first = manifest.scan(self._root, skip=self._skip, wanted=self._rules.protects)
-        self._reference = self._last = self._before = self._first_look(first)
-        self._keep(self._reference)
+        self._reference = self._last = self._before = self._kept_now(self._first_look(first))
         digest = self._store.save(REFERENCE, self._reference)
         self._store.prune([REFERENCE])
         self._fill_vault()
@@ -159,8 +155,21 @@ class Keeper:
     def _is_wanted(self, path: bytes) -> bool:
         return path not in self._unwanted
 
+    def _kept_now(self, before: Manifest) -> Manifest:
+        """A picture of the project as it is now, its bytes kept. Raises RecordError."""
+        for _ in range(_TRIES):
+            picture = self._scan(before)
+            with contextlib.suppress(ChangedMeanwhile):  # an editor, a hook: look again
+                self._keep(picture)
+                return picture
+        raise RecordError(
+            "the project keeps changing while it is copied",
+            where=self._root,
+            fix="stop what writes to it while nothing of the loop runs",
+        )
+
     def _keep(self, picture: Manifest) -> None:
-        """Copy the bytes that putting back may need; a file that moves meanwhile is seen anew."""
+        """Copy the bytes that putting back may need."""
         policy = self._policy
         whole = self._hill_climbs or (policy is not None and policy.limits_changes)
         needed = self._is_wanted if whole else self._rules.protects
@@ -179,10 +188,18 @@ class Keeper:
 
     # --- around the steps ---
 
+    def look_again(self) -> None:
+        """Take what a person's hook did for given, so that no step is blamed for it."""
+        self._last = self._scan(self._last)
+        seen = difference(self._reference, self._last).paths
+        strayed = [path for path in seen if self._rules.protects(path)]
+        if strayed:
+            self._restore(self._reference, strayed, lambda digest: None)
+            self._last = self._scan(self._last)
+
     def before_change(self) -> str:
         """Keep the state before a change; returns the digest that its event must carry."""
-        self._before = self._last
-        self._keep(self._before)
+        self._before = self._last = self._kept_now(self._last)
         digest = self._store.save(BEFORE, self._before)
         with contextlib.suppress(Damaged):  # told when something has to come from there
             self._store.prune([REFERENCE, BEFORE, *([BEST] if self._best else [])])
@@ -230,7 +247,7 @@ class Keeper:
         inside = tuple(path for path in others.paths if self._rules.allows(path))
         too_much = self._too_much(inside)
         said = [
-            *(f"{self._words(path)}" for path in protected),
+            *(self._words(path) for path in protected),
             *(f"{self._words(path)} outside what is allowed" for path in strayed),
         ]
         broken = [*protected, *strayed, *(inside if too_much else ())]
@@ -284,7 +301,7 @@ class Keeper:
             self._restore(self._reference, found.to_reference, announce)
         if found.to_before:
             self._restore(self._before, found.to_before, announce)
-        if found.to_reference or found.to_before:
+        if not found.is_empty:
             self._last = self._scan(self._last)
         self._clear_byte_code()
 
@@ -303,8 +320,7 @@ class Keeper:
 
     def keep_best(self) -> str:
         """Keep the project as it is now as the best; returns the digest of its picture."""
-        self._best = self._last
-        self._keep(self._best)
+        self._best = self._last = self._kept_now(self._last)
         return self._store.save(BEST, self._best)
 
     def put_back_best(self, announce: Callable[[str], None]) -> tuple[str, ...]:

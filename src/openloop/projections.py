@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -228,8 +228,3 @@ def metric_words(metric: Metric | None) -> str:
     wanted = f"{metric.direction.replace('_', ' or ')} {number(metric.threshold)}"
     best = f", best {number(metric.best)}" if metric.best is not None else ""
     return f"{metric.name}={value} ({wanted}{best})"
-
-
-def last_of(steps: Sequence[StepResult], step: Step) -> StepResult | None:
-    """The latest result of one step in a round."""
-    return next((result for result in reversed(steps) if result.step is step), None)

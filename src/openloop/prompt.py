@@ -73,7 +73,7 @@ def _log_end(path: str) -> str:
 
 def _longest_ticks(text: str) -> int:
     return max(
-        (len(run) for run in text.replace("\n", " ").split(" ") if set(run) == {"`"}), default=3
+        (len(run) for run in text.replace("\n", " ").split(" ") if set(run) == {"`"}), default=0
     )
 
 

@@ -31,11 +31,16 @@ def rebuild_missing(folder: int, events: int) -> None:
 
 def _recorded(events: int) -> list[tuple[str, str]]:
     """(file name, sha256) of the latest artifacts."""
-    size = os.fstat(events).st_size
-    tail = os.pread(events, reader.WINDOW, max(0, size - reader.WINDOW))
-    found = [line for line in tail.split(b"\n") if line.find(_ROUND_FINISHED, 0, 120) >= 0]
+    found = [line for line in _tail_lines(events) if line.find(_ROUND_FINISHED, 0, 120) >= 0]
     records = [json.loads(line) for line in found[-_LOOKED_AT:]]
     return [(os.path.basename(r["artifact"]), r["artifact_sha256"]) for r in records]
+
+
+def _tail_lines(events: int) -> list[bytes]:
+    """The last lines of the record, whole ones only."""
+    size = os.fstat(events).st_size
+    lines = os.pread(events, reader.WINDOW, max(0, size - reader.WINDOW)).split(b"\n")
+    return lines[1:] if size > reader.WINDOW else lines
 
 
 def _digest(folder: int, name: str) -> str:
@@ -86,10 +91,8 @@ def rebuild_progress(folder: int, events: int, mission: str) -> int:
 
 def _ends_well(progress: int, events: int) -> bool:
     """Whether progress.md ends with the latest event that it shows."""
-    size = os.fstat(events).st_size
     expected = b""
-    tail = os.pread(events, reader.WINDOW, max(0, size - reader.WINDOW))
-    for line in reversed(tail.split(b"\n")):
+    for line in reversed(_tail_lines(events)):
         try:
             expected = projections.progress_line(journal.decode(line)).encode()
         except ValueError:

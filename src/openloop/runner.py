@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from openloop import clock, loop, process, prompt
 from openloop.enforcement import Enforcement
-from openloop.errors import ExitCode, TamperError, UsageError
+from openloop.errors import ExitCode, OpenLoopError, RecordError, TamperError, UsageError
 from openloop.interrupts import Interrupts
 from openloop.lock import Lock
 from openloop.loop import (
@@ -184,6 +184,7 @@ class Runner:
             os.close(log)
         live.pid = None
         self._note_tampering(self._store.tampering())
+        self._note_tampering(self._enforcement.look_again())
         if not verdict.outcome.passed:
             text = f"hook {hook} {verdict.outcome}: {verdict.detail} ({log_path})"
             self._record(Kind.NOTE, note="hook", text=text)
@@ -256,6 +257,16 @@ def run(mission: Mission, *, max_rounds: int | None, view: View) -> Ending:
         try:
             with Interrupts() as interrupts:
                 return _run(mission, store, interrupts, max_rounds, view)
+        except OpenLoopError as error:
+            store.fail(error.what)
+            raise
+        except OSError as error:
+            store.fail(str(error))
+            raise RecordError(
+                f"the run cannot go on: {error.strerror or error}",
+                where=str(error.filename or mission.workspace.given),
+                fix="mend that, then run again: the run is resumed",
+            ) from None
         finally:
             store.close()
     finally:
@@ -267,7 +278,12 @@ def _run(
 ) -> Ending:
     before = store.state
     if before.status is Status.RUNNING and before.mark:
-        process.end_leftovers(before.mark, mission.config.limits.kill_grace)
+        left = process.end_leftovers(before.mark, mission.config.limits.kill_grace)
+        if left:
+            raise RecordError(
+                f"PIDs {sorted(left)} of the killed run cannot be ended",
+                fix="end them, then run again",
+            )
     gaps: list[float] = []
     processes = Processes(store.lock.folder, interrupts, gaps.append)
     try:

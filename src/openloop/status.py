@@ -60,6 +60,8 @@ def inspect(path: str) -> Report:
         problems.append(_lost_heartbeat(place))
         document = _from_record(record)
     if document["status"] == Status.RUNNING and not runner_lives(place):
+        document = reader.heartbeat(place) or document  # it may just have come to its end
+    if document["status"] == Status.RUNNING and not runner_lives(place):
         document = {**document, "status": Status.CRASHED, "reason": "its runner is gone"}
     return Report(document, tuple(problems), record.state.undone if record else ())
 

@@ -232,11 +232,9 @@ class Store:
 
     # --- the heartbeat ---
 
-    def beat(self, log_bytes: int | None = None) -> None:
+    def beat(self) -> None:
         """Rewrite heartbeat.json. Raises RecordError; safe to call from the watchdog."""
         with self._writing:
-            if log_bytes is not None:
-                self.live.log_bytes = log_bytes
             self.lock.check()
             left = projections.eta_seconds(self.state, self.elapsed)
             document = projections.heartbeat(
@@ -273,6 +271,10 @@ class Store:
                     found.append(f"{words}, and cannot be put back: {error.strerror}")
         found.append(self._finished.difference())
         return "; ".join(filter(None, found))
+
+    def fail(self, why: str) -> None:
+        """Why this process cannot go on, for the last heartbeat."""
+        self._failure = self._failure or why
 
     def close(self) -> None:
         """Let the workspace go: a last heartbeat says that nobody runs any more, and why."""

@@ -65,7 +65,7 @@ def _run_started(state: State, event: Event) -> State:
         mark=data["mark"],
         interruption=interruption,
         breaker_open=False,
-        running=None,
+        running=state.running if data["resumed"] else None,  # until it has been settled
     )
 
 
@@ -148,6 +148,7 @@ def _round_finished(state: State, event: Event) -> State:
     return replace(
         state,
         in_round=False,
+        running=state.running if decision is Decision.BLOCKED else None,
         decision=decision,
         reason=event.data["reason"],
         consecutive_failures=event.data["consecutive_failures"],
