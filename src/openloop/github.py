@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 
-from openloop import projections
+from openloop import files, projections
 from openloop.console import Console, Screen, duration
 from openloop.states import Event, Kind, State, Status, StepResult
 from openloop.text import printable
@@ -52,8 +52,10 @@ class GitHub(Console):
             return
         text = "\n".join([*_heading(state), *map(_row, self._rounds, self._rows)]) + "\n"
         # The summary is a courtesy of the job's page; the run's result stands without it.
-        with contextlib.suppress(OSError), open(path, "a", encoding="utf-8") as file:
-            file.write(text)
+        with contextlib.suppress(OSError):
+            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
+            with open(files.open_regular(path, flags), "a", encoding="utf-8") as file:
+                file.write(text)
 
 
 def _heading(state: State) -> list[str]:

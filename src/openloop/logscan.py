@@ -92,23 +92,26 @@ class LogReader:
 class _Window(Generic[AnyStr]):
     """What is new, behind enough of what was there before.
 
-    A match that ends with the window waits for the next one: more of it may follow.
+    A match near the end of the window waits for the next one: more of it may follow.
     """
 
     def __init__(self, nothing: AnyStr) -> None:
         self._kept: AnyStr = nothing
+        self._given = -1  # up to where in `_kept` matches that end there have been given
         self.trouble = ""
 
     def matches(
         self, pattern: re.Pattern[AnyStr], new: AnyStr, last: bool
     ) -> Iterator[re.Match[AnyStr]]:
         """Every match that no earlier window has given. Raises _TooSlow."""
-        seen = len(self._kept)
-        window = self._kept + new
-        self._kept = window[-OVERLAP:]
         # The first character is only there to tell whether a line begins after it.
-        for match in pattern.finditer(window, 1 if seen >= OVERLAP else 0):
-            if match.end() >= seen and (last or match.end() < len(window)):
+        start, given = 1 if len(self._kept) >= OVERLAP else 0, self._given
+        window = self._kept + new
+        settled = len(window) if last else len(window) - OVERLAP // 2
+        self._kept = window[-OVERLAP:]
+        self._given = max(-1, settled - (len(window) - len(self._kept)))
+        for match in pattern.finditer(window, start):
+            if given < match.end() <= settled:
                 yield match
 
 

@@ -177,10 +177,13 @@ def _keep_or_put_back(config: Config, state: State) -> Keep | PutBack | RunStep 
         return None
     if state.kept and state.kept.seq >= state.change_seq:
         return None
-    failed = [gate for gate in gates.outstanding(config, state) if gate is not Step.BASELINE]
+    # What an earlier round or run measured says nothing of the project as it is now.
+    measured = {result.step for result in state.steps} & {*gates.fresh(config, state)}
+    failing = [gate for gate in gates.outstanding(config, state) if gate is not Step.BASELINE]
+    failed = [gate for gate in failing if gate in measured]
     if failed and state.kept:
         return PutBack(f"{failed[0]} {state.gates[failed[0]].outcome}")
-    if failed or Step.BASELINE not in gates.fresh(config, state):
+    if failing or Step.BASELINE not in measured:
         return None
     if stale := gates.stale(config, state):
         return RunStep(stale[0], confirm=True)

@@ -362,14 +362,17 @@ def _unless_git(skip: manifest.Skip) -> manifest.Skip:
 
 
 def _with_folders(paths: Iterable[bytes], current: Manifest, target: Manifest) -> list[bytes]:
-    """The paths, and the folders above them that are not as they are in the target."""
+    """The paths, and the folders above them that are not as they are in the target; one that is
+    not in the target goes when nothing is left in it."""
     wanted = set(paths)
     for path in tuple(wanted):
         while path := os.path.dirname(path):
-            entry = target.entries.get(path)
-            if entry is not None and not (
-                (now := current.entries.get(path)) is not None and same(entry, now)
-            ):
+            old, now = target.entries.get(path), current.entries.get(path)
+            if old is None:
+                strayed = now is not None and now.kind == FOLDER
+            else:
+                strayed = now is None or not same(old, now)
+            if strayed:
                 wanted.add(path)
     return sorted(wanted)
 

@@ -97,12 +97,13 @@ class Finished:
             status = os.stat(name, dir_fd=self._folder, follow_symlinks=False)
             if signature(status) == known.signature:
                 return ""
-            data = files.read(name, folder=self._folder)
+            with open(files.open_regular(name, os.O_RDONLY, folder=self._folder), "rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
         except FileNotFoundError:
             return "removed"
         except OSError:
             return "replaced"
-        if hashlib.sha256(data).hexdigest() != known.sha256:
+        if digest != known.sha256:
             return "edited"
         known.signature = signature(status)  # touched, but not changed
         return ""

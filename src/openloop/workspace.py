@@ -52,7 +52,9 @@ class Workspace:
 
 
 def at(path: str) -> Workspace:
-    """The workspace at `path`, whether or not anything is there."""
+    """The workspace at `path`, whether or not anything is there. Raises UsageError for ""."""
+    if not path:
+        raise UsageError("WORKSPACE is empty", fix="name a folder, such as .openloop/my-task")
     return Workspace(os.path.realpath(path), path)
 
 

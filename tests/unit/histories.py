@@ -841,7 +841,166 @@ TAMPERED = (
     ),
 )
 
-HISTORIES = (*ORDER, *EVIDENCE, *BREAKER, *BUDGET, *RESUMED, *EDITED, *TAMPERED)
+BEST = (
+    told(
+        "the first measurement is kept, a better one too",
+        "verify baseline improve",
+        "run1/5 1: verify baseline=0.5 keep improve =unhealthy/continue"
+        " 2: verify baseline=0.6 keep improve =unhealthy/continue"
+        " 3: verify baseline=0.95 =healthy/complete complete",
+        min_delta=0,
+    ),
+    told(
+        "a worse metric is put back, measured anew and improved from there",
+        "verify baseline improve",
+        "run1/5 1: verify baseline=0.5 keep improve =unhealthy/continue"
+        " 2: verify baseline=0.4 putback *baseline=0.5 improve =unhealthy/continue"
+        " 3: verify baseline=0.95 =healthy/complete complete",
+        min_delta=0,
+    ),
+    told(
+        "an equal metric is put back",
+        "verify baseline improve",
+        "run1/5 1: verify baseline=0.5 keep improve =unhealthy/continue"
+        " 2: verify baseline=0.5 putback *baseline=0.5 improve =unhealthy/continue"
+        " 3: verify baseline=0.95 =healthy/complete complete",
+        min_delta=0,
+    ),
+    told(
+        "what is better by less than min_delta is put back",
+        "verify baseline improve",
+        "run1/5 1: verify baseline=0.5 keep improve =unhealthy/continue"
+        " 2: verify baseline=0.55 putback *baseline=0.5 improve =unhealthy/continue"
+        " 3: verify baseline=0.625 keep improve =unhealthy/continue"
+        " 4: verify baseline=0.95 =healthy/complete complete",
+        min_delta=0.125,
+        failures=9,
+    ),
+    told(
+        "a metric that cannot be measured is put back",
+        "verify baseline improve",
+        "run1/5 1: verify baseline=0.5 keep improve =unhealthy/continue"
+        " 2: verify baseline- putback *baseline=0.5 improve =unhealthy/continue"
+        " 3: verify baseline=0.95 =healthy/complete complete",
+        min_delta=0,
+    ),
+    told(
+        "a gate that fails after improve is put back, and need not be measured again",
+        "verify baseline improve",
+        "run1/5 1: verify baseline=0.5 keep improve =unhealthy/continue"
+        " 2: verify- putback baseline=0.5 improve =unhealthy/continue"
+        " 3: verify baseline=0.95 =healthy/complete complete",
+        min_delta=0,
+    ),
+    told(
+        "an early gate that fails after improve is put back before anything else runs",
+        "play scan verify baseline improve",
+        "run1/5 1: play scan verify baseline=0.5 keep improve =unhealthy/continue"
+        " 2: play- putback scan verify baseline=0.5 improve =unhealthy/continue"
+        " 3: play scan verify baseline=0.95 =healthy/complete complete",
+        min_delta=0,
+    ),
+    told(
+        "nothing is kept before something was measured",
+        "verify baseline improve",
+        "run1/5 1: verify baseline- improve =unhealthy/continue"
+        " 2: verify baseline=0.5 keep improve =unhealthy/continue"
+        " 3: verify baseline=0.95 =healthy/complete complete",
+        min_delta=0,
+    ),
+    told(
+        "nothing is kept while another gate fails",
+        "play verify baseline improve",
+        "run1/5 1: play- verify baseline=0.5 =unhealthy/continue"
+        " 2: play verify baseline=0.5 keep improve =unhealthy/continue"
+        " 3: play verify baseline=0.95 =healthy/complete complete",
+        min_delta=0,
+    ),
+    told(
+        "a worse metric in the last round is put back, and what was put back is measured",
+        "verify baseline improve",
+        "run1/1 1: verify baseline=0.5 keep improve *verify *baseline=0.4 putback *baseline=0.5"
+        " =unhealthy/exhausted exhausted",
+        rounds=1,
+        min_delta=0,
+    ),
+    told(
+        "a failed gate in the last round is put back, and the rest is measured",
+        "verify baseline improve",
+        "run1/1 1: verify baseline=0.5 keep improve *verify- putback *baseline=0.5"
+        " =unhealthy/exhausted exhausted",
+        rounds=1,
+        min_delta=0,
+    ),
+    told(
+        "killed in improve: what it left is judged like any other",
+        "verify baseline improve",
+        "run1/5 1: verify baseline=0.5 keep improve~ KILL"
+        " resume1/5 =interrupted/continue"
+        " 2: verify baseline=0.4 putback *baseline=0.5 improve =unhealthy/continue"
+        " 3: verify baseline=0.95 =healthy/complete complete",
+        min_delta=0,
+    ),
+    told(
+        "killed before the worse was put back: a person may have mended it, so measured first",
+        "verify baseline improve",
+        "run1/5 1: verify baseline=0.5 keep improve =unhealthy/continue"
+        " 2: verify baseline=0.4 KILL"
+        " resume1/5 =interrupted/continue"
+        " 3: verify baseline=0.4 putback *baseline=0.5 improve =unhealthy/continue"
+        " 4: verify baseline=0.95 =healthy/complete complete",
+        min_delta=0,
+    ),
+    told(
+        "a new run keeps anew, and only what it has measured itself",
+        "verify baseline improve",
+        "run1/1 1: verify baseline=0.5 keep improve *verify *baseline=0.6 keep"
+        " =unhealthy/exhausted exhausted"
+        " run2/1 2: verify baseline=0.5 keep improve *verify *baseline=0.95"
+        " =repaired/complete complete",
+        rounds=1,
+        min_delta=0,
+    ),
+)
+
+POLICY = (
+    told(
+        "a violation that fails the round ends it at once",
+        "play fix verify",
+        "run1/5 1: play- fix:policy VIOLATE =unhealthy/continue"
+        " 2: play verify =healthy/complete complete",
+    ),
+    told(
+        "also in the last gate of a round that would have been complete",
+        "verify",
+        "run1/1 1: verify VIOLATE =unhealthy/exhausted exhausted",
+        rounds=1,
+    ),
+    told(
+        "a violation that is only undone goes on",
+        "play fix verify",
+        "run1/5 1: play- fix:policy verify *play =repaired/complete complete",
+    ),
+    told(
+        "violations count for the breaker",
+        "play fix verify",
+        "run1/5 1: play- fix:policy VIOLATE =unhealthy/blocked trip blocked"
+        " trial2/1 2: play verify =healthy/complete complete",
+        failures=1,
+    ),
+)
+
+HISTORIES = (
+    *ORDER,
+    *EVIDENCE,
+    *BREAKER,
+    *BUDGET,
+    *RESUMED,
+    *EDITED,
+    *TAMPERED,
+    *BEST,
+    *POLICY,
+)
 
 
 def lived(history: History) -> Mission:

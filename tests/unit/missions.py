@@ -10,12 +10,14 @@ do next; a step's word also carries what comes of it:
     baseline=0.5                  a baseline that measures 0.5; baseline- measures nothing
     fix~                          a step that is started and never ends: KILL comes next
     =repaired/complete            the round's outcome / decision
+    keep  putback                 the best checkpoint is kept / returned to
     trip                          the breaker trips
     complete  exhausted  …        the run ends
 
 Words in capitals, and those that begin with + or --, come from outside: KILL (the runner),
-SIGINT and its like, EDIT (somebody edits openloop.json), TAMPER (a command does), +90s (the
-clock moves on), --max-rounds=2 (for the next process).
+SIGINT and its like, EDIT (somebody edits openloop.json), TAMPER (a command does), VIOLATE (the
+latest step broke a policy that fails the round), +90s (the clock moves on), --max-rounds=2 (for
+the next process).
 """
 
 from __future__ import annotations
@@ -31,7 +33,9 @@ from openloop.loop import (
     Action,
     FinishRound,
     FinishRun,
+    Keep,
     OpenRun,
+    PutBack,
     RunStep,
     StartRound,
     TripBreaker,
@@ -44,16 +48,9 @@ ENDLESS = 50  # steps of a round, which never has a third as many
 _STEP = re.compile(r"(\*?)(\w+?)(?:(-)|(~)|:(\w+)|=(-?[\d.]+))?$")
 
 
-def configured(
-    steps: str,
-    *,
-    rounds: int = 5,
-    failures: int = 3,
-    runtime: float | None = None,
-    direction: str = "greater_equal",
-) -> Config:
-    """A configuration with these steps. failures: at which the breaker trips."""
-    found = document(steps, rounds=rounds, failures=failures, runtime=runtime, direction=direction)
+def configured(steps: str, **limits: Any) -> Config:
+    """A configuration with these steps; see `document`."""
+    found = document(steps, **limits)
     return config.parse(json.dumps(found).encode(), where="openloop.json")
 
 
@@ -64,8 +61,10 @@ def document(
     failures: int = 3,
     runtime: float | None = None,
     direction: str = "greater_equal",
+    min_delta: float | None = None,
 ) -> dict[str, Any]:
-    """The same as openloop.json holds it."""
+    """What openloop.json holds. failures: at which the breaker trips. min_delta: by which a
+    metric must beat the best, which is kept then; None keeps nothing."""
     names = steps.split()
     found: dict[str, Any] = {
         "version": 1,
@@ -82,6 +81,8 @@ def document(
             "value": THRESHOLD,
             "direction": direction,
         }
+        if min_delta is not None:
+            found["baseline"] |= {"keep_best": True, "min_delta": min_delta}
     return found
 
 
@@ -133,6 +134,12 @@ class Mission:
                 self.record(Kind.STEP_STARTED, action.step, confirm=action.confirm)
                 if result:
                     self._finish_step(action, result)
+            case Keep():
+                data = {"text": action.reason, "value": action.value, "picture": "best"}
+                self.record(Kind.NOTE, note="kept", **data)
+            case PutBack():
+                data = {"why": "keep_best", "text": action.reason, "paths": []}
+                self.record(Kind.CHECKPOINT_RESTORED, **data)
             case FinishRound():
                 self._finish_round(action)
             case TripBreaker():
@@ -184,8 +191,13 @@ class Mission:
     def signal(self, name: str) -> None:
         self.record(Kind.NOTE, note="signal", signal=name, text=f"received {name}")
 
-    def tamper(self) -> None:
-        self.record(Kind.NOTE, note="tampered", text="openloop.json was edited")
+    def tamper(self, text: str = "openloop.json was edited") -> None:
+        self.record(Kind.NOTE, note="tampered", text=text)
+
+    def violate(self) -> None:
+        step = self.state.steps[-1].step
+        data = {"text": "changed tests/a", "paths": ["tests/a"], "on_violation": "fail"}
+        self.record(Kind.POLICY_VIOLATED, step, **data)
 
     def kill(self) -> None:
         self.is_open = False
@@ -246,7 +258,12 @@ def _from_outside(mission: Mission, word: str) -> bool:
     return True
 
 
-_OUTSIDE = {"KILL": Mission.kill, "EDIT": Mission.edit, "TAMPER": Mission.tamper}
+_OUTSIDE = {
+    "KILL": Mission.kill,
+    "EDIT": Mission.edit,
+    "TAMPER": Mission.tamper,
+    "VIOLATE": Mission.violate,
+}
 
 
 def head(word: str) -> str:
@@ -283,6 +300,10 @@ def shown(action: Action) -> str:
             return f"{action.round}:"
         case RunStep():
             return f"{'*' * action.confirm}{action.step}"
+        case Keep():
+            return "keep"
+        case PutBack():
+            return "putback"
         case FinishRound():
             return f"={action.outcome}/{action.decision}"
         case TripBreaker():

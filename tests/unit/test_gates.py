@@ -75,6 +75,13 @@ class Judging(unittest.TestCase):
             "",
         ),
         (
+            "somebody survived SIGKILL",
+            Exit(code=0, survivors=(41, 42)),
+            LogFacts(oom_marker="MemoryError"),
+            Outcome.ERROR,
+            "PIDs 41, 42 could not be ended",
+        ),
+        (
             "regex in trouble",
             Exit(code=0),
             LogFacts(expected=True, trouble="'(a+)+$' took longer"),

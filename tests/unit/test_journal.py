@@ -12,8 +12,8 @@ from typing import Any
 from openloop import journal
 from openloop.journal import FIRST_PREV, Broken
 from openloop.states import Event, Kind, Outcome, Step
-from unit.histories import HISTORIES
-from unit.missions import Mission, chained, tell
+from unit.histories import HISTORIES, lived
+from unit.missions import chained
 
 EVENT = Event(
     kind=Kind.STEP_FINISHED,
@@ -29,9 +29,7 @@ EVENT = Event(
 
 def events() -> list[Event]:
     """Those of a mission with a bit of everything."""
-    history = max(HISTORIES, key=lambda history: len(history.story))
-    mission = Mission(history.config)
-    tell(mission, history.story)
+    mission = lived(max(HISTORIES, key=lambda history: len(history.story)))
     return mission.events
 
 

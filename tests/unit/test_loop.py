@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from openloop import loop, transitions
-from openloop.states import Direction, Event, Kind, Outcome, State, Status, Step
+from openloop.states import HISTORY, Direction, Event, Kind, Outcome, State, Status, Step
 from unit.histories import HISTORIES, TAMPERED, lived
 from unit.missions import (
     EVERYTHING,
@@ -141,10 +141,43 @@ class Reasons(unittest.TestCase):
                     mission.perform(action)
                 self.assertIn("openloop.json was edited", mission.state.reason)
 
+    def test_the_first_tampering_found_is_the_reason(self) -> None:
+        mission = Mission(configured("verify"))
+        tell(mission, "run1/5 1: verify TAMPER")
+        mission.tamper("events.jsonl was removed")
+        tell(mission, "=unhealthy/blocked blocked")
+        self.assertEqual("openloop.json was edited", mission.state.reason)
+
+    def test_a_violation_is_named(self) -> None:
+        story = "run1/1 1: play- fix:policy VIOLATE =unhealthy/exhausted exhausted"
+        reason = self.reason("play fix verify", story, rounds=1)
+        self.assertEqual("1 round allowed; changed tests/a", reason)
+
     def test_a_cut_off_change_beside_an_edited_configuration_is_named(self) -> None:
         story = "run1/5 1: play- fix~ KILL EDIT =interrupted/blocked blocked"
         reason = self.reason("play fix verify", story)
         self.assertEqual("openloop.json changed while fix was cut off", reason)
+
+
+class Remembered(unittest.TestCase):
+    """What later rounds and prompts are told of earlier ones."""
+
+    def test_the_last_error_stands_until_a_round_is_complete(self) -> None:
+        mission = Mission(configured("play scan verify"))
+        tell(mission, "run1/5 1: play- scan")
+        self.assertEqual("play failed", mission.state.last_error)
+        tell(mission, "verify:timeout =unhealthy/continue 2: play scan")
+        self.assertEqual("verify timeout", mission.state.last_error)
+        tell(mission, "verify =healthy/complete")
+        self.assertEqual("", mission.state.last_error)
+
+    def test_the_latest_rounds(self) -> None:
+        mission = Mission(configured("verify", rounds=9, failures=9))
+        rounds = (f"{number}: verify- =unhealthy/continue" for number in range(1, 9))
+        tell(mission, f"run1/9 {' '.join(rounds)}")
+        numbers = [past.round for past in mission.state.history]
+        self.assertEqual(list(range(9 - HISTORY, 9)), numbers)
+        self.assertEqual(((Step.VERIFY, Outcome.FAILED),), mission.state.history[-1].steps)
 
 
 class EditedGates(unittest.TestCase):

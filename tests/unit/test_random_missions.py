@@ -11,7 +11,7 @@ from typing import Any
 from openloop import transitions
 from openloop.config import Config
 from openloop.loop import FinishRun, RunStep
-from openloop.states import GATES, Event, Kind, Outcome, State, Status, Step
+from openloop.states import GATES, Direction, Event, Kind, Outcome, State, Status, Step
 from unit.missions import (
     EVERYTHING,
     Mission,
@@ -53,6 +53,7 @@ class Walk:
             failures=self.chance.randint(1, 4),
             runtime=self.chance.choice((None, None, 20.0)),
             direction=self.chance.choice(("greater_equal", "less")),
+            min_delta=self.chance.choice((None, 0.0, 0.2)),
         )
 
     def go(self) -> None:
@@ -132,6 +133,11 @@ class Witness:
     progressed: bool = False
     tampered: bool = False
     decision: str = ""
+    kept: dict[Step, bool] | None = None  # what passed at the best checkpoint
+    kept_at: int = 0
+    kept_value: float = 0.0
+    value: float | None = None  # of the latest measurement
+    since: int = 0  # steps of the present round before the latest change or return
 
     def see(self, event: Event) -> None:
         handler: Callable[[Event], None] | None = getattr(self, f"_{event.kind}", None)
@@ -143,6 +149,7 @@ class Witness:
             self.rounds_of_run = 0
             self.trial = event.data["trial"]
             self.tampered = False
+            self.kept = None
         self.allowed = event.data["budget"]
         hold(self.allowed <= self.config.total_rounds, "a budget above the configuration's")
 
@@ -150,6 +157,7 @@ class Witness:
         hold(self.rounds_of_run < self.allowed, "a round beyond the budget")
         hold(not self.trial or self.rounds_of_run == 0, "a second round in a trial")
         self.steps = []
+        self.since = 0
         self.progressed = False
 
     def _step_started(self, event: Event) -> None:
@@ -157,6 +165,7 @@ class Witness:
         if event.step.is_change:
             self._change_started(event.step)
             self.changed_at = event.seq
+            self.since = len(self.steps) + 1
         else:
             self._gate_started(event.step, event.data["confirm"])
         self.last_step = event.step
@@ -173,11 +182,7 @@ class Witness:
             hold(step is self.config.improver, f"{step} instead of improve")
 
     def _gate_started(self, gate: Step, confirm: bool) -> None:
-        since = 0
-        for position, event in enumerate(self.steps):
-            if event.step and event.step.is_change:
-                since = position + 1
-        again = gate in [event.step for event in self.steps[since:]]
+        again = gate in [event.step for event in self.steps[self.since :]]
         hold(not again, f"{gate} twice without a change between")
         hold(confirm == (gate in self.done or self._follows_late_change()), f"{gate}: {confirm=}")
         if gate is Step.BASELINE:
@@ -204,7 +209,9 @@ class Witness:
         if event.step.is_gate and outcome != "interrupted":
             self.passed[event.step] = outcome == "passed"
             self.measured_at[event.step] = event.seq
-        if "metric" in event.data and (value := event.data["metric"]["value"]) is not None:
+        if "metric" in event.data:
+            self.value = event.data["metric"]["value"]
+        if "metric" in event.data and (value := self.value) is not None:
             sign = -1 if event.data["metric"]["direction"] == "less" else 1
             self.progressed |= self.best is not None and sign * value > sign * self.best
             better = max if sign > 0 else min
@@ -212,6 +219,38 @@ class Witness:
 
     def _note(self, event: Event) -> None:
         self.tampered |= event.data["note"] == "tampered"
+        if event.data["note"] == "kept":
+            self._kept(event)
+
+    def _kept(self, event: Event) -> None:
+        others = {gate: passed for gate, passed in self.passed.items() if gate is not Step.BASELINE}
+        hold(all(others.values()) and len(others) + 1 == len(self.config.gates), "kept unproven")
+        hold(all(seq > self.changed_at for seq in self.measured_at.values()), "kept on stale news")
+        hold(event.data["value"] == self.value, "kept with another value")
+        hold(self.kept is None or self._is_better(), "kept what is not better")
+        self.kept, self.kept_at, self.kept_value = others, event.seq, event.data["value"]
+
+    def _is_better(self) -> bool:
+        baseline = self.config.baseline
+        assert baseline and self.value is not None
+        gain = self.value - self.kept_value
+        if baseline.direction is Direction.LESS:
+            gain = -gain
+        return gain > 0 and gain >= baseline.min_delta - 1e-9
+
+    def _checkpoint_restored(self, event: Event) -> None:
+        hold(self.kept is not None, "put back to nothing")
+        assert self.kept is not None
+        hold(self.changed_at > self.kept_at, "put back though nothing was changed")
+        fresh = [gate for gate in self.passed if self.measured_at[gate] > self.changed_at]
+        failed = [gate for gate in fresh if not self.passed[gate]]
+        hold(bool(failed), "put back though nothing failed")
+        if failed == [Step.BASELINE]:
+            hold(self.value is None or not self._is_better(), "put back what was better")
+        self.passed = dict(self.kept)
+        self.measured_at = dict.fromkeys(self.kept, event.seq)
+        self.changed_at, self.kept_at = event.seq - 1, event.seq
+        self.since = len(self.steps)
 
     def _round_finished(self, event: Event) -> None:
         data = event.data
@@ -317,6 +356,9 @@ class RandomMissions(unittest.TestCase):
         }
         self.assertGreaterEqual(seen, {"healthy", "repaired", "unhealthy", "interrupted"})
         self.assertGreaterEqual(seen, {"complete", "continue", "exhausted", "blocked"})
+        kinds = {str(event.kind) for walk in self.walks for event in walk.mission.events}
+        notes = {e.data.get("note") for walk in self.walks for e in walk.mission.events}
+        self.assertGreaterEqual(kinds | notes, {"breaker_tripped", "checkpoint_restored", "kept"})
         confirms = [e for w in self.walks for e in w.mission.events if e.data.get("confirm")]
         self.assertEqual({event.step for event in confirms}, set(GATES))
 
