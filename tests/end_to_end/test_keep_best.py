@@ -9,7 +9,7 @@ import subprocess
 import unittest
 from typing import Any
 
-from support import Case, Workspace, agent, by_round, snapshot
+from support import ROOT, Case, Workspace, agent, by_round, environment, snapshot
 
 
 def climb(value: object, *harm: str) -> str:
@@ -137,6 +137,25 @@ class Crashes(Climb):
         place.run(exitcode=-signal.SIGKILL)
         place.run(exitcode=1)
         self.assertEqual(self.best(0.5), self.files(place))
+
+
+class Example(Case):
+    """The example mission climbs its hill for real."""
+
+    def test_moves_are_kept_and_put_back(self) -> None:
+        script = os.path.join(ROOT, "examples", "hill_climb", "run.sh")
+        place = os.path.join(self.folder, "climb")
+        done = subprocess.run(
+            [script, place],
+            env=environment(),
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        self.assertEqual(0, done.returncode, done.stdout + done.stderr)
+        self.assertRegex(done.stdout, "kept: questions [0-9.]+ against the best")
+        self.assertRegex(done.stdout, "put back: ")
 
 
 if __name__ == "__main__":
