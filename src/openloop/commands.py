@@ -8,10 +8,10 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from openloop import __version__
-from openloop.errors import ExitCode, OpenLoopError, UsageError
+from openloop.errors import ExitCode, OpenLoopError, OutputError, UsageError
 from openloop.text import printable
 
 if TYPE_CHECKING:
@@ -62,8 +62,15 @@ def _failed(error: Exception) -> int:
     return ExitCode.RECORD
 
 
+class _Parser(argparse.ArgumentParser):
+    """Repeats what it was given only in a form that a terminal does not interpret."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(printable(message))
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser: argparse.ArgumentParser = _Parser(
         prog="openloop",
         description="Run a monitored feedback loop around any coding agent.",
         epilog="Exit codes of run: 0 complete, 1 exhausted, 2 usage, 3 blocked, 4 held by a live "
@@ -220,8 +227,18 @@ def _hash(text: str) -> str:
 
 def _print(lines: list[str]) -> None:
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-    print("\n".join(map(printable, lines)), flush=True)
+    _say("\n".join(map(printable, lines)))
 
 
 def _print_json(document: Mapping[str, Any]) -> None:
-    print(json.dumps(document, indent=2), flush=True)
+    _say(json.dumps(document, indent=2))
+
+
+def _say(text: str) -> None:
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - or the exit fails too
+        raise OutputError(f"standard output cannot be written: {error.strerror}") from None

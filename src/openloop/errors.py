@@ -53,6 +53,12 @@ class ConfigError(OpenLoopError):
         return "\n".join(str(problem) for problem in self.problems)
 
 
+class OutputError(OpenLoopError):
+    """The answer is known and cannot be said: standard output takes nothing."""
+
+    exit_code = ExitCode.FAILED
+
+
 class HeldError(OpenLoopError):
     """Another live runner holds the workspace."""
 

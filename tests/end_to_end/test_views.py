@@ -22,6 +22,7 @@ from support import (
     by_round,
     environment,
     run_openloop,
+    start_openloop,
     wait_until,
 )
 
@@ -264,6 +265,20 @@ class GitHubActions(ViewCase):
 
 class ClosedOutput(ViewCase):
     """Who reads may go away; the run goes on and ends as it would have."""
+
+    def test_an_answer_that_cannot_be_written(self) -> None:
+        place = self.workspace(commands={"verify": "true"})
+        place.run()
+        for words in (("status",), ("audit", "--json"), ("doctor",)):
+            with self.subTest(words), open("/dev/full", "w", encoding="utf-8") as full:
+                asked = start_openloop(words[0], place.path, *words[1:], stdout=full)
+                _, err = asked.communicate(timeout=60)
+                self.assertEqual(1, asked.returncode)
+                self.assertIn("standard output cannot be written", err)
+
+    def test_an_argument_is_repeated_without_its_escapes(self) -> None:
+        done = run_openloop("run", "w", "\x1b]0;hi\x07", exitcode=2)
+        self.assertNotIn("\x1b", done.err)
 
     def test_head(self) -> None:
         for words in ((), ("--json",)):
