@@ -114,11 +114,6 @@ def is_open(place: Workspace) -> bool:
     return open_run
 
 
-def is_closed(place: Workspace) -> bool:
-    """Whether the latest event is the end of a run."""
-    return place.events[-1]["event"] == "run_finished"
-
-
 def runs_opened(place: Workspace) -> int:
     """How often a run was opened or resumed, also while a runner writes."""
     if not place.exists("events.jsonl"):

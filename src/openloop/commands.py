@@ -160,25 +160,35 @@ def _add_run(commands: Commands) -> None:
 
 def _run(args: argparse.Namespace) -> int:
     from openloop import console, mission, runner
+    from openloop.interrupts import Interrupts
 
     chosen = mission.load(args.workspace)
-    out = console.Screen(sys.stdout)
-    ending = runner.run(chosen, max_rounds=args.max_rounds, view=_view(args, out))
-    if args.quiet:
-        out.line(f"{ending.state.status}: {printable(ending.state.reason)}")
-    elif not args.json:
-        console.verdict(out, chosen.workspace, ending.state, ending.head)
+    with Interrupts() as interrupts:
+        out, screen = (
+            console.Screen(stream, give_up=lambda: interrupts.received)
+            for stream in (sys.stdout, sys.stderr)
+        )
+        ending = runner.run(
+            chosen,
+            max_rounds=args.max_rounds,
+            view=_view(args, out, screen),
+            interrupts=interrupts,
+        )
+        if args.quiet:
+            out.line(f"{ending.state.status}: {printable(ending.state.reason)}")
+        elif not args.json:
+            console.verdict(out, chosen.workspace, ending.state, ending.head)
+        interrupts.ignore()
     return ending.exit_code
 
 
-def _view(args: argparse.Namespace, out: Screen) -> View:
+def _view(args: argparse.Namespace, out: Screen, screen: Screen) -> View:
     from openloop import console, github
 
     if args.quiet:
         return console.Quiet()
     if args.json:
         return console.EventStream(out)
-    screen = console.Screen(sys.stderr)
     return github.GitHub(screen) if github.is_here() else console.Console(screen)
 
 

@@ -2,25 +2,28 @@
 
 Progress goes to stderr, the verdict to stdout. On a terminal the running command has one live
 line; elsewhere nothing is ever redrawn and no control character is written. Everything that a
-command wrote is escaped first.
+command wrote is escaped first. A reader that stands still (Ctrl-S, a full pipe) holds up the
+next step, but neither the watchdog nor a signal.
 """
 
 from __future__ import annotations
 
-import io
 import os
+import select
 import shlex
 import shutil
 import threading
 import time
+from collections.abc import Callable
 from typing import TextIO
 
-from openloop import projections
+from openloop import files, projections
 from openloop.projections import Live
 from openloop.states import Event, Kind, Outcome, State, Status, Violation
 from openloop.text import printable
 from openloop.workspace import ARTIFACTS, LOGS, Workspace
 
+READER_PATIENCE = 1.0  # seconds that a reader which takes nothing is waited for after a signal
 _COLOURS = {"green": "32", "red": "31", "yellow": "33", "dim": "2", "bold": "1"}
 _STATUS_COLOUR = {Status.COMPLETE: "green", Status.EXHAUSTED: "yellow", Status.BLOCKED: "red"}
 
@@ -28,10 +31,13 @@ _STATUS_COLOUR = {Status.COMPLETE: "green", Status.EXHAUSTED: "yellow", Status.B
 class Screen:
     """A stream that may be a terminal, and may be closed by its reader at any time."""
 
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # whatever the locale can show
+    def __init__(self, stream: TextIO, give_up: Callable[[], object] = lambda: False) -> None:
+        """give_up: asked while the reader takes nothing; true ends the wait, and the stream."""
+        self._encoding = stream.encoding
+        self._descriptor = stream.fileno()
+        self._ready = select.poll()
+        self._ready.register(self._descriptor, select.POLLOUT)
+        self._give_up = give_up
         self.is_terminal = stream.isatty() and os.environ.get("TERM", "dumb") != "dumb"
         self._coloured = self.is_terminal and not os.environ.get("NO_COLOR")
         self._live = False
@@ -52,13 +58,16 @@ class Screen:
             self._write(f"{self._clear()}{text}\n")
 
     def live(self, text: str) -> None:
-        """The one line that is redrawn; nothing where there is no terminal."""
-        if not self.is_terminal:
+        """The one line that is redrawn; nothing where there is no terminal, or it stands still."""
+        if not self.is_terminal or not self._writing.acquire(blocking=False):
             return
-        width = shutil.get_terminal_size().columns - 1
-        with self._writing:
-            self._write(self._clear() + text[:width])
-            self._live = True
+        try:
+            if self._ready.poll(0):
+                width = shutil.get_terminal_size().columns - 1
+                self._write(self._clear() + text[:width])
+                self._live = True
+        finally:
+            self._writing.release()
 
     def end_live(self) -> None:
         with self._writing:
@@ -70,13 +79,21 @@ class Screen:
 
     def _write(self, text: str) -> None:
         """A reader that went away (`| head`) must not end the run."""
-        if not self._open:
-            return
-        try:
-            self._stream.write(text)
-            self._stream.flush()
-        except (OSError, ValueError):
-            self._open = False
+        data = text.encode(self._encoding, "backslashreplace")  # what the locale cannot show
+        for start in range(0, len(data), select.PIPE_BUF):  # as much as never blocks when ready
+            self._open = self._open and self._wait()
+            if not self._open:
+                return
+            try:
+                files.write_all(self._descriptor, data[start : start + select.PIPE_BUF])
+            except OSError:
+                self._open = False
+
+    def _wait(self) -> bool:
+        while not self._ready.poll(READER_PATIENCE * 1000):
+            if self._give_up():
+                return False
+        return True
 
 
 class Console:

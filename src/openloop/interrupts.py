@@ -43,6 +43,13 @@ class Interrupts:
         os.close(self.wakeup)
         os.close(self._writable)
 
+    def ignore(self) -> None:
+        """From now to the end of the process: what is decided and on record stands, and the exit
+        code with it."""
+        for signum in self._before:
+            signal.signal(signum, signal.SIG_IGN)
+        self._before.clear()
+
     def _note(self, signum: int, frame: FrameType | None) -> None:
         self.received.append(signal.Signals(signum))
 

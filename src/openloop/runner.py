@@ -238,10 +238,10 @@ class Ending:
         return codes.get(self.state.status, ExitCode.RECORD)
 
 
-def run(mission: Mission, *, max_rounds: int | None, view: View) -> Ending:
+def run(mission: Mission, *, max_rounds: int | None, view: View, interrupts: Interrupts) -> Ending:
     """Run a mission in this process until it ends. Everything it started is gone then.
 
-    max_rounds: lowers the configured budget; None leaves it.
+    max_rounds: lowers the configured budget; None leaves it. interrupts: entered.
     Raises HeldError when a live runner holds the workspace, TamperError when its record does
     not hold (the heartbeat says `blocked` then), RecordError when it cannot be kept.
     """
@@ -255,8 +255,7 @@ def run(mission: Mission, *, max_rounds: int | None, view: View) -> Ending:
         except OSError as error:
             raise _not_started(mission, error) from None
         try:
-            with Interrupts() as interrupts:
-                return _run(mission, store, interrupts, max_rounds, view)
+            return _run(mission, store, interrupts, max_rounds, view)
         except OpenLoopError as error:
             store.fail(error.what)
             raise

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import pty
 import random
+import select
 import signal
 import subprocess
+import termios
 import time
 import unittest
 from functools import partial
 
+import support
 from support import Case, Workspace, agent, lives, read_pid, recomputed_head, wait_until
 
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
@@ -184,6 +189,59 @@ class Inherited(SignalCase):
             pass
         self.assertEqual(runner.wait(LONG), 0)
         self.assertEqual(place.events_of("note"), [])
+
+
+class StuckReader(SignalCase):
+    """Nobody takes what the runner prints: limits and signals work all the same."""
+
+    def full_pipe(self) -> int:
+        """The writable end of a pipe that is full, its reader asleep."""
+        reader, writer = os.pipe()
+        self.addCleanup(os.close, reader)
+        self.addCleanup(os.close, writer)
+        fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, select.PIPE_BUF)
+        os.write(writer, b"x" * select.PIPE_BUF)
+        return writer
+
+    def test_a_signal_ends_a_run_whose_events_nobody_reads(self) -> None:
+        place = self.workspace(commands={"verify": "true"})
+        runner = self.started(place, "--json", stdout=self.full_pipe())
+        wait_until(lambda: place.exists("events.jsonl") and place.events, "an open run")
+        self.assertIsNone(runner.poll())
+        runner.send_signal(signal.SIGTERM)
+        self.assertEqual(runner.wait(LONG), 143)
+        self.assertEqual(place.heartbeat["status"], "interrupted")
+        place.audit()
+
+    def test_a_signal_after_the_end_leaves_the_verdict_as_it_is(self) -> None:
+        place = self.workspace(commands={"verify": "true"})
+        runner = self.started(place, stdout=self.full_pipe())
+        wait_until(
+            lambda: place.exists("heartbeat.json") and place.heartbeat["runner_pid"] is None,
+            "the end of the run",
+        )
+        self.assertIsNone(runner.poll())
+        for signum in CODES:
+            runner.send_signal(signum)
+        self.assertEqual(runner.wait(LONG), 0)
+        self.assertEqual(place.heartbeat["status"], "complete")
+
+    def test_limits_hold_on_a_terminal_that_stands_still(self) -> None:
+        ours, theirs = pty.openpty()
+        self.addCleanup(os.close, ours)
+        self.addCleanup(os.close, theirs)
+        place = self.workspace(
+            total_rounds=1,
+            commands={"verify": "sleep 60"},
+            limits={"command_timeout_seconds": 1.5, "kill_grace_seconds": 0.1},
+        )
+        runner = self.started(place, stderr=theirs, env=support.environment(TERM="xterm"))
+        wait_until(lambda: place.running_step("verify"), "the step")
+        termios.tcflow(theirs, termios.TCOOFF)  # Ctrl-S
+        wait_until(place.steps, "the timeout")
+        self.assertEqual(place.steps(), [(1, "verify", "timeout")])
+        termios.tcflow(theirs, termios.TCOON)
+        self.assertEqual(runner.wait(LONG), 1)
 
 
 class AnyMoment(SignalCase):
