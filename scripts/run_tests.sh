@@ -11,11 +11,11 @@ python=${PYTHON:-python3}
 }
 
 tools=.venv/bin
-ready() { "$tools/python" -c 'import jsonschema, mypy, pytest, ruff' 2>/dev/null; }
+ready() { "$tools/python" -c 'import jsonschema, mypy, pytest, ruff, xdist' 2>/dev/null; }
 if ! ready; then
     echo "installing the tools of the tests into .venv"
     { "$python" -m venv .venv && "$tools/python" -m pip install --quiet \
-        'pytest>=8' 'jsonschema>=4.20' 'mypy>=1.10' 'ruff>=0.6'; } || true
+        'pytest>=8' 'pytest-xdist>=3.6' 'jsonschema>=4.20' 'mypy>=1.10' 'ruff>=0.6'; } || true
 fi
 
 export PYTHONPATH=src
@@ -28,8 +28,8 @@ if ! ready; then
     exec "$python" -m unittest discover -s tests -p 'test_*.py'
 fi
 
-"$tools/ruff" check src tests
-"$tools/ruff" format --check src tests
+"$tools/ruff" check src tests scripts examples
+"$tools/ruff" format --check src tests scripts examples
 "$tools/mypy"
 
 count='import sys, unittest
@@ -42,4 +42,4 @@ if [ "$discovered" -eq 0 ] || [ "$discovered" -ne "$collected" ]; then
     exit 1
 fi
 
-exec "$tools/pytest" "$@"
+exec "$tools/pytest" --numprocesses auto --dist worksteal "$@"
