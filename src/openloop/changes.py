@@ -1,4 +1,4 @@
-"""What became of a project tree between two pictures of it."""
+"""What became of a project tree between two manifests of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The policy in a run: what it undoes is put on record first, and every picture's digest too."""
+"""The policy in a run: what it undoes is put on record first, and every checkpoint's digest too."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ class Enforcement:
 
     def begin(self) -> dict[str, Any]:
         """Take the reference of a new run; returns fields for its run_started."""
-        return {"pictures": self._keeper.begin()} if self._keeper else {}
+        return {"checkpoints": self._keeper.begin()} if self._keeper else {}
 
     def resume(self, before: State) -> str:
         """Take up a run in the state it was found in, and settle the step that was cut off.
 
         Returns what makes that impossible, because a command damaged what was kept.
         """
-        if self._keeper is None or not before.pictures:
+        if self._keeper is None or not before.digests:
             return ""
         try:
-            self._keeper.resume(before.pictures)
+            self._keeper.resume(before.digests)
         except TamperError as error:
             return error.what
         return self.settle(before.running)[1] if before.running else ""
@@ -89,8 +89,9 @@ class Enforcement:
     def keep(self, value: float, reason: str) -> None:
         """Keep the project as it is now as the best."""
         assert self._keeper is not None
-        picture = self._keeper.keep_best()
-        self._record(Kind.NOTE, note="kept", text=f"kept: {reason}", value=value, picture=picture)
+        digest = self._keeper.keep_best()
+        text = f"kept: {reason}"
+        self._record(Kind.NOTE, note="kept", text=text, value=value, checkpoint=digest)
 
     def put_back(self, reason: str) -> str:
         """Return to the best checkpoint. Returns what makes that impossible."""

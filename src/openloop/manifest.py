@@ -1,6 +1,6 @@
-"""A picture of a project tree: what stands at every path, without holding the bytes.
+"""The manifest of a project tree: what stands at every path, without holding the bytes.
 
-Files are read again only when their stat signature moved since an earlier picture, so that a
+Files are read again only when their stat signature moved since an earlier scan, so that a
 look at an unchanged tree costs one `stat` a file. ctime is part of the signature and cannot be
 set by a program: an edit that puts size and mtime back is noticed all the same.
 """

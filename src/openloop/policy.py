@@ -1,8 +1,8 @@
 """The policy on real files: what a step did to the project, and what of it is put back.
 
 Protected paths have one reference, their state when the run began. Everything else is compared
-with the state before the change. Pictures of both are kept in the workspace's checkpoint store;
-the bytes of what is protected stay in reach of this process as well.
+with the state before the change. Checkpoints of both are kept in a store of the workspace's
+own; the bytes of what is protected stay in reach of this process as well.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from openloop.states import Step
 from openloop.text import printable
 from openloop.workspace import CHECKPOINTS
 
-REFERENCE, BEFORE, BEST = "reference", "before", "best"  # names of pictures in the store
+REFERENCE, BEFORE, BEST = "reference", "before", "best"  # names of checkpoints in the store
 IGNORED, INTENT = "ignored", "intent"  # names of other digests that the record carries
 _NAMED = 5  # paths that a sentence names
 _RECORDED = 200  # paths that the record names
@@ -40,7 +40,7 @@ class Undo:
     """What one step did that is not to stay.
 
     text: what of it breaks the policy, "" for nothing; paths: the same, printable.
-    to_reference, to_before: paths that are put back to the one picture or the other.
+    to_reference, to_before: paths that are put back to the one state or the other.
     """
 
     text: str = ""
@@ -109,10 +109,10 @@ class Keeper:
 
     @property
     def is_needed(self) -> bool:
-        """Whether the configuration asks for pictures of the project at all."""
+        """Whether the configuration asks for checkpoints of the project at all."""
         return self._policy is not None or self._hill_climbs
 
-    # --- the pictures of a run ---
+    # --- the checkpoints of a run ---
 
     def begin(self) -> dict[str, str]:
         """Take the reference of a new run. Returns the digests that its record must carry."""
@@ -126,21 +126,21 @@ class Keeper:
         self._clear_byte_code()
         return {REFERENCE: digest, IGNORED: self._ignored.digest}
 
-    def resume(self, pictures: Mapping[str, str]) -> None:
-        """Take up the pictures of a run that is resumed; finish what was being put back.
+    def resume(self, digests: Mapping[str, str]) -> None:
+        """Take up the checkpoints of a run that is resumed; finish what was being put back.
 
-        pictures: the digests that its record carries. Raises TamperError when what lies in the
+        digests: those that its record carries. Raises TamperError when what lies in the
         store is not what was recorded.
         """
         home = f"{self._home}/{IGNORED}"
-        self._ignored = IgnoreRules.load(self._root, home, pictures[IGNORED])
-        if INTENT in pictures:
+        self._ignored = IgnoreRules.load(self._root, home, digests[IGNORED])
+        if INTENT in digests:
             with _as_tampering():
-                self._store.recover(self._root, pictures[INTENT])
-        self._reference = self._load(REFERENCE, pictures)
+                self._store.recover(self._root, digests[INTENT])
+        self._reference = self._load(REFERENCE, digests)
         self._last = self._first_look(self._reference)
-        self._before = self._load(BEFORE, pictures) if BEFORE in pictures else self._last
-        self._best = self._load(BEST, pictures) if BEST in pictures else None
+        self._before = self._load(BEFORE, digests) if BEFORE in digests else self._last
+        self._best = self._load(BEST, digests) if BEST in digests else None
         self._fill_vault()
 
     def _first_look(self, known: Manifest) -> Manifest:
@@ -156,28 +156,28 @@ class Keeper:
         return path not in self._unwanted
 
     def _kept_now(self, before: Manifest) -> Manifest:
-        """A picture of the project as it is now, its bytes kept. Raises RecordError."""
+        """The project as it is now, its bytes kept. Raises RecordError."""
         for _ in range(_TRIES):
-            picture = self._scan(before)
+            now = self._scan(before)
             with contextlib.suppress(ChangedMeanwhile):  # an editor, a hook: look again
-                self._keep(picture)
-                return picture
+                self._keep(now)
+                return now
         raise RecordError(
             "the project keeps changing while it is copied",
             where=self._root,
             fix="stop what writes to it while nothing of the loop runs",
         )
 
-    def _keep(self, picture: Manifest) -> None:
+    def _keep(self, now: Manifest) -> None:
         """Copy the bytes that putting back may need."""
         policy = self._policy
         whole = self._hill_climbs or (policy is not None and policy.limits_changes)
         needed = self._is_wanted if whole else self._rules.protects
-        self._store.keep(self._root, picture.only([path for path in picture if needed(path)]))
+        self._store.keep(self._root, now.only([path for path in now if needed(path)]))
 
-    def _load(self, name: str, pictures: Mapping[str, str]) -> Manifest:
+    def _load(self, name: str, digests: Mapping[str, str]) -> Manifest:
         with _as_tampering():
-            return self._store.load(name, pictures[name])
+            return self._store.load(name, digests[name])
 
     def _fill_vault(self) -> None:
         paths = [path for path in self._reference if self._rules.protects(path)]
@@ -319,7 +319,7 @@ class Keeper:
             )
 
     def keep_best(self) -> str:
-        """Keep the project as it is now as the best; returns the digest of its picture."""
+        """Keep the project as it is now as the best; returns the digest of its checkpoint."""
         self._best = self._last = self._kept_now(self._last)
         return self._store.save(BEST, self._best)
 

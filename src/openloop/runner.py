@@ -113,7 +113,7 @@ class Runner:
 
     def _open_run(self, action: OpenRun) -> None:
         before = self.state
-        pictures = {} if action.resumed else self._enforcement.begin()
+        checkpoints = {} if action.resumed else self._enforcement.begin()
         self._record(
             Kind.RUN_STARTED,
             run=action.run,
@@ -125,7 +125,7 @@ class Runner:
             mark=self._processes.mark,
             project_root=self._mission.root,
             runner_pid=os.getpid(),
-            **pictures,
+            **checkpoints,
         )
         self._store.beat()
         if action.resumed:

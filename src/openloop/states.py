@@ -320,7 +320,7 @@ class State:
     stopped: str = ""  # the violation that ends this round at once
     kept: Kept | None = None
     checkpoints: tuple[str, ...] = ()  # what was kept or put back in this round, and why
-    pictures: Mapping[str, str] = field(default_factory=dict)  # name → digest, see `policy`
+    digests: Mapping[str, str] = field(default_factory=dict)  # of checkpoints by name: `policy`
 
     def to_json(self) -> dict[str, Any]:
         """What a later process needs to go on from here: the carried part of the state."""
@@ -343,7 +343,7 @@ class State:
             ],
             "undone": [[one.round, one.step, one.text, list(one.paths)] for one in self.undone],
             "kept": self.kept.to_json() if self.kept else None,
-            "pictures": dict(self.pictures),
+            "digests": dict(self.digests),
         }
 
     def with_json(self, data: Mapping[str, Any]) -> State:
@@ -378,7 +378,7 @@ class State:
                 for number, step, text, paths in data["undone"]
             ),
             kept=Kept.from_json(data["kept"]) if data["kept"] else None,
-            pictures=data["pictures"],
+            digests=data["digests"],
         )
 
 

@@ -52,7 +52,7 @@ def _run_started(state: State, event: Event) -> State:
             tampering="",
             undone=(),
             kept=None,
-            pictures=data.get("pictures", {}),
+            digests=data.get("checkpoints", {}),
         )
     return replace(
         state,
@@ -94,12 +94,12 @@ def _step_started(state: State, event: Event) -> State:
     assert event.step is not None
     change_seq = event.seq if event.step.is_change else state.change_seq
     state = replace(state, running=event.step, change_seq=change_seq)
-    return _pictured(state, "before", event.data.get("before"))
+    return _with_digest(state, "before", event.data.get("before"))
 
 
-def _pictured(state: State, name: str, digest: str | None) -> State:
-    """Keep the digest of a picture of the project, or of an intent to put one back."""
-    return replace(state, pictures={**state.pictures, name: digest}) if digest else state
+def _with_digest(state: State, name: str, digest: str | None) -> State:
+    """Keep the digest of a checkpoint, or of an intent to put one back."""
+    return replace(state, digests={**state.digests, name: digest}) if digest else state
 
 
 def _step_finished(state: State, event: Event) -> State:
@@ -183,9 +183,9 @@ def _noted(state: State, event: Event) -> State:
         case "tampered":
             return replace(state, tampering=state.tampering or event.data["text"])
         case "kept":
-            return _pictured(_kept(state, event), "best", event.data["picture"])
+            return _with_digest(_kept(state, event), "best", event.data["checkpoint"])
         case "restoring":
-            return _pictured(state, "intent", event.data["intent"])
+            return _with_digest(state, "intent", event.data["intent"])
     return state
 
 
@@ -220,7 +220,7 @@ def _checkpoint_restored(state: State, event: Event) -> State:
     state = replace(
         state,
         checkpoints=(*state.checkpoints, event.data["text"]),
-        pictures={name: digest for name, digest in state.pictures.items() if name != "intent"},
+        digests={name: digest for name, digest in state.digests.items() if name != "intent"},
     )
     if event.data["why"] != "keep_best" or state.kept is None:
         return state

@@ -1,4 +1,4 @@
-"""Pictures of real trees: what is seen, what is noticed, what is never read twice."""
+"""Manifests of real trees: what is seen, what is noticed, what is never read twice."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ class Looking(Trees):
         shutil.rmtree(self.root)
         for _ in range(2):
             self.assertEqual(0, len(self.scan(before)))
-            with self.assertRaises(OSError):  # an empty picture is no state to go back to
+            with self.assertRaises(OSError):  # an empty manifest is no state to go back to
                 self.scan()
             with contextlib.suppress(FileExistsError):
                 os.symlink(self.folder, self.root)
@@ -306,7 +306,7 @@ class Differences(Trees):
 
 
 class Unreadable(Trees):
-    """What an ordinary user may not read stays in the picture as such."""
+    """What an ordinary user may not read stays in the manifest as such."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -343,14 +343,14 @@ class Unreadable(Trees):
         self.check(look)
 
     def test_opened_later(self) -> None:
-        picture = os.path.join(self.folder, "picture")
+        kept = os.path.join(self.folder, "manifest")
 
         def look() -> None:
-            with open(picture, "wb") as file:
+            with open(kept, "wb") as file:
                 file.write(self.scan().to_json())
 
         self.check(look)
-        with open(picture, "rb") as file:
+        with open(kept, "rb") as file:
             before = Manifest.from_json(file.read())
         for name, mode in (("closed", 0o755), ("listed", 0o755), ("secret", 0o644)):
             os.chmod(self.path(name), mode)

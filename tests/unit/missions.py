@@ -135,7 +135,7 @@ class Mission:
                 if result:
                     self._finish_step(action, result)
             case Keep():
-                data = {"text": action.reason, "value": action.value, "picture": "best"}
+                data = {"text": action.reason, "value": action.value, "checkpoint": "best"}
                 self.record(Kind.NOTE, note="kept", **data)
             case PutBack():
                 data = {"why": "keep_best", "text": action.reason, "paths": []}
