@@ -17,16 +17,16 @@ import errno
 import hashlib
 import json
 import os
-import shutil
 import stat
-import subprocess
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from openloop import files
+from openloop import files, repository
 from openloop.errors import RecordError, TamperError
 from openloop.globs import Globs, literal
+from openloop.repository import Refused
+from openloop.shadow import Shadow, write
 from openloop.text import printable
 
 LISTED = (
@@ -49,20 +49,10 @@ LISTED_BESIDE = {
     "package.json": ("dist/", "coverage/"),
     "mix.exs": ("_build/",),
 }
-_PATIENCE = 60.0  # seconds that git may take for one answer
 _LARGEST = 1 << 30  # bytes; no file of ours is larger, and a larger one is not read
 _RULES = "rules.json"
 _TRACKED = "tracked"  # paths, each ended by a NUL
 _NOT_WALKED = (b".git", b".openloop")
-_HEAD = b"ref: refs/heads/none\n"
-_CONFIG = """\
-[core]
-    repositoryformatversion = 0
-    bare = false
-    ignoreCase = {}
-"""
-# What of git's environment belongs to the person, not to one repository.
-_PERSONAL = ("GIT_CONFIG_", "GIT_CEILING_DIRECTORIES", "GIT_DISCOVERY_ACROSS_FILESYSTEM")
 
 
 class IgnoreRules:
@@ -152,8 +142,8 @@ class IgnoreRules:
             return (path for path in paths if globs.matches(path[len(prefix) :]))
         names = {zone.inside + path[len(prefix) :]: path for path in paths}
         try:
-            found = _Shadow(os.path.join(self._home, zone.shadow)).ignored(names)
-        except _Refused as refusal:
+            found = Shadow(os.path.join(self._home, zone.shadow)).ignored(names)
+        except Refused as refusal:
             raise RecordError(
                 f"cannot tell which files of {self._root} were ignored: {refusal}",
                 fix="see that git can be run, then run again",
@@ -173,10 +163,6 @@ def _tampered(root: str, home: str, error: Exception) -> TamperError:
         where=home,
         fix="look for what wrote there, then start a new run",
     )
-
-
-class _Refused(Exception):
-    """Git cannot or will not answer; the reason, empty when there is no repository at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,85 +191,6 @@ class _Zone:
         return cls(prefix, shadow, inside, tuple(data["patterns"]))
 
 
-class _Shadow:
-    """A repository without content, in which git answers by frozen rules and nothing else."""
-
-    def __init__(self, folder: bytes) -> None:
-        self._git = os.path.join(folder, b"git")
-        self._tree = os.path.join(folder, b"tree")
-        self._everywhere = os.path.join(folder, b"everywhere")
-        # A folder of another name than .git, so that the project's git takes no notice of it.
-        self._words = [
-            *(b"--git-dir=" + self._git, b"--work-tree=" + self._tree),
-            *(b"-c", b"core.excludesFile=" + self._everywhere),
-        ]
-
-    def make(self, exclude: bytes, everywhere: bytes, *, ignore_case: bool) -> None:
-        """exclude, everywhere: the rules in info/exclude and in the person's global file."""
-        os.makedirs(self._tree)
-        for folder in (b"objects", b"refs", b"info"):
-            os.makedirs(os.path.join(self._git, folder))
-        config = _CONFIG.format("true" if ignore_case else "false").encode()
-        _write(os.path.join(self._git, b"HEAD"), _HEAD)
-        _write(os.path.join(self._git, b"config"), config)
-        _write(os.path.join(self._git, b"info/exclude"), exclude)
-        _write(self._everywhere, everywhere)
-
-    def add_rules(self, folder: bytes, rules: bytes) -> None:
-        """Put a .gitignore into a folder; nothing when it is empty, or its path too long here."""
-        if rules:
-            with _unless_too_long():
-                self._add_folder(folder)
-                _write(os.path.join(self._tree, folder, b".gitignore"), rules)
-
-    def ignored_folders(self, folders: Iterable[bytes]) -> set[bytes]:
-        """Those of the folders, each with a slash at its end, that the rules ignore as such."""
-        # With the slash git takes for a folder what is not there; but then it lets `a/*` match
-        # `a/` itself. What it names is therefore made, and asked for without the slash.
-        named = self.ignored(folders)
-        made = set()
-        for folder in named:
-            with _unless_too_long():
-                self._add_folder(folder)
-                made.add(folder)
-        sure = self.ignored(folder.rstrip(b"/") for folder in made)
-        for folder in made:
-            self._drop_folder(folder)
-        return named - {folder for folder in made if folder.rstrip(b"/") not in sure}
-
-    def _add_folder(self, path: bytes) -> None:
-        """Make a folder and those above it, as far as they are missing."""
-        end = path.find(b"/") + 1
-        while end:
-            with contextlib.suppress(FileExistsError):
-                os.mkdir(os.path.join(self._tree, path[:end]))
-            end = path.find(b"/", end) + 1
-
-    def _drop_folder(self, path: bytes) -> None:
-        """Remove a folder and those above it, as far as they hold no rules."""
-        with contextlib.suppress(OSError):
-            while path:
-                os.rmdir(os.path.join(self._tree, path))
-                path = path[: path.rfind(b"/", 0, -1) + 1]
-
-    def ignored(self, paths: Iterable[bytes]) -> set[bytes]:
-        """Those of the paths, seen from the top of the tree, that the rules ignore.
-
-        What is not a folder in the tree counts as a file. Raises _Refused.
-        """
-        # "./" keeps git from reading a name that begins with a colon as an instruction.
-        asked = b"".join(b"./%b\0" % path for path in paths)
-        if not asked:
-            return set()
-        alone = dict.fromkeys(("GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM"), os.devnull)
-        # An older git knows these three only.
-        alone |= dict.fromkeys(("HOME", "XDG_CONFIG_HOME"), os.fsdecode(self._git))
-        alone["GIT_CONFIG_NOSYSTEM"] = "1"
-        words = [*self._words, b"check-ignore", b"--no-index", b"--stdin", b"-z"]
-        answer = _git(self._tree, words, alone, asked=asked, fine=(0, 1))
-        return {path.removeprefix(b"./") for path in answer.split(b"\0")[:-1]}
-
-
 class _Freezer:
     """Finds the rules of a project and writes them to `home`."""
 
@@ -302,8 +209,8 @@ class _Freezer:
         while self._waiting:
             zones.append(self._zone(self._waiting.pop(), b"repository-%d" % len(zones)))
         document = {"note": "; ".join(self._notes), "zones": [zone.to_json() for zone in zones]}
-        _write(self._own(_RULES), json.dumps(document).encode())
-        _write(self._own(_TRACKED), b"".join(path + b"\0" for path in self._tracked))
+        write(self._own(_RULES), json.dumps(document).encode())
+        write(self._own(_TRACKED), b"".join(path + b"\0" for path in self._tracked))
 
     def _own(self, name: str) -> bytes:
         return os.path.join(self._home, os.fsencode(name))
@@ -311,7 +218,7 @@ class _Freezer:
     def _zone(self, prefix: bytes, shadow: bytes) -> _Zone:
         try:
             return self._repository(prefix, shadow)
-        except _Refused as refusal:
+        except Refused as refusal:
             _remove(os.path.join(self._home, shadow))
             if str(refusal):
                 where = f" in {printable(os.fsdecode(prefix))}" if prefix else ""
@@ -320,12 +227,16 @@ class _Freezer:
 
     def _repository(self, prefix: bytes, name: bytes) -> _Zone:
         folder = os.path.join(self._root, prefix)
-        if not prefix and not _in_repository(folder):
-            raise _Refused
-        zone = _Zone(prefix, name, _place(folder))
-        top = _top(folder, zone.inside)
-        shadow = _Shadow(os.path.join(self._home, name))
-        shadow.make(_exclude(folder), _everywhere(top), ignore_case=_ignores_case(folder))
+        if not prefix and not repository.is_near(folder):
+            raise Refused
+        zone = _Zone(prefix, name, repository.place(folder))
+        top = repository.top(folder, zone.inside)
+        shadow = Shadow(os.path.join(self._home, name))
+        shadow.make(
+            repository.exclude(folder),
+            repository.everywhere(top),
+            ignore_case=repository.ignores_case(folder),
+        )
         self._copy_above(zone, shadow, top)
         links = self._track(zone)
         self._copy_below(zone, shadow)
@@ -333,20 +244,20 @@ class _Freezer:
             self._is_repository(link)
         return zone
 
-    def _copy_above(self, zone: _Zone, shadow: _Shadow, top: bytes) -> None:
-        """The rules of the folders above the zone. Raises _Refused if they ignore all of it."""
+    def _copy_above(self, zone: _Zone, shadow: Shadow, top: bytes) -> None:
+        """The rules of the folders above the zone. Raises Refused if they ignore all of it."""
         folder = b""
         for name in zone.inside.split(b"/")[:-1]:
-            shadow.add_rules(folder, _content(os.path.join(top, folder, b".gitignore")))
+            shadow.add_rules(folder, repository.rules_in(os.path.join(top, folder, b".gitignore")))
             folder += name + b"/"
         if zone.inside and shadow.ignored_folders([zone.inside]):
             shown = printable(os.fsdecode(top))
-            raise _Refused(f"the repository {shown} ignores the project root as a whole")
+            raise Refused(f"the repository {shown} ignores the project root as a whole")
 
     def _track(self, zone: _Zone) -> list[bytes]:
         """Take note of what is tracked. Returns the folders that are submodules."""
         links = []
-        listed = _ask(os.path.join(self._root, zone.prefix), "ls-files", "--stage", "-z")
+        listed = repository.ask(os.path.join(self._root, zone.prefix), "ls-files", "--stage", "-z")
         for line in listed.split(b"\0")[:-1]:
             about, _, path = line.partition(b"\t")
             self._tracked.append(zone.prefix + path)
@@ -354,14 +265,14 @@ class _Freezer:
                 links.append(zone.prefix + path + b"/")
         return links
 
-    def _copy_below(self, zone: _Zone, shadow: _Shadow) -> None:
+    def _copy_below(self, zone: _Zone, shadow: Shadow) -> None:
         """The rules of the zone's folder and those below, as far as they are not ignored."""
         level = [b""]
         while level:
             inner = []
             for folder in level:
                 place = os.path.join(self._root, zone.prefix + folder, b".gitignore")
-                shadow.add_rules(zone.inside + folder, _content(place))
+                shadow.add_rules(zone.inside + folder, repository.rules_in(place))
                 inner += [folder + name for name in self._scan(zone.prefix + folder)[0]]
             ignored = shadow.ignored_folders(zone.inside + folder for folder in inner)
             level = [
@@ -376,8 +287,8 @@ class _Freezer:
         folder = os.path.join(self._root, prefix)
         if not os.path.lexists(os.path.join(folder, b".git")):
             return False
-        with contextlib.suppress(_Refused):
-            if _place(folder):
+        with contextlib.suppress(Refused):
+            if repository.place(folder):
                 return False  # something else of that name; git looks further up
         if prefix not in self._known:
             self._known.add(prefix)
@@ -410,116 +321,6 @@ class _Freezer:
                 elif entry.name not in _NOT_WALKED and entry.path not in self._without:
                     folders.append(entry.name + b"/")
         return folders, names
-
-
-def _in_repository(folder: bytes) -> bool:
-    """Whether something called .git stands in the folder or above it."""
-    while not os.path.lexists(os.path.join(folder, b".git")):
-        folder, below = os.path.dirname(folder), folder
-        if folder == below:
-            return False
-    return True
-
-
-def _place(folder: bytes) -> bytes:
-    """Where a folder lies in its repository, empty or ending in a slash. Raises _Refused."""
-    answer = _ask(folder, "rev-parse", "--is-inside-work-tree", "--show-prefix")
-    inside, _, prefix = answer.partition(b"\n")
-    if inside != b"true":
-        raise _Refused("the project root is in a repository, but not among its files")
-    return prefix.removesuffix(b"\n")
-
-
-def _top(folder: bytes, inside: bytes) -> bytes:
-    """The top of the repository that has the folder at `inside`. Raises _Refused."""
-    folder = folder.rstrip(b"/") + b"/"
-    if not folder.endswith(b"/" + inside):
-        raise _Refused("git sees the project root at another path")
-    return folder[: len(folder) - len(inside)]
-
-
-def _exclude(folder: bytes) -> bytes:
-    path = _ask(folder, "rev-parse", "--git-path", "info/exclude").removesuffix(b"\n")
-    return _content(os.path.realpath(os.path.join(folder, path)))
-
-
-def _everywhere(top: bytes) -> bytes:
-    """The rules in the person's global file."""
-    settings = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
-    words = ("config", "--null", "--type=path", "--default", f"{settings}/git/ignore")
-    path = _ask(top, *words, "--get", "core.excludesFile").removesuffix(b"\0")
-    return _content(os.path.realpath(os.path.join(top, path)))
-
-
-def _ignores_case(folder: bytes) -> bool:
-    words = ("config", "--null", "--type=bool", "--default", "false", "--get", "core.ignoreCase")
-    return _ask(folder, *words) == b"true\0"
-
-
-def _ask(folder: bytes, *words: str) -> bytes:
-    """The answer of git in the person's own environment. Raises _Refused."""
-    personal = {name: os.environ[name] for name in os.environ if name.startswith(_PERSONAL)}
-    # A file system monitor is a program of the project's choice, or one that would stay.
-    return _git(folder, [b"-c", b"core.fsmonitor=false", *map(os.fsencode, words)], personal)
-
-
-def _git(
-    folder: bytes,
-    words: Sequence[bytes],
-    extra: Mapping[str, str],
-    *,
-    asked: bytes = b"",
-    fine: tuple[int, ...] = (0,),
-) -> bytes:
-    """Run git in a folder, `asked` on its input, with nothing of git's environment but `extra`.
-
-    Raises _Refused when it cannot be started, takes too long, or ends with a code not `fine`.
-    """
-    program = shutil.which("git")
-    if not program:
-        raise _Refused("git is not installed")
-    plain = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-    quiet = {"LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0"}
-    try:
-        done = subprocess.run(
-            [os.path.abspath(program), *words],
-            cwd=folder,
-            env={**plain, **quiet, **extra},
-            input=asked,
-            capture_output=True,
-            timeout=_PATIENCE,
-            start_new_session=True,  # a Ctrl-C is meant for us
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise _Refused(f"git cannot be run: {error}") from error
-    if done.returncode not in fine:
-        lines = done.stderr.decode(errors="replace").splitlines() or [f"code {done.returncode}"]
-        raise _Refused(f"git refuses: {printable(lines[0])}")
-    return done.stdout
-
-
-@contextlib.contextmanager
-def _unless_too_long() -> Iterator[None]:
-    """Give up quietly where a path is longer in the shadow than the system allows."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno != errno.ENAMETOOLONG:
-            raise
-
-
-def _content(path: bytes) -> bytes:
-    """What a file of rules holds; nothing when it is missing, no file, or not to be read."""
-    try:
-        return files.read(os.fsdecode(path))
-    except OSError:
-        return b""
-
-
-def _write(path: bytes, data: bytes) -> None:
-    with open(path, "xb") as file:
-        file.write(data)
 
 
 def _remove(path: bytes) -> None:

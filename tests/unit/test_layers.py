@@ -19,7 +19,8 @@ FLOORS = {
     3: "clock files tree guard interrupts watchdog watched oom process workspace logscan mission"
     " journal projections documents agents"
     " listing kit python_kit javascript_kit ecosystems play benchmark detect"
-    " manifest changes contents footing restoration checkpoint ignored diffs policy",
+    " manifest changes contents footing restoration checkpoint repository shadow ignored"
+    " diffs policy",
     4: "lock reader rebuild ledger store",
     5: "prompt enforcement steps runner",
     6: "console github status audit doctor probe scaffold",
