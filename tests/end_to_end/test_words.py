@@ -29,7 +29,6 @@ from openloop import agents, config, projections, schema, template
 from openloop.errors import ExitCode
 from openloop.states import Kind, Outcome, State, Status
 from support import ROOT, SRC, Case, run_openloop
-from unit.test_layers import FLOORS
 
 ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 SUBCOMMANDS = ("init", "doctor", "run", "status", "audit")
@@ -230,18 +229,6 @@ class Meanings(Case):
         place.configure({"commands": {"verify": "true"}, "policy": {"protect": ["tests/"]}})
         place.run()
         self.assertEqual(sorted(named), sorted(os.listdir(place.path)))
-
-
-class Floors(unittest.TestCase):
-    """The table of modules in CONTRIBUTING.md is the one that the tests of the layers hold."""
-
-    def test_every_module_stands_on_its_floor(self) -> None:
-        table = {
-            int(row[0].split()[0]): set(code(row[1]))
-            for row in rows(section(CONTRIBUTING, "## Layout"))
-        }
-        held = {floor: set(names.split()) - {"__init__"} for floor, names in FLOORS.items()}
-        self.assertEqual(table, held, f"mend the table in {CONTRIBUTING}")
 
 
 if __name__ == "__main__":
