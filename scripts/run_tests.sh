@@ -15,7 +15,7 @@ ready() { "$tools/python" -c 'import jsonschema, mypy, pytest, ruff, xdist' 2>/d
 if ! ready; then
     echo "installing the tools of the tests into .venv"
     { "$python" -m venv .venv && "$tools/python" -m pip install --quiet \
-        'pytest>=8' 'pytest-xdist>=3.6' 'jsonschema>=4.20' 'mypy>=1.10' 'ruff>=0.6'; } || true
+        'pytest>=9' 'pytest-xdist>=3.6' 'jsonschema>=4.20' 'mypy>=1.10' 'ruff>=0.6'; } || true
 fi
 
 export PYTHONPATH=src
