@@ -463,7 +463,7 @@ class Kept(Project):
             '{"note": "", "zones": []}',
             json.dumps({"note": "", "zones": [zone]}),
         ):
-            with self.subTest(garbage[:60]):
+            with self.subTest(ascii(garbage[:60])):
                 self.write(self.kept("rules.json"), garbage)
                 with self.assertRaises(TamperError):
                     IgnoreRules.load(self.project, self.home)

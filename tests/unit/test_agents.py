@@ -111,7 +111,7 @@ class Names(unittest.TestCase):
 
     def test_nothing_near(self):
         for name in ("", "zzz", "-", "\udcff\n"):
-            with self.subTest(name), self.assertRaises(UsageError) as caught:
+            with self.subTest(ascii(name)), self.assertRaises(UsageError) as caught:
                 agent_named(name)
             self.assertNotIn("did you mean", str(caught.exception))
             self.assertEqual(len(str(caught.exception).splitlines()), 3)

@@ -216,24 +216,24 @@ def render(command):
 class Rendering(unittest.TestCase):
     def test_reference_fits_the_quoting_of_its_place(self):
         for command, filled in FILLED.items():
-            with self.subTest(command):
+            with self.subTest(ascii(command)):
                 self.assertEqual(render(command), filled)
                 self.assertEqual(template.check(command), [])
 
     def test_inert_value_goes_in_bare_only_where_no_reference_can(self):
         for command, filled in BARE.items():
-            with self.subTest(command):
+            with self.subTest(ascii(command)):
                 self.assertEqual(render(command), filled)
 
     def test_command_without_a_placeholder_is_untouched(self):
         for command in UNTOUCHED:
-            with self.subTest(command):
+            with self.subTest(ascii(command)):
                 self.assertEqual(render(command), command)
                 self.assertEqual(template.check(command), [])
 
     def test_doubled_braces_stand_for_themselves(self):
         for command, filled in LITERAL.items():
-            with self.subTest(command):
+            with self.subTest(ascii(command)):
                 self.assertEqual(render(command), filled)
 
     def test_round_and_step_that_are_not_inert_are_a_mistake_of_the_caller(self):
@@ -246,7 +246,7 @@ class Refusing(unittest.TestCase):
     def test_each_place_where_a_value_cannot_be_made_safe(self):
         for place, commands in REFUSED.items():
             for command in commands:
-                with self.subTest(command):
+                with self.subTest(ascii(command)):
                     (problem,) = template.check(command)
                     what = f"{HOT} cannot be filled in safely {place}"
                     self.assertEqual((problem.what, problem.fix), (what, place.mend))
@@ -262,7 +262,7 @@ class Refusing(unittest.TestCase):
 
     def test_context_that_is_not_certain(self):
         for command, what in UNCERTAIN.items():
-            with self.subTest(command):
+            with self.subTest(ascii(command)):
                 self.assertIn(what, template.check(command)[-1].what)
                 with self.assertRaises(template.TemplateError):
                     render(command)
@@ -288,13 +288,13 @@ class Refusing(unittest.TestCase):
 class Warnings(unittest.TestCase):
     def test_value_that_is_parsed_again_and_name_that_is_no_placeholder(self):
         for command, words in WARNED.items():
-            with self.subTest(command):
+            with self.subTest(ascii(command)):
                 (warning,) = template.warnings(command)
                 self.assertIn(words, warning)
 
     def test_what_is_not_suspicious(self):
         for command in UNSUSPICIOUS:
-            with self.subTest(command):
+            with self.subTest(ascii(command)):
                 self.assertEqual(template.warnings(command), [])
 
     def test_command_that_is_refused_can_be_warned_of_too(self):
