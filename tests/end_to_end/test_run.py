@@ -441,7 +441,7 @@ class LostWorkspace(Case):
         self.assertEqual([(e["run"], e["resumed"]) for e in started], [(1, False), (1, True)])
 
     def test_removed_between_steps(self) -> None:
-        place = self.workspace(commands={"verify": "rm -rf {workspace}; false"})
+        place = self.workspace(commands={"verify": "until rm -rf {workspace}; do :; done; false"})
         done = place.run(exitcode=None)
         self.assertEqual(done.code, 5, done.err)
         self.assertFalse(os.path.lexists(place.path))
