@@ -18,6 +18,7 @@ DOCUMENTS = (README, AGENT, PROMPTS, CONTRIBUTING, SECURITY)
 
 _FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\[[^\]]+\]\(([^)\s]+)\)")
+_SOURCE = re.compile(r'\bsrc(?:set)?="([^"]+)"')
 _CELL = re.compile(r"(?<!\\)\|")
 
 
@@ -83,7 +84,9 @@ def code(text: str) -> list[str]:
 
 
 def links(document: str) -> list[str]:
-    return _LINK.findall(prose(document))
+    """The targets of links and pictures."""
+    text = prose(document)
+    return [*_LINK.findall(text), *_SOURCE.findall(text)]
 
 
 def anchors(document: str) -> set[str]:

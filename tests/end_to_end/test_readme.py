@@ -14,12 +14,14 @@ import subprocess
 import sys
 import tempfile
 import unittest
+import xml.etree.ElementTree as ET
 
 from end_to_end.markdown import AGENT, PROMPTS, README, Block, blocks
 from support import ROOT, Case, environment, need, run_openloop
 
 INSTALL = "pip install -e ."
 DEMO = "scripts/demo.sh"
+PICTURE = "assets/openloop-demo.svg"
 CHEAT = ".openloop/cheat"
 WHOLE_SUITE = ("scripts/run_tests.sh", "PYTHONPATH=src python -m unittest discover -s tests")
 PROMISE = re.compile(r"# exit code (\d+)$")
@@ -188,6 +190,9 @@ class Transcripts(unittest.TestCase):
         self.assertIn(_without_times(shown[0].text), _without_times(output))
         for claim in re.findall(r"In round 1 the agent said: \"(.+?)\"", _words(README)):
             self.assertIn(claim, output)
+        self.assertIn(
+            _without_heads(_without_times(pictured())), _without_heads(_without_times(output))
+        )
 
     def test_the_cheat_is_undone_as_shown(self) -> None:
         shown, output = self.run_shown(CHEAT)
@@ -199,6 +204,17 @@ class Transcripts(unittest.TestCase):
 def _without_times(text: str) -> str:
     lines = (re.sub(r"\b\d+\.\d s\b", "_ s", " ".join(line.split())) for line in text.splitlines())
     return "\n".join(lines)
+
+
+def pictured() -> str:
+    """The lines of the terminal picture."""
+    with open(os.path.join(ROOT, PICTURE), encoding="utf-8") as file:
+        texts = ET.fromstring(file.read()).iter("{http://www.w3.org/2000/svg}text")
+    return "\n".join("".join(text.itertext()) for text in texts)
+
+
+def _without_heads(text: str) -> str:
+    return re.sub(r"\b[0-9a-f]{64}\b", "HEAD", text)
 
 
 def _words(document: str) -> str:
