@@ -63,7 +63,7 @@ def _root(place: Workspace, project_root: str | None) -> str:
     root = os.path.realpath(place.base if project_root is None else project_root)
     if not os.path.isdir(root):
         raise UsageError(
-            f"project root {project_root} does not exist",
+            f"project root {project_root or root} does not exist",
             fix="name an existing folder: --project-root PATH",
         )
     return root
