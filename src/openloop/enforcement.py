@@ -67,7 +67,7 @@ class Enforcement:
                     paths=found.paths,
                     on_violation=self._on_violation,
                 )
-            self._keeper.undo(found, self._announce)
+            self._keeper.undo(step, found, self._announce)
         except TamperError as error:
             return broken, error.what
         if not found.is_silent:

@@ -163,6 +163,11 @@ def to_bytes(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
 
 
+def is_too_deep(path: bytes) -> bool:
+    """Whether a folder at this path is not looked into."""
+    return path.count(b"/") >= MAX_DEPTH
+
+
 def everything(path: bytes) -> bool:
     return True
 

@@ -15,24 +15,24 @@ from dataclasses import dataclass
 from openloop import files, manifest
 from openloop.changes import Changes, difference, same
 from openloop.checkpoint import Checkpoints, Damaged, Incomplete, Vault
-from openloop.config import Policy
 from openloop.contents import ChangedMeanwhile
 from openloop.diffs import changed_lines
-from openloop.errors import RecordError, TamperError
-from openloop.globs import Globs
+from openloop.errors import RecordError, TamperError, UsageError
 from openloop.ignored import IgnoreRules
-from openloop.manifest import FILE, FOLDER, SYMLINK, Entry, Manifest
+from openloop.links import Aliases, aliases
+from openloop.manifest import FILE, FOLDER, MAX_DEPTH, SYMLINK, Entry, Manifest, is_too_deep
 from openloop.mission import Mission
+from openloop.rules import Border, Rules, is_byte_code, is_litter
 from openloop.states import Step
 from openloop.text import printable
 from openloop.workspace import CHECKPOINTS
 
 REFERENCE, BEFORE, BEST = "reference", "before", "best"  # names of checkpoints in the store
+OUTSIDE = "outside"  # what stood in the tree and was not the project when the run began
 IGNORED, INTENT = "ignored", "intent"  # names of other digests that the record carries
 _NAMED = 5  # paths that a sentence names
 _RECORDED = 200  # paths that the record names
 _TRIES = 5  # looks at a project that somebody else is writing to
-_LITTER = (b".pytest_cache", b".mypy_cache", b".ruff_cache", b".hypothesis", b".coverage")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,39 +58,6 @@ class Undo:
         return all(map(is_litter, (*self.to_reference, *self.to_before)))
 
 
-class Rules:
-    """The policy's patterns as questions about a path."""
-
-    def __init__(self, policy: Policy | None) -> None:
-        protect = policy.protect if policy else ()
-        allow = policy.allow if policy else None
-        self._protect = Globs(protect)
-        self._allow = None if allow is None else Globs(allow)
-        self._byte_code_too = any("pyc" in glob for glob in protect)
-        self.names_git = any(".git" in glob.split("/") for glob in protect)
-
-    def covers(self, path: bytes) -> bool:
-        """Whether the path lies in what is protected, byte code included."""
-        return self._protect.matches(path)
-
-    def protects(self, path: bytes) -> bool:
-        """Whether the path is held against the reference; byte code is cleared instead."""
-        return self.covers(path) and (self._byte_code_too or not is_byte_code(path))
-
-    def allows(self, path: bytes) -> bool:
-        return self._allow is None or self._allow.matches(path)
-
-
-def is_byte_code(path: bytes) -> bool:
-    """What Python writes beside the sources it reads, and may read instead of them."""
-    return b"__pycache__" in path.split(b"/") or path.endswith((b".pyc", b".pyo"))
-
-
-def is_litter(path: bytes) -> bool:
-    """What checks leave behind whoever runs them: removed, and nobody's fault."""
-    return is_byte_code(path) or path.split(b"/", 1)[0] in _LITTER
-
-
 class Keeper:
     """Holds one project against its policy while a run lasts."""
 
@@ -102,8 +69,7 @@ class Keeper:
         self._rules = Rules(self._policy)
         self._home = mission.workspace.file(CHECKPOINTS)
         self._store = Checkpoints(self._home)
-        outside = manifest.outside_project(mission.root, mission.workspace.path)
-        self._skip = _unless_git(outside) if self._rules.names_git else outside
+        self._border = Border(mission.root, mission.workspace.path, self._rules)
         self._unwanted: frozenset[bytes] = frozenset()  # ignored when the run began
         self._best: Manifest | None = None
 
@@ -115,16 +81,49 @@ class Keeper:
     # --- the checkpoints of a run ---
 
     def begin(self) -> dict[str, str]:
-        """Take the reference of a new run. Returns the digests that its record must carry."""
+        """Take the reference of a new run. Returns the digests that its record must carry.
+
+        Raises UsageError for a project that cannot be held against its policy."""
         os.makedirs(self._home, exist_ok=True)
         self._ignored = IgnoreRules.freeze(self._root, f"{self._home}/{IGNORED}")
-        first = manifest.scan(self._root, skip=self._skip, wanted=self._rules.protects)
+        first = manifest.scan(self._root, skip=self._border, wanted=self._rules.protects)
+        outside = self._border.close()
+        self._rules.follow(self._aliases(first))
+        self._refuse_unreadable(first)
         self._reference = self._last = self._before = self._kept_now(self._first_look(first))
-        digest = self._store.save(REFERENCE, self._reference)
-        self._store.prune([REFERENCE])
+        digests = {
+            REFERENCE: self._store.save(REFERENCE, self._reference),
+            OUTSIDE: self._store.save(OUTSIDE, outside),
+            IGNORED: self._ignored.digest,
+        }
+        self._store.prune([REFERENCE, OUTSIDE])
         self._fill_vault()
         self._clear_byte_code()
-        return {REFERENCE: digest, IGNORED: self._ignored.digest}
+        return digests
+
+    def _aliases(self, tree: Manifest) -> Aliases:
+        """Other names of what symlinks lead to. What was ignored when the run began has none: a
+        build that the tests link to is made anew."""
+        found = aliases(self._root, tree)
+        ignored = self._are_ignored(found, tree)
+        return {place: links for place, links in found.items() if place not in ignored}
+
+    def _refuse_unreadable(self, tree: Manifest) -> None:
+        """Nobody could tell what became of it."""
+        for path in tree.unreadable:
+            if is_too_deep(path):
+                raise UsageError(
+                    f"{_name(path)[:80]}… lies more than {MAX_DEPTH} folders deep: "
+                    "no policy can look there",
+                    where=self._root,
+                    fix="remove it, or move it up",
+                )
+            if self._rules.protects(path):
+                raise UsageError(
+                    f"{_name(path)} is protected and cannot be read",
+                    where=self._root,
+                    fix="make it readable (chmod u+rX), or leave it out of policy.protect",
+                )
 
     def resume(self, digests: Mapping[str, str]) -> None:
         """Take up the checkpoints of a run that is resumed; finish what was being put back.
@@ -137,7 +136,9 @@ class Keeper:
         if INTENT in digests:
             with _as_tampering():
                 self._store.recover(self._root, digests[INTENT])
+        self._border.resume(self._load(OUTSIDE, digests))
         self._reference = self._load(REFERENCE, digests)
+        self._rules.follow(self._aliases(self._reference))
         self._last = self._first_look(self._reference)
         self._before = self._load(BEFORE, digests) if BEFORE in digests else self._last
         self._best = self._load(BEST, digests) if BEST in digests else None
@@ -150,7 +151,7 @@ class Keeper:
         return self._scan(known)
 
     def _scan(self, before: Manifest) -> Manifest:
-        return manifest.scan(self._root, skip=self._skip, before=before, wanted=self._is_wanted)
+        return manifest.scan(self._root, skip=self._border, before=before, wanted=self._is_wanted)
 
     def _is_wanted(self, path: bytes) -> bool:
         return path not in self._unwanted
@@ -202,7 +203,7 @@ class Keeper:
         self._before = self._last = self._kept_now(self._last)
         digest = self._store.save(BEFORE, self._before)
         with contextlib.suppress(Damaged):  # told when something has to come from there
-            self._store.prune([REFERENCE, BEFORE, *([BEST] if self._best else [])])
+            self._store.prune([REFERENCE, OUTSIDE, BEFORE, *([BEST] if self._best else [])])
         return digest
 
     def after(self, step: Step) -> Undo:
@@ -210,6 +211,9 @@ class Keeper:
         if step.is_gate:
             self._before = self._last
         self._last = self._scan(self._last)
+        return self._judge(step)
+
+    def _judge(self, step: Step) -> Undo:
         protected = [
             path
             for path in difference(self._reference, self._last).paths
@@ -221,39 +225,88 @@ class Keeper:
         return self._judge_change(protected, others)
 
     def _others(self, seen: Changes) -> Changes:
-        """Files that are neither protected nor were ignored when the run began."""
-        files = (*seen.created, *seen.changed, *seen.removed)
-        ignored = self._ignored.ignored([path for path in files if not is_litter(path)])
+        """What is neither protected nor was ignored when the run began."""
+        ignored = self._are_ignored(seen.paths, self._last, self._before) | self._unwanted
 
         def counts(path: bytes) -> bool:
-            return not self._rules.covers(path) and path not in ignored | self._unwanted
+            return not self._rules.covers(path) and path not in ignored
 
-        kept = [
-            tuple(filter(counts, group)) for group in (seen.created, seen.changed, seen.removed)
+        return Changes(*(tuple(filter(counts, group)) for group in seen))
+
+    def _are_ignored(self, paths: Iterable[bytes], *trees: Manifest) -> set[bytes]:
+        """Those that were ignored when the run began; a folder is when whatever is in it is."""
+        asked = {}
+        for path in paths:
+            if not is_litter(path):
+                entry = next(filter(None, (tree.entries.get(path) for tree in trees)), None)
+                asked[path + b"/x" if entry and entry.kind == FOLDER else path] = path
+        return set(map(asked.__getitem__, self._ignored.ignored(asked)))
+
+    def _hidden(self) -> list[bytes]:
+        """What can no longer be looked into, or could hold what is protected and is too deep to
+        be seen: no pattern can tell what it is, so none allows it."""
+        counts = self._policy is not None and self._policy.limits_changes
+        new = [
+            path
+            for path in self._last.unreadable
+            if not ((old := self._before.entries.get(path)) and old.is_unreadable)
+            and (counts or self._last[path].kind == FOLDER)
         ]
-        return Changes(*kept)
+        ignored = self._are_ignored(new, self._last) if new else set()
+        return [path for path in new if is_too_deep(path) or path not in ignored]
 
     def _judge_gate(self, protected: list[bytes], others: Changes) -> Undo:
         """A gate may create protected files (they are only removed), not change or remove them."""
         broken = [path for path in protected if path in self._reference]
-        outside = tuple(path for path in others.created if not self._rules.allows(path))
+        outside = [path for path in others.created if not self._rules.allows(path)]
+        if self._limits_paths:
+            outside += self._idle_folders(others._replace(changed_folders=()), outside)
         said = [f"{self._words(path)} while it ran" for path in broken]
-        return Undo(_sentence(said), _shown(broken), tuple(protected), outside)
+        back = (*outside, *self._hidden())
+        return Undo(_sentence(said), _shown(broken), tuple(protected), back)
 
     def _judge_change(self, protected: list[bytes], others: Changes) -> Undo:
-        outside = tuple(path for path in others.paths if not self._rules.allows(path))
-        litter = {path for path in outside if is_litter(path)}
-        strayed = [path for path in outside if path not in litter]
-        inside = tuple(path for path in others.paths if self._rules.allows(path))
+        files = (*others.created, *others.changed, *others.removed)
+        outside = [path for path in sorted(files) if not self._rules.allows(path)]
+        inside = tuple(path for path in sorted(files) if self._rules.allows(path))
+        if self._limits_paths:
+            outside += self._idle_folders(others, outside)
+        hidden = self._hidden()
+        strayed = [path for path in outside if not is_litter(path) and path not in hidden]
         too_much = self._too_much(inside)
         said = [
             *(self._words(path) for path in protected),
             *(f"{self._words(path)} outside what is allowed" for path in strayed),
+            *(f"{self._words(path)} where nobody can look" for path in hidden),
         ]
-        broken = [*protected, *strayed, *(inside if too_much else ())]
-        back = (*outside, *(inside if too_much else ()))
+        broken = [*protected, *strayed, *hidden, *(inside if too_much else ())]
+        back = (*outside, *hidden, *(others.paths if too_much else ()))
         text = "; ".join(filter(None, (_sentence(said), *too_much)))
         return Undo(text, _shown(broken), tuple(protected), back)
+
+    @property
+    def _limits_paths(self) -> bool:
+        return self._policy is not None and self._policy.allow is not None
+
+    def _idle_folders(self, others: Changes, back: Iterable[bytes]) -> list[bytes]:
+        """Folders outside what is allowed that changed by themselves: made, and nothing is to
+        stay in them; removed, and nothing that was in them is to stay away; their permissions.
+
+        back: what is put back anyway.
+        """
+        strayed = [
+            path
+            for group in (others.created_folders, others.changed_folders, others.removed_folders)
+            for path in group
+            if not self._rules.allows_folder(path)
+        ]
+        if not strayed:
+            return []
+        going = {*back, *strayed}
+        used = _folders_above(path for path in self._last if path not in going)
+        left = _folders_above(path for path in others.removed if path not in going)
+        made, gone = set(others.created_folders) - used, set(others.removed_folders) - left
+        return [path for path in strayed if path in made | gone | {*others.changed_folders}]
 
     def _words(self, path: bytes) -> str:
         """`changed tests/test_a.py`, said of a path as it differs from where it is held to."""
@@ -261,7 +314,9 @@ class Keeper:
         old = (self._reference if protected else self._before).entries.get(path)
         new = self._last.entries.get(path)
         verb = "created" if old is None else "removed" if new is None else "changed"
-        return f"{verb} {'protected ' if protected else ''}{_name(path)}"
+        words = f"{verb} {'protected ' if protected else ''}{_name(path)}"
+        other = self._rules.because(path) if protected else b""
+        return f"{words} (to which {_name(other)} leads)" if other else words
 
     def _too_much(self, inside: Sequence[bytes]) -> list[str]:
         said: list[str] = []
@@ -295,14 +350,22 @@ class Keeper:
 
     # --- putting back ---
 
-    def undo(self, found: Undo, announce: Callable[[str], None]) -> None:
-        """Put back what `after` found. announce: see Checkpoints.restore. Raises TamperError."""
-        if found.to_reference:
-            self._restore(self._reference, found.to_reference, announce)
-        if found.to_before:
-            self._restore(self._before, found.to_before, announce)
-        if not found.is_empty:
+    def undo(self, step: Step, found: Undo, announce: Callable[[str], None]) -> None:
+        """Put back what `after` found, and look whether it is. announce: see Checkpoints.restore.
+
+        Raises TamperError for what cannot be put back.
+        """
+        for _ in range(_TRIES):
+            if found.is_empty:
+                break
+            if found.to_reference:
+                self._restore(self._reference, found.to_reference, announce)
+            if found.to_before:
+                self._restore(self._before, found.to_before, announce)
             self._last = self._scan(self._last)
+            found = self._judge(step)  # what was set aside, or only now came to light
+        else:
+            raise _cannot_put_back((*found.to_reference, *found.to_before))
         self._clear_byte_code()
 
     def _restore(
@@ -326,11 +389,24 @@ class Keeper:
     def put_back_best(self, announce: Callable[[str], None]) -> tuple[str, ...]:
         """Return to the best checkpoint; returns what was put back, printable."""
         assert self._best is not None
+        self._before = self._best
         self._last = self._scan(self._last)
-        seen = self._others(difference(self._best, self._last))
-        self._restore(self._best, seen.paths, announce)
-        self._last = self._scan(self._last)
-        return _shown(seen.paths)
+        first: tuple[bytes, ...] | None = None
+        for _ in range(_TRIES):
+            strayed = self._since_best()
+            first = strayed if first is None else first
+            if not strayed:
+                return _shown(first)
+            self._restore(self._best, strayed, announce)
+            self._last = self._scan(self._last)
+        raise _cannot_put_back(strayed)
+
+    def _since_best(self) -> tuple[bytes, ...]:
+        """What differs from the best checkpoint; folders only where nothing is to stay."""
+        others = self._others(difference(self._before, self._last))
+        going = {*others.paths, *self._hidden()}
+        used = _folders_above(path for path in self._last if path not in going)
+        return tuple(sorted(going - (set(others.created_folders) & used)))
 
     def _clear_byte_code(self) -> None:
         """Remove byte code beside protected sources: an interpreter would believe it."""
@@ -356,9 +432,12 @@ def _source_folder(byte_code: bytes) -> bytes:
     return os.path.dirname(folder) if os.path.basename(folder) == b"__pycache__" else folder
 
 
-def _unless_git(skip: manifest.Skip) -> manifest.Skip:
-    """Look into `.git` too, because the policy protects something in it by name."""
-    return lambda path, folder: path.split(b"/")[-1] != b".git" and skip(path, folder)
+def _folders_above(paths: Iterable[bytes]) -> set[bytes]:
+    found: set[bytes] = set()
+    for path in paths:
+        while (path := os.path.dirname(path)) and path not in found:
+            found.add(path)
+    return found
 
 
 def _with_folders(paths: Iterable[bytes], current: Manifest, target: Manifest) -> list[bytes]:
@@ -387,6 +466,14 @@ def _as_tampering() -> Iterator[None]:
             f"the project cannot be put back as it was: {error}",
             fix="look at the project, and take what is missing from your version control",
         ) from None
+
+
+def _cannot_put_back(paths: Iterable[bytes]) -> TamperError:
+    left = _sentence(_shown(paths))
+    return TamperError(
+        f"the project cannot be put back as it was: {left} will not go back",
+        fix="look at the project, and mend that by hand",
+    )
 
 
 def _name(path: bytes) -> str:

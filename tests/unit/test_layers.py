@@ -20,7 +20,7 @@ FLOORS = {
     " journal projections documents agents"
     " listing kit python_kit javascript_kit ecosystems play benchmark detect"
     " manifest changes contents footing restoration checkpoint repository shadow ignored"
-    " diffs policy",
+    " links rules diffs policy",
     4: "lock reader rebuild ledger store",
     5: "prompt enforcement steps runner",
     6: "console github status audit doctor probe scaffold",
