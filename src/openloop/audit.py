@@ -7,19 +7,16 @@ knew, every log's size and hash, every artifact. The first thing that does not h
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from openloop import files, journal, projections, reader
+from openloop import evidence, files, journal, reader
+from openloop.evidence import Mismatch
 from openloop.journal import Broken
-from openloop.states import Decision, Event, Kind, State, Step
+from openloop.states import Kind, State
 from openloop.workspace import EVENTS, HEARTBEAT, Workspace
-
-_BLOCK = 1 << 20  # bytes
 
 
 @dataclass(slots=True)
@@ -58,14 +55,6 @@ class Report:
         }
 
 
-class _Stop(Exception):
-    """Something does not hold."""
-
-    def __init__(self, where: str, why: str) -> None:
-        super().__init__(why)
-        self.finding = Finding(where, why)
-
-
 def examine(place: Workspace, *, head: str | None = None) -> Report:
     """Audit a workspace. head: what the chain's head must be, as a run printed it."""
     report = Report()
@@ -74,10 +63,10 @@ def examine(place: Workspace, *, head: str | None = None) -> Report:
         heads = _chain(place, report, {head, (beat or {}).get("event_head")})
         _heartbeat(place, report, beat, heads)
         if head is not None and report.head != head:
-            raise _Stop(place.shown(EVENTS), _wrong_head(head, report, heads))
+            raise Mismatch(place.shown(EVENTS), _wrong_head(head, report, heads))
         _replay(place, report)
-    except _Stop as stop:
-        report.broken = stop.finding
+    except Mismatch as found:
+        report.broken = Finding(found.where, found.why)
     return report
 
 
@@ -94,11 +83,11 @@ def _opened(place: Workspace) -> Iterator[int]:
     try:
         descriptor = files.open_regular(place.file(EVENTS), os.O_RDONLY)
     except OSError as error:
-        raise _Stop(place.shown(EVENTS), str(error.strerror)) from None
+        raise Mismatch(place.shown(EVENTS), str(error.strerror)) from None
     try:
         yield descriptor
     except Broken as error:
-        raise _Stop(f"{place.shown(EVENTS)}, line {error.line}", error.why) from None
+        raise Mismatch(f"{place.shown(EVENTS)}, line {error.line}", error.why) from None
     finally:
         os.close(descriptor)
 
@@ -124,17 +113,15 @@ def _chain(place: Workspace, report: Report, asked: set[str | None]) -> dict[str
 def _replay(place: Workspace, report: Report) -> None:
     """Derive everything again from the events that the chain holds together."""
     if report.events == 0:
+        evidence.check_empty(place)
         return
     with _opened(place) as events:
         state = State()
         for number, line in zip(range(1, report.events + 1), reader.lines(events), strict=False):
             event = reader.decode_at(number, line)
-            try:
-                _check(place, report, number, state, event)
-            except (KeyError, TypeError, ValueError) as error:
-                if isinstance(error, Broken):
-                    raise
-                raise Broken(number, f"a field is missing or of another kind: {error}") from None
+            evidence.check(place, number, state, event)
+            report.logs += event.kind is Kind.STEP_FINISHED
+            report.artifacts += event.kind is Kind.ROUND_FINISHED
             state = reader.apply_at(number, state, event)
         report.runs, report.rounds = state.run, state.round
 
@@ -152,67 +139,6 @@ class _Torn:
             yield line
 
 
-def _check(place: Workspace, report: Report, number: int, state: State, event: Event) -> None:
-    match event.kind:
-        case Kind.ROUND_STARTED:
-            carried = json.loads(json.dumps(state.to_json()))
-            if event.data["state"] != carried:
-                why = "what it carries does not follow from the events before it"
-                raise Broken(number, why)
-        case Kind.STEP_FINISHED:
-            _log(place, report, event)
-        case Kind.ROUND_FINISHED:
-            _completion(number, state, event)
-            _artifact(place, report, state, event)
-
-
-def _completion(number: int, state: State, event: Event) -> None:
-    """A round may say complete only when what it measured passed after the last change."""
-    if event.data["decision"] != Decision.COMPLETE:
-        return
-    measured = {result.step for result in state.steps if result.step.is_gate} | {Step.VERIFY}
-    for gate in sorted(measured):
-        result = state.gates.get(gate)
-        if result is None or not result.outcome.passed or result.seq < state.change_seq:
-            raise Broken(number, f"says complete, but {gate} had not passed since the last change")
-
-
-def _log(place: Workspace, report: Report, event: Event) -> None:
-    path = place.shown(event.data["log_path"])
-    size, digest = _digest(place, event.data["log_path"])
-    if size is None:
-        raise _Stop(path, "is missing, or is not a regular file any more")
-    if size != event.data["log_bytes"]:
-        raise _Stop(path, f"holds {size} bytes, recorded were {event.data['log_bytes']}")
-    if digest != event.data["log_sha256"]:
-        raise _Stop(path, "was changed after it was recorded: its sha256 differs")
-    report.logs += 1
-
-
-def _artifact(place: Workspace, report: Report, state: State, event: Event) -> None:
-    path = place.shown(event.data["artifact"])
-    expected = projections.to_bytes(projections.artifact_of(state, event))
-    if hashlib.sha256(expected).hexdigest() != event.data["artifact_sha256"]:
-        raise _Stop(path, f"event {event.seq} names a hash that its own events do not give")
-    size, digest = _digest(place, event.data["artifact"])
-    if size is None:
-        raise _Stop(path, "is missing; the next run writes the latest ones anew")
-    if digest != event.data["artifact_sha256"]:
-        raise _Stop(path, "was changed after it was recorded: its sha256 differs")
-    report.artifacts += 1
-
-
-def _digest(place: Workspace, name: str) -> tuple[int | None, str]:
-    """(size in bytes, sha256) of a workspace file; (None, "") when it is not there."""
-    try:
-        descriptor = files.open_regular(place.file(name), os.O_RDONLY)
-    except OSError:
-        return None, ""
-    with open(descriptor, "rb", buffering=0) as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-        return file.tell(), digest
-
-
 def _heartbeat(
     place: Workspace, report: Report, beat: dict[str, Any] | None, heads: dict[str, int]
 ) -> None:
@@ -225,10 +151,10 @@ def _heartbeat(
         return
     if seq > report.events:
         why = f"ends at event {report.events}, the heartbeat knows event {seq}: the end was cut"
-        raise _Stop(place.shown(EVENTS), why)
+        raise Mismatch(place.shown(EVENTS), why)
     if heads.get(str(head)) != seq:
         why = f"line {seq} is not the one that the heartbeat of that moment knew"
-        raise _Stop(place.shown(EVENTS), why)
+        raise Mismatch(place.shown(EVENTS), why)
 
 
 def lines(report: Report) -> list[str]:

@@ -11,7 +11,17 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from openloop import config, documents, journal, logscan, manifest, reader, template, tree
+from openloop import (
+    config,
+    documents,
+    evidence,
+    journal,
+    logscan,
+    manifest,
+    reader,
+    template,
+    tree,
+)
 from openloop import workspace as places
 from openloop.config import Command, Config
 from openloop.errors import ConfigError, UsageError
@@ -137,17 +147,13 @@ def _record(place: Workspace) -> Iterator[Finding]:
         yield _warning(f"a live runner (PID {pid}) holds the workspace", fix)
         return
     try:
-        record = reader.load_path(place)
-        gone = reader.lost(record.state, record.head, reader.heartbeat(place))
-    except (journal.Broken, OSError) as error:
-        gone = str(error)
-        record = None
-    if gone or record is None:
+        record = evidence.load_path(place)
+    except (journal.Broken, evidence.Mismatch, OSError) as error:
         fix = (
             f"look at it: openloop audit {place.given}; "
             f"to start a new record: openloop init --force {place.given}"
         )
-        yield _problem(f"{EVENTS} does not hold: {gone}", fix)
+        yield _problem(f"{EVENTS} does not hold: {error}", fix)
         return
     yield _ok(f"the record holds ({record.state.seq} events; audit looks at all of them)")
     if record.torn:

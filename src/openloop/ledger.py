@@ -11,9 +11,11 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
+from collections.abc import Iterator
 
-from openloop import files, journal, reader
+from openloop import evidence, files, journal, reader
 from openloop.errors import TamperError
+from openloop.evidence import Mismatch
 from openloop.journal import Broken
 from openloop.lock import Lock
 from openloop.reader import Record
@@ -54,21 +56,13 @@ class Ledger:
         return self._events
 
     def _load(self) -> Record:
-        beat = reader.heartbeat(self._workspace)
-        try:
-            record = reader.load(self._events)
-            why = reader.lost(record.state, record.head, beat)
-        except Broken as error:
-            why = str(error)
-        if why:
-            given = self._workspace.given
-            raise TamperError(
-                f"{EVENTS} does not hold: {why}",
-                where=self._workspace.shown(EVENTS),
-                fix=f"look at it: openloop audit {given}; "
-                f"to start a new record: openloop init --force {given}",
-            )
-        return record
+        with _as_tampering(self._workspace):
+            return evidence.load(self._workspace, self._events)
+
+    def check_files(self) -> None:
+        """Raises TamperError when the latest rounds name files that are not what they say."""
+        with _as_tampering(self._workspace):
+            evidence.check_latest(self._workspace, self._events, self.loaded)
 
     def drop_torn(self) -> str:
         """Cut off a torn last line. Returns the name its copy is kept under; "" without one."""
@@ -158,6 +152,21 @@ class Ledger:
     def close(self) -> None:
         self._shadow.close()
         os.close(self._events)
+
+
+@contextlib.contextmanager
+def _as_tampering(workspace: Workspace) -> Iterator[None]:
+    try:
+        yield
+    except (Broken, Mismatch) as error:
+        events = workspace.shown(EVENTS)
+        where, why = getattr(error, "where", events), str(error).removeprefix(f"{events}: ")
+        raise TamperError(
+            f"{EVENTS} does not hold: {why}",
+            where=where,
+            fix=f"look at it: openloop audit {workspace.given}; "
+            f"to start a new record: openloop init --force {workspace.given}",
+        ) from None
 
 
 def _copy(source: int, target: int, length: int) -> None:

@@ -35,20 +35,45 @@ class Record:
 
 def load(events: int) -> Record:
     """The record behind an open events.jsonl. Raises journal.Broken, naming the line."""
-    size = os.fstat(events).st_size
-    window = WINDOW
-    while True:
-        start = max(0, size - window)
-        whole, newline, torn = _pread(events, size - start, start).rpartition(b"\n")
-        lines = whole.split(b"\n") if newline else []
-        if start:
-            lines = lines[1:]  # the window may begin in the middle of a line
-        latest = _latest_round(lines)
-        if start == 0 or latest is not None:
-            break
-        window *= 4
-    first = 1 if start == 0 else _sequence(lines[0])
-    return _replay(lines, first, latest or 0, size - len(torn), torn)
+    end = _End(events)
+    return _replay(end.lines, end.first, end.rounds[-1], end.size - len(end.torn), end.torn)
+
+
+def latest_rounds(events: int, count: int) -> Iterator[tuple[int, State, Event]]:
+    """(line number, the state before it, event) of the last `count` rounds, or as many as a start
+    looks at. Raises journal.Broken."""
+    end = _End(events)
+    begin = end.rounds[-count:][0]
+    state = State()
+    for number, line in enumerate(end.lines[begin:], end.first + begin):
+        event = decode_at(number, line)
+        yield number, state, event
+        state = apply_at(number, state, event)
+
+
+class _End:
+    """The last whole lines of events.jsonl, a round at least.
+
+    first: number of the first line; rounds: where in them rounds begin, at least one position;
+    torn: what follows the last whole line; size: bytes of the file.
+    """
+
+    def __init__(self, events: int) -> None:
+        self.size = os.fstat(events).st_size
+        window = WINDOW
+        while True:
+            start = max(0, self.size - window)
+            data = _pread(events, self.size - start, start)
+            whole, newline, self.torn = data.rpartition(b"\n")
+            self.lines = whole.split(b"\n") if newline else []
+            if start:
+                self.lines = self.lines[1:]  # the window may begin in the middle of a line
+            found = [n for n, line in enumerate(self.lines) if _begins_round(line)]
+            if start == 0 or found:
+                break
+            window *= 4
+        self.rounds = found or [0]
+        self.first = 1 if start == 0 else _sequence(self.lines[0])
 
 
 def _pread(descriptor: int, length: int, start: int) -> bytes:
@@ -60,11 +85,8 @@ def _pread(descriptor: int, length: int, start: int) -> bytes:
     return b"".join(parts)
 
 
-def _latest_round(lines: list[bytes]) -> int | None:
-    for position in range(len(lines) - 1, -1, -1):
-        if lines[position].find(_ROUND_STARTED, 0, _ENVELOPE) >= 0:
-            return position
-    return None
+def _begins_round(line: bytes) -> bool:
+    return line.find(_ROUND_STARTED, 0, _ENVELOPE) >= 0
 
 
 def _sequence(line: bytes) -> int:

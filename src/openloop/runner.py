@@ -27,7 +27,7 @@ from openloop.process import Processes
 from openloop.projections import Live
 from openloop.states import Event, Hook, Kind, State, Status
 from openloop.steps import Steps, overruled
-from openloop.store import Store, refuse
+from openloop.store import Store, open_checked, refuse
 
 
 class View(Protocol):
@@ -248,7 +248,7 @@ def run(mission: Mission, *, max_rounds: int | None, view: View, interrupts: Int
     lock = Lock(mission.workspace, patience=mission.config.limits.kill_grace + 10)
     try:
         try:
-            store = Store(mission, lock)
+            store = open_checked(mission, lock)
         except TamperError as error:
             refuse(mission.workspace, lock, error.what)
             raise

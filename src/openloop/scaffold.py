@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from openloop import agents, config, detect, documents, files, journal, projections, reader
+from openloop import (
+    agents,
+    clock,
+    config,
+    detect,
+    documents,
+    evidence,
+    files,
+    journal,
+    projections,
+    transitions,
+)
 from openloop import workspace as places
 from openloop.config import Config
 from openloop.errors import UsageError
+from openloop.evidence import Mismatch
+from openloop.journal import Broken
 from openloop.lock import Lock
 from openloop.projections import Live, Runner
-from openloop.states import State
+from openloop.states import Event, Kind, State
 from openloop.workspace import CONFIG, EVENTS, FOLDERS, HEARTBEAT, PROGRESS, Workspace
 
 _SCHEMA = os.path.join(os.path.dirname(os.path.abspath(__file__)), "openloop.schema.json")
@@ -137,14 +148,31 @@ def _write(place: Workspace, folder: int, known: Config, data: bytes) -> list[st
             f"the old record does not hold: set aside as {EVENTS}.broken-*, a new one begins"
         )
     _write_documents(folder, known, data)
-    if not files.exists(EVENTS, folder=folder):
-        os.close(files.open_regular(EVENTS, os.O_WRONLY | os.O_CREAT | os.O_EXCL, folder=folder))
+    begun = None if files.exists(EVENTS, folder=folder) else _begin_record(place, folder)
     if not files.exists(HEARTBEAT, folder=folder):
-        files.replace(HEARTBEAT, projections.to_bytes(_ready(known)), folder=folder)
+        files.replace(HEARTBEAT, projections.to_bytes(_ready(known, begun)), folder=folder)
     if not files.exists(PROGRESS, folder=folder):
-        title = projections.progress_title(known.mission)
-        files.replace(PROGRESS, title.encode(errors="replace"), folder=folder)
+        text = projections.progress_title(known.mission)
+        text += projections.progress_line(begun) if begun else ""
+        files.replace(PROGRESS, text.encode(errors="replace"), folder=folder)
     return said
+
+
+def _begin_record(place: Workspace, folder: int) -> Event | None:
+    """Make events.jsonl, empty but beside files of earlier rounds: there its one event says that
+    a person began it anew, so that a record which somebody emptied is never taken for new."""
+    begun = None
+    if evidence.of_rounds(place):
+        last = evidence.highest_round(place)
+        text = f"a new record begins beside the files of earlier rounds, after round {last}"
+        data = {"note": "begun", "text": text}
+        begun = Event(Kind.NOTE, clock.utc(), 0.0, 0, last, None, data, seq=1)
+    files.replace(EVENTS, _line(begun) + b"\n" if begun else b"", folder=folder)
+    return begun
+
+
+def _line(event: Event) -> bytes:
+    return journal.encode(event, journal.FIRST_PREV)
 
 
 def _write_documents(folder: int, known: Config, data: bytes) -> None:
@@ -155,7 +183,7 @@ def _write_documents(folder: int, known: Config, data: bytes) -> None:
 
 def _set_aside_broken_record(place: Workspace, folder: int) -> bool:
     """Rename a record that cannot be continued; its logs and artifacts stay where they are."""
-    if not files.exists(EVENTS, folder=folder) or _holds(place, folder):
+    if _holds(place):
         return False
     for name in (EVENTS, HEARTBEAT, PROGRESS):
         if files.exists(name, folder=folder):
@@ -163,27 +191,25 @@ def _set_aside_broken_record(place: Workspace, folder: int) -> bool:
     return True
 
 
-def _holds(place: Workspace, folder: int) -> bool:
-    """Whether the next run could go on from the record."""
-
-    with contextlib.suppress(OSError, journal.Broken):
-        status = os.stat(EVENTS, dir_fd=folder, follow_symlinks=False)
-        if stat.S_ISREG(status.st_mode):
-            record = reader.load_path(place)
-            return not reader.lost(record.state, record.head, reader.heartbeat(place))
-    return False
+def _holds(place: Workspace) -> bool:
+    """Whether the next run could go on from the record, or has nothing to go on from."""
+    try:
+        evidence.load_path(place)
+    except (OSError, Broken, Mismatch):
+        return False
+    return True
 
 
-def _ready(known: Config) -> dict[str, Any]:
+def _ready(known: Config, begun: Event | None) -> dict[str, Any]:
     return projections.heartbeat(
-        State(),
+        transitions.apply(State(), begun) if begun else State(),
         Live(),
         Runner(None, ""),
         mission=known.mission,
         total_rounds=known.total_rounds,
         now="",
         eta=None,
-        head=journal.FIRST_PREV,
+        head=journal.head_of(_line(begun)) if begun else journal.FIRST_PREV,
     )
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import socket
 import threading
 from dataclasses import replace
@@ -34,8 +33,6 @@ from openloop.workspace import (
     Workspace,
 )
 
-_ROUND = re.compile(r"round-(\d{4,12})")
-
 
 class Store:
     """Holds the lock, the record and the state. Close it to let the workspace go."""
@@ -57,8 +54,6 @@ class Store:
         self._progress = -1
         self._failure = ""  # why the record could not be kept
         self.state = self._ledger.loaded.state
-        if self.state.seq == 0:  # a new record beside old artifacts goes on with their numbers
-            self.state = replace(self.state, round=_highest_round(self._folder))
         self.line = b""  # the latest event as it was written
         self._torn = ""
         self._base = self.state.elapsed
@@ -276,6 +271,14 @@ class Store:
         """Why this process cannot go on, for the last heartbeat."""
         self._failure = self._failure or why
 
+    def check_files(self) -> None:
+        """Raises TamperError when the record's latest rounds name files that do not fit."""
+        self._ledger.check_files()
+
+    def abandon(self) -> None:
+        """Let the workspace go without a word."""
+        self._ledger.close()
+
     def close(self) -> None:
         """Let the workspace go: a last heartbeat says that nobody runs any more, and why."""
         self._runner = Runner(None, self._runner.host)
@@ -291,6 +294,17 @@ class Store:
         self._ledger.close()
 
 
+def open_checked(mission: Mission, lock: Lock) -> Store:
+    """The store, once its record's latest rounds fit their files. Raises as Store does."""
+    store = Store(mission, lock)
+    try:
+        store.check_files()
+    except BaseException:
+        store.abandon()
+        raise
+    return store
+
+
 def refuse(workspace: Workspace, lock: Lock, reason: str) -> None:
     """Show `blocked` in the heartbeat of a workspace whose record cannot be continued."""
     document = reader.heartbeat(workspace) or {"version": projections.VERSION}
@@ -303,17 +317,6 @@ def refuse(workspace: Workspace, lock: Lock, reason: str) -> None:
     }
     with contextlib.suppress(OSError):
         files.replace(HEARTBEAT, projections.to_bytes(document), folder=lock.folder)
-
-
-def _highest_round(folder: int) -> int:
-    """The highest round number that an artifact or a log carries."""
-    found = [0]
-    for name in (ARTIFACTS, LOGS):
-        with contextlib.suppress(OSError):
-            place = files.open_folder(name, folder=folder)
-            found += [int(m[1]) for m in map(_ROUND.match, os.listdir(place)) if m]
-            os.close(place)
-    return max(found)
 
 
 def round_to_ms(seconds: float) -> float:

@@ -180,6 +180,8 @@ def _noted(state: State, event: Event) -> State:
     match event.data["note"]:
         case "signal":
             return replace(state, interruption=event.data["signal"])
+        case "begun":
+            return replace(state, round=event.round)
         case "tampered":
             return replace(state, tampering=state.tampering or event.data["text"])
         case "kept":

@@ -31,7 +31,7 @@ from system.records import (
     rewrite,
     untouched,
 )
-from unit.missions import replayed, tell, without_reason
+from unit.missions import EVERYTHING, document, replayed, tell, without_reason
 
 EVENTS = "events.jsonl"
 FILES = (EVENTS, "heartbeat.json", "progress.md")
@@ -101,15 +101,20 @@ class Keeping(RecordCase):
         logs = ["round-0001-fix.log", "round-0001-fix-2.log", "round-0001-fix-3.log"]
         self.assertEqual([f"logs/{name}" for name in logs], names)
 
-    def test_a_new_record_goes_on_with_the_numbers_of_old_artifacts(self) -> None:
+    def test_no_record_beside_files_of_rounds_was_taken_away(self) -> None:
+        for number, name in enumerate(("artifacts/round-0007.json", "logs/round-0012-fix-2.log")):
+            with self.subTest(name):
+                place = self.workspace(str(number), **document(EVERYTHING, rounds=3, failures=3))
+                os.mkdir(os.path.dirname(place.file(name)))
+                rewrite(place.file(name), b"{}")
+                with self.assertRaisesRegex(TamperError, name), self.opened(place):
+                    pass
+
+    def test_other_files_in_their_folders_do_not_count(self) -> None:
         place = self.place()
-        os.mkdir(place.file("artifacts"))
-        rewrite(place.file("artifacts/round-0007.json"), b"{}")
         os.mkdir(place.file("logs"))
-        rewrite(place.file("logs/round-0012-verify-2.log"), b"")
         rewrite(place.file("logs/round-x.log"), b"")
-        self.told(place, "run1/3 13: play scan verify baseline=1 =healthy/complete complete")
-        self.assertEqual(b"{}", self.data(place, "artifacts/round-0007.json"))
+        self.told(place, "run1/3 1: play scan verify baseline=1 =healthy/complete complete")
 
     def data(self, place: Workspace, name: str) -> bytes:
         with open(place.file(name), "rb") as file:

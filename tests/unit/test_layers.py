@@ -21,7 +21,7 @@ FLOORS = {
     " listing kit python_kit javascript_kit ecosystems play benchmark detect"
     " manifest changes contents footing restoration checkpoint repository shadow ignored"
     " links rules diffs policy",
-    4: "lock reader rebuild ledger store",
+    4: "lock reader evidence rebuild ledger store",
     5: "prompt enforcement steps runner",
     6: "console github status audit doctor probe scaffold",
     7: "commands cli __main__",
