@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -10,7 +11,17 @@ import sys
 import unittest
 from typing import Any
 
-from support import Case, Workspace, agent, by_round, need, run_openloop, snapshot
+from support import (
+    Case,
+    Workspace,
+    agent,
+    by_round,
+    lives,
+    need,
+    read_pid,
+    run_openloop,
+    snapshot,
+)
 
 BROKEN = "def add(a, b):\n    return a - b\n"
 TEST = """\
@@ -46,6 +57,11 @@ def cheat(name: str, *words: object) -> str:
 
 def repair(way: str = "in_place") -> str:
     return cheat("repairs", way)
+
+
+def end(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
 
 
 def git(folder: str, *words: str) -> str:
@@ -371,6 +387,20 @@ class Damage(Project):
         after = {**before, "src/calc.py": BROKEN.replace("-", "+").encode()}
         self.assertEqual(after, self.sources(place))
         place.audit()
+
+    def test_what_outlives_runner_and_guard_is_ended_by_either_sign(self) -> None:
+        for how in ("lifts", "clears"):
+            with self.subTest(how):
+                pid_file = os.path.join(self.folder, f"{how}.pid")
+                script = cheat("outlives", how, pid_file)
+                place = self.place(script, repair(), repair(), name=how)
+                place.run(exitcode=-signal.SIGKILL)
+                left = read_pid(pid_file)
+                assert left is not None
+                self.addCleanup(end, left)
+                self.assertTrue(lives(left))
+                place.run()
+                self.assert_gone(left)
 
     def test_the_runner_is_killed_and_the_configuration_edited(self) -> None:
         place = self.place(cheat("kills_runner", "configures"), repair())
