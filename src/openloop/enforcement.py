@@ -76,15 +76,15 @@ class Enforcement:
             )
         return broken, ""
 
-    def look_again(self) -> str:
-        """Told after a hook. Returns what a command did to the store, "" for nothing."""
+    def look_again(self) -> tuple[str, str]:
+        """Told after a hook. Returns (what it did to the project, what it did to the store); each
+        "" for nothing."""
         if self._keeper is None:
-            return ""
+            return "", ""
         try:
-            self._keeper.look_again()
+            return self._keeper.look_again(), ""
         except TamperError as error:
-            return error.what
-        return ""
+            return "", error.what
 
     def keep(self, value: float, reason: str) -> None:
         """Keep the project as it is now as the best."""

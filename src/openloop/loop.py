@@ -131,6 +131,8 @@ def next_action(config: Config, state: State) -> Action:
             RoundOutcome.INTERRUPTED, Decision.CONTINUE, reason, state.consecutive_failures
         )
     if state.stopped:
+        # `fail` ends the round at once, the last one too: no gate measures what is left of such a
+        # change. The round is unhealthy whatever they would say, and the record says so.
         return _finish_round(config, state)
     return (
         _keep_or_put_back(config, state)

@@ -189,14 +189,19 @@ class Keeper:
 
     # --- around the steps ---
 
-    def look_again(self) -> None:
-        """Take what a person's hook did for given, so that no step is blamed for it."""
+    def look_again(self) -> str:
+        """Take what a person's hook did for given, so that no step is blamed for it. Returns what
+        of the project it changed, "" for nothing."""
+        self._before = self._last
         self._last = self._scan(self._last)
+        others = self._others(difference(self._before, self._last))
+        said = [self._words(path) for group in others[:3] for path in group if not is_litter(path)]
         seen = difference(self._reference, self._last).paths
         strayed = [path for path in seen if self._rules.protects(path)]
         if strayed:
             self._restore(self._reference, strayed, lambda digest: None)
             self._last = self._scan(self._last)
+        return _sentence(said)
 
     def before_change(self) -> str:
         """Keep the state before a change; returns the digest that its event must carry."""

@@ -16,7 +16,8 @@ _ROUND_FINISHED = f'"event": "{Kind.ROUND_FINISHED}"'.encode()
 
 
 def rebuild_missing(folder: int, events: int) -> None:
-    """Write artifacts again that the latest rounds recorded and that are gone or garbage."""
+    """Write artifacts again that the latest rounds recorded and that are gone or garbage; what
+    stands in their place is kept beside them."""
     wanted = dict(_recorded(events))
     if not wanted:
         return
@@ -57,6 +58,8 @@ def _write_again(folder: int, events: int, missing: set[str]) -> None:
         name = os.path.basename(event.data["artifact"])
         if name in missing:
             data = projections.to_bytes(projections.artifact_of(before, event))
+            if files.exists(name, folder=folder):
+                files.set_aside(name, folder=folder)
             files.replace(name, data, folder=folder)
 
 

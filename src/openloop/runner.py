@@ -171,7 +171,11 @@ class Runner:
         self._show_live(live)
 
     def _hook(self, hook: Hook) -> None:
-        """Tell a person's own command; its failure is noted and changes nothing else."""
+        """Tell a person's own command. Its failure is noted and changes nothing else; neither does
+        what it makes of a project that has been measured. What it does to the configuration or
+        the record is put back, and blocks a run that goes on; a run that is over stays what it
+        was, because that was decided before the hook began.
+        """
         command = self._config.hooks.get(hook)
         if command is None or self._interrupts.received:
             return
@@ -184,7 +188,11 @@ class Runner:
             os.close(log)
         live.pid = None
         self._note_tampering(self._store.tampering())
-        self._note_tampering(self._enforcement.look_again())
+        changed, damage = self._enforcement.look_again()
+        self._note_tampering(damage)
+        if changed:
+            text = f"hook {hook} {changed} after it was measured"
+            self._record(Kind.NOTE, note="hook", text=text)
         if not verdict.outcome.passed:
             text = f"hook {hook} {verdict.outcome}: {verdict.detail} ({log_path})"
             self._record(Kind.NOTE, note="hook", text=text)

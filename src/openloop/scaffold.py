@@ -72,12 +72,17 @@ def init(
 
 def _root(place: Workspace, project_root: str | None) -> str:
     root = os.path.realpath(place.base if project_root is None else project_root)
-    if not os.path.isdir(root):
+    if os.path.isdir(root):
+        return root
+    what = "is not a folder" if os.path.exists(root) else "does not exist"
+    if project_root is None:
         raise UsageError(
-            f"project root {project_root or root} does not exist",
-            fix="name an existing folder: --project-root PATH",
+            f"{place.given} has no project: {root} {what}",
+            fix="choose a place in the project's folder, or name it: --project-root PATH",
         )
-    return root
+    raise UsageError(
+        f"project root {project_root} {what}", fix="name an existing folder: --project-root PATH"
+    )
 
 
 def _refuse_to_overwrite(place: Workspace, force: bool) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from openloop import files
 
-LATEST = 64  # finished files that every step looks at
+LATEST = 1000  # finished files of a run that every step looks at, one `stat` each
 
 
 class Watched:
@@ -112,15 +112,19 @@ class Finished:
         if known.data is None:
             return ""
         place, _, base = name.rpartition("/")
+        words = ", put back"
         try:
             folder = files.open_or_make_folder(place, folder=self._folder)
             try:
+                if files.exists(base, folder=folder):
+                    aside = files.set_aside(base, folder=folder)
+                    words += f", the edited one kept as {place}/{aside}"
                 files.replace(base, known.data, folder=folder)
             finally:
                 os.close(folder)
         except OSError as error:
             return f", and cannot be put back: {error.strerror}"
-        return ", put back"
+        return words
 
 
 @dataclass(slots=True)

@@ -110,6 +110,12 @@ class NothingStarted(Case):
         done = run_openloop("run", place, exitcode=2)
         self.assertRegex(done.err, MENDABLE)
         self.assertIn(f"openloop init {place}", done.err)
+
+    def test_init_where_there_is_no_folder_for_it(self) -> None:
+        for place, fault in (("/dev/null/x", "/dev/null is not a folder"), ("none/x", "none does")):
+            with self.subTest(place):
+                done = run_openloop("init", place, cwd=self.folder, exitcode=2)
+                self.assertIn(fault, done.err)
         self.assertFalse(os.path.exists(place))
 
     def test_workspace_is_a_file(self) -> None:

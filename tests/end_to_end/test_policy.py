@@ -212,6 +212,13 @@ class Cheats(Project):
         self.assertEqual("unhealthy", place.artifact(2)["outcome"])
         self.assertEqual("repaired", place.artifact(4)["outcome"])
 
+    def test_fail_ends_the_last_round_at_once_too(self) -> None:
+        policy = {**POLICY, "on_violation": "fail"}
+        place = self.place(f"{repair()}; {cheat('edits')}", policy=policy)
+        place.run(exitcode=1)
+        self.assertEqual([(2, "fix", "policy")], [s for s in place.steps() if s[0] == 2])
+        self.assertEqual("unhealthy", place.artifact(2)["outcome"])
+
 
 class Gates(Project):
     """Gates run code of the agent's, so they are looked at as well."""
@@ -284,6 +291,19 @@ class Honest(Project):
         place.run()
         self.assertEqual(("policy", "passed"), (self.outcome(place, 2), place.steps()[-1][2]))
         self.assertEqual(TEST.encode(), snapshot(place.project)["tests/test_calc.py"])
+
+
+class Hooks(Project):
+    """What a person's own command does to the project is said and nobody's fault."""
+
+    def test_what_a_hook_undoes_after_it_was_measured_is_noted(self) -> None:
+        hooks = {"complete": "sed -i 's/+/-/' src/calc.py; echo > tests/test_new.py"}
+        place = self.place(repair(), hooks=hooks)
+        place.run()
+        said = [note["text"] for note in place.events_of("note") if note["note"] == "hook"]
+        self.assertEqual(["hook complete changed src/calc.py after it was measured"], said)
+        self.assertFalse(os.path.exists(place.project_file("tests/test_new.py")))
+        place.audit()
 
 
 class Surroundings(Project):

@@ -220,6 +220,17 @@ class Hooks(Case):
         self.assertEqual(place.heartbeat["status"], "blocked")
         self.assertIn("openloop.json", place.heartbeat["reason"])
 
+    def test_a_run_that_is_over_stays_what_it_was_and_the_configuration_comes_back(self) -> None:
+        place = self.hooked(
+            commands={"verify": "true"}, hooks={"complete": "echo >> {workspace}/openloop.json"}
+        )
+        before = place.read("openloop.json")
+        place.run()
+        self.assertEqual(place.heartbeat["status"], "complete")
+        self.assertEqual(place.read("openloop.json"), before)
+        self.assertIn("openloop.json", place.events[-1]["text"])
+        place.run()
+
 
 class Tampering(Case):
     """A command that lays hands on the configuration or the record ends the run `blocked`."""
@@ -295,6 +306,7 @@ class Tampering(Case):
                 self.assertIn(name, done.out)
                 self.assertEqual(place.artifact(1)["outcome"], "unhealthy")
                 self.assertEqual(place.artifact(2)["decision"], "blocked")
+        self.assertTrue(place.read(f"{artifact}.edited-1").endswith("\n\n"))
 
     def test_the_next_run_is_a_trial_with_the_old_configuration(self) -> None:
         place = self.workspace(

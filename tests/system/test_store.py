@@ -218,9 +218,11 @@ class Rebuilding(RecordCase):
         self.assertEqual(self.before, self.prepared())
 
     def test_artifacts_that_are_garbage(self) -> None:
-        for garbage in (b"", b"{}", b"\0" * 999):
+        for number, garbage in enumerate((b"", b"{}", b"\0" * 999), 1):
             rewrite(self.here.file("artifacts/round-0002.json"), garbage)
-            self.assertEqual(self.before, self.prepared())
+            after = self.prepared()
+            self.assertEqual(garbage, after[f"artifacts/round-0002.json.edited-{number}"])
+            self.assertEqual(self.before, {name: after[name] for name in self.before})
 
     def test_artifacts_that_are_something_else(self) -> None:
         path = self.here.file("artifacts/round-0002.json")
