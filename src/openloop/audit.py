@@ -157,16 +157,21 @@ def _heartbeat(
         raise Mismatch(place.shown(EVENTS), why)
 
 
-def lines(report: Report) -> list[str]:
-    """The report for a person."""
-    counts = (
+def counts(report: Report) -> str:
+    """How much was checked, in words."""
+    return (
         f"{report.events} events, {report.runs} runs, {report.rounds} rounds, "
         f"{report.logs} logs, {report.artifacts} artifacts"
     )
+
+
+def lines(report: Report) -> list[str]:
+    """The report for a person."""
+    checked = counts(report)
     if report.broken:
-        shown = [f"broken: {report.broken.where}: {report.broken.why}", f"  checked   {counts}"]
+        shown = [f"broken: {report.broken.where}: {report.broken.why}", f"  checked   {checked}"]
     else:
-        shown = [f"intact: {counts}"]
+        shown = [f"intact: {checked}"]
     shown += [f"  note      {note}" for note in report.notes]
     shown.append(f"  head      {report.head}")
     return shown

@@ -8,7 +8,7 @@ import os
 from openloop import files, projections
 from openloop.console import Console, Screen, duration
 from openloop.states import Event, Kind, State, Status, StepResult
-from openloop.text import printable
+from openloop.text import markup
 
 
 def is_here() -> bool:
@@ -59,22 +59,16 @@ class GitHub(Console):
 
 
 def _heading(state: State) -> list[str]:
-    lines = [f"### OpenLoop: {state.status}", "", _cell(state.reason), ""]
+    lines = [f"### OpenLoop: {state.status}", "", markup(state.reason), ""]
     if state.metric:
-        lines += [_cell(projections.metric_words(state.metric)), ""]
+        lines += [markup(projections.metric_words(state.metric)), ""]
     return [*lines, "| round | step | outcome | time | why |", "|---|---|---|---|---|"]
 
 
 def _row(number: int, result: StepResult) -> str:
     name = f"{result.step} (again)" if result.confirm else result.step
     cells = (str(number), name, result.outcome, duration(result.duration_seconds), result.detail)
-    return f"| {' | '.join(map(_cell, cells))} |"
-
-
-def _cell(text: str) -> str:
-    """Text that neither ends a table's cell nor becomes markup."""
-    plain = printable(text).replace("&", "&amp;").replace("<", "&lt;").replace("|", "&#124;")
-    return "".join(f"\\{c}" if c in "`*_[]\\" else c for c in plain)
+    return f"| {' | '.join(map(markup, cells))} |"
 
 
 def _data(text: str) -> str:

@@ -26,6 +26,7 @@ class Report:
     """heartbeat: the document, `crashed` derived. problems: what makes it not valid. undone: what
     the policy has put back in this run, the latest last."""
 
+    place: Workspace
     heartbeat: Mapping[str, Any]
     problems: tuple[OpenLoopError, ...]
     undone: tuple[Violation, ...] = ()
@@ -63,7 +64,7 @@ def inspect(path: str) -> Report:
         document = reader.heartbeat(place) or document  # it may just have come to its end
     if document["status"] == Status.RUNNING and not runner_lives(place):
         document = {**document, "status": Status.CRASHED, "reason": "its runner is gone"}
-    return Report(document, tuple(problems), record.state.undone if record else ())
+    return Report(place, document, tuple(problems), record.state.undone if record else ())
 
 
 def _config_problems(place: Workspace) -> tuple[OpenLoopError, ...]:
@@ -106,7 +107,7 @@ def _from_record(record: reader.Record | None) -> dict[str, Any]:
 def lines(report: Report) -> list[str]:
     """The report for a person."""
     beat = report.heartbeat
-    shown = [f"{report.status}: {_text(beat.get('reason')) or _nothing_yet(report)}"]
+    shown = [f"{report.status}: {_text(beat.get('reason')) or nothing_yet(report)}"]
     for name, words in (
         ("mission", _text(beat.get("mission"))),
         ("run", _run_words(beat)),
@@ -131,7 +132,8 @@ def _text(value: object) -> str:
     return printable(str(value)) if value not in (None, "") else ""
 
 
-def _nothing_yet(report: Report) -> str:
+def nothing_yet(report: Report) -> str:
+    """What is said where no reason is known."""
     return "nothing has run yet" if report.status == Status.READY else "no reason given"
 
 

@@ -12,6 +12,12 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
+def markup(text: str) -> str:
+    """Text that Markdown shows as it stands: it ends no cell of a table and is no markup."""
+    plain = printable(text).replace("&", "&amp;").replace("<", "&lt;").replace("|", "&#124;")
+    return "".join(f"\\{c}" if c in "`*_[]\\" else c for c in plain)
+
+
 def nearest(word: str, known: Iterable[str], *, likeness: float = 0.6) -> str:
     """The known word most like `word`; "" when none is. likeness: 0 (any) to 1 (the same)."""
     import difflib  # only a mistake needs it, and it is slow to import

@@ -1,0 +1,301 @@
+"""`openloop completion SHELL`: what a shell needs to complete commands and options.
+
+Everything is taken from the parser of the command line itself, so that no option is forgotten.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Takes(Enum):
+    """What kind of word an option or an argument takes."""
+
+    NOTHING = "nothing"
+    FOLDER = "folder"
+    FILE = "file"
+    CHOICE = "choice"
+    TEXT = "text"  # nothing to propose
+
+
+_METAVARS = {
+    "WORKSPACE": Takes.FOLDER,
+    "PATH": Takes.FOLDER,
+    "FILE": Takes.FILE,
+    "CASES": Takes.FILE,
+    "COMMAND": Takes.FILE,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """An option in all its spellings, or a positional argument by what usage calls it."""
+
+    names: tuple[str, ...]
+    help: str
+    takes: Takes
+    choices: tuple[str, ...] = ()
+    repeated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Subcommand:
+    name: str
+    help: str
+    options: tuple[Word, ...]
+    arguments: tuple[Word, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    options: tuple[Word, ...]
+    subcommands: tuple[Subcommand, ...]
+
+
+def script(shell: str, parser: argparse.ArgumentParser) -> str:
+    """The script for one of SHELLS."""
+    return SHELLS[shell](_program(parser))
+
+
+def _program(parser: argparse.ArgumentParser) -> Program:
+    subcommands: list[Subcommand] = []
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            said = {choice.dest: _help(choice) for choice in action._choices_actions}
+            for name, inner in action.choices.items():
+                subcommands.append(Subcommand(name, said[name], *_words(inner)))
+    return Program(_words(parser)[0], tuple(subcommands))
+
+
+def _words(parser: argparse.ArgumentParser) -> tuple[tuple[Word, ...], tuple[Word, ...]]:
+    """(options, positional arguments) of one parser."""
+    own = [a for a in parser._actions if not isinstance(a, argparse._SubParsersAction)]
+    options = tuple(_word(a, tuple(a.option_strings)) for a in own if a.option_strings)
+    return options, tuple(_word(a, (_called(a),)) for a in own if not a.option_strings)
+
+
+def _called(action: argparse.Action) -> str:
+    return str(action.metavar or action.dest)
+
+
+def _help(action: argparse.Action) -> str:
+    return (action.help or "").replace("%%", "%")
+
+
+def _word(action: argparse.Action, names: tuple[str, ...]) -> Word:
+    repeated = action.nargs in (argparse.REMAINDER, argparse.ZERO_OR_MORE, argparse.ONE_OR_MORE)
+    if action.nargs == 0:
+        return Word(names, _help(action), Takes.NOTHING)
+    if action.choices:
+        choices = tuple(map(str, action.choices))
+        return Word(names, _help(action), Takes.CHOICE, choices, repeated)
+    takes = _METAVARS.get(_called(action).split()[0], Takes.TEXT)
+    return Word(names, _help(action), takes, (), repeated)
+
+
+def _listed(words: Iterable[str]) -> str:
+    """Words for a shell that splits a quoted list at its spaces."""
+    return shlex.quote(" ".join(words))
+
+
+def _names(options: Iterable[Word]) -> list[str]:
+    return [name for option in options for name in option.names]
+
+
+# --- bash -------------------------------------------------------------------------------
+
+
+def _bash(program: Program) -> str:
+    first = [*(one.name for one in program.subcommands), *_names(program.options)]
+    values, options, arguments = [], [], []
+    for one in program.subcommands:
+        for option in one.options:
+            if option.takes is not Takes.NOTHING:
+                pattern = "|".join(f"'{one.name} {name}'" for name in option.names)
+                values.append(f"        {pattern}) {_bash_reply(option)}; return ;;")
+        options.append(f"            {one.name}) _openloop_words {_listed(_names(one.options))} ;;")
+        for argument in one.arguments[:1]:
+            arguments.append(f"        {one.name}) {_bash_reply(argument)} ;;")
+    return f"""# Completion of openloop for bash: source this, or put it into
+# ~/.local/share/bash-completion/completions/openloop
+_openloop_words() {{
+    mapfile -t COMPREPLY < <(compgen -W "$1" -- "$word")
+}}
+_openloop_paths() {{
+    compopt -o filenames 2>/dev/null
+    mapfile -t COMPREPLY < <(compgen "$1" -- "$word")
+}}
+_openloop() {{
+    local word=${{COMP_WORDS[COMP_CWORD]}} before=${{COMP_WORDS[COMP_CWORD-1]}}
+    if [[ $word == = ]]; then
+        word=
+    elif [[ $before == = ]]; then
+        before=${{COMP_WORDS[COMP_CWORD-2]}}
+    fi
+    COMPREPLY=()
+    if [[ $COMP_CWORD -eq 1 ]]; then
+        _openloop_words {_listed(first)}
+        return
+    fi
+    case "${{COMP_WORDS[1]}} $before" in
+{_joined(values)}
+    esac
+    if [[ $word == -* ]]; then
+        case "${{COMP_WORDS[1]}}" in
+{_joined(options)}
+        esac
+        return
+    fi
+    case "${{COMP_WORDS[1]}}" in
+{_joined(arguments)}
+    esac
+}}
+complete -F _openloop openloop
+"""
+
+
+def _bash_reply(word: Word) -> str:
+    match word.takes:
+        case Takes.CHOICE:
+            return f"_openloop_words {_listed(word.choices)}"
+        case Takes.FOLDER:
+            return "_openloop_paths -d"
+        case Takes.FILE:
+            return "_openloop_paths -f"
+    return ":"
+
+
+def _joined(lines: Iterable[str]) -> str:
+    return "\n".join(lines)
+
+
+# --- zsh --------------------------------------------------------------------------------
+
+
+def _zsh(program: Program) -> str:
+    described = (f"    {shlex.quote(f'{one.name}:{one.help}')}" for one in program.subcommands)
+    cases = (_zsh_case(one) for one in program.subcommands)
+    return f"""#compdef openloop
+# Completion of openloop for zsh: source this after compinit, or put it into a folder of
+# $fpath as _openloop
+_openloop() {{
+  local -a commands
+  commands=(
+{_joined(described)}
+  )
+  if (( CURRENT == 2 )); then
+    if [[ $words[2] == -* ]]; then
+      _arguments {" ".join(_zsh_options(program.options))}
+    else
+      _describe -t commands command commands
+    fi
+    return
+  fi
+  local command=$words[2]
+  shift words
+  (( CURRENT-- ))
+  case $command in
+{_joined(cases)}
+  esac
+}}
+if [[ $funcstack[1] == _openloop ]]; then
+  _openloop "$@"
+else
+  compdef _openloop openloop
+fi
+"""
+
+
+def _zsh_case(one: Subcommand) -> str:
+    specs = [*_zsh_options(one.options), *_zsh_arguments(one.arguments)]
+    lines = (f"      {spec}" for spec in specs)
+    return f"    {one.name})\n      _arguments \\\n" + " \\\n".join(lines) + " ;;"
+
+
+def _zsh_options(options: Iterable[Word]) -> list[str]:
+    specs = []
+    for option in options:
+        others = f"({' '.join(option.names)})" if len(option.names) > 1 else ""
+        value = "" if option.takes is Takes.NOTHING else f":value:{_zsh_action(option)}"
+        specs += [
+            shlex.quote(f"{others}{name}[{_zsh_text(option.help)}]{value}")
+            for name in option.names
+        ]
+    return specs
+
+
+def _zsh_arguments(arguments: Iterable[Word]) -> list[str]:
+    return [
+        shlex.quote(
+            f"{'*' if word.repeated else number}:{_zsh_text(word.names[0])}:{_zsh_action(word)}"
+        )
+        for number, word in enumerate(arguments, 1)
+    ]
+
+
+def _zsh_text(text: str) -> str:
+    return "".join(f"\\{c}" if c in "[]:\\" else c for c in text)
+
+
+def _zsh_action(word: Word) -> str:
+    match word.takes:
+        case Takes.CHOICE:
+            return f"({' '.join(word.choices)})"
+        case Takes.FOLDER:
+            return "_files -/"
+        case Takes.FILE:
+            return "_files"
+    return " "
+
+
+# --- fish -------------------------------------------------------------------------------
+
+
+def _fish(program: Program) -> str:
+    begin = "complete -c openloop"
+    lines = [
+        "# Completion of openloop for fish: source this, or put it into",
+        "# ~/.config/fish/completions/openloop.fish",
+        f"{begin} -f",
+        *(_fish_line(f"{begin} -n __fish_use_subcommand", option) for option in program.options),
+    ]
+    for one in program.subcommands:
+        lines.append(
+            f"{begin} -n __fish_use_subcommand -a {one.name} -d {_fish_text(one.help)}"
+        )
+    for one in program.subcommands:
+        inside = f"{begin} -n '__fish_seen_subcommand_from {one.name}'"
+        lines += [_fish_line(inside, option) for option in one.options]
+        lines += [f"{inside} {_fish_values(word)}" for word in one.arguments[:1]]
+    return "\n".join(line.rstrip() for line in lines) + "\n"
+
+
+def _fish_line(begin: str, option: Word) -> str:
+    names = " ".join(
+        f"-l {name[2:]}" if name.startswith("--") else f"-s {name[1:]}" for name in option.names
+    )
+    value = "" if option.takes is Takes.NOTHING else f" -r {_fish_values(option)}"
+    return f"{begin} {names}{value} -d {_fish_text(option.help)}"
+
+
+def _fish_values(word: Word) -> str:
+    match word.takes:
+        case Takes.CHOICE:
+            return f"-f -a {_fish_text(' '.join(word.choices))}"
+        case Takes.FOLDER:
+            return "-f -a '(__fish_complete_directories)'"
+        case Takes.FILE:
+            return "-F"
+    return "-f"
+
+
+def _fish_text(text: str) -> str:
+    quoted = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{quoted}'"
+
+
+SHELLS = {"bash": _bash, "zsh": _zsh, "fish": _fish}
