@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import json
 import os
 import sys
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from openloop import __version__
@@ -16,19 +18,26 @@ from openloop.text import printable
 
 if TYPE_CHECKING:
     from openloop.console import Screen
+    from openloop.report import Report
     from openloop.runner import View
 
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+
+# What some arguments may be, written out so that a start need not load where they come from.
+FORMATS = ("html", "md", "json", "junit")
+STEPS = ("play", "scan", "fix", "verify", "baseline", "improve")
+SHELLS = ("bash", "zsh", "fish")
+TOPICS = ("configuration", "exit-codes", "environment")
 
 
 def dispatch(words: list[str]) -> int:
     """Parse the words and run the command they name; returns the exit code."""
     try:
         _open_standard_streams()
-        args = _parser().parse_args(words)
+        args = _parse(words)
         command: Callable[[argparse.Namespace], int] = args.command
         return command(args)
-    except SystemExit as ending:  # argparse has said what is wrong
+    except SystemExit as ending:
         return int(ending.code or 0)
     except OpenLoopError as error:
         print(error, file=sys.stderr)
@@ -42,14 +51,27 @@ def dispatch(words: list[str]) -> int:
         return _failed(error)
 
 
+def _parse(words: list[str]) -> argparse.Namespace:
+    """Raises SystemExit when argparse has said all there is to say, help or what is wrong."""
+    try:
+        return _parser().parse_args(words)
+    except SystemExit:
+        with _told():
+            sys.stdout.flush()
+        raise
+
+
 def _open_standard_streams() -> None:
-    """Under `<&- >&- 2>&-` the record must not get the descriptor of a standard stream."""
+    """Under `<&- >&- 2>&-` the record must not get the descriptor of a standard stream; and no
+    locale is too small for a word."""
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
         os.set_inheritable(descriptor, True)
     os.close(descriptor)
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # as stderr is from the start
 
 
 def _failed(error: Exception) -> int:
@@ -79,7 +101,17 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("-V", "--version", action="version", version=f"openloop {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for add in (_add_init, _add_doctor, _add_run, _add_status, _add_audit):
+    for add in (
+        _add_init,
+        _add_doctor,
+        _add_run,
+        _add_status,
+        _add_logs,
+        _add_report,
+        _add_audit,
+        _add_completion,
+        _add_help,
+    ):
         add(commands)
     return parser
 
@@ -90,8 +122,19 @@ def _add(
     words: str,
     command: Callable[[argparse.Namespace], int],
 ) -> argparse.ArgumentParser:
-    parser = commands.add_parser(name, help=words, description=words, allow_abbrev=False)
+    parser = _add_bare(commands, name, words, command)
     parser.add_argument("workspace", metavar="WORKSPACE", help="the loop's state folder")
+    return parser
+
+
+def _add_bare(
+    commands: Commands,
+    name: str,
+    words: str,
+    command: Callable[[argparse.Namespace], int],
+) -> argparse.ArgumentParser:
+    """A subcommand that needs no workspace."""
+    parser = commands.add_parser(name, help=words, description=words, allow_abbrev=False)
     parser.set_defaults(command=command)
     return parser
 
@@ -215,6 +258,63 @@ def _status(args: argparse.Namespace) -> int:
     return ExitCode.FAILED if report.problems else ExitCode.OK
 
 
+def _add_logs(commands: Commands) -> None:
+    parser = _add(commands, "logs", "Show what the commands wrote.", _logs)
+    parser.add_argument("--round", type=_positive, metavar="N", help="of this round")
+    parser.add_argument("--step", choices=STEPS, metavar="NAME", help="of this step")
+    parser.add_argument(
+        "--follow", action="store_true", help="go on, log after log, until the run is over"
+    )
+
+
+def _logs(args: argparse.Namespace) -> int:
+    from openloop import logs, workspace
+    from openloop.states import Step
+
+    asked = logs.Asked(args.round, Step(args.step) if args.step else None)
+    logs.show(workspace.existing_folder(args.workspace), asked, follow=args.follow)
+    return ExitCode.OK
+
+
+def _add_report(commands: Commands) -> None:
+    parser = _add(commands, "report", "Write a report of the latest rounds.", _report)
+    parser.add_argument(
+        "--format", choices=FORMATS, default="html", metavar="FORMAT", help=", ".join(FORMATS)
+    )
+    parser.add_argument("--output", metavar="FILE", help="a file instead of standard output")
+
+
+def _report(args: argparse.Namespace) -> int:
+    from openloop import report
+
+    made = report.collect(args.workspace)
+    document = _rendered(made, args.format).encode()
+    if args.output is None:
+        with _told():
+            sys.stdout.buffer.write(document)
+            sys.stdout.flush()
+    else:
+        report.write(made.place, args.output, document)
+    return ExitCode.OK
+
+
+def _rendered(made: Report, form: str) -> str:
+    match form:
+        case "md":
+            from openloop import report_markdown
+
+            return report_markdown.render(made)
+        case "json":
+            return json.dumps(made.to_json(), indent=2) + "\n"
+        case "junit":
+            from openloop import report_junit
+
+            return report_junit.render(made)
+    from openloop import report_html
+
+    return report_html.render(made)
+
+
 def _add_audit(commands: Commands) -> None:
     parser = _add(commands, "audit", "Check that the whole record holds.", _audit)
     parser.add_argument("--head", type=_hash, metavar="HASH", help="the head that a run printed")
@@ -229,6 +329,44 @@ def _audit(args: argparse.Namespace) -> int:
     return ExitCode.FAILED if report.broken else ExitCode.OK
 
 
+def _add_completion(commands: Commands) -> None:
+    words = "Print what a shell needs to complete commands and options."
+    parser = _add_bare(commands, "completion", words, _completion)
+    parser.add_argument("shell", choices=SHELLS, metavar="SHELL", help=", ".join(SHELLS))
+
+
+def _completion(args: argparse.Namespace) -> int:
+    from openloop import completion
+
+    _say(completion.script(args.shell, _parser()).rstrip("\n"))
+    return ExitCode.OK
+
+
+def _add_help(commands: Commands) -> None:
+    words = "Explain a topic, or list the topics."
+    parser = _add_bare(commands, "help", words, _help)
+    parser.add_argument("topic", choices=TOPICS, nargs="?", metavar="TOPIC", help=", ".join(TOPICS))
+
+
+def _help(args: argparse.Namespace) -> int:
+    import shutil
+
+    from openloop import topics
+
+    if args.topic:
+        _print(topics.lines(args.topic, shutil.get_terminal_size().columns))
+        return ExitCode.OK
+    listed = [f"  openloop help {name}\n      {topics.summary(name)}" for name in topics.names()]
+    lines = [
+        "Topics:",
+        *"\n".join(listed).splitlines(),
+        "",
+        "Of a command: openloop COMMAND --help",
+    ]
+    _print(lines)
+    return ExitCode.OK
+
+
 def _hash(text: str) -> str:
     if len(text) != 64 or set(text.lower()) - set("0123456789abcdef"):
         raise argparse.ArgumentTypeError(f"must be 64 hexadecimal digits, got {text!r}")
@@ -236,7 +374,6 @@ def _hash(text: str) -> str:
 
 
 def _print(lines: list[str]) -> None:
-    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     _say("\n".join(map(printable, lines)))
 
 
@@ -245,8 +382,15 @@ def _print_json(document: Mapping[str, Any]) -> None:
 
 
 def _say(text: str) -> None:
-    try:
+    with _told():
         print(text, flush=True)
+
+
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    """Answers are written in here: standard output may take nothing."""
+    try:
+        yield
     except BrokenPipeError:
         raise
     except OSError as error:

@@ -222,8 +222,7 @@ def _zsh_options(options: Iterable[Word]) -> list[str]:
         others = f"({' '.join(option.names)})" if len(option.names) > 1 else ""
         value = "" if option.takes is Takes.NOTHING else f":value:{_zsh_action(option)}"
         specs += [
-            shlex.quote(f"{others}{name}[{_zsh_text(option.help)}]{value}")
-            for name in option.names
+            shlex.quote(f"{others}{name}[{_zsh_text(option.help)}]{value}") for name in option.names
         ]
     return specs
 
@@ -264,9 +263,7 @@ def _fish(program: Program) -> str:
         *(_fish_line(f"{begin} -n __fish_use_subcommand", option) for option in program.options),
     ]
     for one in program.subcommands:
-        lines.append(
-            f"{begin} -n __fish_use_subcommand -a {one.name} -d {_fish_text(one.help)}"
-        )
+        lines.append(f"{begin} -n __fish_use_subcommand -a {one.name} -d {_fish_text(one.help)}")
     for one in program.subcommands:
         inside = f"{begin} -n '__fish_seen_subcommand_from {one.name}'"
         lines += [_fish_line(inside, option) for option in one.options]

@@ -202,7 +202,9 @@ def _log(result: StepResult, end: Excerpt | None) -> str:
     if not end.lines:
         return f"<p class='hint'>{path} is empty.</p>"
     before = f", {size(end.before)} before it left out" if end.before else ""
-    return f'<p class="hint">{path}{before}</p><div class="log"><pre>{_lines(end.lines)}</pre></div>'
+    return (
+        f'<p class="hint">{path}{before}</p><div class="log"><pre>{_lines(end.lines)}</pre></div>'
+    )
 
 
 def _policy(report: Report) -> str:
@@ -283,8 +285,6 @@ def _record(report: Report) -> str:
         verdict = f"{_badge('intact')} {text(counts(seen))}"
     notes = "".join(f"<p class='hint'>{text(note)}</p>" for note in seen.notes)
     command = f"openloop audit {shlex.quote(report.place.given)} --head {seen.head}"
-    check = (
-        f"<p class='hint'>Check it later:</p><pre>{text(command)}</pre>" if seen.events else ""
-    )
+    check = f"<p class='hint'>Check it later:</p><pre>{text(command)}</pre>" if seen.events else ""
     return f"""<section class="record"><h2>Record</h2><p>{verdict}</p>{notes}{check}</section>
 """

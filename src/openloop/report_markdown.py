@@ -90,9 +90,7 @@ def _failure(report: Report, failure: Failure) -> str:
     end = report.log_end(result, _LOG_END)
     title = f"round {failure.round.number}, {result.step} {result.outcome}"
     log = _log(end) if end and end.lines else f"{_words(result.log_path)} is empty or gone.\n"
-    return (
-        f"<details><summary>{title}: {_words(result.detail)}</summary>\n\n{log}\n</details>\n"
-    )
+    return f"<details><summary>{title}: {_words(result.detail)}</summary>\n\n{log}\n</details>\n"
 
 
 def _log(end: Excerpt) -> str:
