@@ -29,7 +29,8 @@ _GAP = 2
 
 # The metric
 _HEIGHT = 250
-_FRAME = (64, 18, 20, 34)  # left, top, right, bottom
+_LEAST_ROOM = 1e-300  # above and below the values; nothing smaller can be reckoned with
+_FRAME = (64, 18, 40, 34)  # left, top, right, bottom
 
 
 def text(value: str) -> str:
@@ -189,7 +190,8 @@ class _Plane:
 def _plane(measured: Sequence[Measured], latest: Metric) -> _Plane:
     values = [one.metric.value for one in measured if one.metric.value is not None]
     low, high = min([latest.threshold, *values]), max([latest.threshold, *values])
-    room = (high - low) * 0.12 or abs(high) * 0.1 or 1.0
+    flat = high - low <= abs(high) * 1e-9
+    room = max(abs(high) * 0.1 or 1.0 if flat else (high - low) * 0.12, _LEAST_ROOM)
     if not math.isfinite(high - low + 2 * room):  # values at both ends of what a float can hold
         return _Plane(low / 2, high / 2, len(measured))
     return _Plane(low - room, high + room, len(measured))
@@ -198,23 +200,31 @@ def _plane(measured: Sequence[Measured], latest: Metric) -> _Plane:
 def _grid(plane: _Plane) -> list[str]:
     left, _, right, _ = _FRAME
     parts = []
-    for step in range(5):
-        value = plane.low + plane.spread * step / 4
+    for value in _ticks(plane.low, plane.spread):
         y = plane.y(value)
         parts.append(f'<path class="grid" d="M{left} {y:.1f}H{WIDTH - right}"/>')
-        parts.append(_label(left - 10, y + 4, f"{value:.4g}", "axis end"))
+        parts.append(_label(left - 10, y + 4, f"{value:.6g}", "axis end"))
     return parts
+
+
+def _ticks(low: float, spread: float) -> list[float]:
+    """Three to six round values between `low` and `low + spread`."""
+    rough = spread / 5
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = power * next(factor for factor in (1, 2, 5, 10) if power * factor >= rough * 0.999)
+    first = math.ceil(low / step)
+    values = ((first + count) * step for count in range(7))
+    return [value for value in values if value <= low + spread]
 
 
 def _baseline(plane: _Plane, latest: Metric) -> str:
     left, _, right, _ = _FRAME
     y = plane.y(latest.threshold)
     above = latest.direction in (Direction.GREATER, Direction.GREATER_EQUAL)
-    label_y = y - 6 if above else y + 15
     words = f"baseline {number(latest.threshold)}"
     return (
         f'<path class="baseline" d="M{left} {y:.1f}H{WIDTH - right}"/>'
-        f"{_label(WIDTH - right, label_y, words, 'axis end baseline-label')}"
+        f"{_label(left + 4, y - 6 if above else y + 15, words, 'baseline-label')}"
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
 
 
@@ -11,8 +13,9 @@ def main(argv: list[str] | None = None) -> int:
     if words in (["--version"], ["-V"]):  # asked by scripts all day: nothing else is loaded
         from openloop import __version__
 
-        print(f"openloop {__version__}")
-        return 0
+        with contextlib.suppress(OSError):  # which is answered below, as for every command
+            os.write(1, f"openloop {__version__}\n".encode())
+            return 0
     from openloop import commands
 
     return commands.dispatch(words)

@@ -17,6 +17,8 @@ from openloop.errors import ExitCode, OpenLoopError, OutputError, UsageError
 from openloop.text import printable
 
 if TYPE_CHECKING:
+    from _typeshed import SupportsWrite
+
     from openloop.console import Screen
     from openloop.report import Report
     from openloop.runner import View
@@ -34,10 +36,10 @@ def dispatch(words: list[str]) -> int:
     """Parse the words and run the command they name; returns the exit code."""
     try:
         _open_standard_streams()
-        args = _parse(words)
+        args = _parser().parse_args(words)
         command: Callable[[argparse.Namespace], int] = args.command
         return command(args)
-    except SystemExit as ending:
+    except SystemExit as ending:  # argparse has said all there is to say
         return int(ending.code or 0)
     except OpenLoopError as error:
         print(error, file=sys.stderr)
@@ -49,16 +51,6 @@ def dispatch(words: list[str]) -> int:
         return ExitCode.OK
     except Exception as error:
         return _failed(error)
-
-
-def _parse(words: list[str]) -> argparse.Namespace:
-    """Raises SystemExit when argparse has said all there is to say, help or what is wrong."""
-    try:
-        return _parser().parse_args(words)
-    except SystemExit:
-        with _told():
-            sys.stdout.flush()
-        raise
 
 
 def _open_standard_streams() -> None:
@@ -89,6 +81,13 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         super().error(printable(message))
+
+    def _print_message(self, message: str, file: SupportsWrite[str] | None = None) -> None:
+        """argparse itself lets it pass when help cannot be written."""
+        if file is sys.stdout:
+            _say(message.rstrip("\n"))
+        else:
+            super()._print_message(message, file)
 
 
 def _parser() -> argparse.ArgumentParser:
