@@ -16,7 +16,7 @@ from openloop.states import Direction, Metric, Step
 from openloop.text import number, printable
 
 WIDTH = 960  # units of the picture, which the page scales
-_CHARACTER = 6.6  # units that one character of a label takes at most
+_CHARACTER = 6.2  # units that one character of a bar's label takes at most
 _MOST_POINTS = 300  # of a metric's line; more are thinned out, extremes kept
 
 # The timeline
@@ -24,7 +24,7 @@ _ROW = 30
 _BAR = 18
 _LEFT = 84  # of the bars; round numbers stand before it
 _RIGHT = 148  # after the bars; outcomes stand there
-_LEAST = 16  # width of the shortest step
+_PADDING = 8  # of a bar's label, both sides together
 _GAP = 2
 
 # The metric
@@ -40,12 +40,17 @@ def text(value: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Bar:
-    """A step in the timeline. look: its class. seconds: None while it runs."""
+    """A step in the timeline. look: its class. seconds: 0 while it runs."""
 
     name: str
     look: str
     words: str
-    seconds: float | None
+    seconds: float
+
+    @property
+    def least(self) -> float:
+        """The width that its name needs."""
+        return len(self.name) * _CHARACTER + _PADDING
 
 
 def timeline(rounds: Sequence[Round]) -> str:
@@ -79,7 +84,7 @@ def _bars(one: Round) -> list[_Bar]:
         )
     if running := one.running:
         words = f"round {one.number}, {running.step}: has not finished"
-        bars.append(_Bar(running.step, "open", words, None))
+        bars.append(_Bar(running.step, "open", words, 0.0))
     return bars
 
 
@@ -90,22 +95,25 @@ def _look(step: Step, outcome: str) -> str:
 
 def _scale(rows: Sequence[Sequence[_Bar]]) -> float:
     """Units a second, so that the longest row just fits."""
-    room = WIDTH - _LEFT - _RIGHT
     scale = math.inf
     for bars in rows:
-        seconds = sum(bar.seconds or 0.0 for bar in bars)
+        seconds = sum(bar.seconds for bar in bars)
         if seconds > 0:
-            scale = min(scale, max(0.0, room - len(bars) * (_LEAST + _GAP)) / seconds)
+            scale = min(scale, max(0.0, _room(bars) - sum(bar.least for bar in bars)) / seconds)
     return 0.0 if math.isinf(scale) else scale
+
+
+def _room(bars: Sequence[_Bar]) -> float:
+    return WIDTH - _LEFT - _RIGHT - len(bars) * _GAP
 
 
 def _row(one: Round, bars: Sequence[_Bar], y: int, scale: float) -> list[str]:
     middle = y + _ROW / 2 + 4
     parts = [_label(_LEFT - 10, middle, f"round {one.number}", "axis end")]
     x = float(_LEFT)
-    least = min(_LEAST, (WIDTH - _LEFT - _RIGHT) / max(1, len(bars)) - _GAP)
+    squeezed = min(1.0, _room(bars) / max(1.0, sum(bar.least for bar in bars)))
     for bar in bars:
-        width = least + scale * (bar.seconds or 0.0)
+        width = squeezed * bar.least + scale * bar.seconds
         parts.append(_bar(bar, x, y + (_ROW - _BAR) / 2, width))
         x += width + _GAP
     words = f"{one.outcome or 'open'}, {duration(one.seconds)}"
@@ -118,9 +126,8 @@ def _bar(bar: _Bar, x: float, y: float, width: float) -> str:
         f'<rect class="bar {bar.look}" x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" '
         f'height="{_BAR}" rx="4"/>'
     )
-    inside = ""
-    if width >= len(bar.name) * _CHARACTER + 8:
-        inside = _label(x + width / 2, y + 13, bar.name, f"inside {bar.look}")
+    fits = width >= bar.least - 1
+    inside = _label(x + width / 2, y + 13, bar.name, f"inside {bar.look}") if fits else ""
     return f"<g><title>{text(bar.words)}</title>{shape}{inside}</g>"
 
 

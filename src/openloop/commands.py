@@ -17,8 +17,6 @@ from openloop.errors import ExitCode, OpenLoopError, OutputError, UsageError
 from openloop.text import printable
 
 if TYPE_CHECKING:
-    from _typeshed import SupportsWrite
-
     from openloop.console import Screen
     from openloop.report import Report
     from openloop.runner import View
@@ -82,7 +80,7 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         super().error(printable(message))
 
-    def _print_message(self, message: str, file: SupportsWrite[str] | None = None) -> None:
+    def _print_message(self, message: str, file: Any = None) -> None:
         """argparse itself lets it pass when help cannot be written."""
         if file is sys.stdout:
             _say(message.rstrip("\n"))

@@ -134,7 +134,7 @@ def read(place: Workspace, *, detailed: int) -> History:
     broken = ""
     rounds: list[Round] = []
     try:
-        reading.take(journal.check_chain(_lines(place)))
+        reading.take(_confirmed(journal.check_chain(_lines(place))))
     except (Broken, OSError) as error:
         broken = str(error)
     try:
@@ -153,6 +153,17 @@ def _lines(place: Workspace) -> Iterator[bytes]:
         yield from reader.lines(events)
     finally:
         os.close(events)
+
+
+def _confirmed(lines: Iterable[Line]) -> Iterator[Line]:
+    """Each line once the next one has confirmed it by its hash; the last one at the end."""
+    before: Line | None = None
+    for line in lines:
+        if before:
+            yield before
+        before = line
+    if before:
+        yield before
 
 
 def _is_measurement(line: bytes) -> bool:

@@ -7,6 +7,7 @@ ones counted, and of each log only its end is read.
 from __future__ import annotations
 
 import os
+import shlex
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -194,7 +195,7 @@ def collect(path: str, *, detailed: int = DETAILED) -> Report:
         place=place,
         generated_at=clock.utc(),
         status=seen.status,
-        reason=_text(beat, "reason") or status.nothing_yet(seen),
+        reason=_running(seen.status, told) or _text(beat, "reason") or status.nothing_yet(seen),
         mission=_text(beat, "mission"),
         run=state.run if state else max((one.run for one in told.rounds), default=0),
         host=_text(beat, "host"),
@@ -229,9 +230,20 @@ def _gates(state: State) -> tuple[Gate, ...]:
     )
 
 
+def _running(word: str, told: History) -> str:
+    """What a live run is at; "" for any other."""
+    latest = told.rounds[-1] if told.rounds else None
+    if word != Status.RUNNING or latest is None:
+        return ""
+    step = latest.running.step if latest.running else "between steps"
+    return f"round {latest.number}, {step}"
+
+
 def _next(place: Workspace, state: State | None, head: str, word: str) -> str:
     if state is None or word == Status.RUNNING:
         return ""
+    if state.status is Status.READY:
+        return f"start it: openloop run {shlex.quote(place.given)}"
     return console.next_step(place, state, head)
 
 

@@ -216,7 +216,7 @@ def _policy(report: Report) -> str:
     )
     checkpoints = "".join(f"<li>round {number}: {text(words)}</li>" for number, words in kept)
     parts = [f"<h3>Undone</h3><ul>{undone}</ul>"] if undone else []
-    parts += [f"<h3>Checkpoints</h3><ul>{checkpoints}</ul>"] if checkpoints else []
+    parts += [f"<h3>Kept and put back</h3><ul>{checkpoints}</ul>"] if checkpoints else []
     return f'<section class="policy"><h2>Policy</h2>{"".join(parts)}</section>\n'
 
 

@@ -29,6 +29,11 @@ def names() -> list[str]:
     return list(_topics())
 
 
+def source(name: str) -> str:
+    """A topic's Markdown."""
+    return _topics()[name]
+
+
 def summary(name: str) -> str:
     """What a topic is about, in one sentence."""
     return _topics()[name].strip().partition("\n")[0]
@@ -56,7 +61,8 @@ def _block(block: str, width: int) -> Iterator[str]:
 def _row(row: str, width: int) -> Iterator[str]:
     """The first cell, the ones between in brackets, and below them what it means."""
     first, *between, meaning = (_plain(cell) for cell in _CELL.split(row)[1:-1])
-    yield "  " + " ".join([first, *(f"({cell})" for cell in between)])
+    name = " ".join([first, *(f"({cell})" for cell in between)])
+    yield from textwrap.wrap(name, width, initial_indent="  ", subsequent_indent="    ")
     yield from textwrap.wrap(meaning, width, initial_indent=" " * 6, subsequent_indent=" " * 6)
 
 

@@ -25,13 +25,25 @@ from end_to_end.markdown import (
     rows,
     section,
 )
-from openloop import agents, config, projections, schema, template
+from openloop import (
+    agents,
+    commands,
+    completion,
+    config,
+    projections,
+    schema,
+    template,
+    topics,
+)
 from openloop.errors import ExitCode
-from openloop.states import Kind, Outcome, State, Status
+from openloop.states import Kind, Outcome, State, Status, Step
 from support import ROOT, SRC, Case, run_openloop
 
 ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-SUBCOMMANDS = ("init", "doctor", "run", "status", "audit")
+SUBCOMMANDS = (
+    *("init", "doctor", "run", "status", "logs", "report", "audit"),
+    *("completion", "help"),
+)
 # `openloop NAME`, and what follows it up to the next command
 CALL = re.compile(r"\bopenloop (\w+)(?= (?:\.openloop|WORKSPACE|--))((?:(?!openloop \w)[^`\n,])*)")
 
@@ -169,16 +181,55 @@ class CommandLine(unittest.TestCase):
 
 
 def usage_line(name: str) -> str:
-    """The usage that the command's help begins with, the workspace first."""
-    words = run_openloop(name, "--help").out.partition("\n\n")[0].split()
-    kept = [word for word in words[1:] if word not in ("[-h]", "WORKSPACE")]
-    return " ".join([*kept[:2], "WORKSPACE", *kept[2:]])
+    """The usage that the command's help begins with, what has no option first."""
+    words = run_openloop(name, "--help").out.partition("\n\n")[0].split()[1:]
+    bare = [word for word in words if re.fullmatch(r"[A-Z]+|\[[A-Z]+\]", word)]
+    return " ".join([*words[:2], *bare, *(w for w in words[3:] if w not in bare)])
 
 
 def options(name: str) -> list[str]:
     """`--option METAVAR` in the order of the command's own help."""
     found = re.findall(r"^  (--[\w-]+(?: [A-Z]+)?)", run_openloop(name, "--help").out, re.MULTILINE)
     return [option for option in found if option != "--help"]
+
+
+class Topics(unittest.TestCase):
+    """What `openloop help TOPIC` says stands in the README too, word for word."""
+
+    def test_every_table_and_every_paragraph(self) -> None:
+        text = " ".join(prose(README).split())
+        for name in topics.names():
+            said = topics.source(name)
+            self.assertTrue(rows(said), name)
+            for block in said.split("\n## ", 1)[1].split("\n\n")[1:]:
+                if not block.startswith("## "):
+                    with self.subTest(topic=name, block=block[:60]):
+                        self.assertIn(" ".join(block.split()), text)
+
+    def test_the_configuration_is_all_there(self) -> None:
+        told = {name for row in rows(topics.source("configuration")) for name in code(row[0])}
+        shown = {name for row in rows(section(README, "## Configuration")) for name in code(row[0])}
+        self.assertEqual(shown - told, environment_names())
+        self.assertLessEqual(told, shown)
+
+    def test_the_other_topics_are_all_there(self) -> None:
+        for name, heading in (
+            ("exit-codes", "## When a run ends"),
+            ("environment", "### Environment"),
+        ):
+            told = [row[0] for row in rows(topics.source(name))]
+            self.assertLessEqual({row[0] for row in rows(section(README, heading))}, set(told))
+
+    def test_what_arguments_may_be(self) -> None:
+        self.assertEqual(commands.TOPICS, tuple(topics.names()))
+        self.assertEqual(commands.STEPS, tuple(Step))
+        self.assertEqual(commands.SHELLS, tuple(completion.SHELLS))
+
+    def test_no_line_is_too_long(self) -> None:
+        for name in topics.names():
+            for columns in (40, 80):
+                for line in topics.lines(name, columns):
+                    self.assertTrue(len(line) < columns or len(line.split()) == 1, line)
 
 
 class Meanings(Case):

@@ -16,14 +16,16 @@ FLOORS = {
     0: "__init__ text errors states",
     1: "oom_markers schema constructs quoting template globs config gates breaker",
     2: "transitions loop",
-    3: "clock files tree guard interrupts watchdog watched oom process workspace logscan mission"
+    3: "clock files tree guard interrupts watchdog watched oom process workspace logscan excerpt"
+    " mission"
     " journal projections documents agents"
     " listing kit python_kit javascript_kit ecosystems play benchmark detect"
     " manifest changes contents footing restoration checkpoint repository shadow ignored"
     " links rules diffs policy",
-    4: "lock reader evidence rebuild ledger store",
+    4: "lock reader history evidence rebuild ledger store",
     5: "prompt enforcement steps runner",
-    6: "console github status audit doctor probe scaffold",
+    6: "console github status audit doctor probe scaffold"
+    " logs charts report report_html report_markdown report_junit completion topics",
     7: "commands cli __main__",
 }
 FLOOR = {module: floor for floor, modules in FLOORS.items() for module in modules.split()}
@@ -46,7 +48,10 @@ THE_WORLD = {
     "threading",
     "time",
 }
-VIEWS = ("status", "audit", "doctor", "console", "github")
+VIEWS = (
+    *("status", "audit", "doctor", "console", "github", "logs", "charts", "completion", "topics"),
+    *("report", "report_html", "report_markdown", "report_junit", "history"),
+)
 WRITERS = {"store", "ledger", "rebuild", "process", "guard", "watchdog", "runner"}
 
 
