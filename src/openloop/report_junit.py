@@ -21,7 +21,7 @@ _GONE = "(not there any more)"
 
 def render(report: Report) -> str:
     suites = [_suite(report, index, one) for index, one in enumerate(report.run_rounds)]
-    return "\n".join(['<?xml version="1.0" encoding="UTF-8"?>', _tag("testsuites", {}, suites)])
+    return "\n".join(['<?xml version="1.0" encoding="UTF-8"?>', _tag("testsuites", {}, suites), ""])
 
 
 def _suite(report: Report, index: int, one: Round) -> str:
