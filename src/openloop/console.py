@@ -20,7 +20,7 @@ from typing import TextIO
 from openloop import files, projections
 from openloop.projections import Live
 from openloop.states import Event, Kind, Outcome, State, Status, Violation
-from openloop.text import printable
+from openloop.text import fit, printable
 from openloop.workspace import ARTIFACTS, LOGS, Workspace
 
 READER_PATIENCE = 1.0  # seconds that a reader which takes nothing is waited for after a signal
@@ -64,7 +64,7 @@ class Screen:
         try:
             if self._ready.poll(0):
                 width = shutil.get_terminal_size().columns - 1
-                self._write(self._clear() + text[:width])
+                self._write(self._clear() + fit(text, width))
                 self._live = True
         finally:
             self._writing.release()

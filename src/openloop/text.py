@@ -12,6 +12,20 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
+def fit(text: str, columns: int) -> str:
+    """The beginning of a text that takes so many columns of a terminal at most."""
+    if text.isascii():
+        return text[:columns]
+    import unicodedata  # slow to import, and few lines need it
+
+    for index, character in enumerate(text):
+        wide = unicodedata.east_asian_width(character) in "WF"
+        columns -= 0 if unicodedata.combining(character) else 1 + wide
+        if columns < 0:
+            return text[:index]
+    return text
+
+
 def markup(text: str) -> str:
     """Text that Markdown shows as it stands: it ends no cell of a table and is no markup."""
     plain = printable(text).replace("&", "&amp;").replace("<", "&lt;").replace("|", "&#124;")
