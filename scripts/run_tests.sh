@@ -18,6 +18,20 @@ if ! ready; then
         'pytest>=9' 'pytest-xdist>=3.6' 'jsonschema>=4.20' 'mypy>=1.10' 'ruff>=0.6'; } || true
 fi
 
+# Programs that some tests ask: skipped without them, but a failure where CI is true.
+missing=
+have() { for name in "$@"; do command -v "$name" >/dev/null && return; done; return 1; }
+have chromium chromium-browser google-chrome || missing="$missing chromium"
+have zsh || missing="$missing zsh"
+have fish || missing="$missing fish"
+have xmllint || missing="$missing libxml2-utils"
+if [ -n "$missing" ] && [ "${CI:-}" = true ] && [ "$(id -u)" -eq 0 ] && have apt-get; then
+    echo "installing$missing"
+    # shellcheck disable=SC2086 # a list of words
+    { apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq -y install $missing; } \
+        >/dev/null || echo "note: could not install$missing" >&2
+fi
+
 export PYTHONPATH=src
 if ! ready; then
     if [ "${CI:-}" = true ]; then

@@ -405,7 +405,8 @@ class Hostile(ReportCase):
         self.assertFalse([line for line in outside if re.search(r"<(script|img|svg|a) ?", line)])
 
     def test_in_a_browser_no_script_runs_and_nothing_is_asked_for(self) -> None:
-        browser = shutil.which("chromium") or shutil.which("chromium-browser")
+        names = ("chromium", "chromium-browser", "google-chrome")
+        browser = next(filter(None, map(shutil.which, names)), None)
         need(browser, "chromium")
         assert browser
         with asked_for() as (url, paths):
