@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import warnings
 from collections.abc import Iterator, Mapping
@@ -10,24 +9,11 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, AnyStr
 
-from openloop import globs, schema, template
+from openloop import globs, jsontext, schema, template
 from openloop.errors import ConfigError, OpenLoopError
 from openloop.oom_markers import OOM_MARKERS
 from openloop.schema import Complaint
 from openloop.states import GATES, Direction, Hook, Match, OnViolation, Step
-
-_BYTE_ORDER_MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
-_SAFE_DIGITS = 300  # an integer of so many digits still fits a float
-_MENDS = (  # part of the JSON decoder's message, and how to mend it
-    ("escape", r'write every backslash twice, for example "score=(\\d+)"'),
-    ("property name", 'put keys in "…", no comma before }; notes go into keys such as "x-note"'),
-    ("trailing comma", "remove the comma before the closing bracket"),
-    ("delimiter", "add what is missing before this place"),
-    ("control character", r"write a line break inside a string as \n, a tab as \t"),
-    ("Unterminated", 'end the string with "'),
-    ("Extra data", "keep one object in the file and remove what follows it"),
-)
-_ANY_VALUE = """write a "text", a number, true, false, null, a [list] or an {object}"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +111,7 @@ def parse(data: bytes, *, where: str) -> Config:
 
     where: the file's name, for messages. Raises ConfigError with every problem found.
     """
-    document = _decode(data, where)
+    document = jsontext.read(jsontext.decode(data, where), where)
     problems = tuple(
         OpenLoopError(f"{schema.dotted(problem.path)} {problem.what}", where=where, fix=problem.fix)
         for problem in _checker().problems(document)
@@ -133,47 +119,6 @@ def parse(data: bytes, *, where: str) -> Config:
     if problems:
         raise ConfigError(problems)
     return _config(document)
-
-
-def _decode(data: bytes, where: str) -> Any:
-    text = _text(data, where)
-    try:
-        return json.loads(text, object_pairs_hook=schema.Object.read, parse_int=_integer)
-    except json.JSONDecodeError as error:
-        fix = next((fix for part, fix in _MENDS if part in error.msg), _ANY_VALUE)
-        place = _place(where, error.lineno, error.colno)
-        raise _refusal(f"the file is not valid JSON: {error.msg}", place, fix) from None
-    except RecursionError:
-        raise _refusal("the file is nested too deeply", where, "use fewer brackets") from None
-
-
-def _text(data: bytes, where: str) -> str:
-    if data.startswith(_BYTE_ORDER_MARKS) or b"\0" in data[:4]:
-        what = "the file is UTF-16 or begins with a byte order mark"
-        raise _refusal(what, where, "save it as UTF-8 without a byte order mark")
-    try:
-        text = data.decode()
-    except UnicodeDecodeError as error:
-        before = data[: error.start].decode()
-        line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
-        place = _place(where, line, column)
-        raise _refusal("the file is not UTF-8", place, "save it as UTF-8") from None
-    if not text.strip():
-        raise _refusal("the file is empty", where, "write a configuration, as `init` does")
-    return text
-
-
-def _place(where: str, line: int, column: int) -> str:
-    return f"{where}, line {line}, column {column}"
-
-
-def _refusal(what: str, where: str, fix: str) -> ConfigError:
-    return ConfigError((OpenLoopError(what, where=where, fix=fix),))
-
-
-def _integer(digits: str) -> int | float:
-    """Python refuses to read very long integers; as a float they are out of every range."""
-    return int(digits) if len(digits) < _SAFE_DIGITS else float(digits)
 
 
 @cache

@@ -14,7 +14,8 @@ FOLDER = os.path.dirname(os.path.abspath(openloop.__file__))
 PACKAGE = "openloop"
 FLOORS = {
     0: "__init__ text errors states",
-    1: "oom_markers schema constructs quoting template globs config gates breaker",
+    1: "oom_markers schema constructs quoting template globs jsontext config cases gates"
+    " breaker",
     2: "transitions loop",
     3: "clock files tree guard interrupts watchdog watched oom process workspace logscan excerpt"
     " mission"
@@ -25,7 +26,8 @@ FLOORS = {
     4: "lock reader history evidence rebuild ledger store",
     5: "prompt enforcement steps runner",
     6: "console github status audit doctor probe scaffold"
-    " logs charts report report_html report_markdown report_junit completion topics",
+    " logs charts report report_html report_markdown report_junit completion topics"
+    " canary judge junit record",
     7: "commands cli __main__",
 }
 FLOOR = {module: floor for floor, modules in FLOORS.items() for module in modules.split()}
