@@ -34,7 +34,9 @@ def dispatch(words: list[str]) -> int:
     """Parse the words and run the command they name; returns the exit code."""
     try:
         _open_standard_streams()
+        words, command_words = _parted(words)
         args = _parser().parse_args(words)
+        args.words = command_words
         command: Callable[[argparse.Namespace], int] = args.command
         return command(args)
     except SystemExit as ending:  # argparse has said all there is to say
@@ -49,6 +51,12 @@ def dispatch(words: list[str]) -> int:
         return ExitCode.OK
     except Exception as error:
         return _failed(error)
+
+
+def _parted(words: list[str]) -> tuple[list[str], list[str]]:
+    """Our own words, and those behind the first `--`, which are a command's."""
+    end = words.index("--") if "--" in words and words[0] == "judge" else len(words)
+    return words[:end], words[end + 1 :]
 
 
 def _open_standard_streams() -> None:
@@ -106,6 +114,7 @@ def _parser() -> argparse.ArgumentParser:
         _add_logs,
         _add_report,
         _add_audit,
+        _add_judge,
         _add_completion,
         _add_help,
     ):
@@ -362,6 +371,48 @@ def _help(args: argparse.Namespace) -> int:
     ]
     _print(lines)
     return ExitCode.OK
+
+
+def _add_judge(commands: Commands) -> None:
+    words = "Run a command on cases and compare what it prints."
+    parser = commands.add_parser(
+        "judge",
+        help=words,
+        description=words,
+        usage="openloop judge [-h] CASES [--jobs N] [--junit FILE] [--record] [--details]"
+        " [--no-hide] -- COMMAND …",
+        allow_abbrev=False,
+    )
+    parser.add_argument("cases", metavar="CASES", help="a file of JSON lines, a case each")
+    parser.add_argument("--jobs", type=_positive, metavar="N", help="how many run at once")
+    parser.add_argument("--junit", metavar="FILE", help="write a report in JUnit's XML")
+    parser.add_argument(
+        "--record", action="store_true", help="COMMAND is right: expect what it prints"
+    )
+    parser.add_argument(
+        "--details", action="store_true", help="show what was expected and what came"
+    )
+    parser.add_argument(
+        "--no-hide", action="store_true", help="do not hide CASES from COMMAND by a namespace"
+    )
+    parser.set_defaults(command=_judge)
+
+
+def _judge(args: argparse.Namespace) -> int:
+    from openloop import judging
+
+    return judging.judge(
+        args.cases,
+        args.words,
+        judging.Options(
+            jobs=args.jobs,
+            junit=args.junit,
+            record=args.record,
+            details=args.details,
+            hide=not args.no_hide,
+        ),
+        say=_print,
+    )
 
 
 def _hash(text: str) -> str:

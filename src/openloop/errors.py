@@ -43,7 +43,7 @@ class UsageError(OpenLoopError):
 
 
 class ConfigError(OpenLoopError):
-    """openloop.json does not hold; carries every problem found, in the order of the file."""
+    """A file that a person wrote does not hold; carries every problem, in the file's order."""
 
     def __init__(self, problems: tuple[OpenLoopError, ...]) -> None:
         super().__init__("; ".join(problem.what for problem in problems))
@@ -55,6 +55,12 @@ class ConfigError(OpenLoopError):
 
 class OutputError(OpenLoopError):
     """The answer is known and cannot be said: standard output takes nothing."""
+
+    exit_code = ExitCode.FAILED
+
+
+class JudgeError(OpenLoopError):
+    """The cases cannot be judged to the end: that is no pass."""
 
     exit_code = ExitCode.FAILED
 

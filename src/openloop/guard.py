@@ -7,11 +7,13 @@ workspace's lock, whose descriptor it inherited.
 
 Messages are JSON lines. To the guard:
     {"run": ID, "argv": […], "cwd": PATH, "env": {…}, "grace": SECONDS}
-                                                         with the log's descriptor attached
+                        with descriptors attached: of the log, or of stdin, stdout and stderr
+    {"hide": [PATH, …]}                                  from every later command, see hiding
     {"end": ID, "grace": SECONDS}                        0 skips what is left of the grace
 From the guard:
     {"id": ID, "pid": PID}
     {"id": ID, "error": TEXT}                            could not be started
+    {"hidden": BOOL}
     {"id": ID, "status": RAW WAIT STATUS, "seconds": …, "peak_rss_bytes": …,
      "cpu_seconds": …, "by_itself": BOOL, "survivors": […]}   the whole tree is gone
 """
@@ -115,21 +117,25 @@ class Guard:
             order = self.orders.pop(0)
             if "run" in order:
                 self._start(order)
+            elif "hide" in order:
+                from openloop import hiding  # few guards need it
+
+                self._answer({"hidden": hiding.hide(order["hide"])})
             elif self.command and order["end"] == self.command.id:
                 self._finish(self.command, order["grace"])
 
     def _start(self, order: dict[str, Any]) -> None:
-        log = self.descriptors.pop(0) if self.descriptors else -1
+        streams, self.descriptors = self.descriptors, []
         try:
-            pid = _spawn(order, log)
+            pid = _spawn(order, streams)
         except (OSError, ValueError) as error:
             self._answer({"id": order["run"], "error": str(error)})
         else:
             self.command = Command(order, pid)
             self._answer({"id": order["run"], "pid": pid})
         finally:
-            if log >= 0:
-                os.close(log)
+            for stream in streams:
+                os.close(stream)
 
     def _finish(self, command: Command, grace: float) -> None:
         """End what is left of the command's tree, then report it."""
@@ -188,19 +194,23 @@ class Guard:
             self.runner_lives = False
 
 
-def _spawn(order: dict[str, Any], log: int) -> int:
-    """Start the order's command in a session of its own; its output goes to `log`."""
-    if log < 0:
+def _spawn(order: dict[str, Any], streams: list[int]) -> int:
+    """Start the order's command in a session of its own.
+
+    streams: its standard input, output and error, or the log that takes both outputs.
+    """
+    if len(streams) not in (1, 3):
         raise OSError("no file descriptor left for the log")
     os.chdir(order["cwd"])
-    return os.posix_spawn(
+    null = (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)
+    return os.posix_spawnp(
         order["argv"][0],
         order["argv"],
         {**os.environ, **order["env"]},
         file_actions=[
-            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-            (os.POSIX_SPAWN_DUP2, log, 1),
-            (os.POSIX_SPAWN_DUP2, log, 2),
+            null if len(streams) == 1 else (os.POSIX_SPAWN_DUP2, streams[0], 0),
+            (os.POSIX_SPAWN_DUP2, streams[len(streams) // 2], 1),
+            (os.POSIX_SPAWN_DUP2, streams[-1], 2),
         ],
         setsid=True,
         setsigmask=(),

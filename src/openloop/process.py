@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,7 +22,7 @@ from openloop.states import Outcome
 from openloop.watchdog import Limits, Watch, Watchdog
 
 _BOOT = "import sys; sys.path.insert(0, sys.argv.pop(1)); from openloop.guard import main; main()"
-_MARK_BITS = 51  # JSON readers keep such a number exactly
+MARK_BITS = 51  # JSON readers keep such a number exactly
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +35,12 @@ class Job:
     limits: Limits
 
 
-class _Guard:
+class Guard:
     """This side of the guard: its process, the socket to it, and its messages."""
 
-    def __init__(self, lock: int, mark: int) -> None:
-        """lock: the workspace lock's descriptor, which the guard holds too."""
+    def __init__(self, lock: int, mark: int, env: Mapping[str, str] | None = None) -> None:
+        """lock: the workspace lock's descriptor, which the guard holds too. env: of its
+        commands, to which each adds its own; ours when it is None."""
         self.socket, theirs = socket.socketpair()
         package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
         words = [sys.executable, "-I", "-S", "-c", _BOOT, package]
@@ -49,6 +50,7 @@ class _Guard:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             pass_fds=(theirs.fileno(), lock),
+            env=env,
             start_new_session=True,
         )
         theirs.close()
@@ -64,9 +66,13 @@ class _Guard:
             "env": job.env,
             "grace": job.limits.grace,
         }
-        data = json.dumps(order).encode() + b"\n"
+        self.order(order, [log])
+
+    def order(self, message: Mapping[str, Any], descriptors: Sequence[int] = ()) -> None:
+        """Send an order as guard.py describes them. Raises OSError when the guard is dead."""
+        data = json.dumps(message).encode() + b"\n"
         with self._sending:
-            sent = socket.send_fds(self.socket, [data], [log])
+            sent = socket.send_fds(self.socket, [data], descriptors)
             self.socket.sendall(data[sent:])
 
     def end(self, number: int, grace: float) -> None:
@@ -91,10 +97,18 @@ class _Guard:
     def kill(self) -> None:
         self._process.kill()
 
-    def close(self) -> None:
+    def release(self) -> None:
         """Let the guard go: it sees the end of file, sweeps and ends."""
         self.socket.close()
-        self._process.wait()
+
+    def close(self, patience: float | None = None) -> None:
+        """Let the guard go and wait for it; after `patience` seconds it is killed."""
+        self.release()
+        try:
+            self._process.wait(patience)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            self._process.wait()
 
 
 class Processes:
@@ -105,11 +119,11 @@ class Processes:
         tree.become_subreaper()  # so that a killed guard's tree comes to us
         self._not_ours = tuple(tree.descendants(os.getpid())) if tree.reap()[0] else ()
         self._lock = lock
-        self.mark = 1 << _MARK_BITS | secrets.randbits(_MARK_BITS)
+        self.mark = 1 << MARK_BITS | secrets.randbits(MARK_BITS)
         self._interrupts = interrupts
         self._oom = oom.Counters()
         self._number = 0
-        self._guard: _Guard | None = _Guard(lock, self.mark)
+        self._guard: Guard | None = Guard(lock, self.mark)
         self._watchdog = Watchdog(on_gap)
 
     def run(
@@ -128,7 +142,7 @@ class Processes:
         """
         self._number += 1
         number = self._number
-        guard = self._guard = self._guard or _Guard(self._lock, self.mark)
+        guard = self._guard = self._guard or Guard(self._lock, self.mark)
         watch = Watch(
             log,
             job.limits,
@@ -148,7 +162,7 @@ class Processes:
 
     def _talk(
         self,
-        guard: _Guard,
+        guard: Guard,
         number: int,
         job: Job,
         log: int,
@@ -225,12 +239,7 @@ class Processes:
 
 
 def _exit(message: Mapping[str, Any], watch: Watch, pid: int | None) -> Exit:
-    status = message["status"]
-    code = signum = None
-    if status is not None and os.WIFSIGNALED(status):
-        signum = _signal_name(os.WTERMSIG(status))
-    elif status is not None:
-        code = os.waitstatus_to_exitcode(status)
+    code, signum = ending(message["status"])
     # A limit that fell due, or a signal, while the rest of the tree was ended came too late
     # to be what ended the command.
     ended = None if message["by_itself"] else watch.ended
@@ -245,6 +254,15 @@ def _exit(message: Mapping[str, Any], watch: Watch, pid: int | None) -> Exit:
         peak_rss_bytes=message["peak_rss_bytes"],
         cpu_seconds=message["cpu_seconds"],
     )
+
+
+def ending(status: int | None) -> tuple[int | None, str | None]:
+    """(exit code, name of the signal) of a raw wait status, one of them None."""
+    if status is None:
+        return None, None
+    if os.WIFSIGNALED(status):
+        return None, _signal_name(os.WTERMSIG(status))
+    return os.waitstatus_to_exitcode(status), None
 
 
 def _signal_name(number: int) -> str:

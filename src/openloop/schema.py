@@ -64,10 +64,10 @@ class Object(dict[str, Any]):
 
 
 @cache
-def load() -> Rule:
-    """The schema that ships with the package."""
+def load(name: str = "openloop") -> Rule:
+    """A schema that ships with the package: of the configuration, or of a `case` of judge."""
     folder = __file__.rpartition("/")[0]
-    with open(f"{folder}/openloop.schema.json", encoding="utf-8") as file:
+    with open(f"{folder}/{name}.schema.json", encoding="utf-8") as file:
         rules: Rule = json.load(file)
     return rules
 

@@ -19,6 +19,7 @@ FLOORS = {
     2: "transitions loop",
     3: "clock files tree guard interrupts watchdog watched oom process workspace logscan excerpt"
     " mission"
+    " hiding"
     " journal projections documents agents"
     " listing kit python_kit javascript_kit ecosystems play benchmark detect"
     " manifest changes contents footing restoration checkpoint repository shadow ignored"
@@ -27,7 +28,8 @@ FLOORS = {
     5: "prompt enforcement steps runner",
     6: "console github status audit doctor probe scaffold"
     " logs charts report report_html report_markdown report_junit completion topics"
-    " canary judge junit record",
+    " canary judge junit record"
+    " judging recording",
     7: "commands cli __main__",
 }
 FLOOR = {module: floor for floor, modules in FLOORS.items() for module in modules.split()}

@@ -1,0 +1,499 @@
+"""`openloop judge`: run a command once a case, each in a process of its own, and compare outside.
+
+Every job has a guard, so nothing that a case starts outlives it, and no case sees another's
+processes as its own. The command is given its words, its input and a folder, and nothing else:
+what is expected stays in this process's memory, and where the kernel allows it the file that it
+was read from is hidden (see hiding). Output is kept up to a limit and never passed on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import selectors
+import shutil
+import tempfile
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from openloop import cases, files, footing, hiding, logscan, tree
+from openloop.cases import Answer, Case
+from openloop.clock import monotonic
+from openloop.errors import JudgeError, UsageError
+from openloop.interrupts import Interrupts
+from openloop.process import MARK_BITS, Guard, ending
+
+GRACE = 0.5  # seconds between SIGTERM and SIGKILL for what a case leaves behind
+OVERDUE = 15.0  # seconds after the grace in which the guard must have reported the end
+OUTPUT = 8 << 20  # bytes kept of one stream beyond what is expected of it
+_BLOCK = 1 << 16  # bytes read at a time
+_LARGEST = 256 << 20  # bytes of a file of cases
+_LONGEST = 20  # lines of a text in the details
+_WIDEST = 200  # characters of a line in the details
+_ATTEMPTS = 5  # to get a guard
+_NOT_HIDDEN = (
+    "this system cannot hide CASES from COMMAND (no user namespaces): "
+    "a program that looks for the file can read it"
+)
+_OURS = "OPENLOOP_"  # variables that tell a command where the workspace is
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """A file of cases as it was read, once. path: absolute, symlinks resolved."""
+
+    path: str
+    given: str
+    data: bytes
+    cases: tuple[Case, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What became of one case. failure: why it did not pass, "" when it did."""
+
+    case: Case
+    answer: Answer
+    failure: str
+
+    @property
+    def passed(self) -> bool:
+        return not self.failure
+
+
+class Interrupted(Exception):
+    """A signal asked to stop; every process has been ended."""
+
+    def __init__(self, exit_code: int) -> None:
+        super().__init__(exit_code)
+        self.exit_code = exit_code
+
+
+def load(path: str, *, recording: bool = False) -> Sheet:
+    """Read the file of cases. Raises UsageError, or ConfigError with all that is wrong in it."""
+    real = os.path.realpath(path)
+    try:
+        data = files.read(real, limit=_LARGEST + 1)
+    except OSError as error:
+        why = "is not a regular file" if isinstance(error, files.NotRegular) else error.strerror
+        raise UsageError(f"CASES cannot be read: {why}", where=path) from None
+    if len(data) > _LARGEST:
+        raise UsageError(f"CASES holds more than {_LARGEST >> 20} MB", where=path)
+    return Sheet(real, path, data, cases.parse(data, where=path, recording=recording))
+
+
+def check(command: Sequence[str]) -> None:
+    """Raises UsageError when the command's program is not there."""
+    word = command[0]
+    if "{dir}" not in word and shutil.which(word) is None:
+        fix = "install it, correct the name, or write its path from the current directory"
+        what = f"COMMAND {word} is neither a program on PATH nor a file that can be run"
+        raise UsageError(what, fix=fix)
+
+
+def default_jobs() -> int:
+    return len(os.sched_getaffinity(0))
+
+
+def run(
+    sheet: Sheet,
+    command: Sequence[str],
+    *,
+    jobs: int,
+    hide: bool = True,
+    note: Callable[[str], None],
+) -> Generator[Result, None, None]:
+    """Run every case and give its result, in the order in which they end.
+
+    jobs: how many run at once. hide: whether CASES is hidden from the command; `note` is told
+    when that is not possible. Raises Interrupted on SIGINT, SIGTERM or SIGHUP.
+    """
+    hiding.close_memory()
+    with Interrupts() as interrupts:
+        judge = _Judge(command, sheet.path if hide else "", interrupts, note)
+        try:
+            yield from judge.results(sheet.cases, jobs)
+        finally:
+            judge.close()
+
+
+class _Attempt:
+    """A case that runs: its folder, its pipes and what came through them, its deadline."""
+
+    def __init__(self, case: Case, number: int, place: str) -> None:
+        self.case = case
+        self.number = number
+        self.place = place
+        self.folder = os.path.join(place, "files")
+        self.deadline = float("inf")  # monotonic; when it must be ended, or its guard given up
+        self.pipes: dict[int, str] = {}  # descriptor → name of the stream
+        self.output = {"stdout": bytearray(), "stderr": bytearray()}
+        self.flood = ""
+        self.late = ""
+        self.is_ending = False  # its end has been ordered
+
+    def prepare(self) -> list[int]:
+        """Write its files; returns its standard input, output and error. Raises OSError."""
+        for path in (self.place, self.folder, os.path.join(self.place, "tmp")):
+            os.mkdir(path)
+        for name, text in self.case.files.items():
+            path = os.path.join(self.folder, name)
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            _write(path, text)
+        stdin = os.path.join(self.place, "stdin")
+        _write(stdin, self.case.stdin)
+        with contextlib.ExitStack() as opened:
+            theirs = [_opened(opened, os.open(stdin, os.O_RDONLY | os.O_CLOEXEC))]
+            os.unlink(stdin)
+            for name in self.output:
+                ours, writable = os.pipe2(os.O_CLOEXEC)
+                os.set_blocking(ours, False)
+                self.pipes[ours] = name
+                theirs.append(_opened(opened, writable))
+            opened.pop_all()
+        return theirs
+
+    def words(self, command: Sequence[str]) -> list[str]:
+        return [cases.filled(word, self.folder) for word in (*command, *self.case.args)]
+
+    def environment(self) -> Mapping[str, str]:
+        own = {name: cases.filled(value, self.folder) for name, value in self.case.env.items()}
+        return {"TMPDIR": os.path.join(self.place, "tmp"), "CASE_DIR": self.folder, **own}
+
+    def read(self, pipe: int) -> bool:
+        """Take what a pipe holds; False at its end."""
+        try:
+            data = os.read(pipe, _BLOCK)
+        except BlockingIOError:
+            return True
+        name = self.pipes[pipe]
+        kept = self.output[name]
+        room = OUTPUT + len((getattr(self.case, name) or "").encode()) - len(kept)
+        kept += data[: max(0, room)]
+        if len(data) > room:
+            self.flood = f"wrote more than {OUTPUT >> 20} MB to {name}"
+        return bool(data)
+
+    def drain(self) -> None:
+        """Read what is left, now that nobody writes any more."""
+        for pipe in self.pipes:
+            size = -1
+            while size != len(self.output[self.pipes[pipe]]) and not self.flood:
+                size = len(self.output[self.pipes[pipe]])
+                self.read(pipe)
+
+    def answer(self, message: Mapping[str, Any]) -> Answer:
+        """What came of it, from the guard's last message."""
+        code, signum = ending(message["status"])
+        trouble = self.flood or ("" if message["by_itself"] else self.late)
+        if not trouble and message["survivors"]:
+            trouble = f"PIDs {', '.join(map(str, message['survivors']))} could not be ended"
+        if not trouble and signum:
+            trouble = f"killed by {signum}"
+        out, err = (cases.masked(bytes(kept), self.folder) for kept in self.output.values())
+        return Answer(out, err, code, trouble, message["seconds"] or 0.0)
+
+
+class _Worker:
+    """A guard and the case that it runs, if any."""
+
+    def __init__(self, guard: Guard) -> None:
+        self.guard = guard
+        self.attempt: _Attempt | None = None
+
+
+class _Judge:
+    """All jobs in one thread: it waits for guards, pipes and signals at once."""
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        hidden: str,
+        interrupts: Interrupts,
+        note: Callable[[str], None],
+    ) -> None:
+        """hidden: the file to hide from the command, "" for none."""
+        tree.become_subreaper()  # so that a killed guard's tree comes to us
+        self._not_ours = tuple(tree.descendants(os.getpid())) if tree.reap()[0] else ()
+        self._command = command
+        self._hidden = hidden
+        self._interrupts = interrupts
+        self._note = note
+        self._folder = tempfile.mkdtemp(prefix="openloop-judge-")
+        self._lock = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(interrupts.wakeup, selectors.EVENT_READ, interrupts.drain)
+        self._workers: list[_Worker] = []
+        self._finished: deque[Result] = deque()
+        self._number = 0  # of cases started
+        self._place = os.getcwd()
+
+    def results(self, waiting: Sequence[Case], jobs: int) -> Iterator[Result]:
+        left = deque(waiting)
+        while left or any(worker.attempt for worker in self._workers):
+            self._assign(left, jobs)
+            for key, _ in self._selector.select(self._patience()):
+                if key.fileobj in self._selector.get_map():  # not closed by one before it
+                    key.data()
+            if self._interrupts.received:
+                raise Interrupted(128 + self._interrupts.received[0])
+            self._enforce()
+            while self._finished:
+                yield self._finished.popleft()
+
+    # --- starting -----------------------------------------------------------------------
+
+    def _assign(self, left: deque[Case], jobs: int) -> None:
+        """Give every free worker a case; workers are made as they are needed."""
+        while left:
+            worker = next((one for one in self._workers if one.attempt is None), None)
+            if worker is None and len(self._workers) < jobs:
+                worker = self._new_worker()
+            if worker is None:
+                return
+            self._start(worker, left.popleft())
+
+    def _new_worker(self) -> _Worker:
+        worker = _Worker(self._new_guard())
+        self._workers.append(worker)
+        self._selector.register(
+            worker.guard.socket, selectors.EVENT_READ, lambda: self._hear(worker)
+        )
+        return worker
+
+    def _new_guard(self) -> Guard:
+        """A guard from whose commands the file is hidden, unless the system cannot do that.
+
+        Whether it can is settled before the first case starts: a case that kills guards must not
+        bring the file back.
+        """
+        env = {name: text for name, text in os.environ.items() if not name.startswith(_OURS)}
+        for _ in range(_ATTEMPTS):
+            guard = Guard(self._lock, 1 << MARK_BITS | secrets.randbits(MARK_BITS), env)
+            if not self._hidden or _hides(guard, self._hidden):
+                return guard
+            guard.close(OVERDUE)
+            if not self._number:
+                self._hidden = ""
+                self._note(_NOT_HIDDEN)
+        raise JudgeError(
+            "no guard stays alive: something ends processes that it did not start",
+            fix="look for it in COMMAND",
+        )
+
+    def _start(self, worker: _Worker, case: Case) -> None:
+        self._number += 1
+        place = os.path.join(self._folder, secrets.token_hex(8))
+        attempt = worker.attempt = _Attempt(case, self._number, place)
+        try:
+            streams = attempt.prepare()
+        except OSError as error:
+            self._finish(worker, Answer(trouble=f"its files could not be written: {error}"))
+            return
+        order = {
+            "run": attempt.number,
+            "argv": attempt.words(self._command),
+            "cwd": self._place,
+            "env": attempt.environment(),
+            "grace": GRACE,
+        }
+        for pipe in attempt.pipes:
+            self._selector.register(pipe, selectors.EVENT_READ, self._reader(attempt, pipe))
+        attempt.deadline = monotonic() + case.timeout
+        # A guard that is dead is told by its socket, which is being watched.
+        with contextlib.suppress(OSError):
+            worker.guard.order(order, streams)
+        for stream in streams:
+            os.close(stream)
+
+    # --- watching -----------------------------------------------------------------------
+
+    def _reader(self, attempt: _Attempt, pipe: int) -> Callable[[], None]:
+        def read() -> None:
+            if not attempt.read(pipe):
+                self._selector.unregister(pipe)
+
+        return read
+
+    def _patience(self) -> float | None:
+        """Seconds until a deadline falls due; None when there is none."""
+        deadlines = [worker.attempt.deadline for worker in self._workers if worker.attempt]
+        soonest = min(deadlines, default=float("inf"))
+        return None if soonest == float("inf") else max(0.0, soonest - monotonic())
+
+    def _enforce(self) -> None:
+        """End what took too long or wrote too much; give up a guard that does not answer."""
+        now = monotonic()
+        for worker in self._workers:
+            attempt = worker.attempt
+            if attempt is None:
+                continue
+            if attempt.is_ending:
+                if now >= attempt.deadline:
+                    worker.guard.kill()
+                    attempt.deadline = float("inf")
+            elif attempt.flood:
+                self._end(worker, attempt, 0.0)
+            elif now >= attempt.deadline:
+                attempt.late = f"ran longer than {attempt.case.timeout:g} s"
+                self._end(worker, attempt, GRACE)
+
+    def _end(self, worker: _Worker, attempt: _Attempt, grace: float) -> None:
+        attempt.is_ending = True
+        attempt.deadline = monotonic() + grace + OVERDUE
+        worker.guard.end(attempt.number, grace)
+
+    def _hear(self, worker: _Worker) -> None:
+        messages = worker.guard.read()
+        if messages is None:
+            self._lost(worker)
+            return
+        for message in messages:
+            attempt = worker.attempt
+            if attempt is None or message.get("id") != attempt.number:
+                continue
+            if "error" in message:
+                self._finish(worker, Answer(trouble=f"not started: {message['error']}"))
+            elif "status" in message:
+                attempt.drain()
+                self._finish(worker, attempt.answer(message))
+            elif not attempt.is_ending:
+                attempt.deadline = monotonic() + attempt.case.timeout
+
+    # --- ending -------------------------------------------------------------------------
+
+    def _finish(self, worker: _Worker, answer: Answer) -> None:
+        attempt = worker.attempt
+        assert attempt is not None
+        worker.attempt = None
+        for pipe in attempt.pipes:
+            with contextlib.suppress(KeyError):  # at its end already
+                self._selector.unregister(pipe)
+            os.close(pipe)
+        self._remove(attempt.place)
+        look = cases.failure if attempt.case.expects else cases.unrecordable
+        why = look(attempt.case, answer, logscan.search)
+        self._finished.append(Result(attempt.case, answer, why))
+
+    def _lost(self, worker: _Worker) -> None:
+        """A guard is dead. Its children are ours now: end them, and take another guard."""
+        self._selector.unregister(worker.guard.socket)
+        self._workers.remove(worker)
+        worker.guard.close(OVERDUE)
+        self._sweep()
+        if worker.attempt:
+            late = worker.attempt.late
+            self._finish(worker, Answer(trouble=late or "its guard was killed"))
+
+    def _sweep(self) -> None:
+        guards = tuple(worker.guard.pid for worker in self._workers)
+        tree.end(
+            lambda: tree.descendants(os.getpid(), without=(*self._not_ours, *guards)),
+            grace=0.0,
+            pause=tree.sleep,
+        )
+
+    def _remove(self, place: str) -> None:
+        """Whatever a case made of its folder; what cannot be removed is said."""
+        folder, name = os.path.split(place)
+        parent = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            footing.remove(os.fsencode(name), parent)
+        except OSError as error:
+            self._note(f"{place} cannot be removed: {error.strerror}")
+        finally:
+            os.close(parent)
+
+    def close(self) -> None:
+        """End everything that is left."""
+        guards = [worker.guard for worker in self._workers]
+        for guard in guards:
+            guard.release()  # all at once, so that they sweep side by side
+        for guard in guards:
+            guard.close(OVERDUE)
+        attempts = [worker.attempt for worker in self._workers if worker.attempt]
+        self._workers = []
+        self._sweep()
+        for attempt in attempts:
+            for pipe in attempt.pipes:
+                os.close(pipe)
+        self._selector.close()
+        os.close(self._lock)
+        self._remove(self._folder)
+
+
+def _hides(guard: Guard, path: str) -> bool:
+    """Let the guard hide a file from its commands; False when it cannot, or is dead."""
+    try:
+        guard.order({"hide": [path]})
+    except OSError:
+        return False
+    answers: list[dict[str, Any]] | None = []
+    while answers == []:
+        answers = guard.read()
+    return bool(answers and answers[0]["hidden"])
+
+
+def _opened(stack: contextlib.ExitStack, descriptor: int) -> int:
+    """The descriptor, closed with the stack."""
+    stack.callback(os.close, descriptor)
+    return descriptor
+
+
+def _write(path: str, text: str) -> None:
+    with open(path, "w", encoding="utf-8", newline="") as file:
+        file.write(text)
+
+
+# --- words ------------------------------------------------------------------------------
+
+
+def ordered(results: Iterator[Result], wanted: Sequence[Case]) -> Iterator[Result]:
+    """The results in the order of the cases, each as soon as those before it are there."""
+    early: dict[int, Result] = {}
+    left = deque(wanted)
+    for result in results:
+        early[result.case.line] = result
+        while left and left[0].line in early:
+            yield early.pop(left.popleft().line)
+
+
+def line(result: Result) -> str:
+    """`failed    empty input  0.0 s  stdout differs in line 1`."""
+    done = "passed" if result.case.expects else "recorded"
+    verdict = f"{done if result.passed else 'failed':<8}"
+    words = f"{verdict}  {result.case.name}  {result.answer.seconds:.1f} s"
+    return f"{words}  {result.failure}" if result.failure else words
+
+
+def details(result: Result) -> list[str]:
+    """What was expected of a failed case and what came, for a person's eyes only."""
+    told = []
+    for name in ("stdout", "stderr"):
+        expected, got = getattr(result.case, name), getattr(result.answer, name)
+        if expected is not None:
+            told += _quoted(f"expected {name}", expected)
+        if expected is not None or got:
+            told += _quoted(name, got.decode(errors="backslashreplace"))
+    return told
+
+
+def _quoted(title: str, text: str) -> list[str]:
+    lines = text.removesuffix("\n").split("\n")
+    shown = [f"    {title:<15} | {line[:_WIDEST]}" for line in lines[:_LONGEST]]
+    left = len(lines) - _LONGEST
+    return [*shown, f"    {'':<15} | ({left} more lines)"] if left > 0 else shown
+
+
+def summary(results: Sequence[Result]) -> list[str]:
+    passed = sum(result.passed for result in results)
+    score = passed / len(results) if results else 0.0
+    return [f"{passed} of {len(results)} cases", f"score={_rounded(score):.4f}"]
+
+
+def _rounded(score: float) -> float:
+    """Four digits; only a score of 1 may look like one."""
+    return min(score, 0.9999) if score < 1 else score
