@@ -411,7 +411,7 @@ def _judge(args: argparse.Namespace) -> int:
             details=args.details,
             hide=not args.no_hide,
         ),
-        say=_print,
+        say=_print_on,
     )
 
 
@@ -423,6 +423,14 @@ def _hash(text: str) -> str:
 
 def _print(lines: list[str]) -> None:
     _say("\n".join(map(printable, lines)))
+
+
+def _print_on(lines: list[str]) -> None:
+    """As `_print`; a reader that has gone must neither end the work nor change its exit code."""
+    try:
+        _print(lines)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _print_json(document: Mapping[str, Any]) -> None:

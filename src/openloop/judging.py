@@ -51,6 +51,8 @@ def judge(
         return stop.exit_code
     if report:
         report.write(_suite(sheet, results, started, clock.monotonic() - began))
+    if not results:
+        screen.line("note: CASES holds no case, and that is no pass")
     passed = bool(results) and all(result.passed for result in results)
     if options.record:
         say([_recorded(sheet, results, passed)])

@@ -14,8 +14,7 @@ FOLDER = os.path.dirname(os.path.abspath(openloop.__file__))
 PACKAGE = "openloop"
 FLOORS = {
     0: "__init__ text errors states",
-    1: "oom_markers schema constructs quoting template globs jsontext config cases gates"
-    " breaker",
+    1: "oom_markers schema constructs quoting template globs jsontext config cases gates breaker",
     2: "transitions loop",
     3: "clock files tree guard interrupts watchdog watched oom process workspace logscan excerpt"
     " mission"
