@@ -8,12 +8,12 @@ workspace's lock, whose descriptor it inherited.
 Messages are JSON lines. To the guard:
     {"run": ID, "argv": […], "cwd": PATH, "env": {…}, "grace": SECONDS}
                         with descriptors attached: of the log, or of stdin, stdout and stderr
-    {"hide": [PATH, …]}                                  from every later command, see hiding
+    {"view": {…}}                               of every later command, see `mounts.enter`
     {"end": ID, "grace": SECONDS}                        0 skips what is left of the grace
 From the guard:
     {"id": ID, "pid": PID}
     {"id": ID, "error": TEXT}                            could not be started
-    {"hidden": BOOL}
+    {"view": BOOL}
     {"id": ID, "status": RAW WAIT STATUS, "seconds": …, "peak_rss_bytes": …,
      "cpu_seconds": …, "by_itself": BOOL, "survivors": […]}   the whole tree is gone
 """
@@ -117,10 +117,10 @@ class Guard:
             order = self.orders.pop(0)
             if "run" in order:
                 self._start(order)
-            elif "hide" in order:
-                from openloop import hiding  # few guards need it
+            elif "view" in order:
+                from openloop import mounts  # few guards need it
 
-                self._answer({"hidden": hiding.hide(order["hide"])})
+                self._answer({"view": mounts.enter(**order["view"])})
             elif self.command and order["end"] == self.command.id:
                 self._finish(self.command, order["grace"])
 

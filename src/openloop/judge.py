@@ -3,7 +3,7 @@
 Every job has a guard, so nothing that a case starts outlives it, and no case sees another's
 processes as its own. The command is given its words, its input and a folder, and nothing else:
 what is expected stays in this process's memory, and where the kernel allows it the file that it
-was read from is hidden (see hiding). Output is kept up to a limit and never passed on.
+was read from is hidden (see mounts). Output is kept up to a limit and never passed on.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from openloop import cases, files, footing, hiding, logscan, tree
+from openloop import cases, files, footing, logscan, mounts, tree
 from openloop.cases import Answer, Case
 from openloop.clock import monotonic
 from openloop.errors import JudgeError, UsageError
@@ -111,7 +111,7 @@ def run(
     jobs: how many run at once. hide: whether CASES is hidden from the command; `note` is told
     when that is not possible. Raises Interrupted on SIGINT, SIGTERM or SIGHUP.
     """
-    hiding.close_memory()
+    mounts.close_memory()
     with Interrupts() as interrupts:
         judge = _Judge(command, sheet.path if hide else "", interrupts, note)
         try:
@@ -273,7 +273,7 @@ class _Judge:
         env = {name: text for name, text in os.environ.items() if not name.startswith(_OURS)}
         for _ in range(_ATTEMPTS):
             guard = Guard(self._lock, 1 << MARK_BITS | secrets.randbits(MARK_BITS), env)
-            if not self._hidden or _hides(guard, self._hidden):
+            if not self._hidden or guard.enter({"hide": [self._hidden]}):
                 return guard
             guard.close(OVERDUE)
             if not self._number:
@@ -293,19 +293,19 @@ class _Judge:
         except OSError as error:
             self._finish(worker, Answer(trouble=f"its files could not be written: {error}"))
             return
-        order = {
-            "run": attempt.number,
-            "argv": attempt.words(self._command),
-            "cwd": self._place,
-            "env": attempt.environment(),
-            "grace": GRACE,
-        }
         for pipe in attempt.pipes:
             self._selector.register(pipe, selectors.EVENT_READ, self._reader(attempt, pipe))
         attempt.deadline = monotonic() + case.timeout
         # A guard that is dead is told by its socket, which is being watched.
         with contextlib.suppress(OSError):
-            worker.guard.order(order, streams)
+            worker.guard.run(
+                attempt.number,
+                attempt.words(self._command),
+                self._place,
+                attempt.environment(),
+                GRACE,
+                streams,
+            )
         for stream in streams:
             os.close(stream)
 
@@ -423,18 +423,6 @@ class _Judge:
         self._selector.close()
         os.close(self._lock)
         self._remove(self._folder)
-
-
-def _hides(guard: Guard, path: str) -> bool:
-    """Let the guard hide a file from its commands; False when it cannot, or is dead."""
-    try:
-        guard.order({"hide": [path]})
-    except OSError:
-        return False
-    answers: list[dict[str, Any]] | None = []
-    while answers == []:
-        answers = guard.read()
-    return bool(answers and answers[0]["hidden"])
 
 
 def _opened(stack: contextlib.ExitStack, descriptor: int) -> int:

@@ -25,6 +25,10 @@ _BOOT = "import sys; sys.path.insert(0, sys.argv.pop(1)); from openloop.guard im
 MARK_BITS = 51  # JSON readers keep such a number exactly
 
 
+class ViewError(Exception):
+    """This system, or this user, has no mount namespaces."""
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """One shell command: its text, where it runs, what is added to the environment."""
@@ -58,18 +62,39 @@ class Guard:
         self._buffer = b""
         self.pid = self._process.pid
 
-    def start(self, number: int, job: Job, log: int) -> None:
-        order = {
-            "run": number,
-            "argv": ["/bin/sh", "-c", job.command],
-            "cwd": job.cwd,
-            "env": job.env,
-            "grace": job.limits.grace,
-        }
-        self.order(order, [log])
+    def enter(self, view: Mapping[str, Any]) -> bool:
+        """Give later commands a view of the file system, see `mounts.enter`; False when that
+        cannot be, and the guard is of no more use."""
+        try:
+            self._order({"view": view})
+        except OSError:
+            return False
+        answers: list[dict[str, Any]] | None = []
+        while answers == []:
+            answers = self.read()
+        return bool(answers and answers[0]["view"])
 
-    def order(self, message: Mapping[str, Any], descriptors: Sequence[int] = ()) -> None:
-        """Send an order as guard.py describes them. Raises OSError when the guard is dead."""
+    def start(self, number: int, job: Job, log: int) -> None:
+        words = ["/bin/sh", "-c", job.command]
+        self.run(number, words, job.cwd, job.env, job.limits.grace, [log])
+
+    def run(
+        self,
+        number: int,
+        words: Sequence[str],
+        cwd: str,
+        env: Mapping[str, str],
+        grace: float,
+        streams: Sequence[int],
+    ) -> None:
+        """Order a program to be started. Raises OSError when the guard is dead.
+
+        streams: its standard input, output and error, or the log that takes both outputs.
+        """
+        order = {"run": number, "argv": words, "cwd": cwd, "env": env, "grace": grace}
+        self._order(order, streams)
+
+    def _order(self, message: Mapping[str, Any], descriptors: Sequence[int] = ()) -> None:
         data = json.dumps(message).encode() + b"\n"
         with self._sending:
             sent = socket.send_fds(self.socket, [data], descriptors)
@@ -114,8 +139,15 @@ class Guard:
 class Processes:
     """Everything that a run starts. Close it, and nothing of it is left."""
 
-    def __init__(self, lock: int, interrupts: Interrupts, on_gap: Callable[[float], None]) -> None:
-        """lock: descriptor of the workspace's lock. on_gap: see Watchdog."""
+    def __init__(
+        self,
+        lock: int,
+        interrupts: Interrupts,
+        on_gap: Callable[[float], None],
+        view: Mapping[str, Any] | None = None,
+    ) -> None:
+        """lock: descriptor of the workspace's lock. on_gap: see Watchdog. view: of the commands,
+        see `mounts.enter`. Raises ViewError when they cannot have it."""
         tree.become_subreaper()  # so that a killed guard's tree comes to us
         self._not_ours = tuple(tree.descendants(os.getpid())) if tree.reap()[0] else ()
         self._lock = lock
@@ -123,8 +155,16 @@ class Processes:
         self._interrupts = interrupts
         self._oom = oom.Counters()
         self._number = 0
-        self._guard: Guard | None = Guard(lock, self.mark)
+        self._view = view
+        self._guard: Guard | None = self._new_guard()
         self._watchdog = Watchdog(on_gap)
+
+    def _new_guard(self) -> Guard:
+        guard = Guard(self._lock, self.mark)
+        if self._view and not guard.enter(self._view):
+            guard.close()
+            raise ViewError("the system gives commands no view of their own")
+        return guard
 
     def run(
         self,
@@ -142,7 +182,7 @@ class Processes:
         """
         self._number += 1
         number = self._number
-        guard = self._guard = self._guard or Guard(self._lock, self.mark)
+        guard = self._guard = self._guard or self._new_guard()
         watch = Watch(
             log,
             job.limits,

@@ -32,7 +32,9 @@ ANSWERS = (sys.executable, os.path.join(AGENTS, "answers.py"))
 
 def hides() -> bool:
     """Whether this system lets a process hide a file from its commands."""
-    probe = "import os, sys; from openloop import hiding; sys.exit(not hiding.hide([os.devnull]))"
+    probe = (
+        "import os, sys; from openloop import mounts; sys.exit(not mounts.enter(hide=[os.devnull]))"
+    )
     done = subprocess.run([sys.executable, "-c", probe], env=environment(), check=False)
     return done.returncode == 0
 

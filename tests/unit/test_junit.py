@@ -49,7 +49,10 @@ class Document(unittest.TestCase):
                 self.assertEqual({"message", "type"}, set(failure.attrib))
 
     def test_passes_failures_and_nothing_at_all(self) -> None:
-        tests = (junit.Test("one", "g", 0.25), junit.Test("two", "g", 1e-9, "why", "timeout", "more"))
+        tests = (
+            junit.Test("one", "g", 0.25),
+            junit.Test("two", "g", 1e-9, "why", "timeout", "more"),
+        )
         root = read(suite(*tests, out="said"), suite())
         self.check(root)
         failure = root.find("testsuite/testcase[@name='two']/failure")

@@ -20,6 +20,7 @@ FLOORS = {
     " mission"
     " hiding"
     " journal projections documents agents"
+    " mounts"
     " listing kit python_kit javascript_kit ecosystems play benchmark detect"
     " manifest changes contents footing restoration checkpoint repository shadow ignored"
     " links rules diffs policy",

@@ -1,16 +1,16 @@
-"""Hide files from everything that a process starts from now on, as far as the kernel lets it.
+"""A view of the file system of a process's own: files hidden, or a folder that can be spoilt.
 
-The process moves into a mount namespace of its own, where an empty file stands on each path. That
-takes a user namespace; the second one makes the mounts ones that its commands may not undo, root
-or not. The processes outside are out of reach as well: neither their memory nor their view of the
-file system (`/proc/PID/root`) can be opened from inside. The numbers of users and groups stay.
+The process moves into a mount namespace, which takes a user namespace; a second one makes the
+mounts ones that its commands may not undo, root or not. The processes outside are out of reach as
+well: neither their memory nor their view of the file system (`/proc/PID/root`) can be opened from
+inside. The numbers of users and groups stay.
 """
 
 from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 
 _CLONE_NEWNS = 0x00020000
 _CLONE_NEWUSER = 0x10000000
@@ -20,20 +20,36 @@ _MS_PRIVATE = 1 << 18
 _PR_SET_DUMPABLE = 4
 
 
-def hide(paths: Iterable[str]) -> bool:
-    """Put an empty file over each path, for this process and its descendants.
+LOWER, UPPER, WORK = "lower", "upper", "work"  # folders that an overlay needs
 
+
+def enter(*, hide: Sequence[str] = (), overlay: Sequence[str] = ()) -> bool:
+    """Give this process and its descendants such a view.
+
+    hide: files that look empty. overlay: (root, folder): what is written below the root goes into
+    the folder, which holds LOWER, UPPER and WORK, and the root itself stays as it is.
     False where the system does not allow it: then this process is good for nothing more.
     """
     try:
         _unshare()
         _mount("none", "/", _MS_REC | _MS_PRIVATE)
-        for path in paths:
+        for path in hide:
             _mount(os.devnull, path, _MS_BIND)
+        if overlay:
+            _overlay(*overlay)
         _unshare()
     except (OSError, AttributeError):  # AttributeError: a C library without these calls
         return False
     return True
+
+
+def _overlay(root: str, folder: str) -> None:
+    """Relative names in the options: a comma or a colon in a path would end it there."""
+    _mount(root, os.path.join(folder, LOWER), _MS_BIND)
+    os.chdir(folder)
+    options = f"lowerdir={LOWER},upperdir={UPPER},workdir={WORK},userxattr"
+    _mount("overlay", root, 0, kind="overlay", options=options)
+    os.chdir("/")
 
 
 def close_memory() -> None:
@@ -96,8 +112,9 @@ def _write(path: str, text: str) -> None:
         file.write(text)
 
 
-def _mount(source: str, target: str, flags: int) -> None:
-    _call("mount", os.fsencode(source), os.fsencode(target), None, ctypes.c_ulong(flags), None)
+def _mount(source: str, target: str, flags: int, *, kind: str = "", options: str = "") -> None:
+    names = (os.fsencode(source), os.fsencode(target), kind.encode() or None)
+    _call("mount", *names, ctypes.c_ulong(flags), options.encode() or None)
 
 
 def _call(name: str, *arguments: object) -> None:
