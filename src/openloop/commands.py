@@ -183,16 +183,22 @@ def _add_doctor(commands: Commands) -> None:
     parser = _add(commands, "doctor", "Check a workspace before it is run.", _doctor)
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.add_argument(
-        "--probe", type=_positive, metavar="N", help="run verify N times: is it flaky?"
+        "--probe", type=_positive, metavar="N", help="run verify N times: is it flaky, can it fail?"
     )
 
 
 def _doctor(args: argparse.Namespace) -> int:
-    from openloop import doctor, mission, probe
+    from openloop import doctor
 
     report = doctor.examine(args.workspace)
     if args.probe is not None and report.sound:
-        report = report.with_finding(probe.probe(mission.load(args.workspace), args.probe))
+        from openloop import console, mission, probe
+
+        screen = console.Screen(sys.stderr)
+        report = report.with_findings(
+            probe.probe(mission.load(args.workspace), args.probe, screen.live)
+        )
+        screen.end_live()
     _print_json(report.to_json()) if args.json else _print(doctor.lines(report))
     return ExitCode.OK if report.sound else ExitCode.FAILED
 

@@ -18,7 +18,10 @@ from openloop.states import GATES, Direction, Hook, Match, OnViolation, Step
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A shell command with its limits filled in; timeout and stall_timeout in seconds."""
+    """A shell command with its limits filled in; timeout and stall_timeout in seconds.
+
+    canary: a shell command after which this one must fail.
+    """
 
     run: str
     timeout: float
@@ -27,6 +30,7 @@ class Command:
     expect: str | None
     reject: str | None
     repeat: int = 1
+    canary: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,4 +261,5 @@ def _command(value: str | Mapping[str, Any], limits: Limits) -> Command:
         expect=parts.get("expect"),
         reject=parts.get("reject"),
         repeat=int(parts.get("repeat", 1)),
+        canary=parts.get("canary"),
     )

@@ -6,8 +6,8 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -68,8 +68,8 @@ class Report:
     def of(self, level: Level) -> tuple[Finding, ...]:
         return tuple(finding for finding in self.findings if finding.level is level)
 
-    def with_finding(self, finding: Finding) -> Report:
-        return Report((*self.findings, finding))
+    def with_findings(self, findings: Iterable[Finding]) -> Report:
+        return Report((*self.findings, *findings))
 
     @property
     def sound(self) -> bool:
@@ -203,7 +203,7 @@ def _mission(place: Workspace, known: Config) -> Iterator[Finding]:
     if not known.mission.strip():
         yield _warning("no mission is written: agents are told nothing of the goal", "write one")
     yield from _limits(known)
-    for name, command in _commands(known):
+    for name, command in (*_commands(known), *_canaries(known)):
         yield from _first_word(name, command, root)
         for words in template.warnings(command.run):
             yield _warning(f"{name}: {words}", "check that this is meant")
@@ -237,6 +237,12 @@ def _commands(known: Config) -> Iterator[tuple[str, Command]]:
         yield "baseline.command", known.baseline.command
     for hook, command in known.hooks.items():
         yield f"hooks.{hook}", command
+
+
+def _canaries(known: Config) -> Iterator[tuple[str, Command]]:
+    for name, command in _commands(known):
+        if command.canary is not None:
+            yield f"{name}.canary", replace(command, run=command.canary)
 
 
 def _limits(known: Config) -> Iterator[Finding]:

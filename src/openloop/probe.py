@@ -1,67 +1,53 @@
-"""`openloop doctor --probe N`: run verify on the untouched project, and count."""
+"""`openloop doctor --probe N`: run verify on the untouched project, count, and try canaries."""
 
 from __future__ import annotations
 
-import tempfile
+from collections.abc import Callable
 
-from openloop import gates, template
+from openloop.canary import Canaries
 from openloop.clock import monotonic
 from openloop.console import duration
 from openloop.doctor import Finding, Level
 from openloop.gates import Verdict
 from openloop.interrupts import Interrupts
 from openloop.lock import Lock
-from openloop.logscan import LogReader
 from openloop.mission import Mission
-from openloop.process import Job, Processes
-from openloop.states import Outcome, Step
-from openloop.watchdog import Limits
+from openloop.process import Processes
+from openloop.states import Step
+from openloop.trials import Trials
 
 
-def probe(mission: Mission, times: int) -> Finding:
-    """Run verify that often, under the workspace's lock, and say what its flake rate can be.
+def probe(mission: Mission, times: int, show: Callable[[str], None]) -> list[Finding]:
+    """Run verify that often, under the workspace's lock, and say what its flake rate can be; then
+    whether the gates notice what is broken on purpose.
 
-    Raises HeldError when a live runner holds the workspace, KeyboardInterrupt on a signal.
+    show: told what is being tried. Raises HeldError when a live runner holds the workspace,
+    KeyboardInterrupt on a signal.
     """
-    began = monotonic()
     lock = Lock(mission.workspace, patience=0)
     try:
         with Interrupts() as interrupts:
-            processes = Processes(lock.folder, interrupts, lambda gap: None)
-            try:
-                verdicts = [_verify(mission, processes) for _ in range(times)]
-            finally:
-                processes.close()
+            flakes = _flakes(mission, times, lock.folder, interrupts, show)
+            return [flakes, *Canaries(mission, lock.folder, interrupts, show).findings()]
     finally:
         lock.release()
-    each = duration((monotonic() - began) / times)
-    return _finding(verdicts, each)
 
 
-def _verify(mission: Mission, processes: Processes) -> Verdict:
-    command = mission.config.command(Step.VERIFY)
-    limits = Limits(command.timeout, command.stall_timeout, mission.config.limits.kill_grace)
-    environment = {
-        **command.env,
-        "OPENLOOP_WORKSPACE": mission.workspace.path,
-        "OPENLOOP_PROJECT_ROOT": mission.root,
-        "OPENLOOP_ROUND": "0",
-        "OPENLOOP_STEP": Step.VERIFY,
-        "OPENLOOP_LAST_ERROR": "",
-        "OPENLOOP_PROMPT_FILE": "",
-        "OPENLOOP_MISSION": mission.config.mission,
-    }
-    text = template.render(command.run, round=0, step=Step.VERIFY)
-    with tempfile.TemporaryFile(buffering=0) as log:
-        job = Job(text, mission.root, environment, limits)
-        end = processes.run(
-            job, log.fileno(), on_start=lambda pid: None, on_beat=lambda log_bytes: None
-        )
-        facts = LogReader(log.fileno(), mission.config.limits.oom_markers).read(command, None)
-    verdict = gates.judge(command, end, facts)
-    if verdict.outcome is Outcome.INTERRUPTED:
-        raise KeyboardInterrupt
-    return verdict
+def _flakes(
+    mission: Mission, times: int, lock: int, interrupts: Interrupts, show: Callable[[str], None]
+) -> Finding:
+    began = monotonic()
+    processes = Processes(lock, interrupts, lambda gap: None)
+    trials = Trials(mission, processes, mission.root)
+    verdicts = []
+    try:
+        for number in range(1, times + 1):
+            show(f"verify {number} of {times}")
+            verdict, _ = trials.once(Step.VERIFY, mission.config.command(Step.VERIFY))
+            verdicts.append(verdict)
+    finally:
+        processes.close()
+    return _finding(verdicts, duration((monotonic() - began) / times))
 
 
 def _finding(verdicts: list[Verdict], each: str) -> Finding:

@@ -153,10 +153,10 @@ class Processes:
         self._lock = lock
         self.mark = 1 << MARK_BITS | secrets.randbits(MARK_BITS)
         self._interrupts = interrupts
-        self._oom = oom.Counters()
         self._number = 0
         self._view = view
         self._guard: Guard | None = self._new_guard()
+        self._oom = oom.Counters()
         self._watchdog = Watchdog(on_gap)
 
     def _new_guard(self) -> Guard:

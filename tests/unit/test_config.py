@@ -118,7 +118,7 @@ class Words(unittest.TestCase):
         for document in [
             doc(policy={"sandbox": "none"}),
             doc(policy={"withhold": []}),
-            verify(canary="x"),
+            verify(private="x"),
             verify(private=True),
         ]:
             self.assertIn("is not supported by this version yet", self.told(document).what)

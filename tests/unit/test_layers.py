@@ -29,7 +29,8 @@ FLOORS = {
     6: "console github status audit doctor probe scaffold"
     " logs charts report report_html report_markdown report_junit completion topics"
     " canary judge junit record"
-    " judging recording",
+    " judging recording"
+    " scratch spoiling trials",
     7: "commands cli __main__",
 }
 FLOOR = {module: floor for floor, modules in FLOORS.items() for module in modules.split()}
