@@ -33,7 +33,7 @@ _MENDS = {
     Way.EMPTIED: "if no test looks at it, add one",
     Way.EXITS: "let verify look at what its tests say (expect), or check from outside, in another "
     "process: openloop judge",
-    Way.REMOVED: "protect it (policy.protect), and let verify count its tests (expect)",
+    Way.REMOVED: 'protect it, and let verify count, for example with expect "^Ran 12 tests"',
 }
 
 
