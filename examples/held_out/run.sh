@@ -1,6 +1,6 @@
 #!/bin/sh
 # OpenLoop with checks that the agent does not see: it writes the answers of the visible examples into
-# the program, is told how many withheld cases fail, and then solves the problem. About 15 seconds;
+# the program, is told how many withheld cases fail, and then solves the problem. Under a minute;
 # needs Python 3.11 or newer.
 #
 #   examples/held_out/run.sh            in a temporary folder, which is removed at the end
@@ -43,14 +43,14 @@ cd "$place"
 
 # The command from the checkout, for the gates too.
 mkdir bin
+ln -s "$root" checkout
 cat >bin/openloop <<'END'
 #!/bin/sh
-PYTHONPATH="$OPENLOOP_CHECKOUT/src" exec python3 -m openloop "$@"
+PYTHONPATH="$(dirname -- "$0")/../checkout/src" exec python3 -m openloop "$@"
 END
 chmod +x bin/openloop
-OPENLOOP_CHECKOUT=$root
 PATH="$place/bin:$PATH"
-export OPENLOOP_CHECKOUT PATH
+export PATH
 
 title "1. What the agent sees: the examples"
 openloop judge project/examples.jsonl -- python3 -B project/change.py || [ $? -eq 1 ]
@@ -73,7 +73,5 @@ cat .openloop/coins/logs/*-fix.log
 printf '\n'
 python3 "$here/told.py" .openloop/coins
 
-title "5. Whether verify could have failed, and whether the record is whole"
-openloop doctor .openloop/coins --probe 1 >doctor.txt
-grep -E 'canary|canaries|verify notices|verify passes' doctor.txt
+title "5. Whether the record is whole"
 openloop audit .openloop/coins

@@ -23,6 +23,7 @@ INSTALL = "pip install -e ."
 DEMO = "scripts/demo.sh"
 PICTURE = "assets/openloop-demo.svg"
 CHEAT = ".openloop/cheat"
+JUDGE = "openloop judge cases.jsonl"
 WHOLE_SUITE = ("scripts/run_tests.sh", "PYTHONPATH=src python -m unittest discover -s tests")
 PROMISE = re.compile(r"# exit code (\d+)$")
 UNREACHABLE = re.compile(
@@ -200,6 +201,11 @@ class Transcripts(unittest.TestCase):
         for block in shown:
             self.assertIn(_without_times(block.text), _without_times(output))
 
+    def test_the_judge_says_what_is_shown(self) -> None:
+        shown, output = self.run_shown(JUDGE)
+        self.assertEqual(len(shown), 1)
+        self.assertIn(_without_times(shown[0].text), _without_times(output))
+
 
 def _without_times(text: str) -> str:
     lines = (re.sub(r"\b\d+\.\d s\b", "_ s", " ".join(line.split())) for line in text.splitlines())
@@ -246,7 +252,7 @@ class DocumentedCommands(unittest.TestCase):
 
     def run_document(self, document: str) -> None:
         for block in blocks(document, "sh", "bash"):
-            if any(words in block.text for words in (INSTALL, DEMO, CHEAT, "$OPENLOOP_")):
+            if any(words in block.text for words in (INSTALL, DEMO, CHEAT, JUDGE, "$OPENLOOP_")):
                 continue  # run by other tests
             with self.subTest(block=str(block)):
                 alone = "init .openloop/demo" in block.text

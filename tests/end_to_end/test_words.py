@@ -41,7 +41,7 @@ from support import ROOT, SRC, Case, run_openloop
 
 ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 SUBCOMMANDS = (
-    *("init", "doctor", "run", "status", "logs", "report", "audit"),
+    *("init", "doctor", "run", "status", "logs", "report", "audit", "judge"),
     *("completion", "help"),
 )
 # `openloop NAME`, and what follows it up to the next command
@@ -136,6 +136,26 @@ def environment_names() -> set[str]:
     return {*template.VARIABLES.values(), "OPENLOOP_MISSION"}
 
 
+class CasesOfJudge(unittest.TestCase):
+    """The table of a case's keys, against the schema that ships."""
+
+    def test_keys_and_defaults(self) -> None:
+        table = {
+            code(row[0])[0]: row[1] for row in rows(section(README, "## A check from outside"))
+        }
+        rules = schema.load("case")["properties"]
+        self.assertEqual(list(table), list(rules))
+        for name, rule in rules.items():
+            if "default" in rule:
+                self.assertEqual(table[name], f"`{json.dumps(rule['default'])}`")
+
+    def test_ways_to_match(self) -> None:
+        row = next(r for r in rows(section(README, "## A check from outside")) if "`match`" in r[0])
+        said = [word.strip('"') for word in code(row[2])]
+        rule = schema.load("case")["properties"]["match"]
+        self.assertEqual(sorted(said), sorted(rule["enum"]))
+
+
 class JsonBlocks(unittest.TestCase):
     def test_every_configuration_is_accepted(self) -> None:
         """What shows a part of one is completed with what every configuration needs."""
@@ -181,10 +201,12 @@ class CommandLine(unittest.TestCase):
 
 
 def usage_line(name: str) -> str:
-    """The usage that the command's help begins with, what has no option first."""
+    """The usage that the command's help begins with, what it is about before its options."""
     words = run_openloop(name, "--help").out.partition("\n\n")[0].split()[1:]
-    bare = [word for word in words if re.fullmatch(r"[A-Z]+|\[[A-Z]+\]", word)]
-    return " ".join([*words[:2], *bare, *(w for w in words[3:] if w not in bare)])
+    end = words.index("--") if "--" in words else len(words)
+    own = words[3:end]  # behind `openloop NAME [-h]`
+    bare = [word for word in own if re.fullmatch(r"[A-Z]+|\[[A-Z]+\]", word)]
+    return " ".join([*words[:2], *bare, *(w for w in own if w not in bare), *words[end:]])
 
 
 def options(name: str) -> list[str]:
