@@ -270,9 +270,9 @@ class _Judge:
         Whether it can is settled before the first case starts: a case that kills guards must not
         bring the file back.
         """
-        env = {name: text for name, text in os.environ.items() if not name.startswith(_OURS)}
+        mark = tree.own_mark() or 1 << MARK_BITS | secrets.randbits(MARK_BITS)
         for _ in range(_ATTEMPTS):
-            guard = Guard(self._lock, 1 << MARK_BITS | secrets.randbits(MARK_BITS), env)
+            guard = Guard(self._lock, mark, _surroundings())
             if not self._hidden or guard.enter({"hide": [self._hidden]}):
                 return guard
             guard.close(OVERDUE)
@@ -423,6 +423,16 @@ class _Judge:
         self._selector.close()
         os.close(self._lock)
         self._remove(self._folder)
+
+
+def _surroundings() -> dict[str, str]:
+    """Our environment without what leads to the workspace; a run's sign stays, by which it finds
+    what outlives it."""
+    return {
+        name: text
+        for name, text in os.environ.items()
+        if not name.startswith(_OURS) or name.startswith(tree.SIGN)
+    }
 
 
 def _opened(stack: contextlib.ExitStack, descriptor: int) -> int:

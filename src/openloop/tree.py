@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable
 Processes = dict[int, int]  # PID to start time in clock ticks since boot: names one process
 
 GIVE_UP = 10.0  # seconds of SIGKILL after which survivors are reported
+SIGN = "OPENLOOP_MARK_"  # what the names of all signs begin with
 RESCAN = 0.05  # seconds between two looks for processes that were forked meanwhile
 _PR_SET_CHILD_SUBREAPER = 36
 _DEAD = b"ZX"
@@ -95,6 +96,15 @@ def set_mark(mark: int) -> bool:
     return True
 
 
+def own_mark() -> int | None:
+    """The mark that this process carries, given by a run that it is a part of."""
+    try:
+        soft, _ = resource.getrlimit(resource.RLIMIT_RTTIME)
+    except AttributeError:
+        return None
+    return None if soft == resource.RLIM_INFINITY else soft
+
+
 def can_mark() -> bool:
     """Whether `set_mark` can work here: the limit exists and nobody has lowered it."""
     try:
@@ -111,7 +121,7 @@ def sign(mark: int) -> str:
     and hides none. A cgroup would be surer, but only root and systemd hand one out; the session,
     the parent and the working folder are what a daemon changes first.
     """
-    return f"OPENLOOP_MARK_{mark}"
+    return f"{SIGN}{mark}"
 
 
 def marked(mark: int) -> Processes:

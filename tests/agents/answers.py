@@ -71,7 +71,7 @@ def main(words: list[str]) -> None:
                     with open(path, encoding="utf-8") as file:
                         print(path, repr(file.read()))
         case ["surroundings"]:
-            names = {name for name in os.environ if name.startswith(("OPENLOOP_", "CASE_"))}
+            names = (name for name in os.environ if name.startswith(("OPENLOOP_", "CASE_")))
             print(sorted(name for name in names if not name.startswith("OPENLOOP_MARK_")))
             print([name for name in os.listdir("/proc/self/fd") if int(name) > 3])
         case ["search", path]:

@@ -27,6 +27,7 @@ from support import (
     wait_until,
 )
 
+MARK = 1 << 51 | 12345  # as runs give them to their processes
 ANSWERS = (sys.executable, os.path.join(AGENTS, "answers.py"))
 
 
@@ -216,6 +217,28 @@ class Surroundings(Judging):
         told = self.judge("--jobs", "1", "--details").out.splitlines()
         self.assertIn("1 of 2 cases", told)
         self.assertIn("its guard was killed", told[0])
+
+    def test_a_case_carries_the_marks_of_the_run_that_judge_is_a_part_of(self) -> None:
+        """By them the next run finds what is left when runner, guard and judge were all killed."""
+        self.write({"stdout": f"{MARK} 1"})
+        run = (
+            "import os, sys; from openloop import tree; mark = int(sys.argv[1]);"
+            "tree.set_mark(mark); os.environ[tree.sign(mark)] = '1';"
+            "os.execv(sys.executable, [sys.executable, *sys.argv[2:]])"
+        )
+        look = (
+            "import os, resource; mark = resource.getrlimit(resource.RLIMIT_RTTIME)[0];"
+            "print(mark, os.environ.get(f'OPENLOOP_MARK_{mark}'))"
+        )
+        judge = ["-m", "openloop", "judge", self.cases, "--", sys.executable, "-c", look]
+        done = subprocess.run(
+            [sys.executable, "-c", run, str(MARK), *judge],
+            env=environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        self.assertIn("1 of 1 cases", done.stdout, done.stderr)
 
     def test_hiding_can_be_left_out(self) -> None:
         self.write({"stdin": f"search {self.cases}", "stdout": ""})
