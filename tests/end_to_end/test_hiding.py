@@ -12,6 +12,11 @@ from end_to_end.test_policy import POLICY, Project, cheat, git, repair
 from support import Workspace, need
 
 
+def need_closed_folders() -> None:
+    if os.geteuid() == 0:
+        raise unittest.SkipTest("root may look into every folder")
+
+
 class Hiding(Project):
     """What is hidden is undone, and the honest repair after it completes."""
 
@@ -54,13 +59,20 @@ class Depth(Hiding):
         ),
         ("from the maxima", {"max_changed_files": 3}, cheat("buries", "src", 250, "x.py")),
         ("deeper than a path is long", POLICY, cheat("buries", "lib", 5000, "conftest.py")),
+        ("behind long names", POLICY, cheat("buries", "lib", 60, "conftest.py", 250)),
     )
 
     def test_a_buried_file_is_removed(self) -> None:
+        self.assert_found(repository=False)
+
+    def test_a_buried_file_is_removed_in_a_repository(self) -> None:
+        self.assert_found(repository=True)
+
+    def assert_found(self, *, repository: bool) -> None:
         for number, (title, policy, script) in enumerate(self.CASES):
             with self.subTest(title):
-                place = self.place(script, repair(), name=str(number), policy=policy)
-                self.assert_undone(place)
+                how: dict[str, Any] = {"policy": policy, "repository": repository}
+                self.assert_undone(self.place(script, repair(), name=str(number), **how))
 
     def test_a_project_that_is_too_deep_at_the_start_is_refused(self) -> None:
         place = self.place("true")
@@ -70,9 +82,23 @@ class Depth(Hiding):
         self.assertIn("fix:", ended.err)
         self.assertEqual([], place.events)
 
+    def test_a_folder_closed_by_its_owner_hides_nothing(self) -> None:
+        need_closed_folders()
+        scripts = (
+            "mkdir src/shut; echo > src/shut/conftest.py; chmod 0 src/shut",
+            "echo > src/old/conftest.py; chmod 0 src/old",
+            "mkdir lib; echo > lib/x.py; chmod 0 lib",
+            "chmod 0 tests",
+        )
+        policy = {"protect": ["tests/**", "conftest.py"], "allow": ["src/**"]}
+        for number, script in enumerate(scripts):
+            with self.subTest(script):
+                place = self.place(script, repair(), name=str(number), policy=policy)
+                os.mkdir(place.project_file("src/old"))
+                self.assert_undone(place)
+
     def test_a_protected_folder_that_cannot_be_read_is_refused(self) -> None:
-        if os.geteuid() == 0:
-            self.skipTest("root may read everything")
+        need_closed_folders()
         place = self.place("true")
         closed = place.project_file("tests/data")
         os.chmod(closed, 0)
@@ -137,7 +163,10 @@ class Folders(Hiding):
 
     def test_one_made_outside_what_is_allowed(self) -> None:
         names = ("lib/.git/x.py", "lib/.openloop/x.py", "lib/x.py")
-        self.assert_undone(self.place(cheat("plants", *names), repair()))
+        for repository in (False, True):
+            with self.subTest(f"repository {repository}"):
+                how: dict[str, Any] = {"name": str(repository), "repository": repository}
+                self.assert_undone(self.place(cheat("plants", *names), repair(), **how))
 
     def test_a_file_whose_place_such_a_folder_took(self) -> None:
         names = ("tests/test_calc.py/.git/x", "tests/test_calc.py/.openloop/x")
