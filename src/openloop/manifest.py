@@ -115,7 +115,8 @@ class Manifest(Mapping[bytes, Entry]):
     @property
     def unreadable(self) -> tuple[bytes, ...]:
         """Files that could not be read and folders that could not be listed, sorted."""
-        return tuple(sorted(path for path, entry in self.entries.items() if entry.is_unreadable))
+        found = [path for path, entry in self.entries.items() if entry.content == UNREADABLE]
+        return tuple(sorted(path for path in found if self.entries[path].is_unreadable))
 
     def knows(self, paths: Iterable[bytes]) -> list[bytes]:
         """Those that do not lie in a folder that could not be listed: whether they are in the

@@ -415,14 +415,16 @@ class Keeper:
 
     def _clear_byte_code(self) -> None:
         """Remove byte code beside protected sources: an interpreter would believe it."""
-        homes = {os.path.dirname(p) for p in self._reference if self._rules.protects(p)}
-        found = [
+        known = [
             path
             for path, entry in self._last.items()
-            if entry.kind != FOLDER
-            and is_byte_code(path)
-            and not self._rules.protects(path)
-            and (self._rules.covers(path) or _source_folder(path) in homes)
+            if is_byte_code(path) and entry.kind != FOLDER and not self._rules.protects(path)
+        ]
+        if not known:
+            return
+        homes = {os.path.dirname(p) for p in self._reference if self._rules.protects(p)}
+        found = [
+            path for path in known if self._rules.covers(path) or _source_folder(path) in homes
         ]
         if found:
             nothing = Manifest({}, 0)

@@ -33,6 +33,8 @@ class Rules:
 
     def covers(self, path: bytes) -> bool:
         """Whether the path lies in what is protected, byte code included."""
+        if not self._aliases:
+            return self._protect.matches(path)
         return any(map(self._protect.matches, names(path, self._aliases)))
 
     def protects(self, path: bytes) -> bool:
