@@ -14,7 +14,9 @@ AGENT = "agent-instructions/OPENLOOP_AGENT.md"
 PROMPTS = "prompts/PROMPTS.md"
 CONTRIBUTING = ".github/CONTRIBUTING.md"
 SECURITY = ".github/SECURITY.md"
-DOCUMENTS = (README, AGENT, PROMPTS, CONTRIBUTING, SECURITY)
+CHANGELOG = ".github/CHANGELOG.md"
+CI = "examples/ci/README.md"
+DOCUMENTS = (README, AGENT, PROMPTS, CONTRIBUTING, SECURITY, CHANGELOG, CI)
 
 _FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\[[^\]]+\]\(([^)\s]+)\)")
