@@ -72,6 +72,8 @@ class Job(Case):
             GIT_CONFIG_GLOBAL=os.devnull,
             PYTHONDONTWRITEBYTECODE="1",
         )
+        with open(os.path.join(self.checkout, ".gitignore"), "w", encoding="utf-8") as file:
+            file.write(".openloop/\n")
         self.shell("git init -q && git add -A && git -c user.name=t -c user.email=t@t commit -qm t")
 
     def shell(self, script: str, exitcode: int = 0) -> str:
