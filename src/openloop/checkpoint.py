@@ -164,6 +164,18 @@ class Checkpoints:
         with self._contents() as contents:
             return contents.prune(needed)
 
+    def places(self, entries: Iterable[Entry]) -> list[str]:
+        """Where the contents of these files are kept, and everything that says what was kept:
+        absolute paths."""
+        home = os.path.join(self._parent, os.fsdecode(self._name))
+        contents = {entry.content for entry in entries if entry.is_hashed}
+        objects = os.path.join(home, os.fsdecode(_OBJECTS))
+        found = [os.path.join(objects, each[:2], each[2:]) for each in sorted(contents)]
+        manifests = os.path.join(home, os.fsdecode(_MANIFESTS))
+        with contextlib.suppress(FileNotFoundError):
+            found += [os.path.join(manifests, name) for name in sorted(os.listdir(manifests))]
+        return found
+
     # --- putting back ---
 
     def restore(

@@ -13,7 +13,7 @@ from openloop import globs, jsontext, schema, template
 from openloop.errors import ConfigError, OpenLoopError
 from openloop.oom_markers import OOM_MARKERS
 from openloop.schema import Complaint
-from openloop.states import GATES, Direction, Hook, Match, OnViolation, Step
+from openloop.states import GATES, Direction, Hook, Match, OnViolation, SandboxMode, Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,7 @@ class Command:
     reject: str | None
     repeat: int = 1
     canary: str | None = None
+    private: bool = False  # nothing that it prints is told to an agent
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,19 +63,28 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What a change may not do. Patterns as in .gitignore; None where there is no limit."""
+    """What a change may not do. Patterns as in .gitignore; None where there is no limit.
+
+    writable: paths as written, absolute or beginning with `~`.
+    """
 
     protect: tuple[str, ...]
     allow: tuple[str, ...] | None
     max_changed_files: int | None
     max_diff_lines: int | None
     on_violation: OnViolation
+    sandbox: SandboxMode = SandboxMode.NONE
+    writable: tuple[str, ...] = ()
+    withhold: tuple[str, ...] = ()
 
     @property
     def limits_changes(self) -> bool:
         """Whether a change has to be compared with the state before it."""
         limits = (self.allow, self.max_changed_files, self.max_diff_lines)
         return any(limit is not None for limit in limits)
+
+
+NO_POLICY = Policy((), None, None, None, OnViolation.RESTORE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +143,7 @@ def _checker() -> schema.Checker:
         "bytes-regex": _check_bytes_regex,
         "metric-regex": _check_metric_regex,
         "glob": _check_glob,
+        "outside-path": _check_outside_path,
     }
     return schema.Checker(schema.load(), formats)
 
@@ -167,6 +178,12 @@ def _check_metric_regex(text: str) -> Iterator[Complaint]:
 def _check_glob(text: str) -> Iterator[Complaint]:
     if trouble := globs.check(text):
         yield trouble, "write a path from the project root as in .gitignore, such as tests/**"
+
+
+def _check_outside_path(text: str) -> Iterator[Complaint]:
+    if not text.startswith(("/", "~")):
+        what = f"must be absolute or begin with ~/, got {schema.shown(text)}"
+        yield what, "write where the agent keeps its state, for example ~/.claude"
 
 
 def _compile(pattern: AnyStr) -> re.Pattern[AnyStr] | str:
@@ -214,6 +231,9 @@ def _policy(section: Mapping[str, Any]) -> Policy:
         max_changed_files=_whole(section.get("max_changed_files")),
         max_diff_lines=_whole(section.get("max_diff_lines")),
         on_violation=OnViolation(section["on_violation"]),
+        sandbox=SandboxMode(section["sandbox"]),
+        writable=tuple(section.get("writable", ())),
+        withhold=tuple(section.get("withhold", ())),
     )
 
 
@@ -262,4 +282,5 @@ def _command(value: str | Mapping[str, Any], limits: Limits) -> Command:
         reject=parts.get("reject"),
         repeat=int(parts.get("repeat", 1)),
         canary=parts.get("canary"),
+        private=bool(parts.get("private", False)),
     )

@@ -19,18 +19,20 @@ from openloop import (
     logscan,
     manifest,
     reader,
+    sandbox,
     template,
     tree,
+    withhold,
 )
 from openloop import workspace as places
-from openloop.config import Command, Config
+from openloop.config import NO_POLICY, Command, Config
 from openloop.errors import ConfigError, UsageError
 from openloop.globs import Globs
 from openloop.lock import runner_lives
 from openloop.mission import read_config
-from openloop.states import Step
+from openloop.states import SandboxMode, Step
 from openloop.text import printable
-from openloop.workspace import CONFIG, EVENTS, FOLDERS, Workspace
+from openloop.workspace import CONFIG, EVENTS, FOLDERS, HOLDOUT, Workspace
 
 _ROOM = 200 << 20  # bytes of free disk below which logs may not fit
 _LITTLE_ROOM = 10 << 20  # bytes below which not even the record may
@@ -209,24 +211,68 @@ def _mission(place: Workspace, known: Config) -> Iterator[Finding]:
             yield _warning(f"{name}: {words}", "check that this is meant")
     yield from _expressions(known)
     yield from _policy(place, known, root)
+    yield from _sandbox(known, root)
+    yield from _withheld(place, known, root)
+
+
+def _sandbox(known: Config, root: str) -> Iterator[Finding]:
+    policy = known.policy or NO_POLICY
+    if policy.sandbox is SandboxMode.NONE or known.improver is None:
+        if policy.writable:
+            fix = 'add "sandbox": "auto"'
+            yield _warning("policy.writable says nothing without a sandbox", fix)
+        return
+    why = sandbox.trouble(root)
+    if not why:
+        yield _ok("the sandbox works: changes run in bubblewrap")
+    elif policy.sandbox is SandboxMode.BWRAP:
+        yield _problem(f"the sandbox cannot be used: {why}", sandbox.remedy())
+    else:
+        yield _warning(f"changes run without a sandbox: {why}", sandbox.remedy())
+    for path in policy.writable:
+        if not os.path.exists(os.path.expanduser(path)):
+            fix = "create it, or remove the line"
+            yield _warning(f"policy.writable {path!r} is not there: it cannot be written", fix)
+
+
+def _withheld(place: Workspace, known: Config, root: str) -> Iterator[Finding]:
+    policy = known.policy or NO_POLICY
+    if (archive := withhold.lying_at(place)) and not runner_lives(place):
+        words = f"withheld files are away since a run was killed, kept in {archive}"
+        yield _warning(words, "run: what comes first is bringing them back")
+        return
+    if not policy.withhold and not os.path.isdir(place.file(HOLDOUT)):
+        return
+    told = [gate for gate in known.gates if not known.command(gate).private]
+    if told and known.improver:
+        fix = 'add "private": true to those that use what is withheld'
+        yield _warning(f"the logs of {', '.join(told)} can be read by the agent", fix)
 
 
 def _policy(place: Workspace, known: Config, root: str) -> Iterator[Finding]:
     """Whether the patterns name anything: a mistyped one protects nothing."""
-    policy = known.policy
-    if policy is None or not policy.protect:
+    policy = known.policy or NO_POLICY
+    if not (policy.protect or policy.withhold):
         if known.improver:
             fix = 'add for example "policy": {"protect": ["tests/**"]}'
             yield _warning("nothing keeps a change from editing the checks themselves", fix)
         return
     skip = manifest.outside_project(root, place.path)
     paths = list(manifest.scan(root, skip=skip, wanted=lambda path: False))
-    for key, patterns in (("protect", policy.protect), ("allow", policy.allow or ())):
+    keys = ("protect", "allow") if withhold.lying_at(place) else ("protect", "allow", "withhold")
+    for key in keys:
+        patterns: tuple[str, ...] = getattr(policy, key) or ()
         for pattern in patterns:
             found = Globs((pattern.removeprefix("!"),))
             if not any(map(found.matches, paths)):
                 fix = f"write it from {root} as in .gitignore"
                 yield _warning(f"policy.{key} {pattern!r} matches no file", fix)
+    withheld, allowed = Globs(policy.withhold), Globs(policy.allow or ())
+    both = [path for path in paths if withheld.matches(path) and allowed.matches(path)]
+    if both:
+        shown = printable(os.fsdecode(both[0]))
+        fix = "take it out of allow: a pattern that begins with ! takes back"
+        yield _warning(f"{shown} is both allowed and withheld: it counts as protected", fix)
 
 
 def _commands(known: Config) -> Iterator[tuple[str, Command]]:

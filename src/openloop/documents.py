@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from openloop.config import Command, Config, Policy
-from openloop.states import OnViolation, Step
+from openloop.states import OnViolation, SandboxMode, Step
 from openloop.text import number
 
 NAMES = ("mission.md", "loop_contract.md", "eval_criteria.md")
@@ -67,6 +67,7 @@ One round is one trip through these steps, in this order:
   under logs/. Whatever it starts is ended with it.
 - Before each change artifacts/ receives a prompt file: what failed, how, and what was tried.
 - Lessons worth keeping go into knowledge/, results of your own into output/.
+- What lies in holdout/ is for gates alone: while a change runs it is not there.
 - heartbeat.json says what runs at this moment; progress.md is the timeline; events.jsonl is
   the record, and only OpenLoop writes it.
 """
@@ -129,6 +130,13 @@ def _policy(policy: Policy | None) -> str:
         lines.append(f"- a change touches at most {policy.max_changed_files} files")
     if policy.max_diff_lines is not None:
         lines.append(f"- a change adds and removes at most {policy.max_diff_lines} lines")
+    if policy.withhold:
+        lines.append(
+            f"- not there while a change runs, and otherwise protected: {_list(policy.withhold)}"
+        )
+    if policy.sandbox is not SandboxMode.NONE:
+        only = "" if policy.sandbox is SandboxMode.BWRAP else ", where bubblewrap works"
+        lines.append(f"- changes run in a sandbox in which only this can be written{only}")
     ends = policy.on_violation is OnViolation.FAIL
     what = "and the round ends as unhealthy at once" if ends else "and the round goes on"
     return "\n".join(
@@ -147,6 +155,8 @@ def _passes(config: Config, gate: Step) -> str:
         words += f", its log matches `{command.expect}`"
     if command.reject is not None:
         words += f", its log does not match `{command.reject}`"
+    if command.private:
+        words += " (its log is private)"
     if gate is Step.BASELINE and config.baseline:
         base = config.baseline
         wanted = f"{base.direction.replace('_', ' or ')} {number(base.value)}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from openloop.errors import TamperError
@@ -47,17 +47,21 @@ class Enforcement:
             return {}
         return {"before": self._keeper.before_change()}
 
-    def settle(self, step: Step) -> tuple[str, str]:
+    def copies(self) -> list[str]:
+        """Absolute paths of what is kept of withheld files."""
+        return self._keeper.copies() if self._keeper else []
+
+    def settle(self, step: Step, planted: Sequence[str] = ()) -> tuple[str, str]:
         """Put back what the step was not allowed to do.
 
+        planted: printable paths of what it put where something was withheld, removed already.
         Returns (what broke the policy, what a command did to the store so that this cannot be
         put back); each "" for nothing.
         """
-        if self._keeper is None:
-            return "", ""
         broken = ""
         try:
-            found = self._keeper.after(step)
+            found = self._keeper.after(step) if self._keeper else Undo()
+            found = found.with_planted(planted)
             broken = found.text
             if found.text:
                 self._record(
@@ -67,6 +71,8 @@ class Enforcement:
                     paths=found.paths,
                     on_violation=self._on_violation,
                 )
+            if self._keeper is None:
+                return broken, ""
             self._keeper.undo(step, found, self._announce)
         except TamperError as error:
             return broken, error.what

@@ -72,7 +72,8 @@ def judge(command: Command, end: Exit, facts: LogFacts) -> Verdict:
     if end.oom:
         return Verdict(Outcome.OOM, end.oom)
     if facts.oom_marker:
-        return Verdict(Outcome.OOM, f"suspected: the log says {facts.oom_marker!r}")
+        said = "so" if command.private else repr(facts.oom_marker)
+        return Verdict(Outcome.OOM, f"suspected: the log says {said}")
     if end.ended is not None:
         return Verdict(end.ended, end.detail)
     if end.code != 0:
@@ -125,7 +126,8 @@ def measure(baseline: Baseline, samples: Sequence[tuple[str, ...]]) -> Verdict:
     for texts in samples:
         picked = _pick(texts, baseline.match)
         if isinstance(picked, str):
-            return Verdict(Outcome.FAILED, f"{baseline.metric_name} not measured: {picked}")
+            why = "its log is private" if baseline.command.private else picked
+            return Verdict(Outcome.FAILED, f"{baseline.metric_name} not measured: {why}")
         values.append(picked)
     value = median(values)
     words = f"{baseline.metric_name}={number(value)}"

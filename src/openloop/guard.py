@@ -6,7 +6,7 @@ runner is dead: the tree is ended all the same, and only then does the guard let
 workspace's lock, whose descriptor it inherited.
 
 Messages are JSON lines. To the guard:
-    {"run": ID, "argv": […], "cwd": PATH, "env": {…}, "grace": SECONDS}
+    {"run": ID, "argv": […], "cwd": PATH, "env": {…}, "grace": SECONDS, "wrapped": BOOL}
                         with descriptors attached: of the log, or of stdin, stdout and stderr
     {"view": {…}}                               of every later command, see `mounts.enter`
     {"end": ID, "grace": SECONDS}                        0 skips what is left of the grace
@@ -57,6 +57,7 @@ class Command:
         self.id: int = order["run"]
         self.grace: float = order["grace"]  # seconds
         self.leader = leader
+        self.wrapped: bool = order["wrapped"]
         self.started = time.monotonic()
         self.status: int | None = None  # raw wait status of the leader
         self.seconds: float | None = None
@@ -157,7 +158,11 @@ class Guard:
     def _sweep(self, grace: float) -> tree.Processes:
         if self._collect():
             return {}
-        return tree.end(self._living, grace=grace, empty=self._collect, pause=self._pause)
+        # A wrapper that died of SIGTERM would take the command with it, before its grace is over.
+        wrapper = self.command.leader if self.command and self.command.wrapped else None
+        return tree.end(
+            self._living, grace=grace, empty=self._collect, pause=self._pause, spared=wrapper
+        )
 
     def _living(self) -> tree.Processes:
         """Descendants, none only when no child is left: a look can miss one that moves."""

@@ -27,6 +27,7 @@ BLOCK = 1 << 20  # bytes
 OVERLAP = 1 << 16  # bytes, or characters, that are looked at twice
 REGEX_SECONDS = 2.0  # for one expression over one block
 TAIL = 1 << 16  # bytes in which the last line is looked for
+_COUNTS = re.compile(rb"(?<![\w.])\d{1,9} of \d{1,9} cases\b")  # as `openloop judge` says them
 _MARKER_LINE = 4096  # bytes of a marker's line that are waited for
 _DISTINCT = 6  # different metric values kept to show that they differ
 T = TypeVar("T")
@@ -250,3 +251,9 @@ def last_line(log: int) -> str:
         if text := printable(line.strip()):
             return text
     return ""
+
+
+def counts(log: int) -> str:
+    """The last `7 of 8 cases` that a log says; "" for none."""
+    found = _COUNTS.findall(tail(log, TAIL))
+    return found[-1].decode() if found else ""

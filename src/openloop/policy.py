@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from openloop import files, manifest
 from openloop.changes import Changes, difference, same
@@ -47,6 +47,14 @@ class Undo:
     paths: tuple[str, ...] = ()
     to_reference: tuple[bytes, ...] = ()
     to_before: tuple[bytes, ...] = ()
+
+    def with_planted(self, planted: Sequence[str]) -> Undo:
+        """The same, and these printable paths, at which something was withheld."""
+        if not planted:
+            return self
+        words = _sentence([f"put something where {path} was withheld" for path in planted])
+        text = "; ".join(filter(None, (self.text, words)))
+        return replace(self, text=text, paths=(*self.paths, *planted)[:_RECORDED])
 
     @property
     def is_empty(self) -> bool:
@@ -210,6 +218,11 @@ class Keeper:
         with contextlib.suppress(Damaged):  # told when something has to come from there
             self._store.prune([REFERENCE, OUTSIDE, BEFORE, *([BEST] if self._best else [])])
         return digest
+
+    def copies(self) -> list[str]:
+        """Absolute paths of what the store holds of withheld files."""
+        withheld = {path: e for path, e in self._reference.items() if self._rules.withholds(path)}
+        return self._store.places(withheld.values()) if withheld else []
 
     def after(self, step: Step) -> Undo:
         """What the step did that is not to stay; nothing is put back yet."""

@@ -31,12 +31,16 @@ class ViewError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One shell command: its text, where it runs, what is added to the environment."""
+    """One shell command: its text, where it runs, what is added to the environment.
+
+    wrapper: words of a program that runs the command and ends when it has ended.
+    """
 
     command: str
     cwd: str
     env: Mapping[str, str]
     limits: Limits
+    wrapper: tuple[str, ...] = ()
 
 
 class Guard:
@@ -75,8 +79,9 @@ class Guard:
         return bool(answers and answers[0]["view"])
 
     def start(self, number: int, job: Job, log: int) -> None:
-        words = ["/bin/sh", "-c", job.command]
-        self.run(number, words, job.cwd, job.env, job.limits.grace, [log])
+        words = [*job.wrapper, "/bin/sh", "-c", job.command]
+        grace = job.limits.grace
+        self.run(number, words, job.cwd, job.env, grace, [log], wrapped=bool(job.wrapper))
 
     def run(
         self,
@@ -86,13 +91,16 @@ class Guard:
         env: Mapping[str, str],
         grace: float,
         streams: Sequence[int],
+        *,
+        wrapped: bool = False,
     ) -> None:
         """Order a program to be started. Raises OSError when the guard is dead.
 
         streams: its standard input, output and error, or the log that takes both outputs.
+        wrapped: it runs the command in a sandbox, and ends when that has ended.
         """
         order = {"run": number, "argv": words, "cwd": cwd, "env": env, "grace": grace}
-        self._order(order, streams)
+        self._order({**order, "wrapped": wrapped}, streams)
 
     def _order(self, message: Mapping[str, Any], descriptors: Sequence[int] = ()) -> None:
         data = json.dumps(message).encode() + b"\n"

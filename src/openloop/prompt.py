@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 from openloop import files, gates, projections
 from openloop.config import Config, Policy
 from openloop.mission import Mission
-from openloop.states import Outcome, RoundSummary, State, Step
+from openloop.states import Outcome, RoundSummary, SandboxMode, State, Step
 from openloop.text import printable
 from openloop.workspace import KNOWLEDGE, LOGS, Workspace
 
 TAIL = 6000  # bytes of each failing log that are quoted
 
 
-def build(mission: Mission, state: State, step: Step) -> str:
+Discreet = Callable[[str], bool]  # whether a text names something that is withheld
+
+
+def build(mission: Mission, state: State, step: Step, discreet: Discreet) -> str:
     """The Markdown prompt for the change `step` that is about to start."""
     config, workspace = mission.config, mission.workspace
     failed = gates.failing(config, state)
@@ -26,7 +30,7 @@ def build(mission: Mission, state: State, step: Step) -> str:
         "## Mission\n",
         _mission(config, workspace),
         "## What failed\n",
-        *(_failure(state, workspace, gate) for gate in failed),
+        *(_failure(config, state, workspace, gate, discreet) for gate in failed),
         "## Gates\n",
         _gates(config),
         "## What earlier rounds tried\n",
@@ -41,14 +45,20 @@ def _mission(config: Config, workspace: Workspace) -> str:
     return f"{config.mission or '(none written)'}\n\nMore: `{workspace.file('mission.md')}`\n"
 
 
-def _failure(state: State, workspace: Workspace, gate: Step) -> str:
+def _failure(
+    config: Config, state: State, workspace: Workspace, gate: Step, discreet: Discreet
+) -> str:
     result = state.gates[gate]
     lines = [f"### {gate}: {result.outcome}\n", f"{result.error}\n"]
     if state.metric and gate is Step.BASELINE:
         lines.append(f"Metric: {projections.metric_words(state.metric)}\n")
+    if config.command(gate).private:
+        return "\n".join([*lines, "Its log is private.\n"])
     path = workspace.file(result.log_path)
     end = _log_end(path)
-    if end:
+    if discreet(end):
+        lines.append("The end of its log names what is withheld, and is not quoted.\n")
+    elif end:
         fence = "`" * max(3, _longest_ticks(end) + 1)
         lines.append(f"The end of its log, `{path}`:\n\n{fence}text\n{end}\n{fence}\n")
     return "\n".join(lines)
@@ -107,6 +117,13 @@ def _policy(policy: Policy | None) -> str:
         lines.append(f"Protected, whatever you do to them is undone: {_patterns(policy.protect)}.")
     if policy.allow is not None:
         lines.append(f"You may change nothing but {_patterns(policy.allow)}.")
+    if policy.withhold:
+        withheld = _patterns(policy.withhold)
+        lines.append(f"Not there while you work, and nothing may be put there: {withheld}.")
+    if policy.sandbox is not SandboxMode.NONE:
+        lines.append(
+            "Where a sandbox is at hand you work in one: the rest of the disk is read-only."
+        )
     if policy.max_changed_files is not None:
         lines.append(f"Change at most {policy.max_changed_files} files, or all of it is undone.")
     if policy.max_diff_lines is not None:

@@ -16,12 +16,14 @@ _INSIDE = b"/\0"  # after a folder's path: whatever might be in it, a name that 
 
 
 class Rules:
-    """protect and allow; what a protected symlink leads to counts as protected, see `follow`."""
+    """protect, withhold and allow; what is withheld is protected, and so is what a protected
+    symlink leads to, see `follow`."""
 
     def __init__(self, policy: Policy | None) -> None:
         protect = policy.protect if policy else ()
         allow = policy.allow if policy else None
         self._protect = Globs(protect)
+        self._withhold = Globs(policy.withhold if policy else ())
         self._allow = None if allow is None else Globs(allow)
         self._aliases: Aliases = {}
         self._byte_code_too = any("pyc" in glob for glob in protect)
@@ -34,8 +36,15 @@ class Rules:
     def covers(self, path: bytes) -> bool:
         """Whether the path lies in what is protected, byte code included."""
         if not self._aliases:
-            return self._protect.matches(path)
-        return any(map(self._protect.matches, names(path, self._aliases)))
+            return self._holds(path)
+        return any(map(self._holds, names(path, self._aliases)))
+
+    def _holds(self, name: bytes) -> bool:
+        return self._protect.matches(name) or self._withhold.matches(name)
+
+    def withholds(self, path: bytes) -> bool:
+        """Whether the path is not there for changes."""
+        return self._withhold.matches(path)
 
     def protects(self, path: bytes) -> bool:
         """Whether the path is held against the reference; byte code is cleared instead. A folder
@@ -49,7 +58,7 @@ class Rules:
         said = [
             name
             for name in names(path, self._aliases)
-            if self._protect.matches(name) or self._protect.matches(name + _INSIDE)
+            if self._holds(name) or self._holds(name + _INSIDE)
         ]
         return b"" if not said or said[0] == path else said[0]
 

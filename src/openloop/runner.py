@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from openloop import clock, loop, process, prompt
 from openloop.enforcement import Enforcement
@@ -25,9 +25,13 @@ from openloop.loop import (
 from openloop.mission import Mission
 from openloop.process import Processes
 from openloop.projections import Live
-from openloop.states import Event, Hook, Kind, State, Status
+from openloop.states import Event, Hook, Kind, SandboxMode, State, Status
 from openloop.steps import Steps, overruled
 from openloop.store import Store, open_checked, refuse
+from openloop.withhold import Withholding
+
+if TYPE_CHECKING:
+    from openloop.sandbox import Sandbox
 
 
 class View(Protocol):
@@ -51,6 +55,7 @@ class Runner:
         interrupts: Interrupts,
         gaps: list[float],
         view: View,
+        walls: Walls,
     ) -> None:
         """gaps: seconds in which nothing could run, added by the watchdog's thread."""
         self._mission = mission
@@ -60,7 +65,11 @@ class Runner:
         self._interrupts = interrupts
         self._gaps = gaps
         self._view = view
-        self._steps = Steps(mission, store, processes, self._show_live)
+        self._walls = walls
+        self._withholding = Withholding(mission, sandboxed=walls.sandbox is not None)
+        self._steps = Steps(
+            mission, store, processes, self._show_live, walls.sandbox, self._withholding
+        )
         self._enforcement = Enforcement(mission, self._record)
 
     @property
@@ -69,11 +78,21 @@ class Runner:
 
     def run(self, max_rounds: int | None) -> State:
         """Open a run, take it to its end, and return the state then."""
+        self._bring_back()
         self._open(max_rounds)
         while self.state.status is Status.RUNNING:
             self._notice()
             self._perform(loop.next_action(self._config, self.state))
         return self.state
+
+    def _bring_back(self) -> None:
+        """What a killed run withheld comes back before anything else."""
+        done, damage = self._withholding.recover(self.state.away)
+        if self.state.away:
+            text = done or "what was withheld cannot be brought back"
+            self._record(Kind.NOTE, note="returned", durable=True, text=text)
+            self._withholding.drop()
+        self._note_tampering(damage)
 
     def _open(self, max_rounds: int | None) -> None:
         opened = False
@@ -127,6 +146,8 @@ class Runner:
             runner_pid=os.getpid(),
             **checkpoints,
         )
+        if self._walls.missing:
+            self._record(Kind.NOTE, note="sandbox", text=self._walls.missing)
         self._store.beat()
         if action.resumed:
             self._note_tampering(self._enforcement.resume(before))
@@ -143,7 +164,7 @@ class Runner:
         step = action.step
         command = self._config.command(step)
         if step.is_change:
-            text = prompt.build(self._mission, self.state, step)
+            text = prompt.build(self._mission, self.state, step, self._withholding.names_in)
             self._steps.prompt_file = self._store.write_prompt(step, text)
         log, log_path = self._store.open_log(step)
         try:
@@ -155,13 +176,18 @@ class Runner:
                 "log_path": log_path,
             }
             before = self._enforcement.before(step)
-            self._record(Kind.STEP_STARTED, step=step, **about, **before)
+            apart = self._withholding.prepare(step, self._enforcement.copies)
+            # Whoever finds this run killed must know that something is off the disk.
+            durable = bool(apart)
+            self._record(Kind.STEP_STARTED, step=step, durable=durable, **about, **before, **apart)
             self._show_live(live)
-            result = self._steps.measure(step, command, live, log)
+            with self._withholding.away(step) as planted:
+                result = self._steps.measure(step, command, live, log)
             tampering = self._store.tampering()  # before anything is added to the record
-            broken, damage = self._enforcement.settle(step)
+            broken, damage = self._enforcement.settle(step, planted)
             result = overruled(step, result, broken)
             self._record(Kind.STEP_FINISHED, step=step, **about, **result)
+            self._withholding.settle()
             self._note_tampering(tampering)
             self._note_tampering(damage)
             self._note_tampering(self._store.log_finished(log_path, log, result["log_sha256"]))
@@ -226,6 +252,23 @@ class Runner:
 
 
 @dataclass(frozen=True, slots=True)
+class Walls:
+    """What changes run in. missing: why there is no sandbox though one was asked for."""
+
+    sandbox: Sandbox | None = None
+    missing: str = ""
+
+
+def _walls(mission: Mission) -> Walls:
+    policy = mission.config.policy
+    if policy is None or policy.sandbox is SandboxMode.NONE:
+        return Walls()
+    from openloop import sandbox
+
+    return Walls(*sandbox.choose(mission))
+
+
+@dataclass(frozen=True, slots=True)
 class Ending:
     """How a run ended. head: of the chain then. signal: what interrupted it, if anything."""
 
@@ -253,6 +296,7 @@ def run(mission: Mission, *, max_rounds: int | None, view: View, interrupts: Int
     Raises HeldError when a live runner holds the workspace, TamperError when its record does
     not hold (the heartbeat says `blocked` then), RecordError when it cannot be kept.
     """
+    walls = _walls(mission)
     lock = Lock(mission.workspace, patience=mission.config.limits.kill_grace + 10)
     try:
         try:
@@ -263,7 +307,7 @@ def run(mission: Mission, *, max_rounds: int | None, view: View, interrupts: Int
         except OSError as error:
             raise _not_started(mission, error) from None
         try:
-            return _run(mission, store, interrupts, max_rounds, view)
+            return _run(mission, store, interrupts, max_rounds, view, walls)
         except OpenLoopError as error:
             store.fail(error.what)
             raise
@@ -281,7 +325,12 @@ def run(mission: Mission, *, max_rounds: int | None, view: View, interrupts: Int
 
 
 def _run(
-    mission: Mission, store: Store, interrupts: Interrupts, max_rounds: int | None, view: View
+    mission: Mission,
+    store: Store,
+    interrupts: Interrupts,
+    max_rounds: int | None,
+    view: View,
+    walls: Walls,
 ) -> Ending:
     before = store.state
     if before.status is Status.RUNNING and before.mark:
@@ -298,7 +347,8 @@ def _run(
             store.prepare()
         except OSError as error:
             raise _not_started(mission, error) from None
-        state = Runner(mission, store, processes, interrupts, gaps, view).run(max_rounds)
+        runner = Runner(mission, store, processes, interrupts, gaps, view, walls)
+        state = runner.run(max_rounds)
         return Ending(state, store.head, next(iter(interrupts.received), None))
     finally:
         processes.close()

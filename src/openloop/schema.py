@@ -4,7 +4,7 @@ Only the keywords that our file uses are understood (draft 2020-12). Stricter th
 standard, which has no words for it: numbers are finite; strings can be handed to a command (no
 NUL, no half of a surrogate pair); blank counts as empty; keys stand once; and a `format` is a
 function that the caller brings. Our own annotations: `x-unit` (what to write), `x-names` (which
-keys are allowed), `x-unsupported` (keys that a later version will know).
+keys are allowed).
 """
 
 from __future__ import annotations
@@ -182,9 +182,6 @@ class Checker:
 
     def _unknown(self, key: str, rule: Rule, path: Path) -> Problem:
         place = (*path, key)
-        if key in rule.get("x-unsupported", ()):
-            later = f'remove it, or rename it to "x-{key}" to keep it for a later version'
-            return Problem(place, "is not supported by this version yet", later)
         if "x-names" in rule:
             return Problem(place, "is not a name that can be used here", rule["x-names"])
         known = list(rule["properties"])

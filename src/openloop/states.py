@@ -30,6 +30,7 @@ class Step(StrEnum):
         return not self.is_change
 
 
+CHANGES = (Step.FIX, Step.IMPROVE)
 GATES = (Step.PLAY, Step.SCAN, Step.VERIFY, Step.BASELINE)  # in the order of a round
 
 
@@ -125,6 +126,14 @@ class OnViolation(StrEnum):
     FAIL = "fail"  # the round ends as unhealthy at once
 
 
+class SandboxMode(StrEnum):
+    """What stands between a change and the rest of the machine."""
+
+    NONE = "none"
+    AUTO = "auto"  # bwrap where it works
+    BWRAP = "bwrap"  # or nothing is started
+
+
 class Hook(StrEnum):
     """Moments at which a person's own command is told; it changes nothing of the verdict."""
 
@@ -192,6 +201,7 @@ class StepResult:
     detail: str = ""
     error: str = ""
     value: float | None = None
+    sandbox: str = SandboxMode.NONE  # what it ran in: none or bwrap
 
     def to_json(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self.__slots__}
@@ -312,6 +322,8 @@ class State:
     round_started_elapsed: float = 0.0
     interruption: str = ""  # the signal that asked this run to stop
     tampering: str = ""  # what was found edited, and where
+    unwalled: str = ""  # why changes run without the sandbox that was asked for
+    away: str = ""  # digest of the archive that holds what is withheld right now
     config_sha256: str = ""
     mark: int = 0  # kernel mark of the run's processes
     history: tuple[RoundSummary, ...] = ()

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from openloop import config, journal, projections, reader, workspace
+from openloop import config, journal, projections, reader, withhold, workspace
 from openloop.console import Screen, duration, size, undone_words
 from openloop.errors import ConfigError, OpenLoopError, UsageError
 from openloop.lock import runner_lives
@@ -24,12 +24,14 @@ WATCH_INTERVAL = 1.0  # seconds
 @dataclass(frozen=True, slots=True)
 class Report:
     """heartbeat: the document, `crashed` derived. problems: what makes it not valid. undone: what
-    the policy has put back in this run, the latest last."""
+    the policy has put back in this run, the latest last. withheld: where files are that have been
+    taken off the disk, "" when none are."""
 
     place: Workspace
     heartbeat: Mapping[str, Any]
     problems: tuple[OpenLoopError, ...]
     undone: tuple[Violation, ...] = ()
+    withheld: str = ""
 
     @property
     def status(self) -> str:
@@ -41,6 +43,7 @@ class Report:
         return {
             **self.heartbeat,
             "undone": undone,
+            "withheld": self.withheld or None,
             "valid": not problems,
             "problems": problems,
         }
@@ -64,7 +67,8 @@ def inspect(path: str) -> Report:
         document = reader.heartbeat(place) or document  # it may just have come to its end
     if document["status"] == Status.RUNNING and not runner_lives(place):
         document = {**document, "status": Status.CRASHED, "reason": "its runner is gone"}
-    return Report(place, document, tuple(problems), record.state.undone if record else ())
+    undone = record.state.undone if record else ()
+    return Report(place, document, tuple(problems), undone, withhold.lying_at(place))
 
 
 def _config_problems(place: Workspace) -> tuple[OpenLoopError, ...]:
@@ -123,6 +127,9 @@ def lines(report: Report) -> list[str]:
         if words:
             shown.append(f"  {name:<9} {words}")
     shown += [f"  {'undone':<9} {undone_words(one)}" for one in report.undone]
+    if report.withheld:
+        back = "until it ends" if report.status == Status.RUNNING else "until the next run"
+        shown.append(f"  {'withheld':<9} files are kept in {report.withheld} {back}")
     shown += [line for problem in report.problems for line in str(problem).splitlines()]
     shown.append(f"  {'state':<9} {'not valid' if report.problems else 'valid'}")
     return shown

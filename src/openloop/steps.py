@@ -3,32 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
-from openloop import gates, template
+from openloop import gates, logscan, template
 from openloop.config import Baseline, Command
 from openloop.gates import Exit, LogFacts, Verdict
 from openloop.logscan import LogReader
 from openloop.mission import Mission
 from openloop.process import Job, Processes
 from openloop.projections import Live
-from openloop.states import Hook, Outcome, State, Step
+from openloop.states import CHANGES, Hook, Outcome, SandboxMode, State, Step
 from openloop.store import Store
 from openloop.watchdog import Limits
+from openloop.withhold import Withholding
+
+if TYPE_CHECKING:
+    from openloop.sandbox import Sandbox
 
 
 class Steps:
     """Commands of one mission, run under one guard, their beats told to `show`."""
 
     def __init__(
-        self, mission: Mission, store: Store, processes: Processes, show: Callable[[Live], None]
+        self,
+        mission: Mission,
+        store: Store,
+        processes: Processes,
+        show: Callable[[Live], None],
+        sandbox: Sandbox | None,
+        withholding: Withholding,
     ) -> None:
-        """show: told, with the heartbeat written, of what runs now."""
+        """show: told, with the heartbeat written, of what runs now. sandbox: for changes."""
         self._mission = mission
         self._config = mission.config
         self._store = store
         self._processes = processes
         self._show = show
+        self._sandbox = sandbox
+        self._withholding = withholding
         self.prompt_file = ""  # absolute path of the latest one
 
     @property
@@ -51,10 +64,15 @@ class Steps:
             samples.append(facts.values)
             if gates.settled(verdicts, single_failure=baseline is not None):
                 break
+        if command.private or self._withholding.names_in(facts.last_line):
+            facts = replace(facts, last_line=logscan.counts(log))
         verdict = verdicts[-1] if baseline else gates.repeated(verdicts)
         if baseline and verdict.outcome.passed:
             verdict = gates.measure(baseline, samples)
-        return _finished(step, verdict, ends, facts, reader, live) | _metric(baseline, verdict)
+        finished = _finished(step, verdict, ends, facts, reader, live)
+        walled = self._sandbox is not None and step.is_change
+        where = SandboxMode.BWRAP if walled else SandboxMode.NONE
+        return finished | {"sandbox": where} | _metric(baseline, verdict)
 
     def _limits(self, step: Step, command: Command) -> Limits:
         """A change gets no more time than the run has left; a gate that was cut off would
@@ -74,10 +92,16 @@ class Steps:
             live.log_bytes = log_bytes
             self._show(live)
 
-        job = Job(
-            self.text(command, step), self._mission.root, self._environment(command, step), limits
-        )
+        text, env = self.text(command, step), self._environment(command, step)
+        wrapper = self._wrapper(step, text, command.env)
+        job = Job(text, self._mission.root, env, limits, wrapper)
         return self._processes.run(job, log, on_start=on_start, on_beat=on_beat)
+
+    def _wrapper(self, step: str, text: str, env: Mapping[str, str]) -> tuple[str, ...]:
+        if self._sandbox is None or step not in CHANGES:
+            return ()
+        hidden = self._withholding.hidden
+        return self._sandbox.wrapper(self._mission, command=text, env=env, hidden=hidden)
 
     def _environment(self, command: Command, step: str) -> Mapping[str, str]:
         return {

@@ -50,6 +50,7 @@ def _run_started(state: State, event: Event) -> State:
             decision=None,
             run_started_at=event.time,
             tampering="",
+            unwalled="",
             undone=(),
             kept=None,
             digests=data.get("checkpoints", {}),
@@ -93,7 +94,8 @@ def _step_started(state: State, event: Event) -> State:
     _require(state.in_round and state.running is None and event.step is not None, event, state)
     assert event.step is not None
     change_seq = event.seq if event.step.is_change else state.change_seq
-    state = replace(state, running=event.step, change_seq=change_seq)
+    away = event.data.get("withheld", "")
+    state = replace(state, running=event.step, change_seq=change_seq, away=away)
     return _with_digest(state, "before", event.data.get("before"))
 
 
@@ -111,6 +113,7 @@ def _step_finished(state: State, event: Event) -> State:
     state = replace(
         state,
         running=None,
+        away="",
         steps=(*state.steps, result),
         gates=known,
         last_error=result.error or state.last_error,
@@ -184,6 +187,10 @@ def _noted(state: State, event: Event) -> State:
             return replace(state, round=event.round)
         case "tampered":
             return replace(state, tampering=state.tampering or event.data["text"])
+        case "sandbox":
+            return replace(state, unwalled=event.data["text"])
+        case "returned":
+            return replace(state, away="")
         case "kept":
             return _with_digest(_kept(state, event), "best", event.data["checkpoint"])
         case "restoring":

@@ -185,11 +185,13 @@ def end(
     grace: float,
     empty: Callable[[], bool] = lambda: False,
     pause: Callable[[float], bool],
+    spared: int | None = None,
 ) -> Processes:
     """End what `find` finds: TERM, the grace period, then STOP and KILL until nothing is left.
 
     empty: a cheap check that settles the matter before the next `find`.
     pause: waits that many seconds or less; True asks to skip the rest of the grace period.
+    spared: a PID that is not sent TERM: it ends by itself once the others have.
     Returns the survivors of GIVE_UP seconds of SIGKILL, normally none.
     """
     asked: set[tuple[int, int]] = set()
@@ -200,7 +202,7 @@ def end(
         if not living:
             return {}
         for one in living.items():
-            if one not in asked:
+            if one not in asked and one[0] != spared:
                 asked.add(one)
                 send(*one, signal.SIGTERM)
                 send(*one, signal.SIGCONT)

@@ -16,6 +16,8 @@ ARTIFACTS = "artifacts"
 KNOWLEDGE = "knowledge"
 OUTPUT = "output"
 CHECKPOINTS = "checkpoints"
+HOLDOUT = "holdout"  # what agents never see
+WITHHELD = "withheld"  # where it is kept while one works
 FOLDERS = (LOGS, ARTIFACTS, KNOWLEDGE, OUTPUT)
 HOME = ".openloop"  # the folder in which workspaces of a project are kept
 

@@ -114,15 +114,6 @@ class Words(unittest.TestCase):
         self.assertNotIn("remove the key", self.told(commands(verify="")).fix)
         self.assertNotIn("remove the key", self.told(verify(run="")).fix)
 
-    def test_what_a_later_version_will_know_is_not_called_unknown(self):
-        for document in [
-            doc(policy={"sandbox": "none"}),
-            doc(policy={"withhold": []}),
-            verify(private="x"),
-            verify(private=True),
-        ]:
-            self.assertIn("is not supported by this version yet", self.told(document).what)
-
     def test_an_unknown_key_names_the_nearest_known_one(self):
         self.assertIn("stall_timeout_seconds", self.told(limits(stall_timeout=1)).fix)
         self.assertIn("verify", self.told(commands(verifi="x")).fix)

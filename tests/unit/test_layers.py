@@ -23,7 +23,8 @@ FLOORS = {
     " mounts"
     " listing kit python_kit javascript_kit ecosystems play benchmark detect"
     " manifest changes contents footing restoration checkpoint repository shadow ignored"
-    " links rules diffs policy",
+    " links rules diffs policy"
+    " extent archive withhold sandbox",
     4: "lock reader history evidence rebuild ledger store",
     5: "prompt enforcement steps runner",
     6: "console github status audit doctor probe scaffold"
