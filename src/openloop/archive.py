@@ -144,6 +144,7 @@ class Return:
         if place == WORKSPACE and path.split(b"/")[0] == os.fsencode(HOLDOUT):
             self._held_out.add(path)
         folder, name = footing.split(path)
+        self._clear_way(folder, way)
         parent = way.folder(folder, footing.open_or_make)
         there = footing.status(name, parent)
         if there is not None and not _is_same(archive, info, there, name, parent):
@@ -154,6 +155,16 @@ class Return:
             _put_symlink(info, name, parent)
         else:
             _put_file(archive, info, name, parent)
+
+    def _clear_way(self, folder: bytes, way: footing.Footing) -> None:
+        """Set aside what stands where there must be a folder."""
+        above = b""
+        for name in folder.split(b"/") if folder else ():
+            parent = way.folder(above, footing.open_or_make)
+            above = os.path.join(above, name)
+            there = footing.status(name, parent)
+            if there is not None and not stat.S_ISDIR(there.st_mode):
+                self._set_aside(name, parent, above)
 
     def _finish_folder(self, info: tarfile.TarInfo) -> None:
         place, path = _split(info)

@@ -17,7 +17,7 @@ import stat
 from collections.abc import Callable, Iterable, Iterator
 from typing import IO
 
-from openloop import files
+from openloop import files, footing
 from openloop.config import NO_POLICY
 from openloop.errors import UsageError
 from openloop.extent import PROJECT, WORKSPACE, Extent, Item, unless_openloop
@@ -46,7 +46,6 @@ class Withholding:
         self._log = re.compile(rf"round-\d+-(?:{'|'.join(gates)})(?:-\d+)?\.log") if gates else None
         self._items: list[Item] = []
         self._held: IO[bytes] | None = None
-        self._opened: dict[bytes, int] = {}  # folders that were read-only → their mode
         self.hidden: tuple[str, ...] = ()  # absolute paths of folders for the sandbox to hide
 
     # --- what is withheld ---
@@ -67,7 +66,7 @@ class Withholding:
         folder = self._open_folder()
         try:
             self._held = archive.nameless(self._workspace.file(WITHHELD))
-            archive.pack(self._items, self._roots, self._held)
+            archive.pack([*self._closed_folders(), *self._items], self._roots, self._held)
             self._held.seek(0)
             digest = archive.write(_NEW, self._held, folder)
         finally:
@@ -115,6 +114,20 @@ class Withholding:
             return [os.fsencode(f"{LOGS}/{name}") for name in names]
         return []
 
+    def _closed_folders(self) -> list[Item]:
+        """Folders above what is taken away in which not even their owner may do everything:
+        they are opened up, and get their mode back with the rest."""
+        above: dict[Item, None] = {}
+        for place, path in self._items:
+            names = path.split(b"/")[:-1]
+            above |= {(place, b"/".join(names[:end])): None for end in range(1, len(names) + 1)}
+        return [item for item in above.keys() - set(self._items) if self._is_closed(item)]
+
+    def _is_closed(self, item: Item) -> bool:
+        place, path = item
+        mode = os.lstat(os.path.join(os.fsencode(self._roots[place]), path)).st_mode
+        return stat.S_IMODE(mode) & footing.OWNER != footing.OWNER
+
     def names_in(self, text: str) -> bool:
         """Whether the text names a withheld file by its path."""
         if not text:
@@ -155,16 +168,7 @@ class Withholding:
         for place, path in reversed(self._items):
             full = os.path.join(os.fsencode(self._roots[place]), path)
             with contextlib.suppress(FileNotFoundError):
-                self._remove(full)
-
-    def _remove(self, path: bytes) -> None:
-        try:
-            _remove(path)
-        except PermissionError:  # its folder is read-only: not for its owner
-            folder = os.path.dirname(path)
-            self._opened.setdefault(folder, stat.S_IMODE(os.stat(folder).st_mode))
-            os.chmod(folder, 0o700)
-            _remove(path)
+                _remove(full)
 
     def _bring_back(self) -> list[str]:
         if self._held is None and not self._may_be_planted:
@@ -177,10 +181,6 @@ class Withholding:
             back.unpack(self._held)
         if self._may_be_planted:
             back.clear_holdout()
-        while self._opened:
-            folder, mode = self._opened.popitem()
-            with contextlib.suppress(FileNotFoundError):
-                os.chmod(folder, mode, follow_symlinks=False)
         return back.found
 
     @property
@@ -223,7 +223,10 @@ class Withholding:
         folder = self._open_folder()
         try:
             if files.exists(_NEW, folder=folder):
-                files.remove(_NEW, folder=folder)
+                if digest and not files.exists(ARCHIVE, folder=folder):  # nothing was taken yet
+                    os.rename(_NEW, ARCHIVE, src_dir_fd=folder, dst_dir_fd=folder)
+                else:
+                    files.remove(_NEW, folder=folder)
             if not digest:
                 self._clear_unknown(folder)
                 return "", ""
@@ -308,6 +311,14 @@ def _gone() -> str:
 
 
 def _remove(path: bytes) -> None:
+    try:
+        _remove_one(path)
+    except PermissionError:  # its folder is read-only: not for its owner
+        os.chmod(os.path.dirname(path), footing.OWNER)
+        _remove_one(path)
+
+
+def _remove_one(path: bytes) -> None:
     if not stat.S_ISDIR(os.lstat(path).st_mode):
         if stat.S_ISREG(os.lstat(path).st_mode) or os.path.islink(path):
             os.unlink(path)
