@@ -24,6 +24,7 @@ have() { for name in "$@"; do command -v "$name" >/dev/null && return; done; ret
 have chromium chromium-browser google-chrome || missing="$missing chromium"
 have zsh || missing="$missing zsh"
 have fish || missing="$missing fish"
+have bwrap || missing="$missing bubblewrap"
 have xmllint || missing="$missing libxml2-utils"
 if [ -n "$missing" ] && [ "${CI:-}" = true ] && [ "$(id -u)" -eq 0 ] && have apt-get; then
     echo "installing$missing"

@@ -110,6 +110,8 @@ class Report:
 
     def log_end(self, result: StepResult, size: int) -> Excerpt | None:
         """The end of a step's log, `size` bytes at most; None when it is not there."""
+        if result.private:
+            return Excerpt(("(this log is private)",), 0)
         return excerpt.end_of(self.place, result.log_path, size)
 
     def to_json(self) -> dict[str, Any]:

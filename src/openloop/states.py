@@ -202,6 +202,7 @@ class StepResult:
     error: str = ""
     value: float | None = None
     sandbox: str = SandboxMode.NONE  # what it ran in: none or bwrap
+    private: bool = False  # its log is not quoted
 
     def to_json(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self.__slots__}

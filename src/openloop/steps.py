@@ -64,7 +64,8 @@ class Steps:
             samples.append(facts.values)
             if gates.settled(verdicts, single_failure=baseline is not None):
                 break
-        if command.private or self._withholding.names_in(facts.last_line):
+        private = command.private or self._withholding.names_in(facts.last_line)
+        if private:
             facts = replace(facts, last_line=logscan.counts(log))
         verdict = verdicts[-1] if baseline else gates.repeated(verdicts)
         if baseline and verdict.outcome.passed:
@@ -72,7 +73,7 @@ class Steps:
         finished = _finished(step, verdict, ends, facts, reader, live)
         walled = self._sandbox is not None and step.is_change
         where = SandboxMode.BWRAP if walled else SandboxMode.NONE
-        return finished | {"sandbox": where} | _metric(baseline, verdict)
+        return finished | {"sandbox": where, "private": private} | _metric(baseline, verdict)
 
     def _limits(self, step: Step, command: Command) -> Limits:
         """A change gets no more time than the run has left; a gate that was cut off would
