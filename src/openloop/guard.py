@@ -34,7 +34,6 @@ from typing import Any
 from openloop import tree
 
 ORPHAN_GRACE = 0.4  # seconds between TERM and KILL once the runner is dead
-WRAPPED_END = 0.05  # seconds after a wrapper's end in which nothing needs to be looked for
 _IGNORED = (
     signal.SIGINT,
     signal.SIGTERM,
@@ -159,12 +158,8 @@ class Guard:
     def _sweep(self, grace: float) -> tree.Processes:
         if self._collect():
             return {}
-        wrapper = self.command.leader if self.command and self.command.wrapped else None
-        if wrapper and self.command.status is not None:
-            self._listen(WRAPPED_END)  # what was in it is being ended by the kernel
-            if self._collect():
-                return {}
         # A wrapper that died of SIGTERM would take the command with it, before its grace is over.
+        wrapper = self.command.leader if self.command and self.command.wrapped else None
         return tree.end(
             self._living, grace=grace, empty=self._collect, pause=self._pause, spared=wrapper
         )
