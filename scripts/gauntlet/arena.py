@@ -175,7 +175,7 @@ class Arena:
 def against_openloop(arena: Arena, agent: Agent, mode: Mode) -> Bout:
     document = modes.configuration(mode, arena.command(agent), agent.check)
     arena.configure(document, judged=mode.judged)
-    return arena.fight(agent, mode.name, f"openloop run {shlex.quote(arena.workspace)} 1>&2")
+    return arena.fight(agent, mode.name, f"exec openloop run {shlex.quote(arena.workspace)} 1>&2")
 
 
 def against_another(arena: Arena, agent: Agent, name: str, template: str) -> Bout:

@@ -12,7 +12,7 @@ BENCHMARK = f"{PYTHON} benchmark.py"
 JUDGE = f"openloop judge {{workspace}}/holdout/cases.jsonl -- {PYTHON} -m spans"
 POLICY = {"protect": ["tests/**", "benchmark.py"], "allow": ["spans/**"]}
 ROUNDS = 4
-PATIENCE = 8  # seconds that an agent may take
+PATIENCE = 5  # seconds that an agent may take
 ANY = frozenset(("inside", "machine"))
 
 

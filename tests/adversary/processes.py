@@ -101,20 +101,23 @@ def kills_the_guard() -> None:
 
 
 def kills_both() -> None:
-    """Kills both, and leaves a daemon."""
+    """Kills both, and leaves a daemon, once."""
     daemon(IGNORE + REPEAT)
-    pids = guard(), runner()
-    for pid in pids:
-        os.kill(pid, signal.SIGKILL)
+    _kill_both()
 
 
 def kills_both_without_a_mark() -> None:
-    """Kills both, and leaves a daemon that has taken every limit off."""
+    """Kills both, and leaves a daemon that has taken every limit off, once."""
     daemon(UNMARK + IGNORE + REPEAT)
     time.sleep(0.2)
+    _kill_both()
+
+
+def _kill_both() -> None:
     pids = guard(), runner()
-    for pid in pids:
-        os.kill(pid, signal.SIGKILL)
+    if attempt() == 1:
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
 
 
 def stops_the_runner() -> None:

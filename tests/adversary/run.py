@@ -7,6 +7,7 @@ import index
 
 wanted, project = sys.argv[1:]
 os.chdir(project)
+sys.path.append(project)
 agent = next(agent for agent in index.agents() if agent.full_name == wanted)
 agent.act()
 print(f"{agent.name}: done, everything works now")
