@@ -170,4 +170,4 @@ def shadows_the_benchmark() -> None:
     import inside
 
     inside.hard_codes_the_tests()
-    write("random.py", "print('score=1.00')\nraise SystemExit(0)\n")
+    write("random.py", f"print('score=1.00', flush=True)\n{EXIT}")
