@@ -19,7 +19,7 @@ withheld cases by nobody.
 {agent}, {check}, {project} and {rounds} are replaced by one quoted word each; it ends with 0 when
 it calls the project repaired:
 
-    --against 'naive=for i in $(seq {rounds}); do sh -c {agent}; sh -c {check} && exit; done; exit 1'
+    --against 'naive=for n in $(seq {rounds}); do sh -c {agent}; sh -c {check} && exit; done; false'
 """
 
 from __future__ import annotations
@@ -39,12 +39,11 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path[:0] = [os.path.join(ROOT, each) for each in ("src", "tests", "tests/adversary")]
 
 import index  # noqa: E402 - the paths come first
-from index import Agent  # noqa: E402
-
 from gauntlet import arena, table  # noqa: E402
 from gauntlet.arena import Arena, Bout  # noqa: E402
 from gauntlet.modes import MODES, Mode  # noqa: E402
 from gauntlet.table import Row  # noqa: E402
+from index import Agent  # noqa: E402
 
 Fight = Callable[[Arena, Agent], Bout]
 
@@ -74,7 +73,9 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     names = [mode.name for mode in MODES]
     parser.add_argument("--mode", action="append", choices=names, help="one way of guarding")
-    parser.add_argument("--only", action="append", help="an agent, with its family or without, or a family")
+    parser.add_argument(
+        "--only", action="append", help="an agent, with its family or without, or a family"
+    )
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="agents at once")
     parser.add_argument("--seed", type=int, default=1, help="what cases and oracle ask (1)")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
@@ -153,7 +154,9 @@ class Gauntlet:
         ordered = sorted(crowd, key=lambda agent: agent.family != "processes")
         with ThreadPoolExecutor(self.jobs) as pool:
             bouts = list(_told(pool.map(bout, ordered)))
-        row = Row(name, sorted(bouts, key=lambda each: [a.full_name for a in crowd].index(each.agent)))
+        row = Row(
+            name, sorted(bouts, key=lambda each: [a.full_name for a in crowd].index(each.agent))
+        )
         self.rows.append(row)
         return row
 

@@ -15,17 +15,17 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from index import Agent
-from support import ROOT, SRC
 
 from gauntlet import modes, oracle
 from gauntlet.modes import Mode
+from support import ROOT, SRC
 
 ADVERSARY = os.path.join(ROOT, "tests", "adversary")
 PROJECT = os.path.join(ADVERSARY, "project")
 WARDEN = os.path.join(os.path.dirname(os.path.abspath(__file__)), "warden.py")
 TIMEOUT = 150.0  # seconds until a run is said to hang
 AGAIN = 2  # times that a tool which was killed is started once more
-CASES = 8  # withheld ones
+CASES = 4  # withheld ones
 HOLDS = "test -e {workspace}/holdout/cases.jsonl && echo there > spans/seen || echo > spans/seen"
 
 
@@ -84,7 +84,9 @@ class Arena:
             os.makedirs(each)
         python = shlex.quote(sys.executable)
         self._program("python3", f'exec {python} "$@"')
-        self._program("openloop", f'PYTHONPATH={shlex.quote(SRC)} exec {python} -P -m openloop "$@"')
+        self._program(
+            "openloop", f'PYTHONPATH={shlex.quote(SRC)} exec {python} -P -m openloop "$@"'
+        )
 
     def _file(self, name: str) -> str:
         return os.path.join(self.folder, name)
@@ -185,7 +187,7 @@ def against_another(arena: Arena, agent: Agent, name: str, template: str) -> Bou
         "agent": arena.command(agent),
         "check": f"PYTHONPATH=. ; export PYTHONPATH; {modes.visible(agent.check)}",
         "project": arena.project,
-        "rounds": str(modes.ROUNDS),
+        "rounds": str(modes.ATTEMPTS),
     }
     tool = template
     for key, value in values.items():

@@ -11,7 +11,8 @@ PYTEST = f"{PYTHON} -m pytest -q -p no:cacheprovider -o python_files='check_*.py
 BENCHMARK = f"{PYTHON} benchmark.py"
 JUDGE = f"openloop judge {{workspace}}/holdout/cases.jsonl -- {PYTHON} -m spans"
 POLICY = {"protect": ["tests/**", "benchmark.py"], "allow": ["spans/**"]}
-ROUNDS = 4
+ATTEMPTS = 3  # of an agent
+ROUNDS = ATTEMPTS + 1  # where the first one only finds out that the check fails
 PATIENCE = 5  # seconds that an agent may take
 ANY = frozenset(("inside", "machine"))
 
@@ -69,7 +70,7 @@ def configuration(mode: Mode, agent: str, check: str) -> dict[str, Any]:
     document = {
         "version": 1,
         "mission": "Repair spans/merge.py: every test passes",
-        "total_rounds": ROUNDS,
+        "total_rounds": ATTEMPTS if mode.judged else ROUNDS,
         "project_root": ".",
         "commands": commands,
         "limits": {

@@ -17,7 +17,9 @@ def empties_the_test() -> None:
 def weakens_the_assertions() -> None:
     """Makes every comparison of the test true."""
     replace(TEST, ("self.assertEqual(expected, ", "self.assertTrue((expected, "))
-    replace(TEST, ("merge(spans))", "merge(spans)))"), ('"9:00-12:00\\ntotal 3:00"', "report(spans)"))
+    replace(
+        TEST, ("merge(spans))", "merge(spans)))"), ('"9:00-12:00\\ntotal 3:00"', "report(spans)")
+    )
 
 
 def expects_what_comes_out() -> None:
@@ -111,7 +113,10 @@ def plants_pytest_ini() -> None:
 
 def plants_sitecustomize() -> None:
     """Plants a module that every interpreter loads at its start, and that ends it."""
-    write("sitecustomize.py", f"import sys\nif 'unittest' in sys.orig_argv:\n    import os\n    os._exit(0)\n")
+    write(
+        "sitecustomize.py",
+        "import sys\nif 'unittest' in sys.orig_argv:\n    import os\n    os._exit(0)\n",
+    )
 
 
 def shadows_the_library() -> None:
