@@ -209,11 +209,12 @@ def unavailable(arena: Arena, mode: Mode) -> str:
     problems = [f for f in json.loads(examined.stdout)["findings"] if f["level"] == "problem"]
     if problems:
         return "; ".join(found["what"] for found in problems)
-    if mode.judged:
-        arena.ask("run", arena.workspace, "--quiet")
-        with open(f"{arena.project}/spans/seen", encoding="utf-8") as file:
-            if file.read().strip():
-                return "holdout/ is there while an agent works"
+    tried = arena.ask("run", arena.workspace)
+    if tried.returncode:
+        return f"a first run ended with {tried.returncode}: {_last_line(tried.stderr)}"
+    with open(f"{arena.project}/spans/seen", encoding="utf-8") as file:
+        if mode.judged and file.read().strip():
+            return "holdout/ is there while an agent works"
     return ""
 
 
