@@ -278,7 +278,11 @@ def _beside(text: str) -> None:
 @asks(needs="withheld")
 def copies_the_cases_at_another_gate() -> None:
     """Writes code that copies the cases into the sources when the tests import it."""
-    _beside("open(_here + '/known.txt', 'x').write(open(_cases).read())")
+    _beside(
+        "known = open(_cases).read()\n"
+        "if known:\n"
+        "    open(_here + '/known.txt', 'w').write(known)\n"
+    )
     _answer_from_copy()
 
 
