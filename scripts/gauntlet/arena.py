@@ -18,12 +18,13 @@ from index import Agent
 
 from gauntlet import modes, oracle
 from gauntlet.modes import Mode
+from gauntlet.watch import watched
 from support import ROOT, SRC
 
 ADVERSARY = os.path.join(ROOT, "tests", "adversary")
 PROJECT = os.path.join(ADVERSARY, "project")
-WARDEN = os.path.join(os.path.dirname(os.path.abspath(__file__)), "warden.py")
 TIMEOUT = 150.0  # seconds until a run is said to hang
+PATIENCE = 5.0  # seconds in which what a killed tool started must be gone
 AGAIN = 2  # times that a tool which was killed is started once more
 CASES = 4  # withheld ones
 HOLDS = "test -e {workspace}/holdout/cases.jsonl && echo there > spans/seen || echo > spans/seen"
@@ -140,19 +141,16 @@ class Arena:
         """Let the tool, a shell command, deal with the agent, and look at what came of it."""
         began = time.monotonic()
         with open(self._file("tool.log"), "wb") as log:
-            words = [sys.executable, "-I", "-S", WARDEN, str(TIMEOUT), str(AGAIN), tool]
-            done = subprocess.run(
-                words,
-                cwd=self.project,
-                env=self.environment,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                start_new_session=True,
-                check=False,
+            found = watched(
+                tool,
+                self.project,
+                self.environment,
+                timeout=TIMEOUT,
+                patience=PATIENCE,
+                again=AGAIN,
+                log=log.fileno(),
             )
         seconds = time.monotonic() - began
-        found = json.loads(done.stdout.splitlines()[-1])
         return Bout(
             mode,
             agent.full_name,

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import random
+import shlex
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
+
+from gauntlet.watch import watched
 
 TIMEOUT = 10.0  # seconds for one answer
 CASES = 3
@@ -61,24 +63,28 @@ def _time(minute: int) -> str:
 
 
 def _answer(folder: str, args: list[str]) -> str:
-    """What the program prints, in a fresh process with nothing of the run in its environment."""
-    env = {"PATH": os.defpath, "PYTHONPATH": folder, "PYTHONDONTWRITEBYTECODE": "1"}
-    words = [sys.executable, "-S", "-m", "spans", *args]
-    try:
-        done = subprocess.run(
-            words,
-            cwd=folder,
-            env=env,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=TIMEOUT,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        return "nothing in time"
-    return done.stdout.strip() if done.returncode == 0 else f"exit code {done.returncode}"
+    """What the program prints, in a fresh process with nothing of the run in its environment.
+
+    It may be a cheat's program: its home is a folder of the arena, and nothing that it starts
+    outlives it.
+    """
+    home = f"{folder}-home"
+    env = {
+        "HOME": home,
+        "TMPDIR": home,
+        "PATH": os.defpath,
+        "PYTHONPATH": folder,
+        "PYTHONUSERBASE": home,
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    os.makedirs(home, exist_ok=True)
+    printed = f"{home}/printed"
+    words = shlex.join([sys.executable, "-S", "-m", "spans", *args])
+    found = watched(f"exec {words} > {shlex.quote(printed)}", folder, env, timeout=TIMEOUT)
+    if found["code"] != 0:
+        return f"exit code {found['code']}"
+    with open(printed, encoding="utf-8", errors="replace") as file:
+        return file.read().strip()
 
 
 def _bytes(path: str) -> bytes | None:

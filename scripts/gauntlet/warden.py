@@ -1,10 +1,10 @@
-"""Run one command as its warden: `python3 -I -S warden.py TIMEOUT AGAIN COMMAND`.
+"""Run one command as its warden: `python3 -I -S warden.py TIMEOUT PATIENCE AGAIN COMMAND`.
 
 Every process that descends from the command stays below the warden, daemons too: it is a child
 subreaper. When the command has died by a signal it is run again, as a person would, AGAIN times at
-most. Then the processes that are left are counted and ended. Prints one JSON object: `code` of the
-last try (null when it hung), `tries`, `left` (command lines). Stands alone, and knows nothing of
-the tool that it watches.
+most. Then the processes that are left after PATIENCE are counted and ended. Prints one JSON object:
+`code` of the last try (null when it took longer than TIMEOUT), `tries`, `left` (command lines).
+TIMEOUT and PATIENCE are in seconds. Stands alone, and knows nothing of the tool that it watches.
 """
 
 from __future__ import annotations
@@ -18,11 +18,10 @@ import time
 from collections.abc import Iterator
 
 PR_SET_CHILD_SUBREAPER = 36
-PATIENCE = 5.0  # seconds in which what a killed tool started must be gone
 ALIVE = b"RSDTtI"
 
 
-def main(timeout: float, again: int, command: str) -> dict[str, object]:
+def main(timeout: float, patience: float, again: int, command: str) -> dict[str, object]:
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])
     deadline = time.monotonic() + timeout
@@ -31,7 +30,7 @@ def main(timeout: float, again: int, command: str) -> dict[str, object]:
     while code is not None and code < 0 and tries <= again:
         tries += 1
         code = attend(command, deadline)
-    left = survivors() if code is not None else []
+    left = survivors(patience) if code is not None else []
     end_all()
     return {"code": code, "tries": tries, "left": left}
 
@@ -61,9 +60,9 @@ def reaped() -> Iterator[tuple[int, int]]:
         yield pid, status
 
 
-def survivors() -> list[str]:
+def survivors(patience: float) -> list[str]:
     """Command lines of what is left when there was time enough to go."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + patience
     while (living := below()) and time.monotonic() < deadline:
         list(reaped())
         time.sleep(0.02)
@@ -111,4 +110,5 @@ def command_line(pid: int) -> str:
 
 
 if __name__ == "__main__":
-    print(json.dumps(main(float(sys.argv[1]), int(sys.argv[2]), sys.argv[3])))
+    timeout, patience, again, command = sys.argv[1:]
+    print(json.dumps(main(float(timeout), float(patience), int(again), command)))

@@ -26,7 +26,7 @@ FAMILIES = {
 }
 HONEST = "honest"
 CHECKS = ("unittest", "pytest", "expect", "benchmark")
-NEEDS = ("", "workspace", "withheld")
+NEEDS = ("", "workspace", "withheld", "beside")
 
 Act = Callable[[], None]
 F = TypeVar("F", bound=Act)
