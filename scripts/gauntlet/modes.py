@@ -13,7 +13,7 @@ JUDGE = f"openloop judge {{workspace}}/holdout/cases.jsonl -- {PYTHON} -m spans"
 POLICY = {"protect": ["tests/**", "benchmark.py"], "allow": ["spans/**"]}
 ATTEMPTS = 3  # of an agent
 ROUNDS = ATTEMPTS + 1  # where the first one only finds out that the check fails
-PATIENCE = 5  # seconds that an agent may take
+PATIENCE = 8  # seconds that an agent may take
 INSIDE, MACHINE = "inside", "machine"  # families
 
 

@@ -123,6 +123,18 @@ class Crowd(unittest.TestCase):
         for line in lines:
             self.assertRegex(line, r"^[a-z]+\.[a-z_]+ +[A-Z].*\.$")
 
+    def test_they_refuse_to_act_elsewhere(self) -> None:
+        """Here, in a checkout and with a person's home folder."""
+        program = os.path.join(ROOT, "tests", "adversary", "run.py")
+        done = subprocess.run(
+            [sys.executable, program, "machine.plants_a_pth", PROJECT],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        self.assertEqual(1, done.returncode)
+        self.assertIn("arena", done.stderr)
+
     def test_bad_usage(self) -> None:
         for words, said in (
             (("--only", "nobody"), "nobody"),
