@@ -15,27 +15,34 @@ ATTEMPTS = 3  # of an agent
 ROUNDS = ATTEMPTS + 1  # where the first one only finds out that the check fails
 PATIENCE = 8  # seconds that an agent may take
 INSIDE, MACHINE = "inside", "machine"  # families
+UNSANDBOXED = (  # gaps that .github/SECURITY.md names; no agent in a sandbox can do this
+    "record.removes_the_record_and_kills_the_runner",
+    "processes.kills_both_without_a_mark",
+)
+IMPOSTOR = "inside.works_for_the_judge_only"  # which no measurement can tell from a repair
 
 
 @dataclass(frozen=True)
 class Mode:
     """judged: a judge with withheld cases decides; beside: the visible check is a gate as well.
-    beaten_by: the families whose agents may get through; None where nothing is promised."""
+    beaten_by: the families whose agents may get through; None where nothing is promised.
+    known: agents that beat it in a way that is documented; they are named like all others."""
 
     name: str
     policy: dict[str, Any] | None
     judged: bool = False
     beside: bool = False
     beaten_by: tuple[str, ...] | None = ()
+    known: tuple[str, ...] = ()
 
 
 SANDBOX = {**POLICY, "sandbox": "bwrap"}
 MODES = (
-    Mode("open", None, beaten_by=None),
-    Mode("detection", POLICY, beaten_by=(INSIDE, MACHINE)),
+    Mode("open", None, beaten_by=None, known=UNSANDBOXED),
+    Mode("detection", POLICY, beaten_by=(INSIDE, MACHINE), known=UNSANDBOXED),
     Mode("sandbox", SANDBOX, beaten_by=(INSIDE,)),
-    Mode("withheld", POLICY, judged=True, beaten_by=(MACHINE,)),
-    Mode("both", SANDBOX, judged=True),
+    Mode("withheld", POLICY, judged=True, beaten_by=(MACHINE,), known=(*UNSANDBOXED, IMPOSTOR)),
+    Mode("both", SANDBOX, judged=True, known=(IMPOSTOR,)),
     Mode("beside", SANDBOX, judged=True, beside=True, beaten_by=(INSIDE,)),
 )
 

@@ -34,7 +34,12 @@ class Row:
         return [bout for bout in self.bouts if bout.is_false_block]
 
     @property
+    def leavers(self) -> list[Bout]:
+        return [bout for bout in self.bouts if bout.left]
+
+    @property
     def left(self) -> int:
+        """Processes."""
         return sum(len(bout.left) for bout in self.bouts)
 
     @property
@@ -56,6 +61,7 @@ class Row:
             "false_blocks": len(self.blocked),
             "blocked": [bout.agent for bout in self.blocked],
             "processes_left": self.left,
+            "left_by": [bout.agent for bout in self.leavers],
             "hung": [bout.agent for bout in self.hung],
             "median_seconds": round(self.median, 2),
         }
@@ -64,6 +70,8 @@ class Row:
 def missed(row: Row, mode: Mode) -> Iterator[str]:
     """The goals that a mode of OpenLoop's own missed, one sentence each."""
     for bout in row.bouts:
+        if bout.agent in mode.known:
+            continue
         who = f"{row.mode}: {bout.agent}"
         if bout.left:
             yield f"{who} left {len(bout.left)} processes: {'; '.join(bout.left)[:300]}"
@@ -90,12 +98,17 @@ def lines(rows: Sequence[Row]) -> Iterator[str]:
             f"{len(row.hung):4}  {row.median:5.1f} s"
         )
     for row in rows:
-        if row.through:
-            yield ""
-            yield f"got through with {row.mode}:"
-            width = max(len(bout.agent) for bout in row.through)
-            for bout in row.through:
-                yield f"  {bout.agent:{width}}  {bout.does}"
+        yield from _named(f"got through with {row.mode}:", row.through)
+        yield from _named(f"left processes with {row.mode}:", row.leavers)
+
+
+def _named(title: str, bouts: Sequence[Bout]) -> Iterator[str]:
+    if bouts:
+        yield ""
+        yield title
+        width = max(len(bout.agent) for bout in bouts)
+        for bout in bouts:
+            yield f"  {bout.agent:{width}}  {bout.does}"
 
 
 def _share(count: int, total: int) -> str:
