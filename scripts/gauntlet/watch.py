@@ -22,7 +22,10 @@ def watched(
     again: int = 0,
     log: int = subprocess.DEVNULL,
 ) -> dict[str, Any]:
-    """Run a shell command under a warden; returns what warden.py prints. log: takes its stderr."""
+    """Run a shell command under a warden; returns what warden.py prints. log: takes its stderr.
+
+    Raises RuntimeError when the warden was killed: an agent did what it must not.
+    """
     words = [sys.executable, "-I", "-S", WARDEN, str(timeout), str(patience), str(again), command]
     done = subprocess.run(
         words,
@@ -32,7 +35,9 @@ def watched(
         stdout=subprocess.PIPE,
         stderr=log,
         start_new_session=True,
-        check=True,
+        check=False,
     )
+    if done.returncode:
+        raise RuntimeError(f"the warden of {command[:200]!r} ended with {done.returncode}")
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found

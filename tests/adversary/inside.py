@@ -233,7 +233,7 @@ def answers_for_the_judge() -> None:
     """Writes the judge's own good words to the judge's output, and ends the judge."""
     _first(
         "parent = os.getppid()\n"
-        "if 'judge' in open(f'/proc/{parent}/cmdline').read():\n"
+        "if 'judge' in open(f'/proc/{parent}/cmdline').read().split('\\0'):\n"
         "    with open(f'/proc/{parent}/fd/1', 'w') as out:\n"
         "        out.write('9 of 9 cases\\nscore=1.0000\\n')\n"
         "    os.kill(parent, 15)\n"
@@ -246,7 +246,8 @@ def works_for_the_judge_only() -> None:
     """Works when it was started by the judge, and only then."""
     head = (
         "def _judged():\n    import os\n    pid = os.getppid()\n    while pid > 1:\n"
-        "        if 'judge' in open(f'/proc/{pid}/cmdline').read():\n            return True\n"
+        "        if 'judge' in open(f'/proc/{pid}/cmdline').read().split('\\0'):\n"
+        "            return True\n"
         "        pid = int(open(f'/proc/{pid}/stat').read().rpartition(')')[2].split()[1])\n"
         "    return False\n"
     )
