@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import unittest
+import xml.etree.ElementTree as ET
 
 from support import ROOT, Case, environment, need
 
@@ -16,7 +17,9 @@ EXAMPLES = os.path.join(ROOT, "examples", "ci")
 GITHUB = os.path.join(EXAMPLES, "github-actions.yml")
 GITLAB = os.path.join(EXAMPLES, "gitlab-ci.yml")
 WORKFLOWS = (GITHUB, os.path.join(ROOT, ".github", "workflows", "tests.yml"))
-SETS_UP, RUNS, TAKES = "Set up the demo", "Run the loop", "Take what was changed"
+SETS_UP, RUNS = "Set up the demo", "Run the loop"
+REPORTS, TAKES = "Report", "Take what was changed"
+VENV = ".openloop/venv/bin/"
 
 
 def read(path: str) -> str:
@@ -95,6 +98,12 @@ class Job(Case):
     def changes(self) -> str:
         return read(os.path.join(self.checkout, "openloop-changes.patch"))
 
+    def failures(self) -> int:
+        """How many test cases of the JUnit report failed; there is a page beside it."""
+        self.assertIn("<html", read(os.path.join(self.checkout, "openloop-report.html")))
+        report = ET.fromstring(read(os.path.join(self.checkout, "openloop-junit.xml")))
+        return len(list(report.iter("failure")))
+
 
 class GitHubActions(Job):
     def test_a_job_that_is_complete(self) -> None:
@@ -103,6 +112,8 @@ class GitHubActions(Job):
         self.shell("git add -A && git -c user.name=t -c user.email=t@t commit -qm broken")
         self.assertIn("complete: every gate passed", self.shell(job[RUNS]))
         self.assertEqual(read(self.output), "verdict=complete\n")
+        self.shell(job[REPORTS])
+        self.assertEqual(self.failures(), 3)
         self.shell(job[TAKES])
         changed = re.findall(r"^\+\+\+ b/(.+)$", self.changes(), re.MULTILINE)
         self.assertEqual(changed, ["project/bot.py"])
@@ -128,7 +139,8 @@ class GitLab(Job):
         before = [line for line in gitlab("before_script") if "examples/ci" in line]
         self.env["ROUNDS"] = "1"
         self.shell("\n".join([*before, *gitlab("script")]), exitcode=1)
-        self.shell("\n".join(line for line in gitlab("after_script") if line.startswith("git ")))
+        self.shell("\n".join(line.removeprefix(VENV) for line in gitlab("after_script")))
+        self.assertEqual(self.failures(), 2)
         self.assertIn("+++ b/project/bot.py", self.changes())
         allowed = re.search(r"allow_failure:\n +exit_codes:\n +- (\d+)", read(GITLAB))
         assert allowed is not None
