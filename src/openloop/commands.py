@@ -1,22 +1,27 @@
-"""Each subcommand in a few lines, and the one boundary at which an error becomes words."""
+"""Each subcommand in a few lines, and the one boundary at which an error becomes words.
+
+What one subcommand alone needs is imported inside it. `--help` and `status` are asked for again
+and again: nothing on their way imports typing, dataclasses or shutil, which take as long as Python
+itself (a test holds that). So their modules have plain classes and TYPE_CHECKING of their own.
+"""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
 import io
-import json
 import os
 import sys
-import traceback
-from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, NoReturn
 
 from openloop import __version__
 from openloop.errors import ExitCode, OpenLoopError, OutputError, UsageError
 from openloop.text import printable
 
+TYPE_CHECKING = False  # typing is slow to import
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from typing import Any, NoReturn
+
     from openloop.console import Screen
     from openloop.report import Report
     from openloop.runner import View
@@ -75,6 +80,8 @@ def _open_standard_streams() -> None:
 def _failed(error: Exception) -> int:
     """OpenLoop's own failure: one line, the rest only for who asks for it."""
     if os.environ.get("OPENLOOP_DEBUG"):
+        import traceback
+
         traceback.print_exc()
     what = f"OpenLoop failed: {type(error).__name__}: {error}"
     fix = "run again with OPENLOOP_DEBUG=1 for the details, and report them"
@@ -84,6 +91,9 @@ def _failed(error: Exception) -> int:
 
 class _Parser(argparse.ArgumentParser):
     """Repeats what it was given only in a form that a terminal does not interpret."""
+
+    def __init__(self, **how: Any) -> None:
+        super().__init__(formatter_class=_formatter, allow_abbrev=False, **how)
 
     def error(self, message: str) -> NoReturn:
         super().error(printable(message))
@@ -96,13 +106,22 @@ class _Parser(argparse.ArgumentParser):
             super()._print_message(message, file)
 
 
+def _formatter(prog: str) -> argparse.HelpFormatter:
+    """argparse would ask shutil for the width."""
+    columns = os.environ.get("COLUMNS", "")
+    try:
+        width = int(columns) if columns.isdecimal() else os.get_terminal_size(1).columns
+    except OSError:  # no terminal
+        width = 0
+    return argparse.HelpFormatter(prog, width=(width or 80) - 2)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = _Parser(
         prog="openloop",
         description="Run a monitored feedback loop around any coding agent.",
         epilog="Exit codes of run: 0 complete, 1 exhausted, 2 usage, 3 blocked, 4 held by a live "
         "runner, 5 record not kept, 130/143/129 interrupted.",
-        allow_abbrev=False,
     )
     parser.add_argument("-V", "--version", action="version", version=f"openloop {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
@@ -140,7 +159,7 @@ def _add_bare(
     command: Callable[[argparse.Namespace], int],
 ) -> argparse.ArgumentParser:
     """A subcommand that needs no workspace."""
-    parser = commands.add_parser(name, help=words, description=words, allow_abbrev=False)
+    parser = commands.add_parser(name, help=words, description=words)
     parser.set_defaults(command=command)
     return parser
 
@@ -256,10 +275,11 @@ def _add_status(commands: Commands) -> None:
 
 def _status(args: argparse.Namespace) -> int:
     from openloop import status
-    from openloop.console import Screen
 
     try:
         if args.watch:
+            from openloop.console import Screen
+
             report = status.watch(args.workspace, Screen(sys.stdout))
         else:
             report = status.inspect(args.workspace)
@@ -317,6 +337,8 @@ def _rendered(made: Report, form: str) -> str:
 
             return report_markdown.render(made)
         case "json":
+            import json
+
             return json.dumps(made.to_json(), indent=2) + "\n"
         case "junit":
             from openloop import report_junit
@@ -387,7 +409,6 @@ def _add_judge(commands: Commands) -> None:
         description=words,
         usage="openloop judge [-h] CASES [--jobs N] [--junit FILE] [--record] [--details]"
         " [--no-hide] -- COMMAND …",
-        allow_abbrev=False,
     )
     parser.add_argument("cases", metavar="CASES", help="a file of JSON lines, a case each")
     parser.add_argument("--jobs", type=_positive, metavar="N", help="how many run at once")
@@ -440,6 +461,8 @@ def _print_on(lines: list[str]) -> None:
 
 
 def _print_json(document: Mapping[str, Any]) -> None:
+    import json
+
     _say(json.dumps(document, indent=2))
 
 
