@@ -29,7 +29,6 @@ from openloop.config import NO_POLICY, Command, Config
 from openloop.errors import ConfigError, UsageError
 from openloop.globs import Globs
 from openloop.lock import runner_lives
-from openloop.mission import read_config
 from openloop.states import SandboxMode, Step
 from openloop.text import printable
 from openloop.workspace import CONFIG, EVENTS, FOLDERS, HOLDOUT, Workspace
@@ -181,7 +180,7 @@ def _machine() -> Iterator[Finding]:
 
 def _config(place: Workspace, findings: list[Finding]) -> Config | None:
     try:
-        known = config.parse(read_config(place), where=place.shown(CONFIG))
+        known = config.parse(places.read_config(place), where=place.shown(CONFIG))
     except ConfigError as error:
         findings += [_problem(f"{p.what} (in {p.where})", p.fix) for p in error.problems]
         return None

@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Iterable, Iterator
 from typing import Any
 
+from openloop.chain import FIRST_PREV as FIRST_PREV
+from openloop.chain import Broken as Broken
+from openloop.chain import check_chain as check_chain
+from openloop.chain import head_of as head_of
+from openloop.chain import prev_of as prev_of
 from openloop.states import Event, Kind, Step
-
-FIRST_PREV = "0" * 64
-_PREV_LENGTH = 66  # `<64 hex digits>"}` ends every line
-
-
-class Broken(ValueError):
-    """A line that does not hold; `line` counts from 1."""
-
-    def __init__(self, line: int, why: str) -> None:
-        super().__init__(f"line {line}: {why}")
-        self.line = line
-        self.why = why
 
 
 def encode(event: Event, prev: str) -> bytes:
@@ -70,28 +61,3 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "elapsed": (int, float),
 }
 _ENVELOPE = frozenset({*_KINDS, "prev"})
-
-
-def head_of(line: bytes) -> str:
-    """The chain's head after this line: sha256 of its bytes, newline left out."""
-    return hashlib.sha256(line).hexdigest()
-
-
-def prev_of(line: bytes) -> str:
-    """The hash that a line gives for the one before it, without parsing the line."""
-    return line[-_PREV_LENGTH:-2].decode("ascii", errors="replace")
-
-
-def check_chain(
-    lines: Iterable[bytes], *, first: int = 1, prev: str | None = FIRST_PREV
-) -> Iterator[tuple[int, bytes]]:
-    """Yield (line number, line) while each names the hash of the one before.
-
-    prev: what the first line must name; None takes its word for it. Raises Broken.
-    """
-    for number, line in enumerate(lines, first):
-        if prev is not None and prev_of(line) != prev:
-            why = "does not follow from the line before: this line or that one was changed"
-            raise Broken(number, why)
-        prev = head_of(line)
-        yield number, line

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from dataclasses import dataclass
 
-from openloop import config, files, workspace
+from openloop import config, workspace
 from openloop.config import Config
-from openloop.errors import UsageError
 from openloop.workspace import CONFIG, Workspace
-
-_LIMIT = 16 << 20  # bytes; nobody writes a configuration of that size
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,22 +27,10 @@ class Mission:
         return hashlib.sha256(self.data).hexdigest()
 
 
-def read_config(place: Workspace) -> bytes:
-    """The bytes of openloop.json. Raises UsageError."""
-    try:
-        path = os.path.realpath(place.file(CONFIG))  # a person may keep it elsewhere
-        data = files.read(path, limit=_LIMIT)
-    except OSError as error:
-        raise UsageError(
-            f"{CONFIG} cannot be read: {error.strerror}", where=place.shown(CONFIG)
-        ) from None
-    return data
-
-
 def load(path: str) -> Mission:
     """The mission of the workspace at `path`. Raises UsageError or ConfigError."""
     place = workspace.existing(path)
-    data = read_config(place)
+    data = workspace.read_config(place)
     known = config.parse(data, where=place.shown(CONFIG))
     root = workspace.existing_project_root(place, known.project_root)
     return Mission(place, known, data, root)

@@ -6,20 +6,17 @@ before it, so that a start costs the same after ten rounds and after a hundred t
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from openloop import files, journal, transitions
-from openloop.states import Event, Kind, State, Status
-from openloop.workspace import EVENTS, HEARTBEAT, Workspace
-
-WINDOW = 1 << 20  # bytes at the end of events.jsonl that every start checks
-_HEARTBEAT_LIMIT = 1 << 20  # bytes
-_ROUND_STARTED = f'"event": "{Kind.ROUND_STARTED}"'.encode()
-_ENVELOPE = 120  # bytes in which a line names its event
+from openloop.glance import WINDOW as WINDOW
+from openloop.glance import heartbeat as heartbeat
+from openloop.glance import window
+from openloop.states import Event, State, Status
+from openloop.workspace import EVENTS, Workspace
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,79 +32,29 @@ class Record:
 
 def load(events: int) -> Record:
     """The record behind an open events.jsonl. Raises journal.Broken, naming the line."""
-    end = _End(events)
-    return _replay(end.lines, end.first, end.rounds[-1], end.size - len(end.torn), end.torn)
+    end = window(events)
+    state = State()
+    head = journal.FIRST_PREV
+    replayed: list[Event] = []
+    for number, line in journal.check_chain(end.lines, first=end.first, prev=end.prev):
+        head = journal.head_of(line)
+        if number - end.first >= end.rounds[-1]:
+            event = decode_at(number, line)
+            state = apply_at(number, state, event)
+            replayed.append(event)
+    return Record(state, head, end.size, end.torn, tuple(replayed))
 
 
 def latest_rounds(events: int, count: int) -> Iterator[tuple[int, State, Event]]:
     """(line number, the state before it, event) of the last `count` rounds, or as many as a start
     looks at. Raises journal.Broken."""
-    end = _End(events)
+    end = window(events)
     begin = end.rounds[-count:][0]
     state = State()
     for number, line in enumerate(end.lines[begin:], end.first + begin):
         event = decode_at(number, line)
         yield number, state, event
         state = apply_at(number, state, event)
-
-
-class _End:
-    """The last whole lines of events.jsonl, a round at least.
-
-    first: number of the first line; rounds: where in them rounds begin, at least one position;
-    torn: what follows the last whole line; size: bytes of the file.
-    """
-
-    def __init__(self, events: int) -> None:
-        self.size = os.fstat(events).st_size
-        window = WINDOW
-        while True:
-            start = max(0, self.size - window)
-            data = _pread(events, self.size - start, start)
-            whole, newline, self.torn = data.rpartition(b"\n")
-            self.lines = whole.split(b"\n") if newline else []
-            if start:
-                self.lines = self.lines[1:]  # the window may begin in the middle of a line
-            found = [n for n, line in enumerate(self.lines) if _begins_round(line)]
-            if start == 0 or found:
-                break
-            window *= 4
-        self.rounds = found or [0]
-        self.first = 1 if start == 0 else _sequence(self.lines[0])
-
-
-def _pread(descriptor: int, length: int, start: int) -> bytes:
-    parts = []
-    while length > 0 and (part := os.pread(descriptor, length, start)):
-        parts.append(part)
-        length -= len(part)
-        start += len(part)
-    return b"".join(parts)
-
-
-def _begins_round(line: bytes) -> bool:
-    return line.find(_ROUND_STARTED, 0, _ENVELOPE) >= 0
-
-
-def _sequence(line: bytes) -> int:
-    try:
-        return journal.decode(line).seq
-    except ValueError as error:
-        raise journal.Broken(0, f"near the end: {error}") from None
-
-
-def _replay(lines: list[bytes], first: int, latest: int, size: int, torn: bytes) -> Record:
-    state = State()
-    head = journal.FIRST_PREV
-    events: list[Event] = []
-    prev = journal.FIRST_PREV if first == 1 else None
-    for number, line in journal.check_chain(lines, first=first, prev=prev):
-        head = journal.head_of(line)
-        if number - first >= latest:
-            event = decode_at(number, line)
-            state = apply_at(number, state, event)
-            events.append(event)
-    return Record(state, head, size, torn, tuple(events))
 
 
 def decode_at(number: int, line: bytes) -> Event:
@@ -149,17 +96,6 @@ def lines(events: int, *, end: int | None = None) -> Iterator[bytes]:
         offset += len(data)
         *whole, kept = (kept + data).split(b"\n")
         yield from whole
-
-
-def heartbeat(workspace: Workspace) -> dict[str, Any] | None:
-    """heartbeat.json as it stands; None when it is missing or garbage."""
-    try:
-        data = files.read(workspace.file(HEARTBEAT), limit=_HEARTBEAT_LIMIT)
-        document = json.loads(data)
-    except (OSError, ValueError, RecursionError):
-        return None
-    known = isinstance(document, dict) and isinstance(document.get("status"), str)
-    return document if known else None
 
 
 def lost(state: State, head: str, heartbeat: dict[str, Any] | None) -> str:

@@ -1,6 +1,6 @@
 """The vocabulary: steps, outcomes, decisions, statuses, events, and the state they add up to.
 
-Imports nothing of the project but itself, so that every floor above can speak the same words.
+Imports nothing of the project but words, so that every floor above can speak the same ones.
 """
 
 from __future__ import annotations
@@ -9,6 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
+
+from openloop.words import HISTORY as HISTORY
+from openloop.words import Kind as Kind
+from openloop.words import Status as Status
 
 
 class Step(StrEnum):
@@ -68,23 +72,6 @@ class Decision(StrEnum):
     BLOCKED = "blocked"
 
 
-class Status(StrEnum):
-    """The word in heartbeat.json. `crashed` is derived by readers and never written."""
-
-    READY = "ready"
-    RUNNING = "running"
-    COMPLETE = "complete"
-    EXHAUSTED = "exhausted"
-    BLOCKED = "blocked"
-    INTERRUPTED = "interrupted"
-    CRASHED = "crashed"
-
-    @property
-    def is_over(self) -> bool:
-        """A run with this status is finished: the next `run` is a new one."""
-        return self in (Status.COMPLETE, Status.EXHAUSTED, Status.BLOCKED)
-
-
 class Direction(StrEnum):
     """How a metric must compare with the baseline's value to pass."""
 
@@ -141,21 +128,6 @@ class Hook(StrEnum):
     COMPLETE = "complete"
     BLOCKED = "blocked"
     EXHAUSTED = "exhausted"
-
-
-class Kind(StrEnum):
-    """The names of events in events.jsonl."""
-
-    RUN_STARTED = "run_started"
-    ROUND_STARTED = "round_started"
-    STEP_STARTED = "step_started"
-    STEP_FINISHED = "step_finished"
-    POLICY_VIOLATED = "policy_violated"
-    CHECKPOINT_RESTORED = "checkpoint_restored"
-    ROUND_FINISHED = "round_finished"
-    BREAKER_TRIPPED = "breaker_tripped"
-    RUN_FINISHED = "run_finished"
-    NOTE = "note"
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,9 +260,6 @@ class RoundSummary:
     steps: tuple[tuple[Step, Outcome], ...]
     reason: str
     seconds: float
-
-
-HISTORY = 5  # rounds kept for speed, ETA and prompts
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,37 +1,51 @@
-"""`openloop status`: the latest heartbeat, whether it can be believed, and how to go on."""
+"""`openloop status`: the latest heartbeat, whether it can be believed, and how to go on.
+
+Starts quickly: what only an unusual workspace needs is imported where it is needed.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
 
-from openloop import config, journal, projections, reader, withhold, workspace
-from openloop.console import Screen, duration, size, undone_words
+from openloop import chain, glance, workspace
 from openloop.errors import ConfigError, OpenLoopError, UsageError
 from openloop.lock import runner_lives
-from openloop.mission import read_config
-from openloop.projections import Live, Runner
-from openloop.states import Status, Violation
 from openloop.text import printable
+from openloop.words import Status
 from openloop.workspace import CONFIG, EVENTS, HEARTBEAT, Workspace
+
+TYPE_CHECKING = False  # typing is slow to import
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from openloop.console import Screen
 
 WATCH_INTERVAL = 1.0  # seconds
 
 
-@dataclass(frozen=True, slots=True)
 class Report:
     """heartbeat: the document, `crashed` derived. problems: what makes it not valid. undone: what
-    the policy has put back in this run, the latest last. withheld: where files are that have been
-    taken off the disk, "" when none are."""
+    the policy has put back in this run, the latest last: round, step, text of each. withheld: where
+    files are that have been taken off the disk, "" when none are."""
 
-    place: Workspace
-    heartbeat: Mapping[str, Any]
-    problems: tuple[OpenLoopError, ...]
-    undone: tuple[Violation, ...] = ()
-    withheld: str = ""
+    __slots__ = ("heartbeat", "place", "problems", "undone", "withheld")
+
+    def __init__(
+        self,
+        place: Workspace,
+        heartbeat: Mapping[str, Any],
+        problems: tuple[OpenLoopError, ...],
+        undone: list[dict[str, Any]],
+    ) -> None:
+        self.place = place
+        self.heartbeat = heartbeat
+        self.problems = problems
+        self.undone = undone
+        self.withheld = glance.lying_at(place)
 
     @property
     def status(self) -> str:
@@ -39,10 +53,9 @@ class Report:
 
     def to_json(self) -> dict[str, Any]:
         problems = [{"what": p.what, "where": p.where, "fix": p.fix} for p in self.problems]
-        undone = [{"round": u.round, "step": u.step, "text": u.text} for u in self.undone]
         return {
             **self.heartbeat,
-            "undone": undone,
+            "undone": self.undone,
             "withheld": self.withheld or None,
             "valid": not problems,
             "problems": problems,
@@ -52,29 +65,36 @@ class Report:
 def inspect(path: str) -> Report:
     """The state of the workspace at `path`. Raises UsageError when there is none."""
     place = workspace.existing(path)
-    problems = [*_config_problems(place)]
-    document = reader.heartbeat(place)
+    problems: list[OpenLoopError] = []
+    document = glance.heartbeat(place)
     try:
-        record = reader.load_path(place)
-    except (journal.Broken, OSError) as error:
-        record = None
+        seen = glance.look(place)
+    except (chain.Broken, OSError) as error:
+        seen = None
         fix = f"look at it: openloop audit {path}"
         problems.append(_problem(place, EVENTS, f"{EVENTS} does not hold: {error}", fix))
+    problems[:0] = _config_problems(place, seen.config_sha256 if seen else "")
     if document is None:
         problems.append(_lost_heartbeat(place))
-        document = _from_record(record)
+        document = _from_record(place) if seen else _UNKNOWN
     if document["status"] == Status.RUNNING and not runner_lives(place):
-        document = reader.heartbeat(place) or document  # it may just have come to its end
+        document = glance.heartbeat(place) or document  # it may just have come to its end
     if document["status"] == Status.RUNNING and not runner_lives(place):
         document = {**document, "status": Status.CRASHED, "reason": "its runner is gone"}
-    undone = record.state.undone if record else ()
-    return Report(place, document, tuple(problems), undone, withhold.lying_at(place))
+    return Report(place, document, tuple(problems), seen.undone if seen else [])
 
 
-def _config_problems(place: Workspace) -> tuple[OpenLoopError, ...]:
+def _config_problems(place: Workspace, checked: str) -> tuple[OpenLoopError, ...]:
+    """checked: sha256 of a configuration that a run has accepted, "" when none has."""
     try:
-        known = config.parse(read_config(place), where=place.shown(CONFIG))
-        workspace.existing_project_root(place, known.project_root)
+        data = workspace.read_config(place)
+        if hashlib.sha256(data).hexdigest() == checked:
+            root = json.loads(data).get("project_root", workspace.DEFAULT_ROOT)
+        else:
+            from openloop import config
+
+            root = config.parse(data, where=place.shown(CONFIG)).project_root
+        workspace.existing_project_root(place, root)
     except ConfigError as error:
         return error.problems
     except UsageError as error:
@@ -92,14 +112,21 @@ def _lost_heartbeat(place: Workspace) -> OpenLoopError:
     return _problem(place, HEARTBEAT, what, "the next run writes it anew")
 
 
-def _from_record(record: reader.Record | None) -> dict[str, Any]:
+_UNKNOWN = {"status": "unknown", "reason": "neither heartbeat nor record can be read"}
+
+
+def _from_record(place: Workspace) -> dict[str, Any]:
     """What the record alone says, where the heartbeat is gone."""
-    if record is None:
-        return {"status": "unknown", "reason": "neither heartbeat nor record can be read"}
+    from openloop import projections, reader
+
+    try:
+        record = reader.load_path(place)
+    except (chain.Broken, OSError):  # damaged since it was seen
+        return _UNKNOWN
     return projections.heartbeat(
         record.state,
-        Live(),
-        Runner(None, ""),
+        projections.Live(),
+        projections.Runner(None, ""),
         mission="",
         total_rounds=0,
         now="",
@@ -126,7 +153,9 @@ def lines(report: Report) -> list[str]:
     ):
         if words:
             shown.append(f"  {name:<9} {words}")
-    shown += [f"  {'undone':<9} {undone_words(one)}" for one in report.undone]
+    for one in report.undone:
+        words = f"round {one['round']}, {one['step']}: {one['text']}"
+        shown.append(f"  {'undone':<9} {printable(words)}")
     if report.withheld:
         back = "until it ends" if report.status == Status.RUNNING else "until the next run"
         shown.append(f"  {'withheld':<9} files are kept in {report.withheld} {back}")
@@ -165,7 +194,7 @@ def _log_words(beat: Mapping[str, Any]) -> str:
 
 
 def _metric_words(metric: object) -> str:
-    if not isinstance(metric, Mapping):
+    if not isinstance(metric, dict):
         return ""
     passed = "passed" if metric.get("passed") else "missed"
     value, best = _text(metric.get("value")) or "not measured", _text(metric.get("best"))
@@ -175,7 +204,7 @@ def _metric_words(metric: object) -> str:
 
 def _speed_words(beat: Mapping[str, Any]) -> str:
     speed = beat.get("speed")
-    if not isinstance(speed, Mapping) or speed.get("seconds_per_round") is None:
+    if not isinstance(speed, dict) or speed.get("seconds_per_round") is None:
         return ""
     eta = f", ETA {_text(beat['eta'])}" if beat.get("eta") else ""
     return f"{_text(speed['seconds_per_round'])} s a round{eta}"
@@ -213,6 +242,8 @@ def _steady(beat: Mapping[str, Any]) -> str:
 
 def live_words(beat: Mapping[str, Any]) -> str:
     """`round 4 of 5 | verify, PID 123 | log 3.4 KB | ETA …` from a heartbeat."""
+    from openloop.console import duration, size
+
     parts = [
         f"round {_text(beat.get('round'))}",
         _text(beat.get("step")) or "between steps",

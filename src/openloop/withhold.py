@@ -21,12 +21,13 @@ from openloop import files, footing
 from openloop.config import NO_POLICY
 from openloop.errors import UsageError
 from openloop.extent import PROJECT, WORKSPACE, Extent, Item, unless_openloop
+from openloop.glance import ARCHIVE as ARCHIVE
+from openloop.glance import lying_at as lying_at
 from openloop.mission import Mission
 from openloop.states import Step
 from openloop.text import printable
 from openloop.workspace import HOLDOUT, LOGS, WITHHELD, Workspace
 
-ARCHIVE = "away.tar.gz"
 _NEW = f"{ARCHIVE}.new"
 
 
@@ -297,13 +298,6 @@ def archived_logs(workspace: Workspace) -> frozenset[str]:
     """The logs that are away, by their path in the workspace."""
     logs = f"{WORKSPACE}/{LOGS}/"
     return frozenset(n.partition("/")[2] for n in archived(workspace) if n.startswith(logs))
-
-
-def lying_at(workspace: Workspace) -> str:
-    """Where that is which is off the disk right now, during a change or since a crash, as the
-    user would write it; "" when nothing is."""
-    name = f"{WITHHELD}/{ARCHIVE}"
-    return workspace.shown(name) if os.path.lexists(workspace.file(name)) else ""
 
 
 def _gone() -> str:

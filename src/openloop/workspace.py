@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 
+from openloop import files
 from openloop.errors import UsageError
 
 CONFIG = "openloop.json"
@@ -19,15 +19,20 @@ CHECKPOINTS = "checkpoints"
 HOLDOUT = "holdout"  # what agents never see
 WITHHELD = "withheld"  # where it is kept while one works
 FOLDERS = (LOGS, ARTIFACTS, KNOWLEDGE, OUTPUT)
+DEFAULT_ROOT = "."  # project_root where openloop.json says nothing
 HOME = ".openloop"  # the folder in which workspaces of a project are kept
+_LIMIT = 16 << 20  # bytes; nobody writes a configuration of that size
 
 
-@dataclass(frozen=True, slots=True)
 class Workspace:
-    """A state folder. `path` is absolute, its symlinks resolved once."""
+    """A state folder. `path` is absolute, its symlinks resolved once; `given` is what the user
+    wrote, for messages."""
 
-    path: str
-    given: str  # as the user wrote it, for messages
+    __slots__ = ("given", "path")
+
+    def __init__(self, path: str, given: str) -> None:
+        self.path = path
+        self.given = given
 
     def file(self, name: str) -> str:
         return os.path.join(self.path, name)
@@ -77,6 +82,18 @@ def existing(path: str) -> Workspace:
             f"{path} is not a workspace: it holds no {CONFIG}", fix=f"openloop init {path}"
         )
     return found
+
+
+def read_config(place: Workspace) -> bytes:
+    """The bytes of openloop.json. Raises UsageError."""
+    try:
+        path = os.path.realpath(place.file(CONFIG))  # a person may keep it elsewhere
+        data = files.read(path, limit=_LIMIT)
+    except OSError as error:
+        raise UsageError(
+            f"{CONFIG} cannot be read: {error.strerror}", where=place.shown(CONFIG)
+        ) from None
+    return data
 
 
 def existing_project_root(workspace: Workspace, configured: str) -> str:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 import unittest
 from typing import Any
 
 from support import (
+    SRC,
     Case,
     Done,
     Workspace,
@@ -219,6 +221,39 @@ class Watch(StatusCase):
         place.run()
         plain = run_openloop("status", place.path).out
         self.assertEqual(run_openloop("status", place.path, "--watch").out, plain)
+
+
+class Startup(StatusCase):
+    """What is asked for again and again starts quickly, because it imports little."""
+
+    SLOW = ("dataclasses", "inspect", "shutil", "subprocess", "threading", "typing")
+    CODE = (
+        "import sys\n"
+        "sys.path.insert(0, sys.argv.pop(1))\n"
+        "from openloop.cli import main\n"
+        "code = main()\n"
+        f"print([name for name in {SLOW} if name in sys.modules], file=sys.stderr)\n"
+        "sys.exit(code)\n"
+    )
+
+    def imported(self, *words: str) -> str:
+        """The slow modules that openloop has loaded at its end, without a site's own."""
+        done = subprocess.run(
+            [sys.executable, "-I", "-S", "-c", self.CODE, SRC, *words],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return done.stderr.strip()
+
+    def test_help(self) -> None:
+        self.assertEqual("[]", self.imported("--help"))
+
+    def test_status_after_a_run(self) -> None:
+        place = self.workspace(commands={"verify": "test -f {workspace}/heartbeat.json"})
+        place.run()
+        self.assertEqual("[]", self.imported("status", place.path))
+        self.assertEqual("[]", self.imported("status", place.path, "--json"))
 
 
 if __name__ == "__main__":

@@ -13,13 +13,13 @@ import openloop
 FOLDER = os.path.dirname(os.path.abspath(openloop.__file__))
 PACKAGE = "openloop"
 FLOORS = {
-    0: "__init__ text errors states",
+    0: "__init__ text errors words states chain",
     1: "oom_markers schema constructs quoting template globs jsontext config cases gates breaker",
     2: "transitions loop",
     3: "clock files tree guard interrupts watchdog watched oom process workspace logscan excerpt"
     " mission"
     " hiding"
-    " journal projections documents agents"
+    " glance journal projections documents agents"
     " mounts"
     " listing kit python_kit javascript_kit ecosystems play benchmark detect"
     " manifest changes contents footing restoration checkpoint repository shadow ignored"
