@@ -93,9 +93,9 @@ class Steps:
             live.log_bytes = log_bytes
             self._show(live)
 
-        text, env = self.text(command, step), self._environment(command, step)
-        wrapper = self._wrapper(step, text, command.env)
-        job = Job(text, self._mission.root, env, limits, wrapper)
+        env = self._environment(command, step)
+        wrapper = self._wrapper(step, live.command, command.env)
+        job = Job(live.command, self._mission.root, env, limits, wrapper)
         return self._processes.run(job, log, on_start=on_start, on_beat=on_beat)
 
     def _wrapper(self, step: str, text: str, env: Mapping[str, str]) -> tuple[str, ...]:

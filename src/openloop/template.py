@@ -12,6 +12,7 @@ import difflib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 
 from openloop import quoting
 from openloop.constructs import Form
@@ -46,8 +47,7 @@ def render(command: str, *, round: int, step: str) -> str:
     values = {"round": str(round), "step": step}
     if not (re.fullmatch("[0-9]+", values["round"]) and re.fullmatch("[a-z]+", step)):
         raise ValueError(f"round {round!r} or step {step!r} may not stand bare in a command")
-    source = _Source.read(command)
-    reading = source.reading()
+    source, reading = _read(command)
     for problem in reading.problems:
         raise source.error(problem)
 
@@ -58,6 +58,13 @@ def render(command: str, *, round: int, step: str) -> str:
         return "{" + name + "}" if form is Form.TEXT else form % VARIABLES[name]
 
     return re.sub("\0", fill, source.text) if source.names else source.text
+
+
+@cache
+def _read(command: str) -> tuple[_Source, quoting.Reading]:
+    """Kept, because a loop fills in the same few commands round after round."""
+    source = _Source.read(command)
+    return source, source.reading()
 
 
 def check(command: str) -> list[TemplateError]:
@@ -111,7 +118,7 @@ class _Source:
 
 # `${round}` is a variable of the shell; `{{round}}` stands for a literal `{round}`.
 _TOKEN = re.compile(
-    r"\$\{(?:NAME)\}|\{\{(?P<literal>NAME)\}\}|\{(?P<name>NAME)\}|(?s:.)".replace(
+    r"\$\{(?:NAME)\}|\{\{(?P<literal>NAME)\}\}|\{(?P<name>NAME)\}|[^{$]+|[{$]".replace(
         "NAME", "|".join(VARIABLES)
     )
 )
