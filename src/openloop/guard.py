@@ -33,6 +33,7 @@ from typing import Any
 
 from openloop import tree
 
+_ENVIRONMENT = dict(os.environ)  # os.environ decodes every name and value at each look
 ORPHAN_GRACE = 0.4  # seconds between TERM and KILL once the runner is dead
 _IGNORED = (
     signal.SIGINT,
@@ -211,7 +212,7 @@ def _spawn(order: dict[str, Any], streams: list[int]) -> int:
     return os.posix_spawnp(
         order["argv"][0],
         order["argv"],
-        {**os.environ, **order["env"]},
+        {**_ENVIRONMENT, **order["env"]},
         file_actions=[
             null if len(streams) == 1 else (os.POSIX_SPAWN_DUP2, streams[0], 0),
             (os.POSIX_SPAWN_DUP2, streams[len(streams) // 2], 1),
