@@ -17,9 +17,12 @@ class Counters:
         self._cgroup = _open_first(_cgroup_files())
         self._machine = _open_first(["/proc/vmstat"])
 
-    def read(self) -> tuple[int, int]:
-        """(kills counted by our cgroup, by the machine); 0 where there is no such counter."""
-        return _count(self._cgroup), _count(self._machine)
+    def read(self, *, machine: bool = True) -> tuple[int, int]:
+        """(kills counted by our cgroup, by the machine); 0 where there is no such counter.
+
+        machine: whether its count is wanted; the kernel makes all of /proc/vmstat for it.
+        """
+        return _count(self._cgroup), _count(self._machine) if machine else 0
 
     def close(self) -> None:
         for descriptor in (self._cgroup, self._machine):
@@ -37,10 +40,14 @@ def evidence(
     """
     if after[0] > before[0]:
         return "confirmed: the cgroup counted an OOM kill while it ran"
-    killed = by_signal == "SIGKILL" or code == _SHELL_SAYS_KILLED
-    if killed and after[1] > before[1]:
+    if killed(code, by_signal) and after[1] > before[1]:
         return "probable: it died of SIGKILL and the kernel counted an OOM kill meanwhile"
     return ""
+
+
+def killed(code: int | None, by_signal: str | None) -> bool:
+    """Whether a command died of SIGKILL: only then does the machine's count tell something."""
+    return by_signal == "SIGKILL" or code == _SHELL_SAYS_KILLED
 
 
 def _cgroup_files() -> list[str]:

@@ -273,11 +273,11 @@ class Processes:
         )
 
     def _with_evidence(self, end: Exit, before: tuple[int, int]) -> Exit:
-        after = self._oom.read()
-        if after == before or end.ended is not None:
+        if end.ended is not None:
             return end
+        after = self._oom.read(machine=oom.killed(end.code, end.signal))
         found = oom.evidence(before, after, code=end.code, by_signal=end.signal)
-        return replace(end, oom=found)
+        return replace(end, oom=found) if found else end
 
     def close(self) -> None:
         self._watchdog.close()

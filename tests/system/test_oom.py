@@ -45,6 +45,7 @@ class RealCounters(unittest.TestCase):
         first, second = counters.read(), counters.read()
         self.assertTrue(all(count >= 0 for count in first))
         self.assertGreaterEqual(second, first)
+        self.assertEqual(0, counters.read(machine=False)[1])
 
     def test_after_closing_they_say_nothing(self) -> None:
         counters = Counters()
