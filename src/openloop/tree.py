@@ -153,17 +153,18 @@ def _mark_of(pid: int) -> bytes:
     return words[0] if words else b""
 
 
-def send(pid: int, start: int, signum: int) -> None:
+def send(pid: int, start: int, *signals: int) -> None:
     """Signal exactly the process that was seen: never another one that got its PID since."""
     with contextlib.suppress(OSError):  # it ended between the look and the signal, or is not ours
         handle = _handle(pid)
         try:
             if start_time(pid) != start:
                 return
-            if handle is None:
-                os.kill(pid, signum)
-            else:
-                signal.pidfd_send_signal(handle, signum)
+            for signum in signals:
+                if handle is None:
+                    os.kill(pid, signum)
+                else:
+                    signal.pidfd_send_signal(handle, signum)
         finally:
             if handle is not None:
                 os.close(handle)
@@ -204,8 +205,7 @@ def end(
         for one in living.items():
             if one not in asked and one[0] != spared:
                 asked.add(one)
-                send(*one, signal.SIGTERM)
-                send(*one, signal.SIGCONT)
+                send(*one, signal.SIGTERM, signal.SIGCONT)
         hurry, gone = _wait(min(RESCAN, left), empty, pause)
         if gone:
             return {}
