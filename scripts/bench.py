@@ -9,8 +9,8 @@ its floor: the least that does the same, measured in the same run, in turn (A B 
 shuffled each time), medians quoted. A goal is a ratio of the two wherever there is a floor.
 
 --against measures another tool that runs a command over and over. In its template, {rounds} is how
-often, {command} the command: 'NAME=sh -c "for n in $(seq {rounds}); do {command}; done"'. The
-template is run by the shell in an empty folder.
+often and {command} the command, quoted: 'plain=for n in $(seq {rounds}); do sh -c {command}; done'.
+The shell runs it in an empty folder.
 
 This is a benchmark and no test: it ends with 0 whatever it measured, with 2 on bad usage, with 1
 when something could not be measured. Made for Linux. Say nothing about figures that were taken
@@ -31,8 +31,8 @@ from collections.abc import Callable, Iterator
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-from bench import commands, crowd, growth, resources, startup  # noqa: E402 - the path comes first
-from bench.lab import Lab, Row, Tool, Trouble, machine, say  # noqa: E402
+from bench import commands, crowd, growth, resources, startup
+from bench.lab import TIMES, Lab, Row, Tool, Trouble, machine, say
 
 ROWS: dict[str, Callable[[Lab], Iterator[Row]]] = {
     "version": startup.version,
@@ -102,7 +102,9 @@ def _tool(text: str) -> Tool:
     return Tool(name, template)
 
 
-def _measure(lab: Lab, keys: list[str] | dict[str, Callable[[Lab], Iterator[Row]]]) -> Iterator[Row]:
+def _measure(
+    lab: Lab, keys: list[str] | dict[str, Callable[[Lab], Iterator[Row]]]
+) -> Iterator[Row]:
     for key in keys:
         began = time.monotonic()
         yield from ROWS[key](lab)
@@ -126,8 +128,10 @@ def _print(here: dict[str, object], seconds: float, rows: list[Row]) -> None:
     table = [head, *map(_cells, rows)]
     widths = [max(len(cells[column]) for cells in table) for column in range(len(head))]
     for cells in table:
-        first, *rest = (text.ljust(width) if n == 0 else text.rjust(width)
-                        for n, (text, width) in enumerate(zip(cells, widths, strict=True)))
+        first, *rest = (
+            text.ljust(width) if n == 0 else text.rjust(width)
+            for n, (text, width) in enumerate(zip(cells, widths, strict=True))
+        )
         print("  ".join([first, *rest]).rstrip())
     for row in rows:
         if row.note:
@@ -145,7 +149,7 @@ def _cells(row: Row) -> tuple[str, ...]:
         what,
         "-" if row.floor is None else _amount(row.floor, row.unit),
         _amount(row.figure, row.unit),
-        "-" if row.ratio is None else f"{row.ratio:.2f} ×",
+        "-" if row.ratio is None else f"{row.ratio:.2f} {TIMES}",
         str(row.goal) if row.goal else "-",
         {None: "-", True: "yes", False: "no"}[row.held],
     )

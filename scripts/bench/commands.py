@@ -7,14 +7,14 @@ import statistics
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 
-from bench.lab import ROOT, Goal, Lab, Row, Stream, Trouble, endless, in_turn, medians, slope
+from bench.lab import ROOT, Goal, Lab, Row, Stream, Tool, Trouble, endless, in_turn, medians, slope
 
 INJECTED = os.path.join(ROOT, "scripts", "faults", "injected.py")
 NOOP = "true"
 STAMP = "date +%s%N"
 PAUSE = 0.3  # seconds that a command of the gap rows takes
-OTHERS = 3  # steps of a round beside verify
 BARE = 'n=0; while [ $n -lt {rounds} ]; do n=$((n+1)); sh -c "{command}" > log-$n; done'
 
 
@@ -28,9 +28,13 @@ def _bare(lab: Lab, rounds: int, command: str) -> float:
     return lab.seconds(*bare_words(rounds, command), cwd=lab.fresh("bare"))
 
 
+def _other(lab: Lab, tool: Tool, command: str, rounds: int) -> float:
+    return lab.seconds(*tool.words(rounds, command), code=None, cwd=lab.fresh("other"))
+
+
 def noop(lab: Lab) -> Iterator[Row]:
     """One more command that does nothing, everything recorded."""
-    few, many = lab.amount(20, 50), lab.amount(120, 650)
+    few, many = lab.amount(20, 50), lab.amount(100, 450)
 
     def rounds(*steps: str) -> Callable[[int], float]:
         def cost(commands: int) -> float:
@@ -39,18 +43,14 @@ def noop(lab: Lab) -> Iterator[Row]:
 
         return cost
 
-    samples = {
+    samples: dict[str, Callable[[], float]] = {
         "floor": lambda: slope(lambda n: _bare(lab, n, NOOP), few, many),
         "four": lambda: slope(rounds("play", "scan", "fix"), few, many),
         "one": lambda: slope(rounds(), few, many),
     }
     for tool in lab.tools:
-        samples[tool.name] = lambda tool=tool: slope(
-            lambda n: lab.seconds(*tool.words(n, NOOP), code=None, cwd=lab.fresh("other")),
-            few,
-            many,
-        )
-    found = medians(in_turn(lab, lab.amount(5, 9), samples))
+        samples[tool.name] = partial(slope, partial(_other, lab, tool, NOOP), few, many)
+    found = medians(in_turn(lab, lab.amount(3, 7), samples))
     floor = found["floor"] * 1e3
     what = "one no-op command"
     yield Row("noop", f"{what}, four a round", floor, found["four"] * 1e3, "ms", Goal(2.5))
@@ -80,7 +80,7 @@ def durable(lab: Lab) -> Iterator[Row]:
 
 def gap(lab: Lab) -> Iterator[Row]:
     """From the end of one command to the start of the next, as the commands see it."""
-    rounds = lab.amount(6, 25)
+    rounds = lab.amount(6, 15)
 
     def stamped(run: Callable[[str], float]) -> Callable[[], float]:
         def sample() -> float:
@@ -95,9 +95,7 @@ def gap(lab: Lab) -> Iterator[Row]:
 
     samples = {"floor": stamped(lambda c: _bare(lab, rounds, c)), "openloop": stamped(ours)}
     for tool in lab.tools:
-        samples[tool.name] = stamped(
-            lambda c, tool=tool: lab.seconds(*tool.words(rounds, c), code=None)
-        )
+        samples[tool.name] = stamped(partial(_other, lab, tool, rounds=rounds))
     found = medians(in_turn(lab, lab.amount(1, 3), samples))
     what = f"from a {PAUSE} s command's end to the next one's start"
     floor = found["floor"] * 1e3
@@ -122,7 +120,7 @@ def _gaps(path: str) -> float:
 
 def result(lab: Lab) -> Iterator[Row]:
     """From a command's last act to the moment at which its result is known outside."""
-    commands = lab.amount(41, 201)
+    commands = lab.amount(25, 151)
     last_act = f"sleep 0.05; exec {STAMP}"
     waited: list[float] = []
     known: list[float] = []

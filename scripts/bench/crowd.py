@@ -13,7 +13,7 @@ BEATS = 1.0  # a second
 
 
 def crowd(lab: Lab) -> Iterator[Row]:
-    loops = lab.amount(10, 50)
+    loops = lab.amount(4, 50)
     few, many = 5, lab.amount(25, 45)
 
     def together(start: Callable[[int], list[str]]) -> Callable[[int], float]:
@@ -21,9 +21,7 @@ def crowd(lab: Lab) -> Iterator[Row]:
 
         def cost(commands: int) -> float:
             began = time.perf_counter()
-            started = [
-                lab.start(*start(commands), cwd=lab.fresh("crowd")) for _ in range(loops)
-            ]
+            started = [lab.start(*start(commands), cwd=lab.fresh("crowd")) for _ in range(loops)]
             for process in started:
                 process.wait()
             return (time.perf_counter() - began) / loops
@@ -39,7 +37,7 @@ def crowd(lab: Lab) -> Iterator[Row]:
         "floor": lambda: slope(together(lambda n: bare_words(n, NOOP)), few, many),
         "openloop": lambda: slope(together(ours), few, many),
     }
-    found = medians(in_turn(lab, lab.amount(3, 5), samples))
+    found = medians(in_turn(lab, 3, samples))
     words = f"{loops} loops at once"
     floor, figure = found["floor"] * 1e3, found["openloop"] * 1e3
     yield Row("crowd", f"{words}: one no-op command", floor, figure, "ms", Goal(2.5))
@@ -48,7 +46,7 @@ def crowd(lab: Lab) -> Iterator[Row]:
 
 def _at_rest(lab: Lab, loops: int, words: str) -> Iterator[Row]:
     """While every loop's command sleeps: memory, CPU, and how often a process wakes up."""
-    seconds = lab.amount(5, 20)
+    seconds = lab.amount(3, 20)
     streams = [Stream(lab.place("crowd", **endless(command="sleep 600"))) for _ in range(loops)]
     try:
         for stream in streams:
@@ -67,6 +65,8 @@ def _at_rest(lab: Lab, loops: int, words: str) -> Iterator[Row]:
             stream.process.communicate()
     yield Row("crowd", f"{words}: memory of each", None, held, "MB", Goal(40, "MB"))
     minute = used / loops / passed * 60e3
-    yield Row("crowd", f"{words}, at rest: CPU a minute of each", None, minute, "ms", Goal(60, "ms"))
+    yield Row(
+        "crowd", f"{words}, at rest: CPU a minute of each", None, minute, "ms", Goal(60, "ms")
+    )
     rate = woken / loops / passed
     yield Row("crowd", f"{words}, at rest: wake-ups a second of each", None, rate, "", Goal(3, ""))

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import statistics
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Iterator
 
-from bench.history import grow
-from bench.lab import Goal, Lab, Place, Row, Stream, endless, in_turn, medians, slope
+from bench.history import COMMANDS, fresh, grown
+from bench.lab import Goal, Lab, Place, Row, Stream, in_turn, medians, slope
 from bench.resources import memory_of_run
 
 FLAT = 1.5
-COMMANDS = {"verify": "false"}
 
 
 def growth(lab: Lab) -> Iterator[Row]:
     """Each figure of a workspace with many rounds against the same figure after one round."""
-    sizes = (1, lab.amount(100, 1_000), lab.amount(3_000, 100_000))
-    places = {rounds: _place(lab, rounds) for rounds in sizes}
+    sizes = (1, lab.amount(50, 1_000), lab.amount(2_000, 100_000))
+    places = {rounds: grown(lab, rounds) for rounds in sizes}
     for what, cost in (
         ("one more round", _round),
         ("status", _status),
@@ -27,7 +26,7 @@ def growth(lab: Lab) -> Iterator[Row]:
         ("resume", _resume),
     ):
         samples = {str(n): lambda cost=cost, n=n: cost(_young(lab, places, n)) for n in sizes}
-        found = medians(in_turn(lab, lab.amount(3, 9), samples))
+        found = medians(in_turn(lab, lab.amount(3, 7), samples))
         for rounds in sizes[1:]:
             floor, figure = (found[str(n)] * 1e3 for n in (1, rounds))
             words = f"{what} after {rounds:,} rounds, against 1 round"
@@ -36,27 +35,16 @@ def growth(lab: Lab) -> Iterator[Row]:
     yield from _memory(lab, places, *sizes)
 
 
-def _place(lab: Lab, rounds: int) -> Place:
-    """A real loop of no-ops where that takes seconds, else the project's own writer."""
-    place = lab.place(f"rounds{rounds}", **endless())
-    place.configure(commands=COMMANDS)
-    if rounds <= 1_000:
-        place.run("--max-rounds", str(rounds))
-    else:
-        grow(place, rounds)
-    return place
-
-
 def _young(lab: Lab, places: dict[int, Place], rounds: int) -> Place:
     """The workspace of so many rounds. What is measured adds some, so the small one is anew."""
     if rounds == 1:
-        places[1] = _place(lab, 1)
+        places[1] = fresh(lab, 1)
     places[rounds].configure(commands=COMMANDS)
     return places[rounds]
 
 
 def _round(place: Place) -> float:
-    return slope(lambda rounds: place.run("--max-rounds", str(rounds)), 5, 25)
+    return slope(lambda rounds: place.run("--max-rounds", str(rounds)), 3, 15)
 
 
 def _status(place: Place) -> float:
@@ -78,8 +66,6 @@ def _resume(place: Place) -> float:
 
 
 def _until_first_step(place: Place) -> float:
-    import time
-
     began = time.time_ns()
     with Stream(place, "--max-rounds", "1") as stream:
         _, now = stream.until("step_started")
@@ -88,12 +74,14 @@ def _until_first_step(place: Place) -> float:
 
 def _audit(lab: Lab, places: dict[int, Place], some: int, many: int) -> Iterator[Row]:
     """Seconds for one MB of record: the same however long it is."""
-    def each(place: Place) -> float:
+
+    def each(rounds: int) -> float:
+        place = places[rounds]
         size = os.path.getsize(place.file("events.jsonl")) / 1e6
         nothing = lab.seconds(lab.openloop, "audit", places[1].path)
         return (lab.seconds(lab.openloop, "audit", place.path) - nothing) / size
 
-    short, long = (statistics.median(each(places[n]) for _ in range(3)) for n in (some, many))
+    short, long = statistics.median(each(some) for _ in range(3)), each(many)
     what = f"audit of one MB of events after {many:,} rounds, against {some:,} rounds"
     note = f"{1 / long:.1f} MB/s, every log and artifact read"
     yield Row("growth", what, short * 1e3, long * 1e3, "ms", Goal(FLAT), note)

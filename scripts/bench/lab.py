@@ -7,6 +7,7 @@ import json
 import os
 import platform
 import random
+import shlex
 import shutil
 import statistics
 import subprocess
@@ -23,6 +24,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 PATIENCE = 300.0  # seconds after which a program is said to hang
 
 AT_MOST, AT_LEAST = "≤", "≥"
+TIMES = "\N{MULTIPLICATION SIGN}"  # the unit of a ratio
 
 
 class Trouble(Exception):
@@ -31,10 +33,10 @@ class Trouble(Exception):
 
 @dataclass(frozen=True)
 class Goal:
-    """What a row has to reach. unit "×": the ratio counts, else the figure of OpenLoop itself."""
+    """What a row has to reach. unit TIMES: the ratio counts, else the figure of OpenLoop itself."""
 
     limit: float
-    unit: str = "×"
+    unit: str = TIMES
     kind: str = AT_MOST
 
     def __str__(self) -> str:
@@ -66,7 +68,7 @@ class Row:
         """Whether the goal is reached; None where there is none."""
         if self.goal is None:
             return None
-        figure = self.ratio if self.goal.unit == "×" else self.figure
+        figure = self.ratio if self.goal.unit == TIMES else self.figure
         return figure is not None and self.goal.held(figure)
 
     def to_json(self) -> dict[str, Any]:
@@ -90,13 +92,14 @@ def _short(figure: float | None) -> float | None:
 
 @dataclass(frozen=True)
 class Tool:
-    """Another program to compare with. template: holds {rounds} and {command}."""
+    """Another program to compare with. template: a shell command with {rounds} and {command}."""
 
     name: str
     template: str
 
     def words(self, rounds: int, command: str) -> list[str]:
-        text = self.template.replace("{rounds}", str(rounds)).replace("{command}", command)
+        text = self.template.replace("{rounds}", str(rounds))
+        text = text.replace("{command}", shlex.quote(command))
         return ["/bin/sh", "-c", text]
 
 
@@ -110,6 +113,7 @@ class Lab:
     tools: tuple[Tool, ...] = ()
     python: str = ""
     openloop: str = ""
+    histories: dict[int, Place] = field(default_factory=dict)  # rounds → workspace, see history
     _count: itertools.count[int] = field(default_factory=itertools.count)
 
     def amount(self, quick: int, full: int) -> int:

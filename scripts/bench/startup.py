@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from bench.history import grow
-from bench.lab import Goal, Lab, Row, endless, in_turn, medians
+from bench.history import grown
+from bench.lab import Goal, Lab, Row, in_turn, medians
 
 
 def version(lab: Lab) -> Iterator[Row]:
@@ -20,7 +20,7 @@ def _against_nothing(lab: Lab, key: str, limit: float, *words: str) -> Iterator[
     found = medians(
         in_turn(
             lab,
-            lab.amount(21, 101),
+            lab.amount(15, 101),
             {
                 "floor": lambda: lab.seconds(lab.python, "-c", "pass"),
                 "openloop": lambda: lab.seconds(lab.openloop, *words),
@@ -33,14 +33,12 @@ def _against_nothing(lab: Lab, key: str, limit: float, *words: str) -> Iterator[
 
 def status(lab: Lab) -> Iterator[Row]:
     """On a short history and on a long one."""
-    few, many = 10, lab.amount(5_000, 100_000)
-    young, old = (lab.place("status", **endless()) for _ in range(2))
-    grow(young, few)
-    grow(old, many)
+    few, many = 10, lab.amount(2_000, 100_000)
+    young, old = grown(lab, few), grown(lab, many)
     found = medians(
         in_turn(
             lab,
-            lab.amount(21, 101),
+            lab.amount(15, 101),
             {
                 "floor": lambda: lab.seconds(lab.python, "-c", "pass"),
                 "young": lambda: lab.seconds(lab.openloop, "status", young.path),
