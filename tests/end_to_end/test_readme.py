@@ -24,7 +24,11 @@ DEMO = "scripts/demo.sh"
 PICTURE = "assets/openloop-demo.svg"
 CHEAT = ".openloop/cheat"
 JUDGE = "openloop judge cases.jsonl"
-WHOLE_SUITE = ("scripts/run_tests.sh", "PYTHONPATH=src python -m unittest discover -s tests")
+WHOLE_SUITE = (
+    "scripts/run_tests.sh",
+    "scripts/bench.py --full",
+    "PYTHONPATH=src python -m unittest discover -s tests",
+)
 PROMISE = re.compile(r"# exit code (\d+)$")
 UNREACHABLE = re.compile(
     r"No matching distribution|Could not find a version|Failed to establish|Temporary failure"
@@ -48,7 +52,7 @@ CHECK = """check() {
 
 
 def commands(block: Block) -> list[str]:
-    """The block's commands, those of several lines whole; the whole test suite left out."""
+    """The block's commands, those of several lines whole; the whole suite and benchmark left out."""
     found: list[str] = []
     kept = ""
     for line in block.text.splitlines():
