@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 
-from openloop import files, gates, projections
+from openloop import excerpt, gates, projections
 from openloop.config import Config, Policy
 from openloop.mission import Mission
 from openloop.states import Outcome, RoundSummary, SandboxMode, State, Step
-from openloop.text import printable
 from openloop.workspace import KNOWLEDGE, LOGS, Workspace
 
 TAIL = 6000  # bytes of each failing log that are quoted
@@ -54,31 +52,15 @@ def _failure(
         lines.append(f"Metric: {projections.metric_words(state.metric)}\n")
     if config.command(gate).private:
         return "\n".join([*lines, "Its log is private.\n"])
-    path = workspace.file(result.log_path)
-    end = _log_end(path)
-    if discreet(end):
+    end = excerpt.end_of(workspace, result.log_path, TAIL)
+    if end and discreet(end.text):
         lines.append("The end of its log names what is withheld, and is not quoted.\n")
-    elif end:
-        fence = "`" * max(3, _longest_ticks(end) + 1)
-        lines.append(f"The end of its log, `{path}`:\n\n{fence}text\n{end}\n{fence}\n")
+    elif end and end.lines:
+        text = f"…\n{end.text}" if end.before else end.text
+        fence = "`" * max(3, _longest_ticks(text) + 1)
+        path = workspace.file(result.log_path)
+        lines.append(f"The end of its log, `{path}`:\n\n{fence}text\n{text}\n{fence}\n")
     return "\n".join(lines)
-
-
-def _log_end(path: str) -> str:
-    """The last bytes of a log as printable lines; "" when it is gone."""
-    try:
-        descriptor = files.open_regular(path, os.O_RDONLY)
-    except OSError:
-        return ""
-    try:
-        size = os.fstat(descriptor).st_size
-        data = os.pread(descriptor, TAIL, max(0, size - TAIL))
-    finally:
-        os.close(descriptor)
-    lines = data.decode(errors="replace").splitlines()
-    if size > TAIL:
-        lines[0] = "…"
-    return "\n".join(printable(line.replace("\t", "    ")) for line in lines)
 
 
 def _longest_ticks(text: str) -> int:
