@@ -52,7 +52,7 @@ CHECK = """check() {
 
 
 def commands(block: Block) -> list[str]:
-    """The block's commands, those of several lines whole; the whole suite and benchmark left out."""
+    """The block's commands, those of several lines whole; without the whole suite and benchmark."""
     found: list[str] = []
     kept = ""
     for line in block.text.splitlines():
