@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from openloop import files
@@ -44,6 +46,13 @@ def end_of(place: Workspace, log_path: str, size: int) -> Excerpt | None:
         return _end(log, size)
     finally:
         os.close(log)
+
+
+def fenced(lines: Sequence[str]) -> str:
+    """Printable lines as a block of Markdown whose fence none of them can close."""
+    longest = max((len(run) for line in lines for run in re.findall("`+", line)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return "\n".join([f"{fence}text", *lines, fence, ""])
 
 
 def _end(log: int, size: int) -> Excerpt:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import re
 import xml.etree.ElementTree as ET
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 # What XML 1.0 cannot hold, even escaped.
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -19,7 +19,7 @@ _FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 @dataclass(frozen=True, slots=True)
 class Test:
     """One test. failure: why it did not pass in one line, "" when it did. kind: a word for the
-    kind of failure. output: more about the failure."""
+    kind of failure. output: more about the failure. is_error: nothing could be tested."""
 
     name: str
     group: str
@@ -27,11 +27,13 @@ class Test:
     failure: str = ""
     kind: str = "failed"
     output: str = ""
+    is_error: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Suite:
-    """Tests that were run together. started: UTC, ISO 8601. out: what was printed meanwhile."""
+    """Tests that were run together. started: UTC, ISO 8601. out: what was printed meanwhile.
+    err: what else there is to say. properties: what is known of the suite, by name."""
 
     name: str
     started: str
@@ -39,6 +41,8 @@ class Suite:
     seconds: float
     tests: Sequence[Test]
     out: str = ""
+    err: str = ""
+    properties: Mapping[str, str] = field(default_factory=dict)
 
 
 def document(suites: Sequence[Suite]) -> bytes:
@@ -52,7 +56,8 @@ def document(suites: Sequence[Suite]) -> bytes:
 
 
 def _suite(suite: Suite, position: int) -> ET.Element:
-    failures = sum(bool(test.failure) for test in suite.tests)
+    errors = sum(bool(test.failure) and test.is_error for test in suite.tests)
+    failures = sum(bool(test.failure) for test in suite.tests) - errors
     element = ET.Element(
         "testsuite",
         {
@@ -63,15 +68,17 @@ def _suite(suite: Suite, position: int) -> ET.Element:
             "hostname": safe(suite.host) or "localhost",
             "tests": str(len(suite.tests)),
             "failures": str(failures),
-            "errors": "0",
+            "errors": str(errors),
             "time": f"{suite.seconds:.3f}",
         },
     )
-    ET.SubElement(element, "properties")
+    properties = ET.SubElement(element, "properties")
+    for name, value in suite.properties.items():
+        ET.SubElement(properties, "property", {"name": safe(name), "value": safe(value)})
     for test in suite.tests:
         element.append(_test(test))
     ET.SubElement(element, "system-out").text = safe(suite.out)
-    ET.SubElement(element, "system-err").text = ""
+    ET.SubElement(element, "system-err").text = safe(suite.err)
     return element
 
 
@@ -80,7 +87,8 @@ def _test(test: Test) -> ET.Element:
     element = ET.Element("testcase", {**names, "time": f"{test.seconds:.3f}"})
     if test.failure:
         why = {"message": safe(test.failure), "type": safe(test.kind)}
-        ET.SubElement(element, "failure", why).text = safe(test.output or test.failure)
+        tag = "error" if test.is_error else "failure"
+        ET.SubElement(element, tag, why).text = safe(test.output or test.failure)
     return element
 
 

@@ -56,17 +56,9 @@ def _failure(
     if end and discreet(end.text):
         lines.append("The end of its log names what is withheld, and is not quoted.\n")
     elif end and end.lines:
-        text = f"…\n{end.text}" if end.before else end.text
-        fence = "`" * max(3, _longest_ticks(text) + 1)
-        path = workspace.file(result.log_path)
-        lines.append(f"The end of its log, `{path}`:\n\n{fence}text\n{text}\n{fence}\n")
+        quoted = excerpt.fenced(("…", *end.lines) if end.before else end.lines)
+        lines.append(f"The end of its log, `{workspace.file(result.log_path)}`:\n\n{quoted}")
     return "\n".join(lines)
-
-
-def _longest_ticks(text: str) -> int:
-    return max(
-        (len(run) for run in text.replace("\n", " ").split(" ") if set(run) == {"`"}), default=0
-    )
 
 
 def _gates(config: Config) -> str:

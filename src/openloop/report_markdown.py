@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from openloop import console, projections
+from openloop import console, excerpt, projections
 from openloop.audit import counts
 from openloop.console import duration
-from openloop.excerpt import Excerpt
 from openloop.report import Failure, Report
 from openloop.states import StepResult
 from openloop.text import markup
@@ -89,22 +88,10 @@ def _failure(report: Report, failure: Failure) -> str:
     result = failure.result
     end = report.log_end(result, _LOG_END)
     title = f"round {failure.round.number}, {result.step} {result.outcome}"
-    log = _log(end) if end and end.lines else f"{_words(result.log_path)} is empty or gone.\n"
+    log = f"{_words(result.log_path)} is empty or gone.\n"
+    if end and end.lines:
+        log = excerpt.fenced(end.lines[-_LOG_LINES:])
     return f"<details><summary>{title}: {_words(result.detail)}</summary>\n\n{log}\n</details>\n"
-
-
-def _log(end: Excerpt) -> str:
-    lines = end.lines[-_LOG_LINES:]
-    fence = "`" * max(3, _longest_ticks(lines) + 1)
-    return "\n".join([f"{fence}text", *lines, fence, ""])
-
-
-def _longest_ticks(lines: tuple[str, ...]) -> int:
-    longest = run = 0
-    for character in "\n".join(lines):
-        run = run + 1 if character == "`" else 0
-        longest = max(longest, run)
-    return longest
 
 
 def _record(report: Report) -> str:

@@ -41,12 +41,23 @@ class Document(unittest.TestCase):
             self.assertEqual({"testcase"}, {*cases, "testcase"})
             self.assertEqual(str(len(cases)), element.get("tests"))
             failed = element.findall("testcase/failure")
+            errors = element.findall("testcase/error")
             self.assertEqual(str(len(failed)), element.get("failures"))
+            self.assertEqual(str(len(errors)), element.get("errors"))
             for case in element.findall("testcase"):
                 self.assertEqual({"name", "classname", "time"}, set(case.attrib))
                 self.assertLessEqual(len(case), 1)
-            for failure in failed:
+            for failure in failed + errors:
                 self.assertEqual({"message", "type"}, set(failure.attrib))
+
+    def test_errors_properties_and_what_else_there_is_to_say(self) -> None:
+        tests = (junit.Test("one", "g", 1.0, "why", is_error=True), junit.Test("two", "g", 1.0))
+        whole = Suite("s", "2026-01-02T03:04:05Z", "h", 2.0, tests, "", "said", {"run": "3"})
+        root = read(whole)
+        self.check(root)
+        self.assertEqual(root[0].get("errors"), "1")
+        self.assertEqual(root[0].findtext("system-err"), "said")
+        self.assertEqual([p.attrib for p in root[0][0]], [{"name": "run", "value": "3"}])
 
     def test_passes_failures_and_nothing_at_all(self) -> None:
         tests = (
