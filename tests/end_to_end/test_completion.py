@@ -29,6 +29,10 @@ TYPED: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
     ("openloop report a --output a", ("afile", "a folder", "another"), ()),
     ("openloop init --project-root a", ("a folder", "another"), ("afile",)),
 )
+# A shell reads keys from its prompt on. Set in two parts, so that the echo of the setting is not
+# taken for it.
+PROMPT = "<ask>"
+ASK = "PS1='<a''sk>'"
 # Proposals are written to a file, one a line, when zsh's own completion adds them.
 RECORD = """
 compadd() {
@@ -109,8 +113,8 @@ class Shells(Case):
         bash = self.wrote("bash")
         self.program()
         with Terminal([bash, "--norc", "--noprofile", "-i"], self.place, self.folder) as terminal:
-            terminal.type(f"source {self.script}; echo rea''dy\n")
-            terminal.until("ready\r\n")
+            terminal.type(f"source {self.script}; {ASK}\n")
+            terminal.until(PROMPT)
             terminal.type("openloop repo\ta\\ \t --fo\tju\t\n")
             terminal.until("ran: report a folder/ --format junit\r\n")
 
@@ -126,13 +130,14 @@ class Shells(Case):
         proposed = os.path.join(self.folder, "proposed")
         start = f"PROPOSED={proposed}; autoload -U compinit; compinit -D -u; source {self.script}\n"
         with Terminal([zsh, "-f", "-i"], self.place, self.folder) as terminal:
-            terminal.type(f"{start}{RECORD}\necho rea''dy\n")
-            terminal.until("ready\r\n")
+            terminal.type(f"{start}{RECORD}\n{ASK}\n")
+            terminal.until(PROMPT)
             for index, (line, *_) in enumerate(TYPED):
                 with open(proposed, "w", encoding="utf-8"):
                     pass
                 terminal.type(f"{line}\t\x15echo do''ne\n")  # Tab, then give the line up
                 terminal.until("done\r\n")
+                terminal.until(PROMPT)
                 with open(proposed, encoding="utf-8") as file:
                     self.check(index, set(file.read().splitlines()))
 
@@ -142,8 +147,8 @@ class Shells(Case):
         self.program()
         start = f"fpath=({self.folder} $fpath); autoload -U compinit; compinit -D -u"
         with Terminal([zsh, "-f", "-i"], self.place, self.folder) as terminal:
-            terminal.type(f"{start}; echo rea''dy\n")
-            terminal.until("ready\r\n")
+            terminal.type(f"{start}; {ASK}\n")
+            terminal.until(PROMPT)
             terminal.type("openloop repo\tano\t --fo\tju\t\n")
             terminal.until("ran: report another --format junit\r\n")
 
