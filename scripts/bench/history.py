@@ -42,6 +42,9 @@ class NoProcesses:
 
     mark = 0
 
+    def __init__(self, *where: Any, **how: Any) -> None:
+        pass
+
     def run(
         self, job: Any, log: int, *, on_start: Callable[[int], None], on_beat: Callable[[int], None]
     ) -> Any:
@@ -50,28 +53,32 @@ class NoProcesses:
         on_start(os.getpid())
         return Exit(code=1, pid=os.getpid(), peak_rss_bytes=1 << 20, cpu_seconds=0.001)
 
+    def close(self) -> None:
+        pass
+
 
 def main() -> None:
-    from openloop import mission
+    from openloop import mission, runner
     from openloop.console import Quiet
     from openloop.interrupts import Interrupts
-    from openloop.lock import Lock
-    from openloop.runner import Runner
+    from openloop.states import Status
     from openloop.store import Store
 
-    setattr(os, "fsync", lambda descriptor: None)  # noqa: B010
-    chosen = mission.load(sys.argv[1])
-    lock = Lock(chosen.workspace, patience=10)
-    store = Store(chosen, lock)
-    store.prepare()
-    beat = store.beat
-    setattr(store, "beat", lambda: None)  # noqa: B010
+    beat = Store.beat
+
+    def last_beat(store: Store) -> None:
+        if store.state.status is not Status.RUNNING:
+            beat(store)
+
+    for place, name, instead in (
+        (os, "fsync", lambda descriptor: None),
+        (runner, "Processes", NoProcesses),
+        (Store, "beat", last_beat),
+    ):
+        setattr(place, name, instead)
+    chosen, rounds = mission.load(sys.argv[1]), int(sys.argv[2])
     with Interrupts() as interrupts:
-        processes: Any = NoProcesses()
-        Runner(chosen, store, processes, interrupts, [], Quiet()).run(int(sys.argv[2]))
-    setattr(store, "beat", beat)  # noqa: B010
-    store.close()
-    lock.release()
+        runner.run(chosen, max_rounds=rounds, view=Quiet(), interrupts=interrupts)
 
 
 if __name__ == "__main__":
