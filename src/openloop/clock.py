@@ -7,6 +7,11 @@ import time
 monotonic = time.monotonic
 
 
+def booted() -> str:
+    """When this machine was started, as `utc` says it; the two compare as text."""
+    return utc(-time.clock_gettime(time.CLOCK_BOOTTIME))
+
+
 def utc(seconds_from_now: float = 0.0) -> str:
     """UTC as ISO 8601 with milliseconds and `Z`."""
     now = time.time() + seconds_from_now

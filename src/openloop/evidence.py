@@ -12,10 +12,10 @@ import os
 import re
 from collections.abc import Container
 
-from openloop import files, projections, reader, withhold
+from openloop import clock, files, projections, reader, withhold
 from openloop.journal import Broken
 from openloop.reader import Record
-from openloop.states import Decision, Event, Kind, State, Step
+from openloop.states import Decision, Event, Kind, State, Status, Step
 from openloop.workspace import ARTIFACTS, CHECKPOINTS, EVENTS, LOGS, Workspace
 
 ROUNDS = 8  # of the latest run, which a start checks
@@ -45,10 +45,19 @@ def load(place: Workspace, events: int) -> Record:
 
 
 def check_latest(place: Workspace, events: int, record: Record) -> None:
-    """Hold the latest rounds of the latest run against their files. Raises as `check` does."""
+    """Hold the latest rounds of the latest run against each other, and when it was cut off
+    against their logs too. Raises as `check` does.
+
+    A runner that came to its end has watched its logs; what happened to them since is a
+    person's affair, and `audit` names it. After a power cut logs may be short or missing.
+    """
+    running = record.state.status is Status.RUNNING
+    cut_off = running and record.events[-1].time > clock.booted()
+    largest = LARGEST if cut_off else None
+    may_lack = (ARTIFACTS,) if cut_off else (ARTIFACTS, LOGS)
     for number, state, event in reader.latest_rounds(events, ROUNDS):
         if event.run == record.state.run:
-            check(place, number, state, event, largest=LARGEST, may_lack=ARTIFACTS)
+            check(place, number, state, event, largest=largest, may_lack=may_lack)
 
 
 def load_path(place: Workspace) -> Record:
@@ -105,14 +114,14 @@ def check(
 ) -> None:
     """Hold one event against the state before it and the files that it names.
 
-    largest: bytes of a log up to which it is hashed; None for all. may_lack: ARTIFACTS when
-    those are about to be written anew. Raises Broken, Mismatch.
+    largest: bytes of a log up to which it is hashed; None for all. may_lack: which files are not
+    looked at, ARTIFACTS (they are about to be written anew) or LOGS. Raises Broken, Mismatch.
     """
     try:
         match event.kind:
             case Kind.ROUND_STARTED if state.seq > 0:
                 _carried(number, state, event)
-            case Kind.STEP_FINISHED:
+            case Kind.STEP_FINISHED if LOGS not in may_lack:
                 _log(place, event, largest)
             case Kind.ROUND_FINISHED:
                 _completion(number, state, event)

@@ -83,28 +83,30 @@ class Forged(Forgery):
         for how in ("change", "round"):
             with self.subTest(how):
                 place = self.killed(cheat("forges_events", how), how)
-                self.assert_refused(place, "logs/round-0002")
+                self.assert_refused(place, "round-0002")
 
-    def test_a_log_of_the_last_run_that_was_edited_or_removed_meanwhile(self) -> None:
+    def test_a_log_of_a_run_that_is_over_is_left_to_audit(self) -> None:
         for how in ("edited", "removed"):
             with self.subTest(how):
                 place = self.place("true", name=how)
-                place.run(exitcode=1)
+                place.run("--max-rounds", "1", exitcode=1)
                 log = place.file("logs/round-0001-verify.log")
                 if how == "removed":
                     os.remove(log)
                 else:
                     with open(log, "r+b") as file:
                         file.write(b"x")
-                self.assert_refused(place, "logs/round-0001-verify.log")
+                place.run("--max-rounds", "1", exitcode=1)
+                self.assertIn("logs/round-0001-verify.log", place.audit(exitcode=1).out)
 
-    def test_a_log_of_an_earlier_run_is_left_to_audit(self) -> None:
-        place = self.place("true")
-        place.run("--max-rounds", "1", exitcode=1)
-        place.run("--max-rounds", "1", exitcode=1)
-        os.remove(place.file("logs/round-0001-verify.log"))
-        place.run("--max-rounds", "1", exitcode=1)
-        self.assertIn("logs/round-0001-verify.log", place.audit(exitcode=1).out)
+    def test_a_log_removed_by_a_command_does_not_forbid_the_trial(self) -> None:
+        place = self.workspace(
+            commands={"verify": "test $OPENLOOP_ROUND = 3 || { rm -rf {workspace}/logs; false; }"}
+        )
+        place.run(exitcode=3)
+        place.run(exitcode=3)
+        place.run()
+        self.assertEqual("complete", place.heartbeat["status"])
 
 
 if __name__ == "__main__":

