@@ -46,7 +46,8 @@ class Rows(unittest.TestCase):
             ("version", f"≤ 1.5 {TIMES}", "ms"), self.of(version, "row", "goal", "unit")
         )
         self.assertAlmostEqual(version["figure"] / version["floor"], version["ratio"], 2)
-        # Not a time: so many fsyncs are promised, whatever the machine does.
+        # Not a time: so many fsyncs are promised, whatever the machine does, and no fewer.
+        self.assertEqual(3, durable["figure"])
         self.assertEqual((None, "≤ 3", True), self.of(durable, "floor", "goal", "held"))
         self.assertEqual("MB", memory["unit"])
 

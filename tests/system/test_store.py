@@ -15,8 +15,9 @@ from collections.abc import Callable, Iterator
 from openloop import mission, reader, rebuild
 from openloop.errors import RecordError, TamperError, UsageError
 from openloop.ledger import SHADOWED
+from openloop.lock import runner_lives
 from openloop.states import Event, Kind, Step
-from openloop.workspace import FOLDERS
+from openloop.workspace import FOLDERS, at
 from support import Workspace, recomputed_head, snapshot
 from system.records import (
     PLANTS,
@@ -469,6 +470,13 @@ class PutBack(RecordCase):
 
     def test_a_record_that_was_removed(self) -> None:
         self.assertIn(f"{EVENTS} was removed", self.spoil_record(os.unlink))
+
+    def test_a_record_that_was_put_back_still_has_its_live_runner(self) -> None:
+        with self.running() as run:
+            os.unlink(self.here.file(EVENTS))
+            run.store.tampering()
+            self.assertTrue(runner_lives(at(self.here.path)))
+        self.assertFalse(runner_lives(at(self.here.path)))
 
     def test_a_record_that_was_cut(self) -> None:
         self.assertIn(f"{EVENTS} was edited", self.spoil_record(lambda p: os.truncate(p, 50)))
