@@ -233,7 +233,7 @@ def main() -> None:
         signal.signal(signum, signal.SIG_IGN)
     tree.become_subreaper()
     tree.set_mark(mark)
-    os.environ[tree.sign(mark)] = "1"
+    _ENVIRONMENT[tree.sign(mark)] = "1"
     readable, writable = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     signal.signal(signal.SIGCHLD, lambda signum, frame: None)
     signal.set_wakeup_fd(writable, warn_on_full_buffer=False)
