@@ -196,7 +196,7 @@ class Evidence(RoundCase):
 
     def test_a_change_at_the_end_of_the_time_is_measured(self) -> None:
         place = self.missing_the_baseline(
-            improve="sleep 0.4", limits={**PATIENT, "max_runtime_seconds": 0.3}
+            improve="sleep 3", limits={**PATIENT, "max_runtime_seconds": 2}
         )
         place.run(exitcode=1)
         last = len(place.events_of("round_finished"))
