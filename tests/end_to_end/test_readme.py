@@ -34,7 +34,7 @@ UNREACHABLE = re.compile(
     r"No matching distribution|Could not find a version|Failed to establish|Temporary failure"
     r"|No module named (?:pip|ensurepip|venv)|ensurepip is not available"
 )
-TIMEOUT = 120.0  # seconds
+TIMEOUT = 300.0  # seconds
 PIP = {
     "PIP_RETRIES": "0",
     "PIP_DEFAULT_TIMEOUT": "15",
