@@ -1,15 +1,17 @@
 """States of a project tree, kept in a folder of the workspace and put back from there.
 
-    checkpoints/objects/ab/cdef…     contents, each once
-    checkpoints/manifests/NAME.json  what stood where
-    checkpoints/intent.json          what is being put back right now
+    checkpoints/objects/ab/cdef…            contents, each once
+    checkpoints/manifests/NAME-DIGEST.json  what stood where
+    checkpoints/intents/DIGEST.json         what is being put back right now
 
-Manifests and the intent survive a power cut; contents are not forced to the disk one by one.
-They were written when a change began, long before anything has to be put back.
+Nothing is ever written over: whoever dies between writing a manifest or an intent and putting its
+digest on record leaves what was on record before as it was. Manifests and intents survive a power
+cut; contents are not forced to the disk one by one. They were written when a change began, long
+before anything has to be put back.
 
 Everything here can be damaged by a command that runs as the same user. Contents are checked by
-their hash whenever they are read; for manifests and intents the digests that `save` and
-`announce` give, kept where a command cannot get at them, tell an edited one.
+their hash whenever they are read; manifests and intents by their digest, which `save` and
+`announce` give and which is kept where a command cannot get at it.
 """
 
 from __future__ import annotations
@@ -27,7 +29,8 @@ from openloop.text import printable
 
 _OBJECTS = b"objects"
 _MANIFESTS = b"manifests"
-_INTENT = "intent.json"
+_INTENTS = b"intents"
+_SUFFIX = ".json"
 
 
 class Damaged(Exception):
@@ -118,15 +121,18 @@ class Checkpoints:
                     raise ChangedMeanwhile(path) from None
 
     def save(self, name: str, manifest: Manifest) -> str:
-        """Keep a manifest under a name, durably. Returns its digest. Raises OSError."""
+        """Keep a manifest, durably. Returns its digest. Raises OSError."""
+        data = manifest.to_json()
+        digest = hashlib.sha256(data).hexdigest()
         with self._inside(_MANIFESTS) as folder:
-            return _write(_file_name(name), manifest.to_json(), folder)
+            files.replace(_manifest(name, digest), data, folder=folder, durable=True)
+        return digest
 
-    def load(self, name: str, digest: str | None = None) -> Manifest:
+    def load(self, name: str, digest: str) -> Manifest:
         """A saved manifest. digest: what `save` returned. Raises Damaged."""
         with self._inside(_MANIFESTS) as folder:
             try:
-                return Manifest.from_json(_read(_file_name(name), folder, digest))
+                return Manifest.from_json(_read(_manifest(name, digest), digest, folder))
             except (OSError, ValueError) as error:
                 raise Damaged(f"the manifest {name!r} is missing or damaged: {error}") from None
 
@@ -150,16 +156,17 @@ class Checkpoints:
                 contents.remove(needed[content])
         return bad
 
-    def prune(self, keep_names: Iterable[str]) -> int:
-        """Remove all other manifests, and the contents that none of these needs; returns how
-        many contents. Raises Damaged, and removes nothing, when one of them cannot be read."""
-        names = set(keep_names)
-        manifests = [self.load(name) for name in names]
-        if (intent := self._pending()) is not None:
-            manifests.append(intent.target)
+    def prune(self, keep: Iterable[tuple[str, str]]) -> int:
+        """Remove all manifests but these, and the contents that none of these needs; returns how
+        many contents.
+
+        keep: (name, digest). Raises Damaged, and removes nothing, when one cannot be read.
+        """
+        kept = set(keep)
+        manifests = [*(self.load(*one) for one in kept), *self._pending()]
         needed = {entry.content for each in manifests for entry in each.entries.values()}
         with self._inside(_MANIFESTS) as folder:
-            for name in set(os.listdir(folder)) - set(map(_file_name, names)):
+            for name in set(os.listdir(folder)) - {_manifest(*one) for one in kept}:
                 footing.remove(os.fsencode(name), folder)
         with self._contents() as contents:
             return contents.prune(needed)
@@ -206,29 +213,31 @@ class Checkpoints:
         with self._contents() as contents:
             if vault:
                 _refill(contents, intent, vault)
-            with self._inside() as folder:
-                digest = _write(_INTENT, intent.to_json(), folder)
+            data = intent.to_json()
+            digest = hashlib.sha256(data).hexdigest()
+            with self._inside(_INTENTS) as folder:
+                files.replace(digest + _SUFFIX, data, folder=folder, durable=True)
             if announce:
                 announce(digest)
             self._finish(intent, contents)
 
-    def recover(self, root: str, digest: str | None = None) -> tuple[bytes, ...]:
-        """Finish a restore that was cut off; returns the paths it was about, none if there was
-        no such thing.
+    def recover(self, root: str, digest: str) -> tuple[bytes, ...]:
+        """Finish a restore that was cut off; returns the paths it was about, none if it was
+        finished.
 
-        digest: the one that was announced; any other intent was put there by somebody else.
-        Raises Damaged for an intent that is not to be followed (it is set aside), and what
-        `restore` raises.
+        digest: the one that was announced; any other intent was never begun, or put there by
+        somebody else. Raises Damaged for an intent that is not to be followed (it is set aside),
+        and what `restore` raises.
         """
-        with self._inside() as folder:
+        with self._inside(_INTENTS) as folder:
             try:
-                intent = Intent.from_json(_read(_INTENT, folder, digest))
+                intent = Intent.from_json(_read(digest + _SUFFIX, digest, folder))
                 if intent.root != root:
                     raise ValueError(f"it is about {printable(intent.root)}")
             except FileNotFoundError:
                 return ()
             except (OSError, ValueError) as error:
-                aside = files.set_aside(_INTENT, folder=folder)
+                aside = files.set_aside(digest + _SUFFIX, folder=folder)
                 what = f"an intent to put files back cannot be followed: {error}"
                 raise Damaged(f"{what}; it is kept as {aside}") from None
         with self._contents() as contents:
@@ -238,16 +247,20 @@ class Checkpoints:
     def _finish(self, intent: Intent, contents: Contents) -> None:
         failures = restoration.carry_out(intent, contents.find)
         if all(failure.lost for failure in failures):  # the others are worth another attempt
-            with self._inside() as folder:
-                files.remove(_INTENT, folder=folder)
+            with self._inside(_INTENTS) as folder:
+                for name in _names(folder):  # this one, and those that were never begun
+                    footing.remove(os.fsencode(name), folder)
                 os.fsync(folder)
         if failures:
             raise Incomplete(failures)
 
-    def _pending(self) -> Intent | None:
-        with self._inside() as folder, contextlib.suppress(OSError, ValueError):
-            return Intent.from_json(_read(_INTENT, folder, None))
-        return None
+    def _pending(self) -> Iterator[Manifest]:
+        """What intents that lie there would put back."""
+        with self._inside(_INTENTS) as folder:
+            for name in _names(folder):
+                with contextlib.suppress(OSError, ValueError):
+                    digest = name.removesuffix(_SUFFIX)
+                    yield Intent.from_json(_read(name, digest, folder)).target
 
     # --- the folders of the store, each time anew: a command may have replaced them ---
 
@@ -271,24 +284,18 @@ def _refill(contents: Contents, intent: Intent, vault: Vault) -> None:
                     contents.add(entry.content, source)
 
 
-def _file_name(name: str) -> str:
-    if not name or name.startswith(".") or "/" in name:
-        raise ValueError(f"not a name for a manifest: {name!r}")
-    return f"{name}.json"
+def _manifest(name: str, digest: str) -> str:
+    return f"{name}-{digest}{_SUFFIX}"
 
 
-def _write(name: str, data: bytes, folder: int) -> str:
-    """A durable file whose first line is the digest of the rest."""
-    digest = hashlib.sha256(data).hexdigest()
-    files.replace(name, digest.encode() + b"\n" + data, folder=folder, durable=True)
-    return digest
+def _names(folder: int) -> list[str]:
+    return [name for name in os.listdir(folder) if name.endswith(_SUFFIX)]
 
 
-def _read(name: str, folder: int, digest: str | None) -> bytes:
-    """What `_write` wrote. Raises ValueError when it is something else, OSError."""
-    head, _, data = files.read(name, folder=folder).partition(b"\n")
-    found = hashlib.sha256(data).hexdigest()
-    if head != found.encode() or found != (digest or found):
+def _read(name: str, digest: str, folder: int) -> bytes:
+    """The bytes of a file. Raises ValueError when they are not those of the digest, OSError."""
+    data = files.read(name, folder=folder)
+    if hashlib.sha256(data).hexdigest() != digest:
         raise ValueError("it is not what was written")
     return data
 

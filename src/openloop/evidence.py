@@ -21,7 +21,7 @@ from openloop.workspace import ARTIFACTS, CHECKPOINTS, EVENTS, LOGS, Workspace
 ROUNDS = 8  # of the latest run, which a start checks
 LARGEST = 256 << 10  # bytes of a log that a start hashes; of a larger one only the size is asked
 _ROUND = re.compile(r"round-(\d{4,12})")
-_BEGUN = ("before.json", "best.json")  # checkpoints that only a round makes
+_BEGUN = ("before-", "best-")  # how checkpoints that only a round makes are called
 
 
 class Mismatch(Exception):
@@ -93,7 +93,8 @@ def of_rounds(place: Workspace) -> list[str]:
     for name in (ARTIFACTS, LOGS):
         found += [f"{name}/{one}" for one in _names(place.file(name)) if _ROUND.match(one)]
     manifests = f"{CHECKPOINTS}/manifests"
-    return found + [f"{manifests}/{n}" for n in _names(place.file(manifests)) if n in _BEGUN]
+    names = _names(place.file(manifests))
+    return found + [f"{manifests}/{name}" for name in names if name.startswith(_BEGUN)]
 
 
 def _names(folder: str) -> list[str]:

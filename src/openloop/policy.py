@@ -80,6 +80,7 @@ class Keeper:
         self._border = Border(mission.root, mission.workspace.path, self._rules)
         self._unwanted: frozenset[bytes] = frozenset()  # ignored when the run began
         self._best: Manifest | None = None
+        self._digests: dict[str, str] = {}  # of saved checkpoints by name
 
     @property
     def is_needed(self) -> bool:
@@ -99,15 +100,12 @@ class Keeper:
         self._rules.follow(self._aliases(first))
         self._refuse_unreadable(first)
         self._reference = self._last = self._before = self._kept_now(self._first_look(first))
-        digests = {
-            REFERENCE: self._store.save(REFERENCE, self._reference),
-            OUTSIDE: self._store.save(OUTSIDE, outside),
-            IGNORED: self._ignored.digest,
-        }
-        self._store.prune([REFERENCE, OUTSIDE])
+        self._save(REFERENCE, self._reference)
+        self._save(OUTSIDE, outside)
+        self._store.prune(self._digests.items())
         self._fill_vault()
         self._clear_byte_code()
-        return digests
+        return {**self._digests, IGNORED: self._ignored.digest}
 
     def _aliases(self, tree: Manifest) -> Aliases:
         """Other names of what symlinks lead to. What was ignored when the run began has none: a
@@ -139,17 +137,20 @@ class Keeper:
         digests: those that its record carries. Raises TamperError when what lies in the
         store is not what was recorded.
         """
+        self._digests = {
+            name: digest for name, digest in digests.items() if name not in (IGNORED, INTENT)
+        }
         home = f"{self._home}/{IGNORED}"
         self._ignored = IgnoreRules.load(self._root, home, digests[IGNORED])
         if INTENT in digests:
             with _as_tampering():
                 self._store.recover(self._root, digests[INTENT])
-        self._border.resume(self._load(OUTSIDE, digests))
-        self._reference = self._load(REFERENCE, digests)
+        self._border.resume(self._load(OUTSIDE))
+        self._reference = self._load(REFERENCE)
         self._rules.follow(self._aliases(self._reference))
         self._last = self._first_look(self._reference)
-        self._before = self._load(BEFORE, digests) if BEFORE in digests else self._last
-        self._best = self._load(BEST, digests) if BEST in digests else None
+        self._before = self._load(BEFORE) if BEFORE in digests else self._last
+        self._best = self._load(BEST) if BEST in digests else None
         self._fill_vault()
 
     def _first_look(self, known: Manifest) -> Manifest:
@@ -184,9 +185,13 @@ class Keeper:
         needed = self._is_wanted if whole else self._rules.protects
         self._store.keep(self._root, now.only([path for path in now if needed(path)]))
 
-    def _load(self, name: str, digests: Mapping[str, str]) -> Manifest:
+    def _load(self, name: str) -> Manifest:
         with _as_tampering():
-            return self._store.load(name, digests[name])
+            return self._store.load(name, self._digests[name])
+
+    def _save(self, name: str, tree: Manifest) -> str:
+        self._digests[name] = digest = self._store.save(name, tree)
+        return digest
 
     def _fill_vault(self) -> None:
         paths = [path for path in self._reference if self._rules.protects(path)]
@@ -214,9 +219,10 @@ class Keeper:
     def before_change(self) -> str:
         """Keep the state before a change; returns the digest that its event must carry."""
         self._before = self._last = self._kept_now(self._last)
-        digest = self._store.save(BEFORE, self._before)
+        on_record = set(self._digests.items())
+        digest = self._save(BEFORE, self._before)
         with contextlib.suppress(Damaged):  # told when something has to come from there
-            self._store.prune([REFERENCE, OUTSIDE, BEFORE, *([BEST] if self._best else [])])
+            self._store.prune(on_record | {(BEFORE, digest)})
         return digest
 
     def copies(self) -> list[str]:
@@ -402,7 +408,7 @@ class Keeper:
     def keep_best(self) -> str:
         """Keep the project as it is now as the best; returns the digest of its checkpoint."""
         self._best = self._last = self._kept_now(self._last)
-        return self._store.save(BEST, self._best)
+        return self._save(BEST, self._best)
 
     def put_back_best(self, announce: Callable[[str], None]) -> tuple[str, ...]:
         """Return to the best checkpoint; returns what was put back, printable."""

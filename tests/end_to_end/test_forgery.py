@@ -71,7 +71,7 @@ class Erased(Forgery):
     def test_a_run_that_was_killed_before_its_first_event_begins_afresh(self) -> None:
         place = self.place(repair())
         os.makedirs(place.file("checkpoints/manifests"))
-        with open(place.file("checkpoints/manifests/reference.json"), "w", encoding="utf-8"):
+        with open(place.file("checkpoints/manifests/reference-0.json"), "w", encoding="utf-8"):
             pass
         place.run()
 

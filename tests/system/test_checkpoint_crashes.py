@@ -44,8 +44,23 @@ class Crash(Restoring):
     def restore(self) -> None:
         self.checkpoints.restore(self.root, self.current, self.target, self.paths)
 
-    def recover(self) -> None:
-        self.checkpoints.recover(self.root)
+    def recover(self) -> tuple[bytes, ...]:
+        """What the record would have to be recovered, in a run that was cut off."""
+        found = self.intents()
+        return self.checkpoints.recover(self.root, found[0]) if found else ()
+
+    def intents(self) -> list[str]:
+        """Digests of the restores that were begun and not finished: never more than one here."""
+        found: list[str] = []
+        with contextlib.suppress(FileNotFoundError):
+            found = os.listdir(os.path.join(self.store, "intents"))
+        found = [
+            name.removesuffix(".json")
+            for name in found
+            if name.endswith(".json") and name[0] != "."
+        ]
+        self.assertLessEqual(len(found), 1)
+        return found
 
     def test_in_the_middle_of_a_restore(self) -> None:
         total = calls_of(self.restore)
@@ -56,10 +71,10 @@ class Crash(Restoring):
             deaths += dies_in(self.restore, calls)
             left = look(self.root)
             halfway += left not in (self.before_seen, self.spoilt_seen)
-            finished = self.checkpoints.recover(self.root)
+            finished = self.recover()
             allowed = [self.before_seen] if finished else [self.before_seen, self.spoilt_seen]
             self.assertIn(look(self.root), allowed, f"killed at call {calls} of {total}")
-            self.assertEqual((), self.checkpoints.recover(self.root))
+            self.assertEqual((), self.recover())
         self.assertGreaterEqual(deaths, 30)
         self.assertGreater(halfway, 15)
 
@@ -83,15 +98,16 @@ class Crash(Restoring):
             self.checkpoints.save("start", self.target)
 
         total = calls_of(keep)
+        digest = self.checkpoints.save("start", self.target)
         for calls in moments(total, 15, seed=3):
             shutil.rmtree(store)
             dies_in(keep, calls)
             with contextlib.suppress(Damaged):
-                self.checkpoints.load("start")
+                self.checkpoints.load("start", digest)
                 self.assertEqual([], self.checkpoints.verify(self.target))
             keep()
             self.assertEqual([], self.checkpoints.verify(self.target))
-            self.checkpoints.prune(["start"])
+            self.checkpoints.prune([("start", digest)])
             self.assertEqual(
                 len({e.content for e in self.target.values() if e.is_hashed}), len(self.objects())
             )
@@ -151,7 +167,7 @@ class Crash(Restoring):
 
         self.assertEqual(0, in_child(work, file_size=50_000))
         self.assertEqual(spoilt, look(self.root))
-        self.assertEqual((b"big",), self.checkpoints.recover(self.root))
+        self.assertEqual((b"big",), self.recover())
         self.assertEqual(b"right" * 20_000, self.read("big"))
 
     def test_disk_that_takes_no_more_contents(self) -> None:
@@ -168,47 +184,57 @@ class Crash(Restoring):
         )
         self.kept()
 
-    def cut_off(self) -> None:
-        """A restore that ends between the intent and the first change."""
+    def cut_off(self) -> str:
+        """A restore that ends between the intent and the first change; returns its digest."""
+        told: list[str] = []
 
         def announce(digest: str) -> None:
+            told.append(digest)
             raise KeyboardInterrupt
 
         with contextlib.suppress(KeyboardInterrupt):
             self.checkpoints.restore(
                 self.root, self.current, self.target, self.paths, announce=announce
             )
+        return told[0]
 
-    def refused(self, root: str, digest: str | None = None) -> None:
+    def refused(self, root: str, digest: str) -> None:
         with self.assertRaises(Damaged):
             self.checkpoints.recover(root, digest)
         self.assertEqual(self.spoilt_seen, look(root))
-        self.assertEqual((), self.checkpoints.recover(root))
+        self.assertEqual((), self.checkpoints.recover(root, digest))
 
     def test_spoilt_and_planted_intents_are_not_followed(self) -> None:
-        intent = os.path.join(self.store, "intent.json")
-
-        def replace(make: Callable[[str], object]) -> None:
+        def replace(intent: str, make: Callable[[str], object]) -> None:
             os.unlink(intent)
             make(intent)
 
-        for spoil in (
-            lambda: os.truncate(intent, 100),
-            lambda: replace(os.mkfifo),
-            lambda: replace(os.mkdir),
-            lambda: replace(lambda path: os.symlink("manifests", path)),
-        ):
-            self.cut_off()
-            spoil()
-            self.refused(self.root)
+        spoilers: tuple[Callable[[str], object], ...] = (
+            lambda intent: os.truncate(intent, 100),
+            lambda intent: replace(intent, os.mkfifo),
+            lambda intent: replace(intent, os.mkdir),
+            lambda intent: replace(intent, lambda path: os.symlink("manifests", path)),
+        )
+        for spoil in spoilers:
+            digest = self.cut_off()
+            spoil(os.path.join(self.store, "intents", f"{digest}.json"))
+            self.refused(self.root, digest)
 
     def test_intent_that_was_not_announced_is_not_followed(self) -> None:
         self.cut_off()
-        self.refused(self.root, "0" * 64)
+        self.assertEqual((), self.checkpoints.recover(self.root, "0" * 64))
+        self.assertEqual(self.spoilt_seen, look(self.root))
+
+    def test_intent_that_was_not_announced_hides_none_that_was(self) -> None:
+        digest = self.cut_off()
+        self.paths = self.paths[:1]  # the next one dies before it is announced
+        self.assertNotEqual(digest, self.cut_off())
+        self.checkpoints.recover(self.root, digest)
+        self.assertEqual(self.before_seen, look(self.root))
+        self.assertEqual([], self.intents())
 
     def test_intent_for_another_tree_is_not_followed(self) -> None:
-        self.cut_off()
-        self.refused(self.spare)
+        self.refused(self.spare, self.cut_off())
 
 
 if __name__ == "__main__":

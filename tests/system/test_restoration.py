@@ -36,7 +36,7 @@ class WholeTree(Restoring):
         self.put_back(target)
         self.assertEqual(seen, look(self.root))
         self.assertFalse(difference(target, self.scan()))
-        self.assertEqual([], [name for name in os.listdir(self.store) if "intent" in name])
+        self.assertEqual([], os.listdir(os.path.join(self.store, "intents")))
 
     def test_as_whoever_runs_the_tests(self) -> None:
         self.check()
@@ -200,7 +200,7 @@ class OnePath(Restoring):
 
     def test_nothing_listed(self) -> None:
         self.put_back(self.target, [])
-        self.assertFalse(os.path.exists(os.path.join(self.store, "intent.json")))
+        self.assertFalse(os.path.exists(os.path.join(self.store, "intents")))
 
     def test_paths_that_lead_elsewhere_are_refused(self) -> None:
         for path in (b"../x", b"/etc/passwd", b"a/../../x", b"", b"a//b", b"."):
