@@ -33,6 +33,8 @@ def difference(before: Manifest, after: Manifest) -> Changes:
     numbers and times do not. A file that was hashed in neither or only one of them counts as
     changed when its signature moved. What comes to light in a folder that could not be listed
     before was not created."""
+    if after.is_taken_over(before):
+        return Changes()
     old, new = before.entries, after.entries
     changed = [
         path

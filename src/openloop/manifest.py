@@ -91,6 +91,12 @@ class _Listing(NamedTuple):
     entries: dict[bytes, Entry]
     folders: list[tuple[str, bytes]]  # (name, path)
 
+    def _shared_with(self, earlier: _Listing | None) -> _Listing:
+        """The same, with the earlier one's entries where they are equal: see `is_taken_over`."""
+        if earlier is None or earlier.entries != self.entries:
+            return self
+        return self._replace(entries=earlier.entries)
+
 
 class Manifest(Mapping[bytes, Entry]):
     """Relative path → Entry, the root itself left out. began: ns UTC, when its scan did."""
@@ -121,8 +127,19 @@ class Manifest(Mapping[bytes, Entry]):
     def knows(self, paths: Iterable[bytes]) -> list[bytes]:
         """Those that do not lie in a folder that could not be listed: whether they are in the
         manifest or not says what was there."""
+        paths = list(paths)
+        if not paths:
+            return []
         closed = tuple(path + b"/" for path in self.unreadable)
         return [path for path in paths if not path.startswith(closed)]
+
+    def is_taken_over(self, before: Manifest) -> bool:
+        """Whether this scan found in every folder what an earlier one had found there, so that
+        both hold the same. False may also mean that nobody can tell so cheaply."""
+        known = before.listings
+        return known.keys() == self.listings.keys() != set() and all(
+            listing.entries is known[folder].entries for folder, listing in self.listings.items()
+        )
 
     def only(self, paths: Iterable[bytes]) -> Manifest:
         """The part that stands at these paths; what is not here is left out."""
@@ -245,7 +262,7 @@ class _Scan:
             or listing.names != names
             or listing.signatures != signatures
         ):
-            listing = self._read(descriptor, prefix, names, signatures)
+            listing = self._read(descriptor, prefix, names, signatures)._shared_with(listing)
         self.manifest.listings[prefix] = listing
         self._entries.update(listing.entries)
         for name, path in listing.folders:

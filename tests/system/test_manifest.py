@@ -146,6 +146,18 @@ class LookingAgain(Trees):
             self.assertEqual(dict(first), dict(again))
             self.assertFalse(difference(before, again))
 
+    def test_what_was_taken_over_is_known_to_be_the_same(self) -> None:
+        """Also where young files had to be looked at again."""
+        first = self.scan()
+        second = self.scan(first)
+        self.assertTrue(second.is_taken_over(first))
+        self.write("b/3", b"THREE")
+        third = self.scan(second)
+        self.assertFalse(third.is_taken_over(first))
+        remove(self.path("b"))
+        self.assertFalse(self.scan(third).is_taken_over(third))
+        self.assertFalse(first.only(first).is_taken_over(first.only(first)))
+
     def test_one_edit_reads_one_file(self) -> None:
         self.settle()
         first = self.scan()
