@@ -23,6 +23,7 @@ INJECTED = os.path.join(HERE, "injected.py")
 GONE_WITHIN = 1.0  # seconds after which nothing of a dead runner may be left
 BUSY = 5  # times as long when both cores are taken
 PATIENCE = 60.0  # seconds after which a run is said to hang
+PLANTED = ("kept", "secret")  # files of every project: to be protected, and to be withheld
 
 QUIET: dict[str, Any] = {
     "stdin": subprocess.DEVNULL,
@@ -112,11 +113,15 @@ class Bench:
         return GONE_WITHIN * (BUSY if busy else 1)
 
     def place(self, name: str, /, **config: Any) -> Workspace:
-        """A new workspace."""
+        """A new workspace, its project with the files that a policy may be about."""
         folder = os.path.join(self.folder, name.replace("/", "-"))
         shutil.rmtree(folder, ignore_errors=True)
         os.makedirs(folder)
-        return Workspace(folder, config)
+        place = Workspace(folder, config)
+        for name in PLANTED:
+            with open(place.project_file(name), "w", encoding="utf-8") as file:
+                file.write(name)
+        return place
 
     def each(self, fault: str, items: Iterable[T], work: Callable[[T], Trial | None]) -> Row:
         """Try `work` on every item, some at once; whatever it raises is a violation."""

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from faults.bench import (
+    PLANTED,
     Bench,
     Row,
     Trial,
@@ -35,12 +36,13 @@ MISSION: dict[str, Any] = {
     "total_rounds": 100_000,
     "commands": {
         "play": f"{EFFECT}; test $((OPENLOOP_ROUND % 2)) = 1",
-        "fix": f"{EFFECT}; setsid sleep 30 & sleep 0.02",
+        "fix": f"{EFFECT}; setsid sleep 30 & rm kept; test ! -e secret && sleep 0.02",
         "verify": f"{EFFECT}; echo verified",
         "improve": f"{EFFECT}; sleep 0.01",
     },
     "baseline": {"command": f"{EFFECT}; echo m=1", "regex": "m=(.)", "value": 2},
     "limits": {"max_consecutive_failures": 100_000, "kill_grace_seconds": 0.2},
+    "policy": {"protect": PLANTED[:1], "withhold": PLANTED[1:]},
 }
 ROUNDS = ("--max-rounds", "1")
 

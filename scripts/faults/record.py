@@ -6,7 +6,7 @@ import json
 import os
 from typing import Any
 
-from faults.bench import require
+from faults.bench import PLANTED, require
 from openloop import audit, workspace
 from support import Workspace
 
@@ -34,6 +34,7 @@ def whole(place: Workspace) -> None:
     _changes_answer(events)
     _logs_exist(place, events)
     _effects_are_recorded(place, events)
+    _planted_stand(place)
 
 
 def _runs_follow(events: Events) -> None:
@@ -96,6 +97,13 @@ def _effects_are_recorded(place: Workspace, events: Events) -> None:
     for effect in set(done):
         times, allowed = done.count(effect), announced.count(effect)
         require(times <= allowed, f"{effect} ran {times} times, recorded are {allowed}")
+
+
+def _planted_stand(place: Workspace) -> None:
+    """What a change did to a protected file was undone, and what it may not see came back."""
+    for name in PLANTED:
+        with open(place.project_file(name), encoding="utf-8") as file:
+            require(file.read() == name, f"the project's file {name!r} is not as it was")
 
 
 def is_open(place: Workspace) -> bool:
