@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import glob
 import os
 import re
 from dataclasses import dataclass
@@ -13,10 +14,13 @@ README = "README.md"
 AGENT = "agent-instructions/OPENLOOP_AGENT.md"
 PROMPTS = "prompts/PROMPTS.md"
 CONTRIBUTING = ".github/CONTRIBUTING.md"
-SECURITY = ".github/SECURITY.md"
-CHANGELOG = ".github/CHANGELOG.md"
-CI = "examples/ci/README.md"
-DOCUMENTS = (README, AGENT, PROMPTS, CONTRIBUTING, SECURITY, CHANGELOG, CI)
+COMMANDS = ".github/COMMANDS.md"
+JUDGE = ".github/JUDGE.md"
+POLICY = ".github/POLICY.md"
+RECORD = ".github/RECORD.md"
+RUNS = ".github/RUNS.md"
+_FOUND = glob.glob(".github/*.md", root_dir=ROOT) + glob.glob("examples/*/README.md", root_dir=ROOT)
+DOCUMENTS = (README, AGENT, PROMPTS, *sorted(_FOUND))
 
 _FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\[[^\]]+\]\(([^)\s]+)\)")

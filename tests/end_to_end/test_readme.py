@@ -16,14 +16,23 @@ import tempfile
 import unittest
 import xml.etree.ElementTree as ET
 
-from end_to_end.markdown import AGENT, PROMPTS, README, Block, blocks
+from end_to_end.markdown import (
+    AGENT,
+    CONTRIBUTING,
+    DOCUMENTS,
+    JUDGE,
+    POLICY,
+    README,
+    Block,
+    blocks,
+)
 from support import ROOT, Case, environment, need, run_openloop
 
 INSTALL = "pip install -e ."
 DEMO = "scripts/demo.sh"
 PICTURE = "assets/openloop-demo.svg"
 CHEAT = ".openloop/cheat"
-JUDGE = "openloop judge cases.jsonl"
+CASES = "openloop judge cases.jsonl"
 WHOLE_SUITE = (
     "scripts/run_tests.sh",
     "scripts/bench.py --full",
@@ -179,11 +188,11 @@ def run_quick_start() -> tuple[Copy, str]:
 
 
 class Transcripts(unittest.TestCase):
-    """The runs that the README shows are those that its commands make."""
+    """The runs that the documents show are those that their commands make."""
 
-    def run_shown(self, command: str) -> tuple[list[Block], str]:
+    def run_shown(self, document: str, command: str) -> tuple[list[Block], str]:
         """What is shown of the block with this command, up to the next block; and the output."""
-        found = blocks(README, "sh", "text")
+        found = blocks(document, "sh", "text")
         place = next(i for i, block in enumerate(found) if command in block.text)
         code, output = untouched().run(found[place])
         self.assertEqual(code, 0, output)
@@ -191,22 +200,23 @@ class Transcripts(unittest.TestCase):
         return list(shown), output
 
     def test_the_demo_prints_what_is_shown(self) -> None:
-        shown, output = self.run_shown(DEMO)
-        self.assertIn(_without_times(shown[0].text), _without_times(output))
-        for claim in re.findall(r"In round 1 the agent said: \"(.+?)\"", _words(README)):
-            self.assertIn(claim, output)
+        _, output = self.run_shown(README, DEMO)
+        claims = re.findall(r"In round 1 the agent said: \"(.+?)\"", _words(README))
+        self.assertEqual(len(claims), 1)
+        self.assertIn(claims[0], output)
         self.assertIn(
             _without_heads(_without_times(pictured())), _without_heads(_without_times(output))
         )
 
     def test_the_cheat_is_undone_as_shown(self) -> None:
-        shown, output = self.run_shown(CHEAT)
+        shown, output = self.run_shown(POLICY, CHEAT)
+        shown += [block for block in blocks(README, "text") if "policy: fix" in block.text]
         self.assertEqual(len(shown), 2)
         for block in shown:
             self.assertIn(_without_times(block.text), _without_times(output))
 
     def test_the_judge_says_what_is_shown(self) -> None:
-        shown, output = self.run_shown(JUDGE)
+        shown, output = self.run_shown(JUDGE, CASES)
         self.assertEqual(len(shown), 1)
         self.assertIn(_without_times(shown[0].text), _without_times(output))
 
@@ -256,7 +266,7 @@ class DocumentedCommands(unittest.TestCase):
 
     def run_document(self, document: str) -> None:
         for block in blocks(document, "sh", "bash"):
-            if any(words in block.text for words in (INSTALL, DEMO, CHEAT, JUDGE, "$OPENLOOP_")):
+            if any(words in block.text for words in (INSTALL, DEMO, CHEAT, CASES, "$OPENLOOP_")):
                 continue  # run by other tests
             with self.subTest(block=str(block)):
                 alone = "init .openloop/demo" in block.text
@@ -264,14 +274,12 @@ class DocumentedCommands(unittest.TestCase):
                 code, output = place.run(block)
                 self.assertEqual(code, 0, output)
 
-    def test_readme(self) -> None:
-        self.run_document(README)
-
-    def test_agent_instructions(self) -> None:
-        self.run_document(AGENT)
-
-    def test_prompts(self) -> None:
-        self.run_document(PROMPTS)
+    def test_every_document(self) -> None:
+        """But the set-up for contributors, which is what runs this test, and the examples, which
+        have tests of their own."""
+        for document in DOCUMENTS:
+            if document != CONTRIBUTING and not document.startswith("examples/"):
+                self.run_document(document)
 
 
 class QuickStart(unittest.TestCase):

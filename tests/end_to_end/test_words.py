@@ -13,9 +13,13 @@ from typing import Any
 
 from end_to_end.markdown import (
     AGENT,
+    COMMANDS,
     CONTRIBUTING,
     DOCUMENTS,
+    JUDGE,
     README,
+    RECORD,
+    RUNS,
     anchors,
     blocks,
     code,
@@ -140,9 +144,7 @@ class CasesOfJudge(unittest.TestCase):
     """The table of a case's keys, against the schema that ships."""
 
     def test_keys_and_defaults(self) -> None:
-        table = {
-            code(row[0])[0]: row[1] for row in rows(section(README, "## A check from outside"))
-        }
+        table = {code(row[0])[0]: row[1] for row in rows(prose(JUDGE))}
         rules = schema.load("case")["properties"]
         self.assertEqual(list(table), list(rules))
         for name, rule in rules.items():
@@ -150,7 +152,7 @@ class CasesOfJudge(unittest.TestCase):
                 self.assertEqual(table[name], f"`{json.dumps(rule['default'])}`")
 
     def test_ways_to_match(self) -> None:
-        row = next(r for r in rows(section(README, "## A check from outside")) if "`match`" in r[0])
+        row = next(r for r in rows(prose(JUDGE)) if "`match`" in r[0])
         said = [word.strip('"') for word in code(row[2])]
         rule = schema.load("case")["properties"]["match"]
         self.assertEqual(sorted(said), sorted(rule["enum"]))
@@ -160,10 +162,12 @@ class JsonBlocks(unittest.TestCase):
     def test_every_configuration_is_accepted(self) -> None:
         """What shows a part of one is completed with what every configuration needs."""
         shown = [block for document in DOCUMENTS for block in blocks(document, "json")]
-        self.assertTrue(any("version" in json.loads(block.text) for block in shown))
+        self.assertTrue(any('"version"' in block.text for block in shown))
         for block in shown:
             with self.subTest(block=str(block)):
-                document = {"version": 1, **json.loads(block.text)}
+                whole = block.text.startswith("{")
+                part = json.loads(block.text if whole else f"{{{block.text}}}")
+                document = {"version": 1, **part}
                 document["commands"] = {"verify": "true", **document.get("commands", {})}
                 config.parse(json.dumps(document).encode(), where=str(block))
 
@@ -174,14 +178,16 @@ class CommandLine(unittest.TestCase):
     def test_options_of_each_command(self) -> None:
         for name in SUBCOMMANDS:
             with self.subTest(command=name):
-                named = first_cells(section(README, f"### openloop {name}"))
+                named = first_cells(section(COMMANDS, f"## openloop {name}"))
                 self.assertEqual(named, options(name))
 
     def test_usage_lines(self) -> None:
-        usage = next(block for block in blocks(README, "text") if "openloop init W" in block.text)
+        usage = blocks(COMMANDS, "text")[0]
         self.assertEqual(usage.text.splitlines(), list(map(usage_line, SUBCOMMANDS)))
 
     def test_the_commands_are_all_there_are(self) -> None:
+        shown = re.findall(r"^\| `openloop (\w+)", section(README, "## Command line"), re.MULTILINE)
+        self.assertEqual(tuple(shown), SUBCOMMANDS)
         listed = re.findall(r"^    (\w+) +[A-Z]", run_openloop("--help").out, re.MULTILINE)
         self.assertEqual(tuple(listed), SUBCOMMANDS)
 
@@ -192,7 +198,8 @@ class CommandLine(unittest.TestCase):
             for name, rest in CALL.findall(read(document)):
                 with self.subTest(document=document, call=f"{name}{rest}"):
                     self.assertIn(name, known)
-                    said = {word.strip(".[]") for word in rest.split() if word.startswith("--")}
+                    own = rest.partition(" -- ")[0]
+                    said = {word.strip(".[]") for word in own.split() if word.startswith("--")}
                     self.assertLessEqual(said, known[name] | {"--help"})
 
     def test_agents(self) -> None:
@@ -271,15 +278,15 @@ class Meanings(Case):
         self.assertEqual([row[0] for row in rows(told)], [row[0] for row in rows(mine)])
 
     def test_outcomes(self) -> None:
-        named = first_cells(section(README, "## What a round is"))
+        named = first_cells(section(RUNS, "## Outcomes of a step"))
         self.assertEqual(set(named), set(Outcome))
 
     def test_events(self) -> None:
-        listed = section(README, "### events.jsonl").partition("Each line is an event: ")[2]
+        listed = section(RECORD, "## events.jsonl").partition("Each line is an event: ")[2]
         self.assertEqual(set(code(listed.partition(".")[0])), set(Kind))
 
     def test_heartbeat_fields(self) -> None:
-        named = first_cells(section(README, "### heartbeat.json"))
+        named = first_cells(section(RECORD, "## heartbeat.json"))
         written = projections.heartbeat(
             State(),
             projections.Live(),
@@ -292,6 +299,14 @@ class Meanings(Case):
         )
         said = [name for name in named if name not in ("normal", *Status)]
         self.assertEqual(sorted(said), sorted(written))
+
+    def test_artifact_fields(self) -> None:
+        place = self.workspace()
+        place.configure({"commands": {"verify": "true"}})
+        place.run()
+        with open(place.file("artifacts/round-0001.json"), "rb") as file:
+            written = json.load(file)
+        self.assertEqual(sorted(first_cells(section(RECORD, "## artifacts/"))), sorted(written))
 
     def test_workspace_layout(self) -> None:
         layout = next(block for block in blocks(README, "text") if "my-task/" in block.text)
