@@ -33,11 +33,7 @@ DEMO = "scripts/demo.sh"
 PICTURE = "assets/openloop-demo.svg"
 CHEAT = ".openloop/cheat"
 CASES = "openloop judge cases.jsonl"
-WHOLE_SUITE = (
-    "scripts/run_tests.sh",
-    "scripts/bench.py --full",
-    "PYTHONPATH=src python -m unittest discover -s tests",
-)
+WHOLE_SUITE = ("scripts/run_tests.sh", "scripts/bench.py --full")
 PROMISE = re.compile(r"# exit code (\d+)$")
 UNREACHABLE = re.compile(
     r"No matching distribution|Could not find a version|Failed to establish|Temporary failure"
