@@ -16,7 +16,7 @@ ROUNDS = ATTEMPTS + 1  # where the first one only finds out that the check fails
 PATIENCE = 8  # seconds that an agent may take
 INSIDE, MACHINE = "inside", "machine"  # families
 UNSANDBOXED = (  # gaps that .github/SECURITY.md names; no agent in a sandbox can do this
-    "record.removes_the_record_and_kills_the_runner",
+    "record.removes_the_record_and_kills_both",
     "processes.kills_both_without_a_mark",
 )
 ROOT = "withheld.reads_memory"  # that of the runner, which root can read

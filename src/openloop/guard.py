@@ -10,6 +10,7 @@ Messages are JSON lines. To the guard:
                         with descriptors attached: of the log, or of stdin, stdout and stderr
     {"view": {…}}                               of every later command, see `mounts.enter`
     {"end": ID, "grace": SECONDS}                        0 skips what is left of the grace
+    {"over": true}                      the runner is about to close its end, and is not dead
 From the guard:
     {"id": ID, "pid": PID}
     {"id": ID, "error": TEXT}                            could not be started
@@ -76,7 +77,11 @@ class Command:
 class Guard:
     """Runs one command at a time and ends its whole tree before it reports."""
 
-    def __init__(self, control: socket.socket, wakeup: int) -> None:
+    def __init__(self, control: socket.socket, wakeup: int, record: str) -> None:
+        """record: path of the run's events; "" when there are none."""
+        self.record = record
+        # Opened by itself: the runner's descriptor would keep its lock.
+        self.events = os.open(record, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC) if record else -1
         self.control = control
         self.wakeup = wakeup  # readable after SIGCHLD
         self.buffer = b""
@@ -84,6 +89,7 @@ class Guard:
         self.orders: list[dict[str, Any]] = []
         self.command: Command | None = None
         self.runner_lives = True
+        self.has_run = False
 
     def serve(self) -> None:
         """Take orders until the runner closes its end."""
@@ -97,6 +103,10 @@ class Guard:
         finally:
             # Whatever went wrong above, also while answering a dead runner.
             self._sweep(ORPHAN_GRACE)
+            if self.record and self.has_run:
+                from openloop import witness  # hardly ever needed
+
+                witness.testify(self.events, self.record)
 
     def _listen(self, seconds: float | None) -> None:
         """Wait for an order or a dead child; keep the orders, drain the wake-ups."""
@@ -123,6 +133,8 @@ class Guard:
                 from openloop import mounts  # few guards need it
 
                 self._answer({"view": mounts.enter(**order["view"])})
+            elif "over" in order:
+                self.record = ""
             elif self.command and order["end"] == self.command.id:
                 self._finish(self.command, order["grace"])
 
@@ -134,6 +146,7 @@ class Guard:
             self._answer({"id": order["run"], "error": str(error)})
         else:
             self.command = Command(order, pid)
+            self.has_run = True
             self._answer({"id": order["run"], "pid": pid})
         finally:
             for stream in streams:
@@ -190,7 +203,7 @@ class Guard:
             return False
         self._listen(seconds)
         hurry = not self.runner_lives or any(order.get("grace") == 0 for order in self.orders)
-        self.orders = [order for order in self.orders if "run" in order]
+        self.orders = [order for order in self.orders if "end" not in order]
         return hurry
 
     def _answer(self, message: dict[str, Any]) -> None:
@@ -225,7 +238,8 @@ def _spawn(order: dict[str, Any], streams: list[int]) -> int:
 
 
 def main() -> None:
-    """Run as a guard: arguments are the control socket's descriptor, the lock's, the mark."""
+    """Run as a guard: arguments are the control socket's descriptor, the lock's, the mark, and
+    the record's path, which may be empty."""
     control, lock, mark = (int(word) for word in sys.argv[1:4])
     for descriptor in (control, lock):
         os.set_inheritable(descriptor, False)
@@ -237,4 +251,4 @@ def main() -> None:
     readable, writable = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     signal.signal(signal.SIGCHLD, lambda signum, frame: None)
     signal.set_wakeup_fd(writable, warn_on_full_buffer=False)
-    Guard(socket.socket(fileno=control), readable).serve()
+    Guard(socket.socket(fileno=control), readable, sys.argv[4]).serve()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
@@ -46,14 +47,21 @@ class Job:
 class Guard:
     """This side of the guard: its process, the socket to it, and its messages."""
 
-    def __init__(self, lock: int, mark: int, env: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        lock: int,
+        mark: int,
+        env: Mapping[str, str] | None = None,
+        record: str | None = None,
+    ) -> None:
         """lock: the workspace lock's descriptor, which the guard holds too. env: of its
-        commands, to which each adds its own; ours when it is None."""
+        commands, to which each adds its own; ours when it is None. record: path of the events,
+        which the guard looks after when this process is killed."""
         self.socket, theirs = socket.socketpair()
         package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
         words = [sys.executable, "-I", "-S", "-c", _BOOT, package]
         self._process = subprocess.Popen(
-            [*words, str(theirs.fileno()), str(lock), str(mark)],
+            [*words, str(theirs.fileno()), str(lock), str(mark), record or ""],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -109,12 +117,8 @@ class Guard:
             self.socket.sendall(data[sent:])
 
     def end(self, number: int, grace: float) -> None:
-        data = json.dumps({"end": number, "grace": grace}).encode() + b"\n"
-        with self._sending:
-            try:
-                self.socket.sendall(data)
-            except OSError:
-                return  # it is dead; whoever reads from it finds that out
+        with contextlib.suppress(OSError):  # it is dead; whoever reads from it finds that out
+            self._order({"end": number, "grace": grace})
 
     def read(self) -> list[dict[str, Any]] | None:
         """The messages that have arrived; None when the guard is dead."""
@@ -132,6 +136,8 @@ class Guard:
 
     def release(self) -> None:
         """Let the guard go: it sees the end of file, sweeps and ends."""
+        with contextlib.suppress(OSError):  # it is dead already
+            self._order({"over": True})
         self.socket.close()
 
     def close(self, patience: float | None = None) -> None:
@@ -153,9 +159,10 @@ class Processes:
         interrupts: Interrupts,
         on_gap: Callable[[float], None],
         view: Mapping[str, Any] | None = None,
+        record: str | None = None,
     ) -> None:
         """lock: descriptor of the workspace's lock. on_gap: see Watchdog. view: of the commands,
-        see `mounts.enter`. Raises ViewError when they cannot have it."""
+        see `mounts.enter`. record: see Guard. Raises ViewError when they cannot have a view."""
         tree.become_subreaper()  # so that a killed guard's tree comes to us
         self._not_ours = tuple(tree.descendants(os.getpid())) if tree.reap()[0] else ()
         self._lock = lock
@@ -163,12 +170,13 @@ class Processes:
         self._interrupts = interrupts
         self._number = 0
         self._view = view
+        self._record = record
         self._guard: Guard | None = self._new_guard()
         self._oom = oom.Counters()
         self._watchdog = Watchdog(on_gap)
 
     def _new_guard(self) -> Guard:
-        guard = Guard(self._lock, self.mark)
+        guard = Guard(self._lock, self.mark, record=self._record)
         if self._view and not guard.enter(self._view):
             guard.close()
             raise ViewError("the system gives commands no view of their own")

@@ -29,6 +29,7 @@ from openloop.states import Event, Hook, Kind, SandboxMode, State, Status
 from openloop.steps import Steps, overruled
 from openloop.store import Store, open_checked, refuse
 from openloop.withhold import Withholding
+from openloop.workspace import EVENTS
 
 if TYPE_CHECKING:
     from openloop.sandbox import Sandbox
@@ -341,7 +342,8 @@ def _run(
                 fix="end them, then run again",
             )
     gaps: list[float] = []
-    processes = Processes(store.lock.folder, interrupts, gaps.append)
+    record = mission.workspace.file(EVENTS)
+    processes = Processes(store.lock.folder, interrupts, gaps.append, record=record)
     try:
         try:
             store.prepare()

@@ -10,7 +10,7 @@ import shutil
 import signal
 import time
 
-from scene import EASY, TEST, read, runner, workspace, write
+from scene import EASY, TEST, guard, read, runner, workspace, write
 
 
 def _configure() -> None:
@@ -19,6 +19,14 @@ def _configure() -> None:
     document.pop("policy", None)
     document.pop("baseline", None)
     write(workspace("openloop.json"), json.dumps(document))
+
+
+def _remove_everything() -> None:
+    """All that a run leaves, so that the next one has nothing to miss."""
+    for name in ("events.jsonl", "heartbeat.json"):
+        os.remove(workspace(name))
+    for name in ("logs", "artifacts", "checkpoints"):
+        shutil.rmtree(workspace(name))
 
 
 def _kill_runner() -> None:
@@ -92,11 +100,17 @@ def removes_the_record() -> None:
 def removes_the_record_and_kills_the_runner() -> None:
     """Empties the test, removes all that a run leaves, and kills the runner."""
     write(TEST, EASY)
-    for name in ("events.jsonl", "heartbeat.json"):
-        os.remove(workspace(name))
-    for name in ("logs", "artifacts", "checkpoints"):
-        shutil.rmtree(workspace(name))
+    _remove_everything()
     _kill_runner()
+
+
+def removes_the_record_and_kills_both() -> None:
+    """Empties the test, kills runner and guard, and removes all that a run leaves."""
+    write(TEST, EASY)
+    pids = guard(), runner()
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+    _remove_everything()
 
 
 def writes_the_heartbeat() -> None:

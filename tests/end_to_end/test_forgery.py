@@ -8,6 +8,7 @@ import unittest
 
 from end_to_end.test_policy import POLICY, TEST, VERIFY, Project, cheat, repair
 from support import Workspace, run_openloop, snapshot
+from system.trees import remove
 
 
 class Forgery(Project):
@@ -32,7 +33,7 @@ class Forgery(Project):
 
 
 class Erased(Forgery):
-    """No event is left, but files of rounds are: somebody removed the record."""
+    """The record is gone when the runner dies; its guard has seen it, and puts it back."""
 
     CASES = (
         ("events.jsonl", "heartbeat.json"),
@@ -40,13 +41,26 @@ class Erased(Forgery):
         ("events.jsonl", "heartbeat.json", "logs", "progress.md"),
         ("events.jsonl", "heartbeat.json", "artifacts", "progress.md"),
         ("events.jsonl", "heartbeat.json", "artifacts", "logs", "progress.md"),
+        ("events.jsonl", "heartbeat.json", "artifacts", "logs", "progress.md", "checkpoints"),
+        ("events.jsonl:", "heartbeat.json", "artifacts", "logs", "progress.md", "checkpoints"),
     )
 
     def test_the_next_run_does_not_begin_afresh(self) -> None:
         for number, names in enumerate(self.CASES):
             with self.subTest(" ".join(names)):
                 place = self.killed(cheat("erases_record", *names), str(number))
-                self.assert_refused(place, "no event is left")
+                self.assert_refused(place, "does not follow from the line before")
+                self.assertIn('{"tampered": "removed', place.read("events.jsonl"))
+
+    def test_erased_while_nobody_ran(self) -> None:
+        """No event is left, but files of rounds are."""
+        for number, name in enumerate(("logs", "artifacts", "checkpoints")):
+            with self.subTest(left=name):
+                place = self.place("true", name=str(number))
+                place.run(exitcode=1)
+                for other in {"events.jsonl", "heartbeat.json", "logs", "artifacts"} - {name}:
+                    remove(place.file(other))
+                self.assert_refused(place, f"no event is left, but {name}/")
 
     def test_a_person_may_begin_a_new_record(self) -> None:
         for number, names in enumerate(self.CASES[:2]):
