@@ -13,7 +13,7 @@ from collections.abc import Container, Iterable, Iterator
 from typing import NamedTuple
 
 from openloop import files, footing
-from openloop.manifest import CHUNK, Entry, Manifest, to_text
+from openloop.manifest import CHUNK, OURS, Entry, Manifest, to_text
 from openloop.text import printable
 
 _NEW = b".new"  # an object that is being written
@@ -65,7 +65,7 @@ def sources(
     root: str, manifest: Manifest, paths: Iterable[bytes]
 ) -> Iterator[tuple[bytes, Entry, Source]]:
     """Open one file of the tree after the other; each is closed when the next is asked for.
-    Raises ChangedMeanwhile where none can be read."""
+    Raises ChangedMeanwhile where none can be read, OSError for want of descriptors or memory."""
     with footing.footing(root) as way:
         for path in paths:
             folder, name = footing.split(path)
@@ -73,6 +73,8 @@ def sources(
             try:
                 descriptor = footing.open_file(name, way.folder(folder))
             except OSError as error:
+                if error.errno in OURS:
+                    raise
                 raise ChangedMeanwhile(path) from error
             try:
                 yield path, entry, Source(descriptor, 0, entry.size)

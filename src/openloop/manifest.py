@@ -34,7 +34,7 @@ SIGNATURE: Callable[[os.stat_result], Signature] = attrgetter(
 )
 _SIZE, _CTIME, _MODE = 2, 4, 5
 _KINDS = {stat.S_IFREG: FILE, stat.S_IFLNK: SYMLINK, stat.S_IFDIR: FOLDER}
-_OURS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)  # the machine's trouble, not the tree's
+OURS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)  # the machine's trouble, not the tree's
 _NEVER = sys.maxsize  # newer than any clock: what has this age is looked at again
 _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 _OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -279,7 +279,7 @@ class _Scan:
             finally:
                 os.close(descriptor)
         except OSError as error:
-            if error.errno in _OURS:
+            if error.errno in OURS:
                 raise
             return False
         return True
@@ -327,7 +327,7 @@ class _Scan:
         except FileNotFoundError:
             return None
         except OSError as error:
-            if error.errno in _OURS:
+            if error.errno in OURS:
                 raise
             return Entry(UNREADABLE, signature)
         return Entry(FOLDER if kind == stat.S_IFDIR else f"{kind:o}", signature)

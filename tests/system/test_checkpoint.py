@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import unittest
@@ -73,6 +74,25 @@ class Store(Restoring):
             with self.assertRaises(ChangedMeanwhile), self.vault(found):
                 pass
             self.assertEqual([], [path for path in os.listdir(self.store) if path == ".new"])
+
+    def test_want_of_descriptors_is_no_change_of_the_project(self) -> None:
+        self.write("d/x", b"as it is")
+        found = self.scan()
+        wanting = 0
+
+        def keep() -> None:
+            with contextlib.suppress(OSError):
+                self.checkpoints.keep(self.root, found)
+                os._exit(0)
+            os._exit(3)
+
+        with open(os.devnull, "rb") as highest:
+            for more in range(12):
+                ended = in_child(keep, descriptors=highest.fileno() + 1 + more)
+                self.assertIn(os.waitstatus_to_exitcode(ended), (0, 3), f"{more} more")
+                wanting += ended != 0
+                remove(self.store)
+        self.assertIn(wanting, range(1, 12))
 
     def test_large_file(self) -> None:
         block = os.urandom(1 << 20)
