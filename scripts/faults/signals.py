@@ -73,8 +73,9 @@ def at_random_moments(bench: Bench) -> Row:
 
 
 def without_handler(done: Done) -> bool:
-    """Whether a signal met an interpreter that starts."""
-    return done.code < 0 or done.code == CODES[signal.SIGINT]
+    """Whether a signal met an interpreter that starts, and that may not have got to our code."""
+    too_early = "Could not import runpy module" in done.err
+    return done.code < 0 or done.code == CODES[signal.SIGINT] or too_early
 
 
 def signalled(
