@@ -155,7 +155,7 @@ def _write(place: Workspace, folder: int, known: Config, data: bytes) -> list[st
     _write_documents(folder, known, data)
     begun = None if files.exists(EVENTS, folder=folder) else _begin_record(place, folder)
     if not files.exists(HEARTBEAT, folder=folder):
-        files.replace(HEARTBEAT, projections.to_bytes(_ready(known, begun)), folder=folder)
+        files.replace(HEARTBEAT, projections.heartbeat_bytes(_ready(known, begun)), folder=folder)
     if not files.exists(PROGRESS, folder=folder):
         text = projections.progress_title(known.mission)
         text += projections.progress_line(begun) if begun else ""

@@ -246,7 +246,7 @@ class Store:
 
     def _put_heartbeat(self, document: dict[str, Any]) -> None:
         try:
-            files.replace(HEARTBEAT, projections.to_bytes(document), folder=self._folder)
+            files.replace(HEARTBEAT, projections.heartbeat_bytes(document), folder=self._folder)
         except OSError as error:
             raise self._cannot_keep(HEARTBEAT, error) from None
 
@@ -316,7 +316,7 @@ def refuse(workspace: Workspace, lock: Lock, reason: str) -> None:
         "updated_at": clock.utc(),
     }
     with contextlib.suppress(OSError):
-        files.replace(HEARTBEAT, projections.to_bytes(document), folder=lock.folder)
+        files.replace(HEARTBEAT, projections.heartbeat_bytes(document), folder=lock.folder)
 
 
 def round_to_ms(seconds: float) -> float:
