@@ -15,6 +15,7 @@ from typing import Any
 
 from openloop import clock, files, journal, loop, projections, reader, transitions
 from openloop.errors import RecordError
+from openloop.heartbeat import HeartbeatFile
 from openloop.ledger import Ledger
 from openloop.lock import Lock
 from openloop.mission import Mission
@@ -46,6 +47,7 @@ class Store:
         self._mission = mission
         self._runner = Runner(os.getpid(), socket.gethostname())
         self._finished = Finished(lock.folder)
+        self._heartbeat = HeartbeatFile(lock.folder)
         self._config = Watched(CONFIG, mission.data, lock.folder)
         self._writing = threading.Lock()  # the watchdog beats while the runner records
         self._started = clock.monotonic()
@@ -246,7 +248,7 @@ class Store:
 
     def _put_heartbeat(self, document: dict[str, Any]) -> None:
         try:
-            files.replace(HEARTBEAT, projections.heartbeat_bytes(document), folder=self._folder)
+            self._heartbeat.write(projections.heartbeat_bytes(document))
         except OSError as error:
             raise self._cannot_keep(HEARTBEAT, error) from None
 
@@ -289,6 +291,7 @@ class Store:
             )
         with contextlib.suppress(RecordError):
             self.beat()
+        self._heartbeat.close()
         if self._progress >= 0:
             os.close(self._progress)
         self._ledger.close()

@@ -26,7 +26,7 @@ FLOORS = {
     " manifest changes contents footing restoration checkpoint repository shadow ignored"
     " links rules diffs policy"
     " extent archive withhold sandbox",
-    4: "lock reader history evidence rebuild ledger store",
+    4: "lock reader history evidence rebuild ledger heartbeat store",
     5: "prompt enforcement steps runner",
     6: "console github status audit doctor probe scaffold"
     " logs charts report report_html report_markdown report_junit completion topics"
