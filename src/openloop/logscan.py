@@ -12,6 +12,7 @@ import hashlib
 import os
 import re
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from functools import cache, partial
 from types import FrameType
@@ -82,11 +83,16 @@ class LogReader:
         data = os.pread(self._log, BLOCK, self.size)
         while True:
             self.size += len(data)
-            self._hash.update(data)
             following = os.pread(self._log, BLOCK, self.size) if data else b""
-            yield data, not following
             if not following:
+                self._hash.update(data)
+                yield data, True
                 return
+            # Hashing lets go of the interpreter's lock: what is long is searched meanwhile.
+            hashing = threading.Thread(target=self._hash.update, args=(data,))
+            hashing.start()
+            yield data, False
+            hashing.join()
             data = following
 
 
@@ -166,8 +172,9 @@ class _Markers:
     """OOM markers over bytes; the default ones only where a plain substring shows up."""
 
     def __init__(self, patterns: tuple[str, ...]) -> None:
+        self._patterns = patterns
         self._default = patterns == OOM_MARKERS
-        self._compiled = list(_compiled(patterns))
+        self._slow: set[re.Pattern[bytes]] = set()
         self._kept = b""
         self.line = ""  # the line that matches, printable
         self.trouble = ""
@@ -181,12 +188,14 @@ class _Markers:
         if self._default and not any(literal in window for literal in LITERALS):
             return
         start = 1 if seen >= OVERLAP else 0  # behind a character that tells where a line begins
-        for pattern in tuple(self._compiled):
+        for pattern in _compiled(self._patterns):
+            if pattern in self._slow:
+                continue
             try:
                 match = _bounded(partial(pattern.search, window, start))
             except _TooSlow:
                 self.trouble = _too_slow(pattern.pattern.decode())
-                self._compiled.remove(pattern)
+                self._slow.add(pattern)
                 continue
             if match and (last or len(window) - match.start() > _MARKER_LINE):
                 self.line = _line_at(window, match.start())

@@ -60,10 +60,9 @@ OOM_MARKERS = (
 # far faster, and most logs hold none.
 LITERALS = (
     b"emory",
-    b"bad_alloc",
+    b"std::bad_alloc",
     b"Killed",
-    b"oom_kill",
-    b"oom-kill",
-    b"OOM when",
-    b"cannot allocate",
+    b"slurmstepd",
+    b"OOM when allocating",
+    b"cannot allocate ",
 )
