@@ -16,7 +16,8 @@ From the guard:
     {"id": ID, "error": TEXT}                            could not be started
     {"view": BOOL}
     {"id": ID, "status": RAW WAIT STATUS, "seconds": …, "peak_rss_bytes": …,
-     "cpu_seconds": …, "by_itself": BOOL, "survivors": […]}   the whole tree is gone
+     "cpu_seconds": …, "by_itself": BOOL, "survivors": […], "litter": BYTES}
+                        the whole tree is gone; litter: see `mounts.litter`
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 from openloop import tree
@@ -90,6 +92,7 @@ class Guard:
         self.command: Command | None = None
         self.runner_lives = True
         self.has_run = False
+        self.litter: Callable[[], int] | None = None  # in an enclosure
 
     def serve(self) -> None:
         """Take orders until the runner closes its end."""
@@ -130,13 +133,22 @@ class Guard:
             if "run" in order:
                 self._start(order)
             elif "view" in order:
-                from openloop import mounts  # few guards need it
-
-                self._answer({"view": mounts.enter(**order["view"])})
+                self._enter(order["view"])
             elif "over" in order:
                 self.record = ""
             elif self.command and order["end"] == self.command.id:
                 self._finish(self.command, order["grace"])
+
+    def _enter(self, view: dict[str, Any]) -> None:
+        from openloop import mounts  # few guards need it
+
+        entered = mounts.enter(**view)
+        if entered and "enclosure" in view:  # all end with this process: signs would only tell
+            self.litter = mounts.litter
+            tree.lift_mark()
+            for name in [each for each in _ENVIRONMENT if each.startswith(tree.SIGN)]:
+                del _ENVIRONMENT[name]
+        self._answer({"view": entered})
 
     def _start(self, order: dict[str, Any]) -> None:
         streams, self.descriptors = self.descriptors, []
@@ -166,6 +178,7 @@ class Guard:
                 "cpu_seconds": round(command.cpu, 6),
                 "by_itself": by_itself,
                 "survivors": sorted(survivors),
+                "litter": self.litter() if self.litter else 0,
             }
         )
 
@@ -174,9 +187,21 @@ class Guard:
             return {}
         # A wrapper that died of SIGTERM would take the command with it, before its grace is over.
         wrapper = self.command.leader if self.command and self.command.wrapped else None
-        return tree.end(
+        survivors = tree.end(
             self._living, grace=grace, empty=self._collect, pause=self._pause, spared=wrapper
         )
+        if self.litter and not self._collect():
+            self._end_unseen()
+        return survivors
+
+    def _end_unseen(self) -> None:
+        """End what does not show itself to the first process of an enclosure: a program that may
+        be run and not read."""
+        deadline = time.monotonic() + tree.GIVE_UP
+        while not self._collect() and time.monotonic() < deadline:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(-1, signal.SIGKILL)
+            self._pause(0.01)
 
     def _living(self) -> tree.Processes:
         """Descendants, none only when no child is left: a look can miss one that moves."""

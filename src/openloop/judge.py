@@ -2,8 +2,10 @@
 
 Every job has a guard, so nothing that a case starts outlives it, and no case sees another's
 processes as its own. The command is given its words, its input and a folder, and nothing else:
-what is expected stays in this process's memory, and where the kernel allows it the file that it
-was read from is hidden (see mounts). Output is kept up to a limit and never passed on.
+what is expected stays in this process's memory. Where the kernel allows it, the guard and its
+commands live in an enclosure (see mounts): the file that the cases were read from looks empty,
+nothing but the project can be written for good, and of this process nothing is to be seen. Output
+is kept up to a limit and never passed on.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from openloop.clock import monotonic
 from openloop.errors import JudgeError, UsageError
 from openloop.interrupts import Interrupts
 from openloop.process import MARK_BITS, Guard, ending
+from openloop.workspace import HOME
 
 GRACE = 0.5  # seconds between SIGTERM and SIGKILL for what a case leaves behind
 OVERDUE = 15.0  # seconds after the grace in which the guard must have reported the end
@@ -33,12 +36,19 @@ _BLOCK = 1 << 16  # bytes read at a time
 _LARGEST = 256 << 20  # bytes of a file of cases
 _LONGEST = 20  # lines of a text in the details
 _WIDEST = 200  # characters of a line in the details
+_LITTER = 64 << 20  # bytes of memory that a guard's cases may leave in temporary folders
 _ATTEMPTS = 5  # to get a guard
+_NOT_ENCLOSED = (
+    "this system only hides CASES from COMMAND: it can see this process, and write wherever you can"
+)
 _NOT_HIDDEN = (
     "this system cannot hide CASES from COMMAND (no user namespaces): "
-    "a program that looks for the file can read it"
+    "a program that looks for the file can read it, and write wherever you can"
 )
+_LESSER = (_NOT_ENCLOSED, _NOT_HIDDEN)  # said of a view that takes the place of a better one
 _OURS = "OPENLOOP_"  # variables that tell a command where the workspace is
+_CLOSED = (HOME, ".git")  # read-only in the project
+_TEMPORARY = ("/tmp", "/var/tmp", "/dev/shm")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +118,9 @@ def run(
 ) -> Generator[Result, None, None]:
     """Run every case and give its result, in the order in which they end.
 
-    jobs: how many run at once. hide: whether CASES is hidden from the command; `note` is told
-    when that is not possible. Raises Interrupted on SIGINT, SIGTERM or SIGHUP.
+    jobs: how many run at once. hide: whether the command is kept from CASES, this process and
+    what lies outside of the project; `note` is told when that is not possible. Raises Interrupted
+    on SIGINT, SIGTERM or SIGHUP.
     """
     mounts.close_memory()
     with Interrupts() as interrupts:
@@ -128,6 +139,7 @@ class _Attempt:
         self.number = number
         self.place = place
         self.folder = os.path.join(place, "files")
+        self.temporary = os.path.join(place, "tmp")
         self.deadline = float("inf")  # monotonic; when it must be ended, or its guard given up
         self.pipes: dict[int, str] = {}  # descriptor → name of the stream
         self.output = {"stdout": bytearray(), "stderr": bytearray()}
@@ -137,7 +149,7 @@ class _Attempt:
 
     def prepare(self) -> list[int]:
         """Write its files; returns its standard input, output and error. Raises OSError."""
-        for path in (self.place, self.folder, os.path.join(self.place, "tmp")):
+        for path in (self.place, self.folder, self.temporary):
             os.mkdir(path)
         for name, text in self.case.files.items():
             path = os.path.join(self.folder, name)
@@ -159,9 +171,12 @@ class _Attempt:
     def words(self, command: Sequence[str]) -> list[str]:
         return [cases.filled(word, self.folder) for word in (*command, *self.case.args)]
 
-    def environment(self) -> Mapping[str, str]:
+    def environment(self, *, enclosed: bool) -> Mapping[str, str]:
+        """What is added to it: as little as can be, for a program could know the judge by it."""
         own = {name: cases.filled(value, self.folder) for name, value in self.case.env.items()}
-        return {"TMPDIR": os.path.join(self.place, "tmp"), "CASE_DIR": self.folder, **own}
+        if not enclosed:  # where temporary folders are private anyway
+            own = {"TMPDIR": self.temporary, **own}
+        return {"CASE_DIR": self.folder, **own} if self.case.files else own
 
     def read(self, pipe: int) -> bool:
         """Take what a pipe holds; False at its end."""
@@ -203,6 +218,7 @@ class _Worker:
     def __init__(self, guard: Guard) -> None:
         self.guard = guard
         self.attempt: _Attempt | None = None
+        self.litter = 0  # bytes, see mounts
 
 
 class _Judge:
@@ -219,10 +235,9 @@ class _Judge:
         tree.become_subreaper()  # so that a killed guard's tree comes to us
         self._not_ours = tuple(tree.descendants(os.getpid())) if tree.reap()[0] else ()
         self._command = command
-        self._hidden = hidden
         self._interrupts = interrupts
         self._note = note
-        self._folder = tempfile.mkdtemp(prefix="openloop-judge-")
+        self._folder = os.path.realpath(tempfile.mkdtemp())  # a name that tells nothing
         self._lock = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self._selector = selectors.DefaultSelector()
         self._selector.register(interrupts.wakeup, selectors.EVENT_READ, interrupts.drain)
@@ -230,6 +245,11 @@ class _Judge:
         self._finished: deque[Result] = deque()
         self._number = 0  # of cases started
         self._place = os.getcwd()
+        # The views that a command is given, the best first.
+        self._views: list[dict[str, Any]] = []
+        if hidden:
+            enclosure = _enclosure(self._place, self._folder)
+            self._views = [{"hide": [hidden], "enclosure": enclosure}, {"hide": [hidden]}]
 
     def results(self, waiting: Sequence[Case], jobs: int) -> Iterator[Result]:
         left = deque(waiting)
@@ -250,6 +270,9 @@ class _Judge:
         """Give every free worker a case; workers are made as they are needed."""
         while left:
             worker = next((one for one in self._workers if one.attempt is None), None)
+            if worker is not None and worker.litter > _LITTER:
+                self._dismiss(worker)
+                worker = None
             if worker is None and len(self._workers) < jobs:
                 worker = self._new_worker()
             if worker is None:
@@ -265,24 +288,31 @@ class _Judge:
         return worker
 
     def _new_guard(self) -> Guard:
-        """A guard from whose commands the file is hidden, unless the system cannot do that.
+        """A guard whose commands have the best view that this system can give them.
 
-        Whether it can is settled before the first case starts: a case that kills guards must not
-        bring the file back.
+        Which one that is, is settled before the first case starts: a case that kills guards must
+        not bring the file back.
         """
         mark = tree.own_mark() or 1 << MARK_BITS | secrets.randbits(MARK_BITS)
+        missing = ""
         for _ in range(_ATTEMPTS):
             guard = Guard(self._lock, mark, _surroundings())
-            if not self._hidden or guard.enter({"hide": [self._hidden]}):
+            if not self._views or guard.enter(self._views[0]):
+                if missing and not self._number:
+                    self._note(missing)
                 return guard
             guard.close(OVERDUE)
             if not self._number:
-                self._hidden = ""
-                self._note(_NOT_HIDDEN)
+                missing = _LESSER[-len(self._views)]
+                del self._views[0]
         raise JudgeError(
             "no guard stays alive: something ends processes that it did not start",
             fix="look for it in COMMAND",
         )
+
+    @property
+    def _is_enclosed(self) -> bool:
+        return any("enclosure" in view for view in self._views[:1])
 
     def _start(self, worker: _Worker, case: Case) -> None:
         self._number += 1
@@ -302,7 +332,7 @@ class _Judge:
                 attempt.number,
                 attempt.words(self._command),
                 self._place,
-                attempt.environment(),
+                attempt.environment(enclosed=self._is_enclosed),
                 GRACE,
                 streams,
             )
@@ -358,6 +388,7 @@ class _Judge:
             if "error" in message:
                 self._finish(worker, Answer(trouble=f"not started: {message['error']}"))
             elif "status" in message:
+                worker.litter = message["litter"]
                 attempt.drain()
                 self._finish(worker, attempt.answer(message))
             elif not attempt.is_ending:
@@ -380,13 +411,17 @@ class _Judge:
 
     def _lost(self, worker: _Worker) -> None:
         """A guard is dead. Its children are ours now: end them, and take another guard."""
-        self._selector.unregister(worker.guard.socket)
-        self._workers.remove(worker)
-        worker.guard.close(OVERDUE)
+        self._dismiss(worker)
         self._sweep()
         if worker.attempt:
             late = worker.attempt.late
             self._finish(worker, Answer(trouble=late or "its guard was killed"))
+
+    def _dismiss(self, worker: _Worker) -> None:
+        """Let a guard go, and with it what its cases left in memory."""
+        self._selector.unregister(worker.guard.socket)
+        self._workers.remove(worker)
+        worker.guard.close(OVERDUE)
 
     def _sweep(self) -> None:
         guards = tuple(worker.guard.pid for worker in self._workers)
@@ -426,12 +461,32 @@ class _Judge:
 
 
 def _surroundings() -> dict[str, str]:
-    """Our environment without what leads to the workspace; a run's sign stays, by which it finds
-    what outlives it."""
+    """Our environment without what leads to the workspace, and without the name of this program,
+    which some shells put there; a run's sign stays, by which it finds what outlives it."""
     return {
         name: text
         for name, text in os.environ.items()
-        if not name.startswith(_OURS) or name.startswith(tree.SIGN)
+        if name.startswith(tree.SIGN) or not (name.startswith(_OURS) or name == "_")
+    }
+
+
+def _enclosure(place: str, folder: str) -> dict[str, list[str]]:
+    """What commands may write, see `mounts.enter`: the project and `folder`, for good.
+
+    place: the current directory. In a run, the project root and the workspace are known as well.
+    """
+    root = os.environ.get("OPENLOOP_PROJECT_ROOT") or place
+    projects = {os.path.realpath(path) for path in (place, root)} - {"/"}
+    inside = [os.path.join(path, name) for path in projects for name in _CLOSED]
+    if workspace := os.environ.get("OPENLOOP_WORKSPACE"):
+        inside.append(workspace)
+    closed = set(map(os.path.realpath, inside))
+    temporary = {os.path.realpath(path) for path in (tempfile.gettempdir(), *_TEMPORARY)}
+    writable = {*filter(os.path.isdir, projects), folder}
+    return {
+        "writable": sorted(writable),
+        "closed": sorted(path for path in closed - writable if os.path.exists(path)),
+        "temporary": sorted(filter(os.path.isdir, temporary - writable)),
     }
 
 

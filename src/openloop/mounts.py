@@ -1,4 +1,4 @@
-"""A view of the file system of a process's own: files hidden, or a folder that can be spoilt.
+"""A view of its own: of the file system, and of the processes that there are.
 
 The process moves into a mount namespace, which takes a user namespace; a second one makes the
 mounts ones that its commands may not undo, root or not. The processes outside are out of reach as
@@ -8,36 +8,62 @@ inside. The numbers of users and groups stay.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
-from collections.abc import Iterator, Sequence
+import signal
+import stat
+import struct
+from collections.abc import Iterator, Mapping, Sequence
 
 _CLONE_NEWNS = 0x00020000
 _CLONE_NEWUSER = 0x10000000
+_CLONE_NEWPID = 0x20000000
+_MS_NOSUID, _MS_NODEV, _MS_NOEXEC = 2, 4, 8
 _MS_BIND = 4096
 _MS_REC = 16384
 _MS_PRIVATE = 1 << 18
+_PR_SET_PDEATHSIG = 1
 _PR_SET_DUMPABLE = 4
-
+_OPEN_TREE, _MOVE_MOUNT, _MOUNT_SETATTR = 428, 429, 442  # system calls, on every machine
+_OPEN_TREE_CLONE = 1
+_MOVE_MOUNT_F_EMPTY_PATH = 4
+_MOUNT_ATTR_RDONLY = 1
+_AT_FDCWD, _AT_EMPTY_PATH, _AT_RECURSIVE = -100, 0x1000, 0x8000
+_OF_THE_MACHINE = ("bus", "irq", "sys", "sysrq-trigger")  # in /proc; root could write there
 
 LOWER, UPPER, WORK = "lower", "upper", "work"  # folders that an overlay needs
+_private: list[int] = []  # descriptors of the file systems that hold what is written privately
 
 
-def enter(*, hide: Sequence[str] = (), overlay: Sequence[str] = ()) -> bool:
+def enter(
+    *,
+    hide: Sequence[str] = (),
+    overlay: Sequence[str] = (),
+    enclosure: Mapping[str, Sequence[str]] | None = None,
+) -> bool:
     """Give this process and its descendants such a view.
 
     hide: files that look empty. overlay: (root, folder): what is written below the root goes into
-    the folder, which holds LOWER, UPPER and WORK, and the root itself stays as it is.
+    the folder, which holds LOWER, UPPER and WORK, and the root itself stays as it is. enclosure:
+    see `_enclose`; this process then becomes the first of a PID namespace, whose end is the end of
+    all others in it, and what it was before only waits for that.
     False where the system does not allow it: then this process is good for nothing more.
     """
     try:
         _unshare()
         _mount("none", "/", _MS_REC | _MS_PRIVATE)
+        if enclosure is not None:
+            _become_first()
+            _enclose(**enclosure)
         for path in hide:
             _mount(os.devnull, path, _MS_BIND)
         if overlay:
             _overlay(*overlay)
         _unshare()
+        if enclosure is not None:
+            _call("prctl", _PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+            close_memory()  # nor is this process to be seen from inside
     except (OSError, AttributeError):  # AttributeError: a C library without these calls
         return False
     return True
@@ -50,6 +76,122 @@ def _overlay(root: str, folder: str) -> None:
     options = f"lowerdir={LOWER},upperdir={UPPER},workdir={WORK},userxattr"
     _mount("overlay", root, 0, kind="overlay", options=options)
     os.chdir("/")
+
+
+# --- an enclosure -----------------------------------------------------------------------
+
+
+def _become_first() -> None:
+    """Go on as the first process of a PID namespace, in a child."""
+    _call("unshare", _CLONE_NEWPID)
+    if child := os.fork():
+        signal.set_wakeup_fd(-1)
+        for name in os.listdir("/proc/self/fd"):  # who talks to the child must see it end
+            with contextlib.suppress(OSError):
+                os.close(int(name))
+        os.waitpid(child, 0)
+        os._exit(0)
+
+
+def _enclose(*, writable: Sequence[str], closed: Sequence[str], temporary: Sequence[str]) -> None:
+    """Make everything read-only and show no processes but those that will be started here.
+
+    All are absolute paths of what is there, each named once. writable: folders that stay as they
+    are. closed: what is read-only in them all the same. temporary: folders in which what is
+    written is kept in memory and seen from here alone; where the system cannot do that, they stay
+    as they are.
+    """
+    trees = {path: _clone(path) for path in (*closed, *writable)}
+    for path in closed:
+        _make_read_only(trees[path])
+    lowest = {path: os.open(path, os.O_PATH | os.O_CLOEXEC) for path in temporary}
+    spare = {path: _clone(path) for path in temporary}
+    root = os.open("/", os.O_PATH | os.O_CLOEXEC)
+    _make_read_only(root)
+    os.close(root)
+    for path in sorted({*trees, *lowest}):  # what lies within another comes after it
+        if path in trees:
+            _put(trees[path], path)
+        elif not _is_private(path, lowest[path]):
+            _put(spare[path], path)
+    for descriptor in (*trees.values(), *lowest.values(), *spare.values()):
+        os.close(descriptor)
+    _own_processes()
+
+
+def _is_private(path: str, real: int) -> bool:
+    """Whether an overlay in memory could be put over a folder. real: descriptor of the folder."""
+    status = os.fstat(real)
+    try:
+        _mount("tmpfs", path, _MS_NOSUID | _MS_NODEV, kind="tmpfs", options="mode=700")
+    except OSError:
+        return False
+    memory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        for name in (UPPER, WORK):
+            os.mkdir(name, dir_fd=memory)
+        with contextlib.suppress(OSError):  # its owner may have no number in here
+            os.chown(UPPER, status.st_uid, status.st_gid, dir_fd=memory)
+        os.chmod(UPPER, stat.S_IMODE(status.st_mode), dir_fd=memory)
+        inside = f"/proc/self/fd/{memory}"
+        upper, work = f"{inside}/{UPPER}", f"{inside}/{WORK}"
+        options = f"lowerdir=/proc/self/fd/{real},upperdir={upper},workdir={work},userxattr"
+        _mount("overlay", path, _MS_NOSUID | _MS_NODEV, kind="overlay", options=options)
+    except OSError:
+        os.close(memory)
+        _call("umount2", os.fsencode(path), 0)
+        return False
+    _private.append(memory)
+    return True
+
+
+def litter() -> int:
+    """Bytes of memory that hold what has been left in private temporary folders."""
+    sizes = map(os.fstatvfs, _private)
+    return sum((size.f_blocks - size.f_bfree) * size.f_frsize for size in sizes)
+
+
+def _own_processes() -> None:
+    flags = _MS_NOSUID | _MS_NODEV | _MS_NOEXEC
+    _mount("proc", "/proc", flags, kind="proc", options="hidepid=ptraceable")
+    for name in _OF_THE_MACHINE:
+        path = f"/proc/{name}"
+        if os.path.exists(path):
+            tree = _clone(path)
+            _make_read_only(tree)
+            _put(tree, path)
+            os.close(tree)
+
+
+def _clone(path: str) -> int:
+    """A copy of the mounts at and below a path, nowhere to be seen yet: its descriptor."""
+    flags = _OPEN_TREE_CLONE | _AT_RECURSIVE | os.O_CLOEXEC
+    return _system_call(_OPEN_TREE, _AT_FDCWD, os.fsencode(path), flags)
+
+
+def _make_read_only(tree: int) -> None:
+    change = struct.pack("QQQQ", _MOUNT_ATTR_RDONLY, 0, 0, 0)
+    flags = _AT_EMPTY_PATH | _AT_RECURSIVE
+    _system_call(_MOUNT_SETATTR, tree, b"", flags, change, len(change))
+
+
+def _put(tree: int, path: str) -> None:
+    flags = _MOVE_MOUNT_F_EMPTY_PATH
+    _system_call(_MOVE_MOUNT, tree, b"", _AT_FDCWD, os.fsencode(path), flags)
+
+
+def _system_call(number: int, *arguments: int | bytes) -> int:
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.syscall.restype = ctypes.c_long
+    words = (each if isinstance(each, bytes) else ctypes.c_long(each) for each in arguments)
+    result: int = libc.syscall(ctypes.c_long(number), *words)
+    if result < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, f"system call {number}: {os.strerror(code)}")
+    return result
+
+
+# --- namespaces and mounts --------------------------------------------------------------
 
 
 def close_memory() -> None:

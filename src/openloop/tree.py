@@ -96,6 +96,13 @@ def set_mark(mark: int) -> bool:
     return True
 
 
+def lift_mark() -> None:
+    """Take the mark from this process and all that it will start."""
+    with contextlib.suppress(AttributeError, ValueError, OSError):
+        _, hard = resource.getrlimit(resource.RLIMIT_RTTIME)
+        resource.setrlimit(resource.RLIMIT_RTTIME, (hard, hard))
+
+
 def own_mark() -> int | None:
     """The mark that this process carries, given by a run that it is a part of."""
     try:
