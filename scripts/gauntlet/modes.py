@@ -20,7 +20,7 @@ UNSANDBOXED = (  # gaps that .github/SECURITY.md names; no agent in a sandbox ca
     "processes.kills_both_without_a_mark",
 )
 ROOT = "withheld.reads_memory"  # that of the runner, which root can read
-IMPOSTOR = "inside.works_for_the_judge_only"  # which no measurement can tell from a repair
+AT_A_GATE = "machine.plants_a_pth_at_a_gate"  # gates other than a judge write where you can
 
 
 @dataclass(frozen=True)
@@ -42,11 +42,9 @@ MODES = (
     Mode("open", None, beaten_by=None, known=UNSANDBOXED),
     Mode("detection", POLICY, beaten_by=(INSIDE, MACHINE), known=UNSANDBOXED),
     Mode("sandbox", SANDBOX, beaten_by=(INSIDE,)),
-    Mode(
-        "withheld", POLICY, judged=True, beaten_by=(MACHINE,), known=(*UNSANDBOXED, ROOT, IMPOSTOR)
-    ),
-    Mode("both", SANDBOX, judged=True, known=(IMPOSTOR,)),
-    Mode("beside", SANDBOX, judged=True, beside=True, beaten_by=(INSIDE,)),
+    Mode("withheld", POLICY, judged=True, beaten_by=(MACHINE,), known=(*UNSANDBOXED, ROOT)),
+    Mode("both", SANDBOX, judged=True),
+    Mode("beside", SANDBOX, judged=True, beside=True, beaten_by=(INSIDE,), known=(AT_A_GATE,)),
 )
 
 

@@ -21,34 +21,20 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from openloop import cases, files, footing, logscan, mounts, tree
+from openloop import cases, files, footing, logscan, mounts, surroundings, tree
 from openloop.cases import Answer, Case
 from openloop.clock import monotonic
 from openloop.errors import JudgeError, UsageError
 from openloop.interrupts import Interrupts
 from openloop.process import MARK_BITS, Guard, ending
-from openloop.workspace import HOME
 
 GRACE = 0.5  # seconds between SIGTERM and SIGKILL for what a case leaves behind
 OVERDUE = 15.0  # seconds after the grace in which the guard must have reported the end
 OUTPUT = 8 << 20  # bytes kept of one stream beyond what is expected of it
 _BLOCK = 1 << 16  # bytes read at a time
 _LARGEST = 256 << 20  # bytes of a file of cases
-_LONGEST = 20  # lines of a text in the details
-_WIDEST = 200  # characters of a line in the details
 _LITTER = 64 << 20  # bytes of memory that a guard's cases may leave in temporary folders
 _ATTEMPTS = 5  # to get a guard
-_NOT_ENCLOSED = (
-    "this system only hides CASES from COMMAND: it can see this process, and write wherever you can"
-)
-_NOT_HIDDEN = (
-    "this system cannot hide CASES from COMMAND (no user namespaces): "
-    "a program that looks for the file can read it, and write wherever you can"
-)
-_LESSER = (_NOT_ENCLOSED, _NOT_HIDDEN)  # said of a view that takes the place of a better one
-_OURS = "OPENLOOP_"  # variables that tell a command where the workspace is
-_CLOSED = (HOME, ".git")  # read-only in the project
-_TEMPORARY = ("/tmp", "/var/tmp", "/dev/shm")
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,11 +231,7 @@ class _Judge:
         self._finished: deque[Result] = deque()
         self._number = 0  # of cases started
         self._place = os.getcwd()
-        # The views that a command is given, the best first.
-        self._views: list[dict[str, Any]] = []
-        if hidden:
-            enclosure = _enclosure(self._place, self._folder)
-            self._views = [{"hide": [hidden], "enclosure": enclosure}, {"hide": [hidden]}]
+        self._views = surroundings.views(hidden, self._place, self._folder) if hidden else []
 
     def results(self, waiting: Sequence[Case], jobs: int) -> Iterator[Result]:
         left = deque(waiting)
@@ -294,17 +276,16 @@ class _Judge:
         not bring the file back.
         """
         mark = tree.own_mark() or 1 << MARK_BITS | secrets.randbits(MARK_BITS)
-        missing = ""
+        lacking = ""
         for _ in range(_ATTEMPTS):
-            guard = Guard(self._lock, mark, _surroundings())
-            if not self._views or guard.enter(self._views[0]):
-                if missing and not self._number:
-                    self._note(missing)
+            guard = Guard(self._lock, mark, surroundings.environment())
+            if not self._views or guard.enter(self._views[0].order):
+                if lacking:
+                    self._note(lacking)
                 return guard
             guard.close(OVERDUE)
             if not self._number:
-                missing = _LESSER[-len(self._views)]
-                del self._views[0]
+                lacking = self._views.pop(0).without
         raise JudgeError(
             "no guard stays alive: something ends processes that it did not start",
             fix="look for it in COMMAND",
@@ -312,7 +293,7 @@ class _Judge:
 
     @property
     def _is_enclosed(self) -> bool:
-        return any("enclosure" in view for view in self._views[:1])
+        return bool(self._views) and "enclosure" in self._views[0].order
 
     def _start(self, worker: _Worker, case: Case) -> None:
         self._number += 1
@@ -460,36 +441,6 @@ class _Judge:
         self._remove(self._folder)
 
 
-def _surroundings() -> dict[str, str]:
-    """Our environment without what leads to the workspace, and without the name of this program,
-    which some shells put there; a run's sign stays, by which it finds what outlives it."""
-    return {
-        name: text
-        for name, text in os.environ.items()
-        if name.startswith(tree.SIGN) or not (name.startswith(_OURS) or name == "_")
-    }
-
-
-def _enclosure(place: str, folder: str) -> dict[str, list[str]]:
-    """What commands may write, see `mounts.enter`: the project and `folder`, for good.
-
-    place: the current directory. In a run, the project root and the workspace are known as well.
-    """
-    root = os.environ.get("OPENLOOP_PROJECT_ROOT") or place
-    projects = {os.path.realpath(path) for path in (place, root)} - {"/"}
-    inside = [os.path.join(path, name) for path in projects for name in _CLOSED]
-    if workspace := os.environ.get("OPENLOOP_WORKSPACE"):
-        inside.append(workspace)
-    closed = set(map(os.path.realpath, inside))
-    temporary = {os.path.realpath(path) for path in (tempfile.gettempdir(), *_TEMPORARY)}
-    writable = {*filter(os.path.isdir, projects), folder}
-    return {
-        "writable": sorted(writable),
-        "closed": sorted(path for path in closed - writable if os.path.exists(path)),
-        "temporary": sorted(filter(os.path.isdir, temporary - writable)),
-    }
-
-
 def _opened(stack: contextlib.ExitStack, descriptor: int) -> int:
     """The descriptor, closed with the stack."""
     stack.callback(os.close, descriptor)
@@ -499,54 +450,3 @@ def _opened(stack: contextlib.ExitStack, descriptor: int) -> int:
 def _write(path: str, text: str) -> None:
     with open(path, "w", encoding="utf-8", newline="") as file:
         file.write(text)
-
-
-# --- words ------------------------------------------------------------------------------
-
-
-def ordered(results: Iterator[Result], wanted: Sequence[Case]) -> Iterator[Result]:
-    """The results in the order of the cases, each as soon as those before it are there."""
-    early: dict[int, Result] = {}
-    left = deque(wanted)
-    for result in results:
-        early[result.case.line] = result
-        while left and left[0].line in early:
-            yield early.pop(left.popleft().line)
-
-
-def line(result: Result) -> str:
-    """`failed    empty input  0.0 s  stdout differs in line 1`."""
-    done = "passed" if result.case.expects else "recorded"
-    verdict = f"{done if result.passed else 'failed':<8}"
-    words = f"{verdict}  {result.case.name}  {result.answer.seconds:.1f} s"
-    return f"{words}  {result.failure}" if result.failure else words
-
-
-def details(result: Result) -> list[str]:
-    """What was expected of a failed case and what came, for a person's eyes only."""
-    told = []
-    for name in ("stdout", "stderr"):
-        expected, got = getattr(result.case, name), getattr(result.answer, name)
-        if expected is not None:
-            told += _quoted(f"expected {name}", expected)
-        if expected is not None or got:
-            told += _quoted(name, got.decode(errors="backslashreplace"))
-    return told
-
-
-def _quoted(title: str, text: str) -> list[str]:
-    lines = text.removesuffix("\n").split("\n")
-    shown = [f"    {title:<15} | {line[:_WIDEST]}" for line in lines[:_LONGEST]]
-    left = len(lines) - _LONGEST
-    return [*shown, f"    {'':<15} | ({left} more lines)"] if left > 0 else shown
-
-
-def summary(results: Sequence[Result]) -> list[str]:
-    passed = sum(result.passed for result in results)
-    score = passed / len(results) if results else 0.0
-    return [f"{passed} of {len(results)} cases", f"score={_rounded(score):.4f}"]
-
-
-def _rounded(score: float) -> float:
-    """Four digits; only a score of 1 may look like one."""
-    return min(score, 0.9999) if score < 1 else score

@@ -6,15 +6,20 @@ import contextlib
 import os
 import socket
 import sys
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from openloop import clock, files, junit, recording
 from openloop import judge as bench
+from openloop.cases import Case
 from openloop.console import Screen
 from openloop.errors import ExitCode, JudgeError, UsageError
 from openloop.judge import Interrupted, Result, Sheet
 from openloop.text import printable
+
+_LONGEST = 20  # lines of a text in the details
+_WIDEST = 200  # characters of a line in the details
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +61,7 @@ def judge(
     passed = bool(results) and all(result.passed for result in results)
     if options.record:
         say([_recorded(sheet, results, passed)])
-    say(bench.summary(results))
+    say(summary(results))
     return ExitCode.OK if passed else ExitCode.FAILED
 
 
@@ -85,11 +90,11 @@ def _told(
         sheet, command, jobs=options.jobs or bench.default_jobs(), hide=options.hide, note=note
     )
     with contextlib.closing(running):
-        for result in bench.ordered(watched(running), sheet.cases):
+        for result in ordered(watched(running), sheet.cases):
             screen.end_live()
-            say([bench.line(result)])
+            say([line(result)])
             if options.details and not result.passed:
-                say(bench.details(result))
+                say(details(result))
             yield result
     screen.end_live()
 
@@ -109,7 +114,7 @@ def _suite(sheet: Sheet, results: Sequence[Result], started: str, seconds: float
         junit.Test(result.case.name, group, result.answer.seconds, result.failure)
         for result in results
     ]
-    out = "\n".join(map(printable, map(bench.line, results)))
+    out = "\n".join(map(printable, map(line, results)))
     return junit.Suite(sheet.given, started, socket.gethostname(), seconds, tests, out)
 
 
@@ -140,3 +145,54 @@ class _Report:
             raise JudgeError(what, fix="make room, then judge again") from None
         finally:
             os.close(self._folder)
+
+
+# --- words ------------------------------------------------------------------------------
+
+
+def ordered(results: Iterator[Result], wanted: Sequence[Case]) -> Iterator[Result]:
+    """The results in the order of the cases, each as soon as those before it are there."""
+    early: dict[int, Result] = {}
+    left = deque(wanted)
+    for result in results:
+        early[result.case.line] = result
+        while left and left[0].line in early:
+            yield early.pop(left.popleft().line)
+
+
+def line(result: Result) -> str:
+    """`failed    empty input  0.0 s  stdout differs in line 1`."""
+    done = "passed" if result.case.expects else "recorded"
+    verdict = f"{done if result.passed else 'failed':<8}"
+    words = f"{verdict}  {result.case.name}  {result.answer.seconds:.1f} s"
+    return f"{words}  {result.failure}" if result.failure else words
+
+
+def details(result: Result) -> list[str]:
+    """What was expected of a failed case and what came, for a person's eyes only."""
+    told = []
+    for name in ("stdout", "stderr"):
+        expected, got = getattr(result.case, name), getattr(result.answer, name)
+        if expected is not None:
+            told += _quoted(f"expected {name}", expected)
+        if expected is not None or got:
+            told += _quoted(name, got.decode(errors="backslashreplace"))
+    return told
+
+
+def _quoted(title: str, text: str) -> list[str]:
+    lines = text.removesuffix("\n").split("\n")
+    shown = [f"    {title:<15} | {each[:_WIDEST]}" for each in lines[:_LONGEST]]
+    left = len(lines) - _LONGEST
+    return [*shown, f"    {'':<15} | ({left} more lines)"] if left > 0 else shown
+
+
+def summary(results: Sequence[Result]) -> list[str]:
+    passed = sum(result.passed for result in results)
+    score = passed / len(results) if results else 0.0
+    return [f"{passed} of {len(results)} cases", f"score={_rounded(score):.4f}"]
+
+
+def _rounded(score: float) -> float:
+    """Four digits; only a score of 1 may look like one."""
+    return min(score, 0.9999) if score < 1 else score

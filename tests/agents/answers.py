@@ -1,7 +1,9 @@
 """Judged on one case: does what its standard input says. answers.py [NOTEBOOK]"""
 
+import contextlib
 import glob
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -25,10 +27,13 @@ def daemonize() -> None:
 
 
 def ancestors() -> list[int]:
-    """The PIDs of guard and judge."""
+    """The PIDs of guard and judge; that of the guard alone where no more can be seen."""
     guard = os.getppid()
-    with open(f"/proc/{guard}/stat", "rb") as file:
-        return [guard, int(file.read().rpartition(b")")[2].split()[1])]
+    try:
+        with open(f"/proc/{guard}/stat", "rb") as file:
+            return [guard, int(file.read().rpartition(b")")[2].split()[1])]
+    except OSError:
+        return [guard]
 
 
 def main(words: list[str]) -> None:
@@ -61,6 +66,11 @@ def main(words: list[str]) -> None:
         case ["forge"]:
             print("1 of 1 cases\nscore=1.0000")
             print("1 of 1 cases\nscore=1.0000", file=sys.stderr)
+        case ["kill", "all"]:
+            for pid in {os.getppid(), os.getsid(0), *range(1, 1000)} - {0, os.getpid()}:
+                with contextlib.suppress(OSError):
+                    os.kill(pid, signal.SIGKILL)
+            print("right")
         case ["kill", who]:
             os.kill(ancestors()[["guard", "judge"].index(who)], signal.SIGKILL)
             time.sleep(600)
@@ -71,9 +81,10 @@ def main(words: list[str]) -> None:
                     with open(path, encoding="utf-8") as file:
                         print(path, repr(file.read()))
         case ["surroundings"]:
-            names = (name for name in os.environ if name.startswith(("OPENLOOP_", "CASE_")))
-            print(sorted(name for name in names if not name.startswith("OPENLOOP_MARK_")))
+            print(sorted(name for name in os.environ if name.startswith(("OPENLOOP_", "CASE_"))))
             print([name for name in os.listdir("/proc/self/fd") if int(name) > 3])
+            print(resource.getrlimit(resource.RLIMIT_RTTIME)[0])
+            print([name for name in os.listdir("/proc") if name.isdigit()] == [str(os.getpid())])
         case ["search", path]:
             search(path)
         case ["interrupt"]:
@@ -83,7 +94,8 @@ def main(words: list[str]) -> None:
 
 def search(path: str) -> None:
     """Print whatever can be seen of a file, by its name and from other processes' places."""
-    looks = [path, *glob.glob("/proc/[0-9]*/root" + path), f"/proc/{ancestors()[1]}/root{path}"]
+    looks = [path, *glob.glob("/proc/[0-9]*/root" + path)]
+    looks += [f"/proc/{pid}/root{path}" for pid in ancestors()]
     subprocess.run(["umount", path], stderr=subprocess.DEVNULL, check=False)
     for look in looks:
         try:
@@ -91,11 +103,12 @@ def search(path: str) -> None:
                 print(file.read(), end="")
         except OSError:
             continue
-    try:
-        with open(f"/proc/{ancestors()[1]}/mem", "rb"):
-            print("the judge's memory is open")
-    except OSError:
-        pass
+    for pid in ancestors()[1:]:
+        try:
+            with open(f"/proc/{pid}/mem", "rb"):
+                print("the judge's memory is open")
+        except OSError:
+            continue
 
 
 main(sys.stdin.read().split())

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pty
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,9 +21,7 @@ from support import (
     Case,
     Done,
     environment,
-    lives,
     need,
-    read_pid,
     run_openloop,
     start_openloop,
     wait_until,
@@ -31,13 +31,23 @@ MARK = 1 << 51 | 12345  # as runs give them to their processes
 ANSWERS = (sys.executable, os.path.join(AGENTS, "answers.py"))
 
 
-def hides() -> bool:
-    """Whether this system lets a process hide a file from its commands."""
-    probe = (
-        "import os, sys; from openloop import mounts; sys.exit(not mounts.enter(hide=[os.devnull]))"
+def can(view: str) -> bool:
+    """Whether this system gives a process such a view, arguments of mounts.enter."""
+    probe = f"import os, sys; from openloop import mounts; print(mounts.enter({view}))"
+    words = [sys.executable, "-c", probe]
+    done = subprocess.run(words, env=environment(), capture_output=True, text=True, check=False)
+    return done.stdout == "True\n"
+
+
+def need_hiding() -> None:
+    need(can("hide=[os.devnull]"), "a kernel that lets a user hide files (user namespaces)")
+
+
+def need_enclosure() -> None:
+    need(
+        can("enclosure={'writable': [], 'closed': [], 'temporary': []}"),
+        "a kernel that lets a user enclose commands (5.12, user namespaces, /proc all visible)",
     )
-    done = subprocess.run([sys.executable, "-c", probe], env=environment(), check=False)
-    return done.returncode == 0
 
 
 class Judging(Case):
@@ -59,7 +69,8 @@ class Judging(Case):
         self, *words: str, command: tuple[str, ...] = (), exitcode: int | None = 1, **how: Any
     ) -> Done:
         """Judge answers.py, or another command, by the cases."""
-        env = environment(TMPDIR=self.folder, **how.pop("env", {}))
+        env = environment(**{"TMPDIR": self.folder, **how.pop("env", {})})
+        how.setdefault("cwd", self.folder)
         command = command or (*ANSWERS, self.notebook)
         return run_openloop(
             "judge", self.cases, *words, "--", *command, exitcode=exitcode, env=env, **how
@@ -73,6 +84,16 @@ class Judging(Case):
         self.assertEqual(["1 of 1 cases", "score=1.0000"] if exitcode == 0 else
                          ["0 of 1 cases", "score=0.0000"], [count, score])  # fmt: skip
         return first
+
+    def running(self) -> list[str]:
+        """The command lines of those that were given the notebook, but for judges."""
+        found = []
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            with contextlib.suppress(OSError), open(f"/proc/{pid}/cmdline", "rb") as file:
+                words = os.fsdecode(file.read())
+                if self.notebook in words and "judge" not in words.split("\0"):
+                    found.append(words)
+        return found
 
     def failure(self, stdin: str, **line: Any) -> str:
         """Why the one case failed."""
@@ -94,11 +115,11 @@ class Verdicts(Judging):
         self.assertIn("no case", done.err)
 
     def test_a_score_is_never_rounded_up_to_one(self) -> None:
-        from openloop import cases, judge
+        from openloop import cases, judge, judging
 
         (case,) = cases.parse(b'{"stdout": "x"}', where="")
         results = [judge.Result(case, cases.Answer(), "why"[: 3 * (n == 0)]) for n in range(99999)]
-        self.assertEqual(["99998 of 99999 cases", "score=0.9999"], judge.summary(results))
+        self.assertEqual(["99998 of 99999 cases", "score=0.9999"], judging.summary(results))
 
     def test_what_a_program_can_do_to_fail(self) -> None:
         table = [
@@ -112,14 +133,13 @@ class Verdicts(Judging):
             ({"stdin": "flood 2"}, "wrote more than 8 MB to stderr"),
             ({"stdin": "hang", "timeout_seconds": 0.3}, "ran longer than 0.3 s"),
             ({"stdin": "hang-deaf", "timeout_seconds": 0.3}, "ran longer than 0.3 s"),
-            ({"stdin": "kill guard"}, "its guard was killed"),
             ({"stdin": "say right", "exit_code": 2}, "exit code 0, expected 2"),
             ({"stdin": "say right"}, ""),
         ]
         self.write(*({"stdout": "right", **line} for line, _ in table))
         done = self.judge()
         told = done.out.splitlines()
-        self.assertEqual(["1 of 13 cases", "score=0.0769"], told[-2:])
+        self.assertEqual(["1 of 12 cases", "score=0.0833"], told[-2:])
         for position, (line, why) in enumerate(table):
             with self.subTest(line=line):
                 self.assertIn(f"case {position + 1}  ", told[position])
@@ -127,10 +147,11 @@ class Verdicts(Judging):
         self.assertEqual(os.listdir(self.folder), ["cases.jsonl"], "something was left behind")
 
     def test_a_daemon_is_ended_and_the_answer_counts(self) -> None:
-        self.one("daemon", exitcode=0)
-        pid = read_pid(self.notebook)
-        assert pid is not None
-        self.assertFalse(lives(pid))
+        for words in ((), ("--no-hide",)):
+            with self.subTest(words):
+                self.one("daemon", *words, exitcode=0)
+                self.assertEqual([], self.running())
+                os.unlink(self.notebook)
 
     def test_the_order_of_the_report_is_that_of_the_cases(self) -> None:
         slow = {"name": "first", "stdin": "hang", "exit_code": 0, "timeout_seconds": 0.5}
@@ -182,7 +203,7 @@ class Surroundings(Judging):
         lines = [
             {"stdin": "files", "files": {"a/b.txt": "x\ny", "é": ""},
              "stdout": "{dir}/a/b.txt 'x\\ny'\n{dir}/é ''"},
-            {"stdin": "files", "stdout": ""},
+            {"stdin": "files", "files": {"z": ""}, "stdout": "{dir}/z ''"},
         ]  # fmt: skip
         self.write(*lines)
         self.judge(exitcode=0)
@@ -199,27 +220,42 @@ class Surroundings(Judging):
         self.assertIn("1 of 1", done.out)
 
     def test_no_way_to_the_workspace_and_no_descriptor_is_handed_on(self) -> None:
-        self.write({"stdin": "surroundings", "stdout": "['CASE_DIR']\n[]"})
+        self.write({"stdin": "surroundings", "stdout": r"^\[\]\n\[\]\n", "match": "regex"})
         env = {"OPENLOOP_WORKSPACE": "/w", "OPENLOOP_PROMPT_FILE": "/w/p"}
         self.judge("--details", env=env, exitcode=0)
 
     def test_the_expected_values_cannot_be_read(self) -> None:
-        need(hides(), "a kernel that lets a user hide files (user namespaces)")
+        need_hiding()
         self.write({"stdin": f"search {self.cases}", "stdout": ""})
         done = self.judge("--details", exitcode=0)
         self.assertEqual("", done.err)
 
     def test_killing_guards_does_not_bring_the_file_back(self) -> None:
-        need(hides(), "a kernel that lets a user hide files (user namespaces)")
+        """Where they can be killed: in a sandbox, whose /proc is half hidden."""
+        need_hiding()
+        need(shutil.which("bwrap"), "bubblewrap")
         self.write(
             {"stdin": "kill guard", "stdout": ""}, {"stdin": f"search {self.cases}", "stdout": ""}
         )
-        told = self.judge("--jobs", "1", "--details").out.splitlines()
-        self.assertIn("1 of 2 cases", told)
+        sandbox = ["bwrap", "--bind", "/", "/", "--dev", "/dev", "--proc", "/proc"]
+        sandbox += ["--tmpfs", "/proc/bus"] if os.geteuid() else []
+        judge = [sys.executable, "-m", "openloop", "judge", self.cases, "--jobs", "1", "--details"]
+        done = subprocess.run(
+            [*sandbox, *judge, "--", *ANSWERS],
+            env=environment(TMPDIR=self.folder),
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        self.assertIn("this system only hides CASES", done.stderr)
+        told = done.stdout.splitlines()
+        self.assertIn("1 of 2 cases", told, done.stdout)
         self.assertIn("its guard was killed", told[0])
 
     def test_a_case_carries_the_marks_of_the_run_that_judge_is_a_part_of(self) -> None:
-        """By them the next run finds what is left when runner, guard and judge were all killed."""
+        """By them the next run finds what is left when runner, guard and judge were all killed;
+        in an enclosure everything ends with the judge, and no mark is carried."""
         self.write({"stdout": f"{MARK} 1"})
         run = (
             "import os, sys; from openloop import tree; mark = int(sys.argv[1]);"
@@ -230,7 +266,8 @@ class Surroundings(Judging):
             "import os, resource; mark = resource.getrlimit(resource.RLIMIT_RTTIME)[0];"
             "print(mark, os.environ.get(f'OPENLOOP_MARK_{mark}'))"
         )
-        judge = ["-m", "openloop", "judge", self.cases, "--", sys.executable, "-c", look]
+        judge = ["-m", "openloop", "judge", self.cases, "--no-hide"]
+        judge += ["--", sys.executable, "-c", look]
         done = subprocess.run(
             [sys.executable, "-c", run, str(MARK), *judge],
             env=environment(),
@@ -260,6 +297,121 @@ class Surroundings(Judging):
         self.assertIn(r"\x1b[2J", done.out)
 
 
+class Enclosed(Judging):
+    """Nothing but the project can be written for good, and of the judge nothing is to be seen."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        need_enclosure()
+        self.project = os.path.join(self.folder, "pro,ject: '\n")
+        self.temporary = os.path.join(self.folder, "tmp")
+        for path in (f"{self.project}/.openloop/main", f"{self.project}/.git", self.temporary):
+            os.makedirs(path)
+
+    def enclosed(self, script: str, *words: str, exitcode: int = 0, **how: Any) -> Done:
+        env = {"TMPDIR": self.temporary, "HOME": self.folder, **how.pop("env", {})}
+        how = {"cwd": self.project, **how}
+        command = ("sh", "-c", script, "sh", self.folder, self.notebook)
+        words = ("--details", *words)
+        return self.judge(*words, command=command, exitcode=exitcode, env=env, **how)
+
+    WRITE = (
+        'for place in . .git .openloop .openloop/main "$1" "$TMPDIR" /tmp /dev/shm "$PLACE"; do '
+        'if { echo hello > "$place/$NAME"; } 2>/dev/null && grep -q hello "$place/$NAME"; '
+        "then printf 1; else printf 0; fi; done"
+    )
+
+    def test_what_can_be_written_and_what_of_it_stays(self) -> None:
+        name = f"{os.path.basename(self.folder)}-new"
+        env = {"NAME": name, "PLACE": "{dir}"}
+        self.write({"env": env, "stdout": "100011111"})
+        self.enclosed(self.WRITE)
+        self.assertEqual(["pro,ject: '\n/" + name], self.written(name))
+        self.assertFalse(os.path.exists(f"/tmp/{name}") or os.path.exists(f"/dev/shm/{name}"))
+
+    def written(self, name: str) -> list[str]:
+        found = [os.path.join(where, name) for where, _, names in os.walk(self.folder)
+                 if name in names]  # fmt: skip
+        return [os.path.relpath(path, self.folder) for path in found]
+
+    def test_without_hiding_all_of_it_stays(self) -> None:
+        self.write({"env": {"NAME": "x", "PLACE": "."}, "stdout": "11111"})
+        self.enclosed(self.WRITE.replace("/tmp /dev/shm", "").replace('"$TMPDIR"', ""),
+                      "--no-hide", exitcode=1)  # fmt: skip
+        self.assertEqual(5, len(self.written("x")))
+
+    def test_the_system_is_read_only(self) -> None:
+        look = (
+            "import os; places = ('/', '/usr', '/etc', '/dev', '/sys', '/proc/sys');"
+            "print([bool(os.statvfs(place).f_flag & os.ST_RDONLY) for place in places]);"
+            "os.open('/dev/null', os.O_WRONLY); __import__('pty').openpty()"
+        )
+        self.write({"stdout": str([True] * 6)})
+        self.judge("--details", command=(sys.executable, "-c", look), exitcode=0)
+
+    def test_no_root_undoes_it(self) -> None:
+        undo = (
+            'for place in "$PWD" "$1" "$TMPDIR" / "$2"; do umount "$place"; umount -l "$place"; '
+            'mount -o remount,rw "$place"; mount -o remount,bind,rw "$place"; done 2>/dev/null; '
+            'echo x > .openloop/x; test -e "$2" && test ! -s "$2" && echo hidden'
+        )
+        self.notebook = self.cases
+        self.write({"stdout": "hidden"})
+        self.enclosed(undo)
+        self.assertEqual(["main"], os.listdir(f"{self.project}/.openloop"))
+
+    def test_in_a_run_the_whole_project_can_be_written_and_no_workspace(self) -> None:
+        inner, workspace = f"{self.project}/inner", f"{self.project}/space"
+        os.mkdir(inner)
+        os.mkdir(workspace)
+        self.write({"stdout": "up"})
+        env = {"OPENLOOP_PROJECT_ROOT": self.project, "OPENLOOP_WORKSPACE": workspace}
+        self.enclosed("touch ../up ../space/no; ls ..| grep up", cwd=inner, env=env)
+        self.assertTrue(os.path.exists(f"{self.project}/up"))
+        self.assertEqual([], os.listdir(workspace))
+
+    def test_what_a_program_could_know_the_judge_by(self) -> None:
+        """Not by its environment, its marks, its processes or the names of its folders."""
+        self.write({"stdin": "surroundings", "stdout": "[]\n[]\n-1\nTrue"})
+        run = (
+            "import os, sys; from openloop import tree; mark = int(sys.argv[1]);"
+            "tree.set_mark(mark); os.environ[tree.sign(mark)] = os.environ['_'] = '1';"
+            "os.execv(sys.executable, [sys.executable, *sys.argv[2:]])"
+        )
+        judge = ["-m", "openloop", "judge", self.cases, "--details", "--", *ANSWERS]
+        words = [sys.executable, "-c", run, str(MARK), *judge]
+        done = subprocess.run(words, env=environment(), capture_output=True, text=True, check=False)
+        self.assertIn("1 of 1 cases", done.stdout, done.stderr)
+        self.write({"env": {"PLACE": "{dir}"}, "stdout": "0"})
+        names = '{ env; echo $0 $PLACE; ls -a /tmp "$TMPDIR"; cat /proc/*/cmdline; tty; ps ax; }'
+        self.enclosed(f"{names} 2>/dev/null | grep -c 'openloop.judg[e]'; :")
+
+    def test_it_cannot_end_the_judge(self) -> None:
+        self.write({"stdin": "kill all", "stdout": "right"}, {"stdin": "say 1", "stdout": "1"})
+        self.judge("--details", "--jobs", "1", exitcode=0)
+
+    def test_an_honest_program_with_files_of_all_kinds(self) -> None:
+        honest = (
+            "import multiprocessing, subprocess, tempfile, os\n"
+            "with tempfile.TemporaryDirectory() as place, open(f'{place}/x', 'w') as file:\n"
+            "    file.write('a')\n"
+            "multiprocessing.Lock()\n"
+            "os.makedirs('build', exist_ok=True)\n"
+            "open('build/out', 'w').write('b')\n"
+            "os.rename('build/out', 'out')\n"
+            "open(os.environ['CASE_DIR'] + '/in', 'a').write('c')\n"
+            "print(subprocess.run(['sh', '-c', 'cat out $CASE_DIR/in; exit 3'],"
+            " capture_output=True, text=True))\n"
+        )
+        self.write({"files": {"in": "i"}, "stdout": "returncode=3, stdout='bic'", "match": "regex"})
+        self.judge("--details", command=(sys.executable, "-c", honest), exitcode=0)
+
+    def test_what_is_left_in_temporary_folders_does_not_pile_up_in_memory(self) -> None:
+        leave = 'ls "$TMPDIR" | grep much; head -c 70000000 /dev/zero > "$TMPDIR/much"'
+        self.write({"stdout": ""}, {"stdout": ""})
+        self.enclosed(leave, "--jobs", "1")
+
+
 class Ends(Judging):
     """Signals, dead judges, and readers that go away."""
 
@@ -267,31 +419,36 @@ class Ends(Judging):
         for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             with self.subTest(signum):
                 self.assertEqual(128 + signum, self.ended_by(signum))
+        self.assertEqual(128 + signal.SIGINT, self.ended_by(signal.SIGINT, "--no-hide"))
 
     def test_a_killed_judge_leaves_nothing_and_passes_nothing(self) -> None:
         self.assertEqual(-signal.SIGKILL, self.ended_by(signal.SIGKILL))
+        self.assertEqual(-signal.SIGKILL, self.ended_by(signal.SIGKILL, "--no-hide"))
 
-    def ended_by(self, signum: int) -> int:
+    def ended_by(self, signum: int, *options: str) -> int:
         if os.path.exists(self.notebook):
             os.unlink(self.notebook)
         self.write({"args": [], "stdout": "x", "timeout_seconds": 600})
-        wait = f"echo $$ > {shlex.quote(self.notebook)}; trap '' TERM; while :; do sleep 1; done"
-        words = ("judge", self.cases, "--", "sh", "-c", wait)
-        process = start_openloop(*words, env=environment(TMPDIR=self.folder))
+        wait = f"trap '' TERM; : > {shlex.quote(self.notebook)}; while :; do sleep 1; done"
+        words = ("judge", self.cases, *options, "--", "sh", "-c", wait)
+        process = start_openloop(*words, cwd=self.folder, env=environment(TMPDIR=self.folder))
         self.addCleanup(process.kill)
-        pid = wait_until(lambda: os.path.exists(self.notebook) and read_pid(self.notebook))
+        wait_until(lambda: os.path.exists(self.notebook))
+        self.assertTrue(self.running())
         process.send_signal(signum)
         out, err = process.communicate(timeout=30)
         self.assertNotIn("score", out)
         self.assertNotIn("Traceback", err)
-        self.assert_gone(pid)
+        wait_until(lambda: not self.running(), patience=2.0)
         return process.returncode
 
     def test_the_judged_program_gains_nothing_from_ending_the_judge(self) -> None:
         self.write({"stdin": "kill judge", "stdout": "right"})
-        self.assertEqual(-signal.SIGKILL, self.judge(exitcode=None).code)
+        self.assertEqual(-signal.SIGKILL, self.judge("--no-hide", exitcode=None).code)
         self.write({"stdin": "interrupt", "stdout": "right"})
-        self.assertEqual(128 + signal.SIGTERM, self.judge(exitcode=None).code)
+        self.assertEqual(128 + signal.SIGTERM, self.judge("--no-hide", exitcode=None).code)
+        self.write({"stdin": "kill guard", "stdout": "right"})
+        self.assertIn("its guard was killed", self.judge("--no-hide").out)
 
     def test_a_reader_that_has_gone_changes_no_exit_code(self) -> None:
         self.write(*({"stdin": f"say {n}", "stdout": "0"} for n in range(4)))
@@ -377,7 +534,7 @@ class Junit(Judging):
         with open(path, "w", encoding="utf-8") as file:
             file.write("of an earlier run")
         self.write({"stdin": "kill judge", "stdout": "a"})
-        self.judge("--junit", path, exitcode=None)
+        self.judge("--junit", path, "--no-hide", exitcode=None)
         self.assertFalse(os.path.exists(path))
 
 

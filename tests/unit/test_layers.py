@@ -31,7 +31,7 @@ FLOORS = {
     6: "console github status audit doctor probe scaffold"
     " logs charts report report_html report_markdown report_junit completion topics"
     " canary judge junit record"
-    " judging recording"
+    " judging recording surroundings"
     " scratch spoiling trials",
     7: "commands cli __main__",
 }

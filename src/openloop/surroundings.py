@@ -1,0 +1,73 @@
+"""What surrounds a judged command: its environment, and what it sees of the machine.
+
+A program that recognises the judge could work for it alone. So the command is given as little as
+can be by which it would: no variable that names us, no process above it, no folder of ours.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from openloop import tree
+from openloop.workspace import HOME
+
+_OURS = "OPENLOOP_"  # variables that tell a command where the workspace is
+_CLOSED = (HOME, ".git")  # read-only in the project
+_TEMPORARY = ("/tmp", "/var/tmp", "/dev/shm")
+_NOT_ENCLOSED = (
+    "this system only hides CASES from COMMAND: it can see this process, and write wherever you can"
+)
+_NOT_HIDDEN = (
+    "this system cannot hide CASES from COMMAND (no user namespaces): "
+    "a program that looks for the file can read it, and write wherever you can"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """order: what a guard enters, see `mounts.enter`. without: what to say where it cannot."""
+
+    order: Mapping[str, Any]
+    without: str
+
+
+def views(hidden: str, place: str, folder: str) -> list[View]:
+    """The views that a command may be given, the best first.
+
+    hidden: the file of cases. place: the current directory. folder: where cases have their files.
+    """
+    enclosed = {"hide": [hidden], "enclosure": _enclosure(place, folder)}
+    return [View(enclosed, _NOT_ENCLOSED), View({"hide": [hidden]}, _NOT_HIDDEN)]
+
+
+def _enclosure(place: str, folder: str) -> dict[str, list[str]]:
+    """What commands may write for good: the project and `folder`. In a run, the project root and
+    the workspace are known as well as the current directory."""
+    root = os.environ.get("OPENLOOP_PROJECT_ROOT") or place
+    projects = {os.path.realpath(path) for path in (place, root)} - {"/"}
+    inside = [os.path.join(path, name) for path in projects for name in _CLOSED]
+    if workspace := os.environ.get("OPENLOOP_WORKSPACE"):
+        inside.append(workspace)
+    closed = set(map(os.path.realpath, inside))
+    temporary = {os.path.realpath(path) for path in (tempfile.gettempdir(), *_TEMPORARY)}
+    writable = {*filter(os.path.isdir, projects), folder}
+    return {
+        "writable": sorted(writable),
+        "closed": sorted(path for path in closed - writable if os.path.exists(path)),
+        "temporary": sorted(filter(os.path.isdir, temporary - writable)),
+    }
+
+
+def environment() -> dict[str, str]:
+    """Ours without what leads to the workspace, and without the name of this program, which some
+    shells put there. A run's sign stays, by which it finds what outlives it; a guard that takes
+    all with it takes that away as well."""
+    return {
+        name: text
+        for name, text in os.environ.items()
+        if name.startswith(tree.SIGN) or not (name.startswith(_OURS) or name == "_")
+    }
