@@ -84,27 +84,38 @@ def _overlay(root: str, folder: str) -> None:
 def _become_first() -> None:
     """Go on as the first process of a PID namespace, in a child."""
     _call("unshare", _CLONE_NEWPID)
+    opened = os.listdir("/proc/self/fd")  # not to be seen once the child has a /proc of its own
     if child := os.fork():
         signal.set_wakeup_fd(-1)
-        for name in os.listdir("/proc/self/fd"):  # who talks to the child must see it end
+        for name in opened:  # who talks to the child must see it end
             with contextlib.suppress(OSError):
                 os.close(int(name))
         os.waitpid(child, 0)
         os._exit(0)
 
 
-def _enclose(*, writable: Sequence[str], closed: Sequence[str], temporary: Sequence[str]) -> None:
+def _enclose(
+    *,
+    writable: Sequence[str],
+    closed: Sequence[str],
+    private: Sequence[str],
+    temporary: Sequence[str],
+) -> None:
     """Make everything read-only and show no processes but those that will be started here.
 
-    All are absolute paths of what is there, each named once. writable: folders that stay as they
-    are. closed: what is read-only in them all the same. temporary: folders in which what is
-    written is kept in memory and seen from here alone; where the system cannot do that, they stay
-    as they are.
+    All are absolute paths, each named once; what is gone by now is passed over. writable: folders
+    and sockets that stay as they are. closed: what is read-only in them all the same. private:
+    folders in which what is written is kept in memory, seen from here alone, and then gone;
+    read-only where the system cannot do that. temporary: the same, but where the system cannot do
+    that they stay as they are.
     """
-    trees = {path: _clone(path) for path in (*closed, *writable)}
-    for path in closed:
+    trees = {}
+    for path in (*closed, *writable):
+        with contextlib.suppress(FileNotFoundError):
+            trees[path] = _clone(path)
+    for path in trees.keys() & set(closed):
         _make_read_only(trees[path])
-    lowest = {path: os.open(path, os.O_PATH | os.O_CLOEXEC) for path in temporary}
+    lowest = {path: os.open(path, os.O_PATH | os.O_CLOEXEC) for path in (*private, *temporary)}
     spare = {path: _clone(path) for path in temporary}
     root = os.open("/", os.O_PATH | os.O_CLOEXEC)
     _make_read_only(root)
@@ -112,7 +123,7 @@ def _enclose(*, writable: Sequence[str], closed: Sequence[str], temporary: Seque
     for path in sorted({*trees, *lowest}):  # what lies within another comes after it
         if path in trees:
             _put(trees[path], path)
-        elif not _is_private(path, lowest[path]):
+        elif not _is_private(path, lowest[path]) and path in spare:
             _put(spare[path], path)
     for descriptor in (*trees.values(), *lowest.values(), *spare.values()):
         os.close(descriptor)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,7 +46,8 @@ def views(hidden: str, place: str, folder: str) -> list[View]:
 
 def _enclosure(place: str, folder: str) -> dict[str, list[str]]:
     """What commands may write for good: the project and `folder`. In a run, the project root and
-    the workspace are known as well as the current directory."""
+    the workspace are known as well as the current directory. What tools write to the home folder,
+    caches mostly, is forgotten."""
     root = os.environ.get("OPENLOOP_PROJECT_ROOT") or place
     projects = {os.path.realpath(path) for path in (place, root)} - {"/"}
     inside = [os.path.join(path, name) for path in projects for name in _CLOSED]
@@ -55,11 +56,28 @@ def _enclosure(place: str, folder: str) -> dict[str, list[str]]:
     closed = set(map(os.path.realpath, inside))
     temporary = {os.path.realpath(path) for path in (tempfile.gettempdir(), *_TEMPORARY)}
     writable = {*filter(os.path.isdir, projects), folder}
+    home = {os.path.realpath(os.path.expanduser("~"))} - {"/"}
+    private = set(filter(os.path.isdir, home - writable - temporary))
+    temporary = set(filter(os.path.isdir, temporary - writable))
+    sockets = set(_sockets([f"{path}/" for path in private | temporary]))
     return {
-        "writable": sorted(writable),
+        "writable": sorted(writable | sockets),
         "closed": sorted(path for path in closed - writable if os.path.exists(path)),
-        "temporary": sorted(filter(os.path.isdir, temporary - writable)),
+        "private": sorted(private),
+        "temporary": sorted(temporary),
     }
+
+
+def _sockets(folders: Sequence[str]) -> Iterator[str]:
+    """Those in the folders that a service listens at: an overlay would cut them off."""
+    try:
+        with open("/proc/net/unix", encoding="utf-8", errors="surrogateescape") as file:
+            paths = [f"/{line.rstrip().partition(' /')[2]}" for line in file]
+    except OSError:
+        return
+    for path in map(os.path.realpath, paths):
+        if path.startswith(tuple(folders)) and os.path.exists(path):
+            yield path
 
 
 def environment() -> dict[str, str]:

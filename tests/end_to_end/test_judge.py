@@ -9,6 +9,7 @@ import pty
 import shlex
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import unittest
@@ -45,7 +46,7 @@ def need_hiding() -> None:
 
 def need_enclosure() -> None:
     need(
-        can("enclosure={'writable': [], 'closed': [], 'temporary': []}"),
+        can("enclosure={'writable': [], 'closed': [], 'private': [], 'temporary': []}"),
         "a kernel that lets a user enclose commands (5.12, user namespaces, /proc all visible)",
     )
 
@@ -405,6 +406,14 @@ class Enclosed(Judging):
         )
         self.write({"files": {"in": "i"}, "stdout": "returncode=3, stdout='bic'", "match": "regex"})
         self.judge("--details", command=(sys.executable, "-c", honest), exitcode=0)
+
+    def test_services_can_be_reached(self) -> None:
+        ask = "import socket, sys; socket.socket(socket.AF_UNIX).connect(sys.argv[1]); print('in')"
+        with socket.socket(socket.AF_UNIX) as service:
+            service.bind(f"{self.temporary}/s")
+            service.listen()
+            self.write({"args": [sys.executable, "-c", ask, f"{self.temporary}/s"], "stdout": "in"})
+            self.judge("--details", command=("env",), exitcode=0, env={"TMPDIR": self.temporary})
 
     def test_what_is_left_in_temporary_folders_does_not_pile_up_in_memory(self) -> None:
         leave = 'ls "$TMPDIR" | grep much; head -c 70000000 /dev/zero > "$TMPDIR/much"'
