@@ -6,33 +6,41 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from openloop.errors import TamperError
+from openloop.holdout import Holdout
 from openloop.mission import Mission
 from openloop.policy import Keeper, Undo
 from openloop.states import Kind, OnViolation, State, Step
+from openloop.workspace import HOLDOUT
 
 Record = Callable[..., None]
 
 
 class Enforcement:
-    """Does nothing at all where the configuration asks for nothing."""
+    """Does nothing at all where the configuration asks for nothing and no holdout/ is there."""
 
     def __init__(self, mission: Mission, record: Record) -> None:
         """record: appends an event and shows it; takes the fields of `Store.record`."""
         keeper = Keeper(mission)
         self._keeper = keeper if keeper.is_needed else None
+        self._holdout = Holdout(mission.workspace)
         self._record = record
         policy = mission.config.policy
         self._on_violation = policy.on_violation if policy else OnViolation.RESTORE
 
     def begin(self) -> dict[str, Any]:
         """Take the reference of a new run; returns fields for its run_started."""
-        return {"checkpoints": self._keeper.begin()} if self._keeper else {}
+        digests = self._keeper.begin() if self._keeper else {}
+        if digest := self._holdout.begin():
+            digests[HOLDOUT] = digest
+        return {"checkpoints": digests} if digests else {}
 
     def resume(self, before: State) -> str:
         """Take up a run in the state it was found in, and settle the step that was cut off.
 
         Returns what makes that impossible, because a command damaged what was kept.
         """
+        if self._holdout.begin() != before.digests.get(HOLDOUT, ""):
+            return f"{HOLDOUT}/ was changed since the run began"
         if self._keeper is None or not before.digests:
             return ""
         try:
@@ -43,6 +51,8 @@ class Enforcement:
 
     def before(self, step: Step) -> dict[str, Any]:
         """Keep what a change starts from; returns fields for its step_started."""
+        if step.is_gate:
+            self._holdout.hold()
         if self._keeper is None or not step.is_change:
             return {}
         return {"before": self._keeper.before_change()}
@@ -62,6 +72,8 @@ class Enforcement:
         try:
             found = self._keeper.after(step) if self._keeper else Undo()
             found = found.with_planted(planted)
+            if step.is_gate:
+                found = found.with_words(self._holdout.look())
             broken = found.text
             if found.text:
                 self._record(
@@ -71,6 +83,8 @@ class Enforcement:
                     paths=found.paths,
                     on_violation=self._on_violation,
                 )
+            if step.is_gate:
+                self._holdout.put_back()
             if self._keeper is None:
                 return broken, ""
             self._keeper.undo(step, found, self._announce)

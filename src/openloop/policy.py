@@ -50,11 +50,13 @@ class Undo:
 
     def with_planted(self, planted: Sequence[str]) -> Undo:
         """The same, and these printable paths, at which something was withheld."""
-        if not planted:
-            return self
-        words = _sentence([f"put something where {path} was withheld" for path in planted])
-        text = "; ".join(filter(None, (self.text, words)))
-        return replace(self, text=text, paths=(*self.paths, *planted)[:_RECORDED])
+        found = self.with_words([f"put something where {path} was withheld" for path in planted])
+        return replace(found, paths=(*self.paths, *planted)[:_RECORDED])
+
+    def with_words(self, said: Sequence[str]) -> Undo:
+        """The same, and what else breaks the policy."""
+        words = _sentence(said)
+        return replace(self, text="; ".join(filter(None, (self.text, words))))
 
     @property
     def is_empty(self) -> bool:

@@ -6,11 +6,13 @@ from __future__ import annotations
 import json
 import os
 import random
+import shlex
+import sys
 import time
 import unittest
 from typing import Any
 
-from support import Case, Workspace, agent, run_openloop, wait_until
+from support import SRC, Case, Workspace, agent, run_openloop, wait_until
 
 ONCE = 'test -e "$OPENLOOP_WORKSPACE/measured" || { : > "$OPENLOOP_WORKSPACE/measured"; exit 1; }'
 SECRET = "the bytes of a secret\n"
@@ -170,6 +172,97 @@ class Planted(Withheld):
         place.run()
         self.assertEqual(self.state(place), before)
         self.assertEqual(place.heartbeat["status"], "complete")
+
+
+class AtGates(Case):
+    """Code that a gate runs finds the cases, and may not rewrite them."""
+
+    CASES = '{"stdout": "right"}\n'
+
+    def held(self, gate: str, **config: Any) -> Workspace:
+        """verify judges by a case that the program does not pass; scan runs the gate before it."""
+        judge = shlex.join([sys.executable, "-m", "openloop", "judge"])
+        verify = (
+            f"PYTHONPATH={shlex.quote(SRC)} {judge} {{workspace}}/holdout/c.jsonl -- echo wrong"
+        )
+        commands = {"scan": gate, "fix": "true", "verify": verify}
+        place = self.workspace(total_rounds=2, commands=commands, **config)
+        os.makedirs(place.file("holdout/inner"))
+        with open(place.file("holdout/c.jsonl"), "w", encoding="utf-8") as file:
+            file.write(self.CASES)
+        os.symlink("../c.jsonl", place.file("holdout/inner/link"))
+        return place
+
+    def state(self, place: Workspace) -> dict[str, tuple[object, ...]]:
+        return {path: what[:2] for path, what in picture(place.file("holdout")).items()}
+
+    def test_what_a_gate_does_to_them_is_put_back_and_counts(self) -> None:
+        home = "$OPENLOOP_WORKSPACE/holdout"
+        easy = f'echo \'{{"stdout": "wrong"}}\' > "{home}/c.jsonl"'
+        for gate, said in {
+            easy: "changed holdout/c.jsonl while it ran",
+            f'cp "{home}/c.jsonl" x; rm "{home}/c.jsonl"; {easy}; touch -r x "{home}/c.jsonl"':
+                "changed holdout/c.jsonl while it ran",
+            f'rm -r "{home}"': "removed holdout/c.jsonl while it ran",
+            f'rm -r "{home}"; mkdir easy; ln -s "$PWD/easy" "{home}"': "changed holdout while it",
+            f'chmod 666 "{home}/c.jsonl"': "changed holdout/c.jsonl while it ran",
+            f'rm "{home}/inner/link"; ln -s x "{home}/inner/link"':
+                "changed holdout/inner/link while it ran",
+        }.items():  # fmt: skip
+            with self.subTest(gate):
+                self.assert_put_back(gate, said)
+
+    def test_with_a_policy_too(self) -> None:
+        policy = {"protect": ["tests/**"], "allow": ["src/**"]}
+        gate = 'echo > "$OPENLOOP_WORKSPACE/holdout/c.jsonl"; echo > new'
+        place = self.assert_put_back(gate, "changed holdout/c.jsonl while it ran", policy=policy)
+        self.assertFalse(os.path.exists(place.project_file("new")))
+
+    def assert_put_back(self, gate: str, said: str, **config: Any) -> Workspace:
+        self.setUp()
+        place = self.held(gate, **config)
+        before = self.state(place)
+        place.run("--max-rounds", "1", exitcode=1)
+        self.assertEqual([(1, "scan", "policy"), (1, "fix", "passed")], place.steps()[:2])
+        self.assertIn(said, place.events_of("policy_violated")[0]["text"])
+        self.assertNotIn((1, "verify", "passed"), place.steps())
+        self.assertEqual(before, self.state(place))
+        place.audit()
+        return place
+
+    def test_what_a_gate_adds_is_removed_and_nobodys_fault(self) -> None:
+        home = "$OPENLOOP_WORKSPACE/holdout"
+        gate = f'mkdir -p "{home}/__pycache__" "{home}/new"; echo > "{home}/__pycache__/x.pyc"; :'
+        place = self.held(f'test ! -e "{home}/new/x" && {gate} > "{home}/new/x"')
+        before = self.state(place)
+        place.run(exitcode=1)
+        self.assertEqual({"passed"}, {how for _, step, how in place.steps() if step == "scan"})
+        self.assertEqual(before, self.state(place))
+
+    def test_a_folder_that_was_not_there(self) -> None:
+        gate = 'test ! -e "$OPENLOOP_WORKSPACE/holdout"'
+        plant = 'mkdir "$OPENLOOP_WORKSPACE/holdout"; echo > "$OPENLOOP_WORKSPACE/holdout/c"'
+        place = self.workspace(commands={"play": plant, "verify": gate})
+        place.run()
+        self.assertFalse(place.exists("holdout"))
+
+    def test_a_gate_that_kills_the_runner_gains_nothing(self) -> None:
+        kill = "kill -9 $(sed -n 's/.*\"runner_pid\": \\([0-9]*\\).*/\\1/p' heartbeat.json)"
+        easy = 'echo "{\\"stdout\\": \\"wrong\\"}" > holdout/c.jsonl'
+        place = self.held(f'cd "$OPENLOOP_WORKSPACE"; {easy}; {kill}; sleep 60')
+        self.started(place).wait(30)
+        place.run(exitcode=3)
+        self.assertIn("holdout/ was changed since the run began", place.heartbeat["reason"])
+
+    def test_a_run_that_was_cut_off_goes_on(self) -> None:
+        place = self.held("test -e begun && exit; : > begun; sleep 60")
+        runner = self.started(place)
+        wait_until(lambda: os.path.exists(place.project_file("begun")))
+        runner.kill()
+        runner.wait()
+        place.run(exitcode=1)
+        self.assertTrue(place.events_of("run_started")[-1]["resumed"])
+        self.assertEqual("exhausted", place.heartbeat["status"])
 
 
 class Crashed(Withheld):
