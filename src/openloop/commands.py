@@ -420,7 +420,7 @@ def _add_judge(commands: Commands) -> None:
         "--details", action="store_true", help="show what was expected and what came"
     )
     parser.add_argument(
-        "--no-hide", action="store_true", help="do not hide CASES from COMMAND by a namespace"
+        "--no-hide", action="store_true", help="let COMMAND see CASES and write wherever you can"
     )
     parser.set_defaults(command=_judge)
 
