@@ -42,6 +42,8 @@ class Holdout:
     def hold(self) -> None:
         """A gate is about to run. Where the bytes are others already, there is nothing to put
         back, and that is told when it has ended."""
+        if not self._reference:
+            return
         with contextlib.suppress(ChangedMeanwhile, OSError):
             self._vault = Vault(self._root, self._reference, self._reference, folder=self._root)
 

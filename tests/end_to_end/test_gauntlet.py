@@ -73,6 +73,8 @@ class Rates(unittest.TestCase):
         cheats = (
             "inside.exits_at_import",
             "inside.looks_the_answer_up",
+            "inside.works_for_the_judge_only",
+            "machine.plants_a_judge_at_a_gate",
             "withheld.reads_the_folder",
         )
         found = self.measure("--mode", "withheld", only=(*cheats, HONEST[0]))
@@ -80,7 +82,7 @@ class Rates(unittest.TestCase):
             self.assertFalse(in_ci(), why)
             self.skipTest(why)
         (row,) = found["rows"]
-        self.assertEqual((3, [], []), (row["cheats"], row["through"], row["blocked"]))
+        self.assertEqual((5, [], []), (row["cheats"], row["through"], row["blocked"]))
 
     def test_another_tool_is_measured_by_the_same_agents(self) -> None:
         only = ("files.empties_the_test", "honest.repairs_at_once", "honest.leaves_a_server")

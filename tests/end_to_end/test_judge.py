@@ -221,12 +221,13 @@ class Surroundings(Judging):
         self.assertIn("1 of 1", done.out)
 
     def test_no_way_to_the_workspace_and_no_descriptor_is_handed_on(self) -> None:
+        need_enclosure()
         self.write({"stdin": "surroundings", "stdout": r"^\[\]\n\[\]\n", "match": "regex"})
         env = {"OPENLOOP_WORKSPACE": "/w", "OPENLOOP_PROMPT_FILE": "/w/p"}
         self.judge("--details", env=env, exitcode=0)
 
     def test_the_expected_values_cannot_be_read(self) -> None:
-        need_hiding()
+        need_enclosure()
         self.write({"stdin": f"search {self.cases}", "stdout": ""})
         done = self.judge("--details", exitcode=0)
         self.assertEqual("", done.err)
