@@ -216,7 +216,11 @@ def no_more_processes(bench: Bench) -> Row:
     """RLIMIT_NPROC at every number, as a user whom it binds."""
     python, checkout = _for_everybody(bench)
     injected = os.path.join(checkout, "scripts", "faults", os.path.basename(INJECTED))
-    env = environment(PYTHONPATH=os.path.join(checkout, "src"), HOME="/nonexistent")
+    env = environment(
+        PYTHONPATH=os.path.join(checkout, "src"),
+        HOME="/nonexistent",
+        LD_LIBRARY_PATH=os.path.join(bench.folder, "python", "lib"),  # of a shared build
+    )
 
     def run_limited(place: Workspace, user: int, plan: dict[str, Any]) -> Done:
         words = [python, "-P", injected, json.dumps(plan), "run", place.path, *ROUNDS]
