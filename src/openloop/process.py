@@ -263,6 +263,7 @@ class Processes:
     def _lost(self, grace: float, watch: Watch, pid: int | None) -> Exit:
         """The guard is dead. Its children are ours now: end them; start no further one here."""
         assert self._guard is not None
+        seconds = 0.0 if pid is None else watch.seconds()
         self._guard.close()
         self._guard = None
         survivors = tree.end(
@@ -277,6 +278,7 @@ class Processes:
             ended=watch.ended or Outcome.ERROR,
             detail=watch.detail or detail,
             pid=pid,
+            seconds=seconds,
             survivors=tuple(sorted(survivors)),
         )
 

@@ -54,6 +54,10 @@ class Watch:
         """The command runs from now on: time that was spent on starting it does not count."""
         self._started = self._grown = monotonic()
 
+    def seconds(self) -> float:
+        """How long the command has run, seconds in which nothing could run left out."""
+        return monotonic() - self._started
+
     def deadline(self) -> float:
         """The monotonic time at which `look` must be called again at the latest."""
         if self.ended:

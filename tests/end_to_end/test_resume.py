@@ -6,6 +6,7 @@ import os
 import random
 import signal
 import subprocess
+import sys
 import time
 import unittest
 from functools import partial
@@ -16,6 +17,7 @@ from support import (
     Workspace,
     agent,
     by_round,
+    environment,
     lives,
     read_pid,
     recomputed_head,
@@ -200,6 +202,29 @@ class KilledGuards(Case):
         )
         place.run()
         self.assertEqual(place.steps(), [(1, "verify", "error"), (2, "verify", "passed")])
+
+    def test_a_guard_that_hangs_is_given_up(self) -> None:
+        pid_file = f"{self.folder}/pid"
+        place = self.workspace(
+            total_rounds=1,
+            commands={"verify": f"{agent('daemonizes', pid_file)}; kill -STOP $PPID; sleep 60"},
+            limits={"command_timeout_seconds": 1, "kill_grace_seconds": 0.2},
+        )
+        program = "import sys; from openloop import cli, watchdog; watchdog.OVERDUE = 0.2; "
+        ended = subprocess.run(
+            [sys.executable, "-c", f"{program} sys.exit(cli.main())", "run", place.path, "--quiet"],
+            env=environment(),
+            capture_output=True,
+            timeout=30,
+            check=False,
+        )
+        self.assertEqual((1, b""), (ended.returncode, ended.stderr))
+        self.assertEqual(place.steps(), [(1, "verify", "timeout")])
+        self.assertGreater(place.artifact(1)["steps"][0]["duration_seconds"], 1)
+        pid = read_pid(pid_file)
+        assert pid is not None
+        self.assertFalse(lives(pid))
+        self.assertEqual([], of_workspace(place))
 
     def test_a_runner_killed_by_the_command_itself(self) -> None:
         place = self.workspace(
