@@ -159,6 +159,21 @@ class Leftovers(Case):
         self.assertEqual(len(pids), 100)
         self.assertEqual([pid for pid in pids if lives(pid)], [])
 
+    def test_threads_whose_leader_has_ended(self) -> None:
+        self.leave("loses_leader")
+        pid = read_pid(*self.pid_files)
+        self.assertFalse(os.path.exists(f"/proc/{pid}"), "its threads are left")
+
+    def test_the_time_of_orphans_is_counted(self) -> None:
+        busy = agent("run", "import time\nwhile time.process_time() < 0.3: pass")
+        place = self.workspace(
+            commands={
+                "verify": f"({busy} && touch done &); until test -e done; do sleep 0.02; done"
+            }
+        )
+        place.run()
+        self.assertGreater(place.artifact(1)["steps"][0]["cpu_seconds"], 0.3)
+
     def test_a_gate_is_not_measured_beside_what_a_change_left(self) -> None:
         pid_file = f"{self.folder}/pid"
         place = self.workspace(
@@ -240,6 +255,15 @@ class Limits(Case):
         )
         self.assertEqual((step["outcome"], step["signal"]), ("timeout", "SIGKILL"))
         self.assertFalse(os.path.exists(f"{self.folder}/w/project/termed"))
+
+    def test_nobody_sees_another_one_killed(self) -> None:
+        """All are stopped first: whoever runs on could start something in its place."""
+        seen = f"{self.folder}/seen"
+        step = self.limited(
+            f"exec {agent('mourns', seen, 60)}", stall_timeout_seconds=0.4, kill_grace_seconds=0
+        )
+        self.assertEqual((step["outcome"], step["signal"]), ("stalled", "SIGKILL"))
+        self.assertFalse(os.path.exists(seen))
 
     def test_limits_of_a_single_command(self) -> None:
         place = self.workspace(
