@@ -256,15 +256,6 @@ class Limits(Case):
         self.assertEqual((step["outcome"], step["signal"]), ("timeout", "SIGKILL"))
         self.assertFalse(os.path.exists(f"{self.folder}/w/project/termed"))
 
-    def test_nobody_sees_another_one_killed(self) -> None:
-        """All are stopped first: whoever runs on could start something in its place."""
-        seen = f"{self.folder}/seen"
-        step = self.limited(
-            f"exec {agent('mourns', seen, 60)}", stall_timeout_seconds=0.4, kill_grace_seconds=0
-        )
-        self.assertEqual((step["outcome"], step["signal"]), ("stalled", "SIGKILL"))
-        self.assertFalse(os.path.exists(seen))
-
     def test_limits_of_a_single_command(self) -> None:
         place = self.workspace(
             total_rounds=1,
@@ -282,6 +273,7 @@ class Limits(Case):
 class StoppedRunner(Case):
     """Seconds in which the runner stands still count for no limit."""
 
+    case: Case
     place: Workspace
     runner: subprocess.Popen[str]
     stopped: float
@@ -300,9 +292,8 @@ class StoppedRunner(Case):
 
 def setUpModule() -> None:
     """Stop a runner: the seconds that it must stand still pass while others are tested."""
-    case = Case()
+    case = StoppedRunner.case = Case()
     case.setUp()
-    unittest.addModuleCleanup(case.doCleanups)
     place = case.workspace(
         commands={"verify": "until test -e go; do sleep 0.1; done"},
         limits={"stall_timeout_seconds": STANDSTILL - 0.5},
@@ -313,6 +304,10 @@ def setUpModule() -> None:
     runner.send_signal(signal.SIGSTOP)
     StoppedRunner.place, StoppedRunner.runner = place, runner
     StoppedRunner.stopped = time.monotonic()
+
+
+def tearDownModule() -> None:
+    StoppedRunner.case.doCleanups()
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import unittest
+from collections.abc import Iterable
 
 from openloop import process, tree
 from support import Case, agent, environment, lives, wait_until
@@ -61,6 +62,31 @@ class Processes(Case):
         child = self.child("/bin/sh", "-c", f"exec {agent('loses_leader', pid_file)}")
         wait_until(lambda: not lives(child.pid), "the leader to be dead")
         self.assertIn(child.pid, tree.descendants(os.getpid()))
+
+    def test_all_are_stopped_before_the_first_is_killed(self) -> None:
+        """Whoever runs on while others are killed could start something in their place."""
+        children = [self.child("sleep", "60") for _ in range(2)]
+        looks = []
+
+        def find() -> tree.Processes:
+            """The first one alone at the first look: the other one is new at the second."""
+            if len(looks) == 2:  # what was sent has come through
+                wait_until(lambda: set(states(children)) <= set("TZ"))
+            shown = children[: len(looks) + 1]
+            found = {child.pid: tree.start_time(child.pid) for child in shown}
+            looks.append(states(children))
+            return {pid: start for pid, start in found.items() if start is not None}
+
+        self.assertEqual({}, tree.end(find, grace=0, pause=tree.sleep))
+        self.assertEqual(("TT", "ZZ"), (looks[2], looks[-1]))
+
+
+def states(children: Iterable[subprocess.Popen[bytes]]) -> str:
+    found = ""
+    for child in children:
+        with open(f"/proc/{child.pid}/stat", encoding="utf-8") as file:
+            found += file.read().rpartition(")")[2].split()[0]
+    return found
 
 
 if __name__ == "__main__":
