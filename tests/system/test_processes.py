@@ -256,6 +256,16 @@ class Limits(Case):
         self.assertEqual((step["outcome"], step["signal"]), ("timeout", "SIGKILL"))
         self.assertFalse(os.path.exists(f"{self.folder}/w/project/termed"))
 
+    def test_a_limit_that_falls_due_while_the_rest_is_ended_comes_too_late(self) -> None:
+        place = self.workspace(
+            commands={"verify": "trap '' TERM; sleep 60 &"},
+            limits={"command_timeout_seconds": 0.5, "kill_grace_seconds": 0.8},
+        )
+        place.run()
+        self.assertEqual(place.steps(), [(1, "verify", "passed")])
+        began, ended = place.events_of("step_started")[0], place.events_of("step_finished")[0]
+        self.assertGreater(ended["elapsed"] - began["elapsed"], 0.8)
+
     def test_limits_of_a_single_command(self) -> None:
         place = self.workspace(
             total_rounds=1,
