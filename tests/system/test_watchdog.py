@@ -69,6 +69,15 @@ class Moments(Case):
         self.watch.look(ordered + LIMITS.grace + OVERDUE + 2)
         self.assertEqual(1, self.given_up)
 
+    def test_a_gap_puts_off_giving_up(self) -> None:
+        self.watch.look(self.began + 51)
+        due = monotonic() + LIMITS.grace + OVERDUE
+        self.watch.shift(1000)
+        self.watch.look(due + 999)
+        self.assertEqual(0, self.given_up)
+        self.watch.look(due + 1001)
+        self.assertEqual(1, self.given_up)
+
 
 if __name__ == "__main__":
     unittest.main()
