@@ -138,6 +138,15 @@ class Intruders(Beats):
                 self.beat(4)
                 self.assertEqual(2, len(self.files()))
 
+    def test_lengthened(self) -> None:
+        for name in (HEARTBEAT, SPARE):
+            with self.subTest(name):
+                self.beat(3)
+                with open(self.path(name), "a", encoding="utf-8") as file:
+                    file.write("x" * 2000)
+                self.beat(4)
+                self.assertEqual(2, len(self.files()))
+
     def test_planted(self) -> None:
         victim = self.path("victim")
         with open(victim, "w", encoding="utf-8") as file:
