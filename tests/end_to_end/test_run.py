@@ -283,6 +283,12 @@ class Tampering(Case):
                 self.assert_put_back(place, "events.jsonl", what)
         place.audit()
 
+    def test_nothing_is_added_to_a_record_that_was_emptied_under_a_living_runner(self) -> None:
+        place = self.tampered("events.jsonl", ': > "$F"')
+        self.assert_put_back(place, "events.jsonl", "emptied")
+        self.assertEqual("", place.read("events.jsonl.edited-1"))
+        place.audit()
+
     def assert_put_back(self, place: Workspace, name: str, what: str) -> None:
         self.assert_regular(place.file(name))
         self.assertEqual(place.exists(f"{name}.edited-1"), what != "removed")
