@@ -147,6 +147,15 @@ class Twice(SignalCase):
             for path in (pid_file, termed):
                 os.unlink(path)
 
+    def test_two_signals_at_once_leave_no_grace(self) -> None:
+        pid_file = f"{self.folder}/pid"
+        place = self.waiting(agent("ignores_term", pid_file), grace=LONG)
+        runner = self.running(place, pid_file)
+        for signum in (signal.SIGSTOP, signal.SIGTERM, signal.SIGINT, signal.SIGCONT):
+            runner.send_signal(signum)
+        self.ends(runner, 130)  # the lower number is delivered first
+        self.assertEqual(place.steps(), [(1, "scan", "interrupted")])
+
     def test_a_signal_while_a_timed_out_step_is_ended(self) -> None:
         wait = "until test -e go; do sleep 0.02; done"
         place = self.workspace(
