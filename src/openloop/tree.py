@@ -204,7 +204,7 @@ def end(
     """
     asked: set[tuple[int, int]] = set()
     deadline = time.monotonic() + grace
-    hurry = grace <= 0
+    hurry = False
     while not hurry and (left := deadline - time.monotonic()) > 0:
         living = find()
         if not living:
