@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from openloop.comparison import Undo
 from openloop.errors import TamperError
 from openloop.holdout import Holdout
 from openloop.mission import Mission
-from openloop.policy import Keeper, Undo
+from openloop.policy import Keeper
 from openloop.states import Kind, OnViolation, State, Step
 from openloop.workspace import HOLDOUT
 

@@ -1,7 +1,6 @@
-"""The policy on real files: what a step did to the project, and what of it is put back.
+"""The policy on real files: checkpoints of the project, and what a step did to it put back.
 
-Protected paths have one reference, their state when the run began. Everything else is compared
-with the state before the change. Checkpoints of both are kept in a store of the workspace's
+The state when the run began and the state before a change are kept in a store of the workspace's
 own; the bytes of what is protected stay in reach of this process as well.
 """
 
@@ -9,63 +8,26 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from openloop import files, manifest
-from openloop.changes import Changes, difference, same
+from openloop import manifest
+from openloop.changes import same
 from openloop.checkpoint import Checkpoints, Damaged, Incomplete, Vault
+from openloop.comparison import Comparison, Undo, ignored_among, readable, sentence, shown
 from openloop.contents import ChangedMeanwhile
-from openloop.diffs import changed_lines
 from openloop.errors import RecordError, TamperError, UsageError
 from openloop.ignored import IgnoreRules
 from openloop.links import Aliases, aliases
-from openloop.manifest import FILE, FOLDER, MAX_DEPTH, SYMLINK, Entry, Manifest, is_too_deep
+from openloop.manifest import FOLDER, MAX_DEPTH, Entry, Manifest, is_too_deep
 from openloop.mission import Mission
-from openloop.rules import Border, Rules, is_byte_code, is_litter
+from openloop.rules import Border, Rules, is_byte_code
 from openloop.states import Step
-from openloop.text import printable
 from openloop.workspace import CHECKPOINTS
 
 REFERENCE, BEFORE, BEST = "reference", "before", "best"  # names of checkpoints in the store
 OUTSIDE = "outside"  # what stood in the tree and was not the project when the run began
 IGNORED, INTENT = "ignored", "intent"  # names of other digests that the record carries
-_NAMED = 5  # paths that a sentence names
-_RECORDED = 200  # paths that the record names
 _TRIES = 5  # looks at a project that somebody else is writing to
-
-
-@dataclass(frozen=True, slots=True)
-class Undo:
-    """What one step did that is not to stay.
-
-    text: what of it breaks the policy, "" for nothing; paths: the same, printable.
-    to_reference, to_before: paths that are put back to the one state or the other.
-    """
-
-    text: str = ""
-    paths: tuple[str, ...] = ()
-    to_reference: tuple[bytes, ...] = ()
-    to_before: tuple[bytes, ...] = ()
-
-    def with_planted(self, planted: Sequence[str]) -> Undo:
-        """The same, and these printable paths, at which something was withheld."""
-        found = self.with_words([f"put something where {path} was withheld" for path in planted])
-        return replace(found, paths=(*self.paths, *planted)[:_RECORDED])
-
-    def with_words(self, said: Sequence[str]) -> Undo:
-        """The same, and what else breaks the policy."""
-        words = _sentence(said)
-        return replace(self, text="; ".join(filter(None, (self.text, words))))
-
-    @property
-    def is_empty(self) -> bool:
-        return not (self.to_reference or self.to_before)
-
-    @property
-    def is_silent(self) -> bool:
-        """Whether only what tools leave behind is put back, which is not worth a word."""
-        return all(map(is_litter, (*self.to_reference, *self.to_before)))
 
 
 class Keeper:
@@ -113,7 +75,7 @@ class Keeper:
         """Other names of what symlinks lead to. What was ignored when the run began has none: a
         build that the tests link to is made anew."""
         found = aliases(self._root, tree)
-        ignored = self._are_ignored(found, tree)
+        ignored = ignored_among(self._ignored, found, tree)
         return {place: links for place, links in found.items() if place not in ignored}
 
     def _refuse_unreadable(self, tree: Manifest) -> None:
@@ -121,14 +83,14 @@ class Keeper:
         for path in tree.unreadable:
             if is_too_deep(path):
                 raise UsageError(
-                    f"{_name(path)[:80]}… lies more than {MAX_DEPTH} folders deep: "
+                    f"{readable(path)[:80]}… lies more than {MAX_DEPTH} folders deep: "
                     "no policy can look there",
                     where=self._root,
                     fix="remove it, or move it up",
                 )
             if self._rules.protects(path):
                 raise UsageError(
-                    f"{_name(path)} is protected and cannot be read",
+                    f"{readable(path)} is protected and cannot be read",
                     where=self._root,
                     fix="make it readable (chmod u+rX), or leave it out of policy.protect",
                 )
@@ -209,14 +171,12 @@ class Keeper:
         of the project it changed, "" for nothing."""
         self._before = self._last
         self._last = self._scan(self._last)
-        others = self._others(difference(self._before, self._last))
-        said = [self._words(path) for group in others[:3] for path in group if not is_litter(path)]
-        seen = difference(self._reference, self._last).paths
-        strayed = [path for path in seen if self._rules.protects(path)]
-        if strayed:
+        seen = self._compared()
+        told = seen.told()
+        if strayed := seen.protected():
             self._restore(self._reference, strayed, lambda digest: None)
             self._last = self._scan(self._last)
-        return _sentence(said)
+        return told
 
     def before_change(self) -> str:
         """Keep the state before a change; returns the digest that its event must carry."""
@@ -237,142 +197,25 @@ class Keeper:
         if step.is_gate:
             self._before = self._last
         self._last = self._scan(self._last)
-        return self._judge(step)
+        return self._compared().judge(step)
 
-    def _judge(self, step: Step) -> Undo:
-        protected = [
-            path
-            for path in difference(self._reference, self._last).paths
-            if self._rules.protects(path)
-        ]
-        others = self._others(difference(self._before, self._last))
-        if step.is_gate:
-            return self._judge_gate(protected, others)
-        return self._judge_change(protected, others)
+    def _compared(self) -> Comparison:
+        """The project as it was last looked at, beside what it is held to."""
+        return Comparison(
+            root=self._root,
+            policy=self._policy,
+            rules=self._rules,
+            ignored=self._ignored,
+            unwanted=self._unwanted,
+            reference=self._reference,
+            before=self._before,
+            now=self._last,
+            read=self._read,
+        )
 
-    def _others(self, seen: Changes) -> Changes:
-        """What is neither protected nor was ignored when the run began."""
-        ignored = self._are_ignored(seen.paths, self._last, self._before) | self._unwanted
-
-        def counts(path: bytes) -> bool:
-            return not self._rules.covers(path) and path not in ignored
-
-        return Changes(*(tuple(filter(counts, group)) for group in seen))
-
-    def _are_ignored(self, paths: Iterable[bytes], *trees: Manifest) -> set[bytes]:
-        """Those that were ignored when the run began; a folder is when whatever is in it is."""
-        asked = {}
-        for path in paths:
-            if not is_litter(path):
-                entry = next(filter(None, (tree.entries.get(path) for tree in trees)), None)
-                asked[path + b"/x" if entry and entry.kind == FOLDER else path] = path
-        return set(map(asked.__getitem__, self._ignored.ignored(asked)))
-
-    def _hidden(self) -> list[bytes]:
-        """What can no longer be looked into, or could hold what is protected and is too deep to
-        be seen: no pattern can tell what it is, so none allows it."""
-        counts = self._policy is not None and self._policy.limits_changes
-        new = [
-            path
-            for path in self._last.unreadable
-            if not ((old := self._before.entries.get(path)) and old.is_unreadable)
-            and (counts or self._last[path].kind == FOLDER)
-        ]
-        ignored = self._are_ignored(new, self._last) if new else set()
-        return [path for path in new if is_too_deep(path) or path not in ignored]
-
-    def _judge_gate(self, protected: list[bytes], others: Changes) -> Undo:
-        """A gate may create protected files (they are only removed), not change or remove them."""
-        broken = [path for path in protected if path in self._reference]
-        outside = [path for path in others.created if not self._rules.allows(path)]
-        if self._limits_paths:
-            outside += self._idle_folders(others._replace(changed_folders=()), outside)
-        said = [f"{self._words(path)} while it ran" for path in broken]
-        back = (*outside, *self._hidden())
-        return Undo(_sentence(said), _shown(broken), tuple(protected), back)
-
-    def _judge_change(self, protected: list[bytes], others: Changes) -> Undo:
-        files = (*others.created, *others.changed, *others.removed)
-        outside = [path for path in sorted(files) if not self._rules.allows(path)]
-        inside = tuple(path for path in sorted(files) if self._rules.allows(path))
-        if self._limits_paths:
-            outside += self._idle_folders(others, outside)
-        hidden = self._hidden()
-        strayed = [path for path in outside if not is_litter(path) and path not in hidden]
-        too_much = self._too_much(inside)
-        said = [
-            *(self._words(path) for path in protected),
-            *(f"{self._words(path)} outside what is allowed" for path in strayed),
-            *(f"{self._words(path)} where nobody can look" for path in hidden),
-        ]
-        broken = [*protected, *strayed, *hidden, *(inside if too_much else ())]
-        back = (*outside, *hidden, *(others.paths if too_much else ()))
-        text = "; ".join(filter(None, (_sentence(said), *too_much)))
-        return Undo(text, _shown(broken), tuple(protected), back)
-
-    @property
-    def _limits_paths(self) -> bool:
-        return self._policy is not None and self._policy.allow is not None
-
-    def _idle_folders(self, others: Changes, back: Iterable[bytes]) -> list[bytes]:
-        """Folders outside what is allowed that changed by themselves: made, and nothing is to
-        stay in them; removed, and nothing that was in them is to stay away; their permissions.
-
-        back: what is put back anyway.
-        """
-        strayed = [
-            path
-            for group in (others.created_folders, others.changed_folders, others.removed_folders)
-            for path in group
-            if not self._rules.allows_folder(path)
-        ]
-        if not strayed:
-            return []
-        going = {*back, *strayed}
-        used = _folders_above(path for path in self._last if path not in going)
-        left = _folders_above(path for path in others.removed if path not in going)
-        made, gone = set(others.created_folders) - used, set(others.removed_folders) - left
-        return [path for path in strayed if path in made | gone | {*others.changed_folders}]
-
-    def _words(self, path: bytes) -> str:
-        """`changed tests/test_a.py`, said of a path as it differs from where it is held to."""
-        protected = self._rules.protects(path)
-        old = (self._reference if protected else self._before).entries.get(path)
-        new = self._last.entries.get(path)
-        verb = "created" if old is None else "removed" if new is None else "changed"
-        words = f"{verb} {'protected ' if protected else ''}{_name(path)}"
-        other = self._rules.because(path) if protected else b""
-        return f"{words} (to which {_name(other)} leads)" if other else words
-
-    def _too_much(self, inside: Sequence[bytes]) -> list[str]:
-        said: list[str] = []
-        if self._policy is None:
-            return said
-        most_files, most_lines = self._policy.max_changed_files, self._policy.max_diff_lines
-        if most_files is not None and len(inside) > most_files:
-            said.append(f"changed {len(inside)} files, max_changed_files is {most_files}")
-        if most_lines is not None and (count := sum(map(self._lines, inside))) > most_lines:
-            said.append(f"changed {count} lines, max_diff_lines is {most_lines}")
-        return said
-
-    def _lines(self, path: bytes) -> int:
-        """Lines that the change added to and removed from one file; a symlink is one line."""
-        old, new = self._before.entries.get(path), self._last.entries.get(path)
-        return changed_lines(self._bytes_before(old), self._bytes_now(path, new))
-
-    def _bytes_before(self, entry: Entry | None) -> bytes:
-        if entry is None or not entry.is_hashed:
-            return entry.target if entry and entry.kind == SYMLINK else b""
+    def _read(self, entry: Entry) -> bytes:
         with _as_tampering():
             return self._store.read(entry)
-
-    def _bytes_now(self, path: bytes, entry: Entry | None) -> bytes:
-        if entry is None or entry.kind != FILE:
-            return entry.target if entry and entry.kind == SYMLINK else b""
-        try:
-            return files.read(os.path.join(self._root, os.fsdecode(path)))
-        except OSError:
-            return b""
 
     # --- putting back ---
 
@@ -389,7 +232,7 @@ class Keeper:
             if found.to_before:
                 self._restore(self._before, found.to_before, announce)
             self._last = self._scan(self._last)
-            found = self._judge(step)  # what was set aside, or only now came to light
+            found = self._compared().judge(step)  # what was set aside, or only now came to light
         else:
             raise _cannot_put_back((*found.to_reference, *found.to_before))
         self._clear_byte_code()
@@ -419,20 +262,13 @@ class Keeper:
         self._last = self._scan(self._last)
         first: tuple[bytes, ...] | None = None
         for _ in range(_TRIES):
-            strayed = self._since_best()
+            strayed = self._compared().since_before()
             first = strayed if first is None else first
             if not strayed:
-                return _shown(first)
+                return shown(first)
             self._restore(self._best, strayed, announce)
             self._last = self._scan(self._last)
         raise _cannot_put_back(strayed)
-
-    def _since_best(self) -> tuple[bytes, ...]:
-        """What differs from the best checkpoint; folders only where nothing is to stay."""
-        others = self._others(difference(self._before, self._last))
-        going = {*others.paths, *self._hidden()}
-        used = _folders_above(path for path in self._last if path not in going)
-        return tuple(sorted(going - (set(others.created_folders) & used)))
 
     def _clear_byte_code(self) -> None:
         """Remove byte code beside protected sources: an interpreter would believe it."""
@@ -458,14 +294,6 @@ def _source_folder(byte_code: bytes) -> bytes:
     """The folder whose sources a byte-code file stands for."""
     folder = os.path.dirname(byte_code)
     return os.path.dirname(folder) if os.path.basename(folder) == b"__pycache__" else folder
-
-
-def _folders_above(paths: Iterable[bytes]) -> set[bytes]:
-    found: set[bytes] = set()
-    for path in paths:
-        while (path := os.path.dirname(path)) and path not in found:
-            found.add(path)
-    return found
 
 
 def _with_folders(paths: Iterable[bytes], current: Manifest, target: Manifest) -> list[bytes]:
@@ -497,21 +325,8 @@ def _as_tampering() -> Iterator[None]:
 
 
 def _cannot_put_back(paths: Iterable[bytes]) -> TamperError:
-    left = _sentence(_shown(paths))
+    left = sentence(shown(paths))
     return TamperError(
         f"the project cannot be put back as it was: {left} will not go back",
         fix="look at the project, and mend that by hand",
     )
-
-
-def _name(path: bytes) -> str:
-    return printable(os.fsdecode(path))
-
-
-def _shown(paths: Iterable[bytes]) -> tuple[str, ...]:
-    return tuple(_name(path) for path in tuple(paths)[:_RECORDED])
-
-
-def _sentence(said: Sequence[str]) -> str:
-    more = f" and {len(said) - _NAMED} more" if len(said) > _NAMED else ""
-    return ", ".join(said[:_NAMED]) + more
