@@ -215,6 +215,19 @@ def _mismatch(words: tuple[str, ...], expected: int, done: Done, place: Workspac
     return "\n".join(parts)
 
 
+def run_script(name: str, *words: str, timeout: float = 280.0) -> subprocess.CompletedProcess[str]:
+    """Run a Python program of scripts/ to its end; any exit code will do. timeout: seconds."""
+    return subprocess.run(
+        [sys.executable, os.path.join(ROOT, "scripts", name), *words],
+        env=environment(),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+
+
 def start_openloop(
     *words: str, cwd: str | None = None, env: dict[str, str] | None = None, **how: Any
 ) -> subprocess.Popen[str]:

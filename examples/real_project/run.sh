@@ -17,47 +17,9 @@ VERSION=8.0.1
 SHA256=deb1d376d4d28c2f33f3e3058043b005e0af75c35c094bd54053e27d2906ad95
 UNREACHABLE=69 # EX_UNAVAILABLE of sysexits.h
 
-# die CODE WHAT FIX
-die() {
-    printf 'error: %s\n  fix: %s\n' "$2" "$3" >&2
-    exit "$1"
-}
-
-title() {
-    printf '\n=== %s\n\n' "$1"
-}
-
-# The executable behind the first Python that is new enough.
-find_python() {
-    if [ -n "${PYTHON:-}" ]; then
-        set -- "$PYTHON"
-    else
-        set -- python3 python3.14 python3.13 python3.12 python3.11
-    fi
-    for candidate in "$@"; do
-        "$candidate" -c 'import sys
-if sys.version_info < (3, 11): sys.exit(1)
-print(sys.executable)' 2>/dev/null && return
-    done
-    return 1
-}
-
-# Show the command as one would type it.
-show() {
-    printf '$ openloop'
-    for word in "$@"; do
-        case $word in
-            *' '*) printf ' "%s"' "$word" ;;
-            *) printf ' %s' "$word" ;;
-        esac
-    done
-    printf '\n'
-}
-
-# Run the command from the checkout.
-openloop() {
-    PYTHONPATH="$root/src" python3 -m openloop "$@"
-}
+here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
+root=$(CDPATH='' cd -- "$here/../.." && pwd)
+. "$root/examples/common.sh"
 
 # The source distribution as sdist.tar.gz. pip has no other way to fetch one than to ask its
 # build backend for its name, which it does in a throw-away environment.
@@ -65,47 +27,25 @@ fetch() {
     if ! "$python" -m pip --disable-pip-version-check --retries 1 --timeout 30 download --quiet \
         --no-deps --no-binary "$PACKAGE" --dest fetched "$PACKAGE==$VERSION" >fetch.log 2>&1; then
         tail -n 5 fetch.log >&2
-        die "$UNREACHABLE" \
-            "the package registry that pip is set up with did not hand out $PACKAGE $VERSION" \
-            "see the lines above, the network, and \`pip config list\`; then try again"
+        die "the package registry that pip is set up with did not hand out $PACKAGE $VERSION" \
+            "see the lines above, the network, and \`pip config list\`; then try again" \
+            "$UNREACHABLE"
     fi
     mv fetched/*.tar.gz sdist.tar.gz
     sum=$(python3 -c 'import hashlib, sys
 print(hashlib.sha256(open(sys.argv[1], "rb").read()).hexdigest())' sdist.tar.gz)
-    [ "$sum" = "$SHA256" ] || die 1 "the sha256 of $PACKAGE $VERSION is $sum, not $SHA256" \
-        "ask pip for the original: its registry serves another file under this name"
+    [ "$sum" = "$SHA256" ] || die "the sha256 of $PACKAGE $VERSION is $sum, not $SHA256" \
+        "ask pip for the original: its registry serves another file under this name" 1
 }
 
-case "${1:-}" in
-    -h | --help) sed -n '2,12s/^# \{0,1\}//p' "$0" && exit ;;
-    -*) die 2 "run.sh has no option $1" "examples/real_project/run.sh [FOLDER]" ;;
-esac
-[ $# -le 1 ] || die 2 "run.sh takes one folder at most" "examples/real_project/run.sh [FOLDER]"
-here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
-root=$(CDPATH='' cd -- "$here/../.." && pwd)
-python=$(find_python) || die 2 "no Python 3.11 or newer was found" \
-    "PYTHON=/path/to/python3 examples/real_project/run.sh"
-"$python" -m pip --version >/dev/null 2>&1 || die 2 "$python has no pip" \
+prepare examples/real_project/run.sh "$@"
+"$python" -m pip --version >/dev/null 2>&1 || die "$python has no pip" \
     "PYTHON=/path/to/python3 examples/real_project/run.sh, with one that has"
 for tool in tar patch; do
-    command -v "$tool" >/dev/null || die 2 "$tool is missing" "install it, then run this again"
+    command -v "$tool" >/dev/null || die "$tool is missing" "install it, then run this again"
 done
 
-if [ $# -eq 1 ]; then
-    mkdir -- "$1" || die 2 "$1 must be a new folder" "name one that does not exist yet"
-    place=$(CDPATH='' cd -- "$1" && pwd)
-    KEEP=1
-else
-    place=$(mktemp -d "${TMPDIR:-/tmp}/openloop-real-project.XXXXXX")
-fi
-if [ "${KEEP:-0}" = 1 ]; then
-    printf 'Working in %s\n' "$place"
-else
-    printf 'Working in %s (removed at the end; KEEP=1 keeps it)\n' "$place"
-    trap 'rm -rf -- "$place"' EXIT
-fi
-trap 'exit 130' INT
-trap 'exit 143' TERM
+settle real-project "$@"
 cd "$place"
 
 title "1. $PACKAGE $VERSION, as its makers published it"
@@ -120,7 +60,7 @@ cp -R project original
 cp "$here/play.py" "$here/benchmark.py" "$here/repair_agent.py" .
 (cd project && PYTHONPATH=src python3 -B -m unittest discover -s tests -t .) >tests.log 2>&1 || {
     tail -n 20 tests.log >&2
-    die 1 "$PACKAGE fails its own tests before anything was broken" "use another Python: PYTHON=…"
+    die "$PACKAGE fails its own tests before anything was broken" "use another Python: PYTHON=…" 1
 }
 printf 'Its own tests: %s\n' "$(tail -n 3 tests.log | tr -s '\n' ' ')"
 printf 'The benchmark: '
@@ -131,13 +71,10 @@ patch -d project -p1 -s <"$here/broken.patch"
 sed -n '/^@@/,$p' "$here/broken.patch" | grep '^[-+]'
 
 title "3. A workspace: what to run, and what counts as healthy"
-set -- init .openloop/real --project-root project \
+shown init .openloop/real --project-root project \
     --mission "Bring $PACKAGE back: its own tests pass, and old sessions leave the memory"
-show "$@"
-openloop "$@"
 cp "$here/openloop.json" .openloop/real/openloop.json
-show doctor .openloop/real
-openloop doctor .openloop/real
+shown doctor .openloop/real
 
 title "4. The run"
 code=0
@@ -154,11 +91,9 @@ done
 
 title "6. Where the run stands, and whether its record is whole"
 failed=0
-show status .openloop/real
-openloop status .openloop/real || failed=1
+shown status .openloop/real || failed=1
 head=$(sed -n 's/^ *head  *//p' verdict.txt)
-show audit .openloop/real --head "$head"
-openloop audit .openloop/real --head "$head" || failed=1
+shown audit .openloop/real --head "$head" || failed=1
 
 [ "$code" -eq 0 ] || failed=1
 if [ "$failed" -eq 0 ] && diff -r -x __pycache__ original project; then

@@ -3,29 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 import unittest
 
-from support import ROOT, environment
+from support import run_script
 
-SCRIPT = os.path.join(ROOT, "scripts", "bench.py")
 ROW = {"row", "what", "name", "floor", "figure", "unit", "ratio", "goal", "held", "note"}
 OTHER = "other=for n in $(seq {rounds}); do sh -c {command}; done"
 TIMES = "\N{MULTIPLICATION SIGN}"
 
 
 def bench(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, SCRIPT, *words],
-        env=environment(),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=280,
-        check=False,
-    )
+    return run_script("bench.py", *words)
 
 
 class Rows(unittest.TestCase):

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 import unittest
 
-from support import ROOT, environment
+from support import run_script
 
-SCRIPT = os.path.join(ROOT, "scripts", "faults.py")
 FEWEST = {  # tries of the quick mode, by the start of a fault's name
     "kill -9 at every durable call": 12,
     "kill -9 at a random moment": 3,
@@ -37,15 +34,7 @@ FEWEST = {  # tries of the quick mode, by the start of a fault's name
 
 
 def faults(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, SCRIPT, *words],
-        env=environment(),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=280,
-        check=False,
-    )
+    return run_script("faults.py", *words)
 
 
 class Quick(unittest.TestCase):

@@ -12,10 +12,9 @@ import sys
 import unittest
 from typing import Any
 
-from support import ROOT, Case, environment, in_ci, lives
+from support import ROOT, Case, in_ci, lives, run_script
 
 SCRIPTS = os.path.join(ROOT, "scripts")
-SCRIPT = os.path.join(SCRIPTS, "gauntlet.py")
 PROJECT = os.path.join(ROOT, "tests", "adversary", "project")
 CAUGHT = (
     "files.empties_the_test",
@@ -36,15 +35,7 @@ from gauntlet import oracle  # noqa: E402 - the path comes first
 
 
 def gauntlet(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, SCRIPT, *words],
-        env=environment(),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=280,
-        check=False,
-    )
+    return run_script("gauntlet.py", *words)
 
 
 class Rates(unittest.TestCase):
