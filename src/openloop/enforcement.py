@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from openloop.comparison import Undo
+from openloop.conduct import Undo
 from openloop.errors import TamperError
 from openloop.holdout import Holdout
 from openloop.mission import Mission

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from openloop import manifest
 from openloop.changes import same
 from openloop.checkpoint import Checkpoints, Damaged, Incomplete, Vault
-from openloop.comparison import Comparison, Undo, ignored_among, readable, sentence, shown
+from openloop.conduct import Conduct, Undo, ignored_among, readable, sentence, shown
 from openloop.contents import ChangedMeanwhile
 from openloop.errors import RecordError, TamperError, UsageError
 from openloop.ignored import IgnoreRules
@@ -171,7 +171,7 @@ class Keeper:
         of the project it changed, "" for nothing."""
         self._before = self._last
         self._last = self._scan(self._last)
-        seen = self._compared()
+        seen = self._conduct()
         told = seen.told()
         if strayed := seen.protected():
             self._restore(self._reference, strayed, lambda digest: None)
@@ -197,11 +197,11 @@ class Keeper:
         if step.is_gate:
             self._before = self._last
         self._last = self._scan(self._last)
-        return self._compared().judge(step)
+        return self._conduct().judge(step)
 
-    def _compared(self) -> Comparison:
+    def _conduct(self) -> Conduct:
         """The project as it was last looked at, beside what it is held to."""
-        return Comparison(
+        return Conduct(
             root=self._root,
             policy=self._policy,
             rules=self._rules,
@@ -232,7 +232,7 @@ class Keeper:
             if found.to_before:
                 self._restore(self._before, found.to_before, announce)
             self._last = self._scan(self._last)
-            found = self._compared().judge(step)  # what was set aside, or only now came to light
+            found = self._conduct().judge(step)  # what was set aside, or only now came to light
         else:
             raise _cannot_put_back((*found.to_reference, *found.to_before))
         self._clear_byte_code()
@@ -262,7 +262,7 @@ class Keeper:
         self._last = self._scan(self._last)
         first: tuple[bytes, ...] | None = None
         for _ in range(_TRIES):
-            strayed = self._compared().since_before()
+            strayed = self._conduct().since_before()
             first = strayed if first is None else first
             if not strayed:
                 return shown(first)

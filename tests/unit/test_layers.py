@@ -24,7 +24,7 @@ FLOORS = {
     " mounts"
     " listing kit python_kit javascript_kit ecosystems play benchmark detect"
     " manifest changes contents footing restoration checkpoint repository shadow ignored"
-    " links rules diffs comparison policy"
+    " links rules diffs conduct policy"
     " extent archive withhold holdout sandbox",
     4: "lock reader history evidence rebuild ledger heartbeat store",
     5: "prompt enforcement steps runner",

@@ -58,8 +58,8 @@ class Undo:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
-    """One project at three times, under one policy.
+class Conduct:
+    """One project at three times, under one policy: what was done to it.
 
     root: its absolute path. policy: None where only the best is kept. ignored, unwanted: the
     rules, and the files they ignored, when the run began. reference: the project then; before:
