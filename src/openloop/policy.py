@@ -26,6 +26,7 @@ from openloop.workspace import CHECKPOINTS
 
 REFERENCE, BEFORE, BEST = "reference", "before", "best"  # names of checkpoints in the store
 OUTSIDE = "outside"  # what stood in the tree and was not the project when the run began
+_IN_STORE = (REFERENCE, BEFORE, BEST, OUTSIDE)
 IGNORED, INTENT = "ignored", "intent"  # names of other digests that the record carries
 _TRIES = 5  # looks at a project that somebody else is writing to
 
@@ -101,9 +102,7 @@ class Keeper:
         digests: those that its record carries. Raises TamperError when what lies in the
         store is not what was recorded.
         """
-        self._digests = {
-            name: digest for name, digest in digests.items() if name not in (IGNORED, INTENT)
-        }
+        self._digests = {name: digests[name] for name in _IN_STORE if name in digests}
         home = f"{self._home}/{IGNORED}"
         self._ignored = IgnoreRules.load(self._root, home, digests[IGNORED])
         if INTENT in digests:

@@ -12,7 +12,7 @@ import time
 import unittest
 from typing import Any
 
-from support import SRC, Case, Workspace, agent, run_openloop, wait_until
+from support import SRC, Case, Workspace, agent, by_round, run_openloop, wait_until
 
 ONCE = 'test -e "$OPENLOOP_WORKSPACE/measured" || { : > "$OPENLOOP_WORKSPACE/measured"; exit 1; }'
 SECRET = "the bytes of a secret\n"
@@ -192,6 +192,30 @@ class AtGates(Case):
             file.write(self.CASES)
         os.symlink("../c.jsonl", place.file("holdout/inner/link"))
         return place
+
+    def test_a_resumed_run_lets_old_checkpoints_go(self) -> None:
+        place = self.workspace(
+            total_rounds=4,
+            policy={"protect": ["tests/**"], "max_changed_files": 9},
+            limits={"max_consecutive_failures": 9},
+            commands={
+                "scan": by_round("sleep 60", "true", "true", "true", "true"),
+                "fix": "echo $OPENLOOP_ROUND > x",
+                "verify": "false",
+            },
+        )
+        os.makedirs(place.file("holdout"))
+        with open(place.file("holdout/c.jsonl"), "w", encoding="utf-8") as file:
+            file.write(self.CASES)
+        runner = self.started(place)
+        wait_until(lambda: place.running_step("scan"), "the scan")
+        runner.kill()
+        runner.wait()
+        place.run(exitcode=1)
+        self.assertGreaterEqual(place.events[-1]["round"], 4)
+        kept = sorted(os.listdir(place.file("checkpoints/manifests")))
+        self.assertEqual(["before", "outside", "reference"], [n.split("-")[0] for n in kept][-3:])
+        self.assertLessEqual(len(kept), 4, kept)  # the state before the last change but one, too
 
     def state(self, place: Workspace) -> dict[str, tuple[object, ...]]:
         return {path: what[:2] for path, what in picture(place.file("holdout")).items()}
