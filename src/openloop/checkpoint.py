@@ -96,24 +96,18 @@ class Checkpoints:
         self._parent, name = os.path.split(folder)
         self._name = os.fsencode(name)
 
-    def keep(self, root: str, manifest: Manifest, before: Manifest | None = None) -> None:
+    def keep(self, root: str, manifest: Manifest) -> None:
         """Copy the contents of all hashed files that are not in the store yet.
 
-        before: a manifest kept earlier; entries taken over from it are not looked for again.
         Raises ChangedMeanwhile when a file is not what the manifest says any more (what was
         copied until then stays), OSError.
         """
-        old = before.entries if before else {}
-        new = {
-            entry.content: path
-            for path, entry in manifest.entries.items()
-            if old.get(path) is not entry and entry.is_hashed
-        }
-        if not new:
+        entries = manifest.entries
+        once = {entry.content: path for path, entry in entries.items() if entry.is_hashed}
+        if not once:
             return
         with self._contents() as contents:
-            entries = manifest.entries
-            missing = [path for path in new.values() if not contents.has(entries[path])]
+            missing = [path for path in once.values() if not contents.has(entries[path])]
             for path, entry, source in sources(root, manifest, missing):
                 try:
                     contents.add(entry.content, source)
@@ -144,17 +138,6 @@ class Checkpoints:
                 if hashlib.sha256(data).hexdigest() == entry.content:
                     return data
         raise Damaged(f"the content {entry.content} is missing or damaged")
-
-    def verify(self, manifest: Manifest, paths: Iterable[bytes] | None = None) -> list[str]:
-        """The contents, of these paths or of all, that are missing or damaged, sorted. Damaged
-        ones are removed, so that a `keep` without `before` copies them again."""
-        entries = (manifest if paths is None else manifest.only(paths)).entries.values()
-        needed = {entry.content: entry for entry in entries if entry.is_hashed}
-        with self._contents() as contents:
-            bad = [content for content in sorted(needed) if not contents.holds(needed[content])]
-            for content in bad:
-                contents.remove(needed[content])
-        return bad
 
     def prune(self, keep: Iterable[tuple[str, str]]) -> int:
         """Remove all manifests but these, and the contents that none of these needs; returns how

@@ -120,10 +120,6 @@ class Contents:
         with footing.replacing(place, self._folder, temporary=_NEW, mode=0o444) as target:
             copy(source, target, content)
 
-    def remove(self, entry: Entry) -> None:
-        self._check(entry.content[:2])
-        footing.remove(_place(entry.content), self._folder)
-
     def prune(self, needed: Container[str]) -> int:
         """Remove every object but those; returns how many."""
         removed = 0

@@ -19,8 +19,8 @@ from typing import NamedTuple
 
 from openloop import manifest
 from openloop.changes import difference
-from openloop.checkpoint import Checkpoints, Vault
-from openloop.manifest import Manifest, Skip, Wanted
+from openloop.checkpoint import Checkpoints, Damaged, Vault
+from openloop.manifest import Entry, Manifest, Skip, Wanted
 from support import Case, wait_until
 
 NOBODY = 65534
@@ -113,6 +113,19 @@ class Trees(Case):
         found = self.scan()
         self.checkpoints.keep(self.root, found)
         return found
+
+    def lost(self, tree: Manifest) -> list[str]:
+        """The contents of a tree that the store does not give, sorted."""
+        return sorted({entry.content for entry in tree.values() if self._is_lost(entry)})
+
+    def _is_lost(self, entry: Entry) -> bool:
+        if not entry.is_hashed:
+            return False
+        try:
+            self.checkpoints.read(entry)
+        except Damaged:
+            return True
+        return False
 
     def make_repositories(self) -> None:
         """The tree becomes a repository with a submodule and another repository inside."""
