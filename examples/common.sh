@@ -36,6 +36,15 @@ shown() {
     openloop "$@"
 }
 
+# told LOG…: what an agent said, those logs that there are.
+told() {
+    for log in "$@"; do
+        [ -f "$log" ] || continue
+        printf '%s:\n' "$(basename "$log")"
+        sed 's/^/    /' "$log"
+    done
+}
+
 # The executable behind the first Python that is new enough.
 find_python() {
     if [ -n "${PYTHON:-}" ]; then

@@ -38,11 +38,7 @@ shown run .openloop/demo || code=$?
 [ "$code" -eq 0 ] || failed=1
 
 title "4. What the agent said, round by round"
-for log in .openloop/demo/logs/*-fix*.log; do
-    [ -f "$log" ] || continue
-    printf '%s:\n' "$(basename "$log")"
-    sed 's/^/    /' "$log"
-done
+told .openloop/demo/logs/*-fix*.log
 
 title "5. Where the run stands"
 shown status .openloop/demo || failed=1

@@ -83,11 +83,7 @@ openloop run .openloop/real >verdict.txt || code=$?
 cat verdict.txt
 
 title "5. What the agent said"
-for log in .openloop/real/logs/*-fix*.log .openloop/real/logs/*-improve*.log; do
-    [ -f "$log" ] || continue
-    printf '%s:\n' "$(basename "$log")"
-    sed 's/^/    /' "$log"
-done
+told .openloop/real/logs/*-fix*.log .openloop/real/logs/*-improve*.log
 
 title "6. Where the run stands, and whether its record is whole"
 failed=0

@@ -23,7 +23,7 @@ from faults.bench import (
     until,
 )
 from faults.record import intact
-from support import Workspace, snapshot
+from support import Done, Workspace, snapshot
 
 AT_ONCE = 2.0  # seconds in which a second runner must have given up
 STATE_PATHS = (
@@ -219,10 +219,7 @@ def planted(bench: Bench) -> Row:
             require(done.code == 3 and "no event is left" in done.err, f"{done.code}: {done.err}")
         elif name != "events.jsonl":
             require(done.code == 0, f"exit code {done.code}: {done.err[-300:]}")
-        _unharmed(place, victim)
-        if done.code == 0:
-            intact(place)
-        ends(run("status", place.path), 0, 1)
+        _unharmed(place, victim, done)
         discard(place)
         return Trial()
 
@@ -242,10 +239,7 @@ def planted_while_running(bench: Bench) -> Row:
         _plant_over(place.file(name), lambda path: KINDS[kind](path, victim))
         let_go(place)
         done = ends(finish(runner, patience=30), 0, 3, 5)
-        _unharmed(place, victim)
-        if done.code == 0:
-            intact(place)
-        ends(run("status", place.path), 0, 1)
+        _unharmed(place, victim, done)
         discard(place)
         return Trial()
 
@@ -273,7 +267,11 @@ def _victim(place: Workspace) -> str:
     return path
 
 
-def _unharmed(place: Workspace, victim: str) -> None:
+def _unharmed(place: Workspace, victim: str, done: Done) -> None:
+    """Nothing planted was followed, and what is left can be read. done: the run that is over."""
     with open(victim, encoding="utf-8") as file:
         require(file.read() == "mine\n", "what a symlink points to was written")
     require(not os.path.lexists(f"{victim}-not-there"), "a dangling symlink was followed")
+    if done.code == 0:
+        intact(place)
+    ends(run("status", place.path), 0, 1)

@@ -51,7 +51,8 @@ class Enforcement:
         return self.settle(before.running)[1] if before.running else ""
 
     def before(self, step: Step) -> dict[str, Any]:
-        """Keep what a change starts from; returns fields for its step_started."""
+        """Keep what a change starts from, and what no gate may rewrite; returns fields for the
+        step's step_started."""
         if step.is_gate:
             self._holdout.hold()
         if self._keeper is None or not step.is_change:

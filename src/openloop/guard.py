@@ -3,7 +3,8 @@
 A process of its own, started once a run with `python -I -S`. It adopts orphans (child
 subreaper), ignores signals and holds one end of a socket. End of file there means that the
 runner is dead: the tree is ended all the same, and only then does the guard let go of the
-workspace's lock, whose descriptor it inherited.
+workspace's lock, whose descriptor it inherited, and has put back the record where a command
+removed it: see `witness`.
 
 Messages are JSON lines. To the guard:
     {"run": ID, "argv": […], "cwd": PATH, "env": {…}, "grace": SECONDS, "wrapped": BOOL}
@@ -87,12 +88,13 @@ class Guard:
         self.control = control
         self.wakeup = wakeup  # readable after SIGCHLD
         self.buffer = b""
-        self.descriptors: list[int] = []
+        self.descriptors: list[int] = []  # that came with an order not obeyed yet
         self.orders: list[dict[str, Any]] = []
         self.command: Command | None = None
         self.runner_lives = True
         self.has_run = False
-        self.litter: Callable[[], int] | None = None  # in an enclosure
+        self.is_enclosed = False  # the first process of a PID namespace, see `mounts.enter`
+        self.litter: Callable[[], int] = lambda: 0  # bytes
 
     def serve(self) -> None:
         """Take orders until the runner closes its end."""
@@ -140,10 +142,12 @@ class Guard:
                 self._finish(self.command, order["grace"])
 
     def _enter(self, view: dict[str, Any]) -> None:
+        """Take a view for every later command, and say whether that could be."""
         from openloop import mounts  # few guards need it
 
         entered = mounts.enter(**view)
         if entered and "enclosure" in view:  # all end with this process: signs would only tell
+            self.is_enclosed = True
             self.litter = mounts.litter
             tree.lift_mark()
             for name in [each for each in _ENVIRONMENT if each.startswith(tree.SIGN)]:
@@ -178,11 +182,12 @@ class Guard:
                 "cpu_seconds": round(command.cpu, 6),
                 "by_itself": by_itself,
                 "survivors": sorted(survivors),
-                "litter": self.litter() if self.litter else 0,
+                "litter": self.litter(),
             }
         )
 
     def _sweep(self, grace: float) -> tree.Processes:
+        """End whatever lives below this process; returns what could not be ended."""
         if self._collect():
             return {}
         # A wrapper that died of SIGTERM would take the command with it, before its grace is over.
@@ -190,7 +195,7 @@ class Guard:
         survivors = tree.end(
             self._living, grace=grace, empty=self._collect, pause=self._pause, spared=wrapper
         )
-        if self.litter and not self._collect():
+        if self.is_enclosed and not self._collect():
             self._end_unseen()
         return survivors
 

@@ -33,7 +33,7 @@ OVERDUE = 15.0  # seconds after the grace in which the guard must have reported 
 OUTPUT = 8 << 20  # bytes kept of one stream beyond what is expected of it
 _BLOCK = 1 << 16  # bytes read at a time
 _LARGEST = 256 << 20  # bytes of a file of cases
-_LITTER = 64 << 20  # bytes of memory that a guard's cases may leave in temporary folders
+_LITTER = 64 << 20  # bytes of memory that a guard's cases may leave behind, see `mounts.litter`
 _ATTEMPTS = 5  # to get a guard
 
 
@@ -204,7 +204,7 @@ class _Worker:
     def __init__(self, guard: Guard) -> None:
         self.guard = guard
         self.attempt: _Attempt | None = None
-        self.litter = 0  # bytes, see mounts
+        self.litter = 0  # bytes
 
 
 class _Judge:
@@ -413,7 +413,7 @@ class _Judge:
         )
 
     def _remove(self, place: str) -> None:
-        """Whatever a case made of its folder; what cannot be removed is said."""
+        """Remove a folder, whatever a case made of it; what cannot be removed is said."""
         folder, name = os.path.split(place)
         parent = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:

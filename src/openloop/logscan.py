@@ -35,7 +35,7 @@ T = TypeVar("T")
 
 
 class _TooSlow(Exception):
-    pass
+    """An expression of the user's took longer than REGEX_SECONDS."""
 
 
 class LogReader:
@@ -59,20 +59,20 @@ class LogReader:
             for pattern in (command.expect, command.reject)
         ]
         metric = _Metric(baseline) if baseline else None
-        texts = [look for look in (*asked, metric) if look]
+        searches = [search for search in (*asked, metric) if search]
         decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
         for data, last in self._blocks():
             markers.look(data, last)
-            text = decoder.decode(data, last) if texts else ""
-            for look in texts:
-                look.look(text, last)
+            text = decoder.decode(data, last) if searches else ""
+            for search in searches:
+                search.look(text, last)
         return LogFacts(
             oom_marker=markers.line,
             expected=asked[0].found if asked[0] else None,
             rejected=asked[1].found if asked[1] else None,
             values=tuple(metric.values) if metric else (),
             last_line=last_line(self._log),
-            trouble=next((look.trouble for look in (*texts, markers) if look.trouble), ""),
+            trouble=next((one.trouble for one in (*searches, markers) if one.trouble), ""),
         )
 
     def _blocks(self) -> Iterator[tuple[bytes, bool]]:

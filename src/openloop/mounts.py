@@ -33,7 +33,7 @@ _AT_FDCWD, _AT_EMPTY_PATH, _AT_RECURSIVE = -100, 0x1000, 0x8000
 _OF_THE_MACHINE = ("bus", "irq", "sys", "sysrq-trigger")  # in /proc; root could write there
 
 LOWER, UPPER, WORK = "lower", "upper", "work"  # folders that an overlay needs
-_private: list[int] = []  # descriptors of the file systems that hold what is written privately
+_private: list[int] = []  # descriptors of the file systems in memory, see `_keep_private`
 
 
 def enter(
@@ -123,15 +123,16 @@ def _enclose(
     for path in sorted({*trees, *lowest}):  # what lies within another comes after it
         if path in trees:
             _put(trees[path], path)
-        elif not _is_private(path, lowest[path]) and path in spare:
+        elif not _keep_private(path, lowest[path]) and path in spare:
             _put(spare[path], path)
     for descriptor in (*trees.values(), *lowest.values(), *spare.values()):
         os.close(descriptor)
     _own_processes()
 
 
-def _is_private(path: str, real: int) -> bool:
-    """Whether an overlay in memory could be put over a folder. real: descriptor of the folder."""
+def _keep_private(path: str, real: int) -> bool:
+    """Put an overlay in memory over a folder; False where the system cannot. real: the folder's
+    descriptor."""
     status = os.fstat(real)
     try:
         _mount("tmpfs", path, _MS_NOSUID | _MS_NODEV, kind="tmpfs", options="mode=700")
@@ -157,12 +158,13 @@ def _is_private(path: str, real: int) -> bool:
 
 
 def litter() -> int:
-    """Bytes of memory that hold what has been left in private temporary folders."""
+    """Bytes of memory that hold what has been written in private and temporary folders."""
     sizes = map(os.fstatvfs, _private)
     return sum((size.f_blocks - size.f_bfree) * size.f_frsize for size in sizes)
 
 
 def _own_processes() -> None:
+    """A /proc that shows the processes of this namespace alone, and of the machine is only read."""
     flags = _MS_NOSUID | _MS_NODEV | _MS_NOEXEC
     _mount("proc", "/proc", flags, kind="proc", options="hidepid=ptraceable")
     for name in _OF_THE_MACHINE:
@@ -191,8 +193,12 @@ def _put(tree: int, path: str) -> None:
     _system_call(_MOVE_MOUNT, tree, b"", _AT_FDCWD, os.fsencode(path), flags)
 
 
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
+
+
 def _system_call(number: int, *arguments: int | bytes) -> int:
-    libc = ctypes.CDLL(None, use_errno=True)
+    libc = _libc()
     libc.syscall.restype = ctypes.c_long
     words = (each if isinstance(each, bytes) else ctypes.c_long(each) for each in arguments)
     result: int = libc.syscall(ctypes.c_long(number), *words)
@@ -207,7 +213,7 @@ def _system_call(number: int, *arguments: int | bytes) -> int:
 
 def close_memory() -> None:
     """Keep other processes of the same user from reading this one's memory and descriptors."""
-    libc = ctypes.CDLL(None, use_errno=True)
+    libc = _libc()
     if hasattr(libc, "prctl"):
         libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
@@ -271,7 +277,6 @@ def _mount(source: str, target: str, flags: int, *, kind: str = "", options: str
 
 
 def _call(name: str, *arguments: object) -> None:
-    libc = ctypes.CDLL(None, use_errno=True)
-    if getattr(libc, name)(*arguments) != 0:
+    if getattr(_libc(), name)(*arguments) != 0:
         number = ctypes.get_errno()
         raise OSError(number, f"{name}: {os.strerror(number)}")
