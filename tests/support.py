@@ -22,6 +22,12 @@ ROOT = os.path.dirname(HERE)
 SRC = os.path.join(ROOT, "src")
 AGENTS = os.path.join(HERE, "agents")
 PATIENCE = 30.0  # seconds before a test that waits for something gives up
+BEATING = (  # what a live runner writes for its beats, in the folder of a Workspace
+    "ws/heartbeat.json",
+    "ws/.heartbeat.json.new",
+    "ws/.heartbeat.json.spare",
+    "ws/..heartbeat.json.spare.new",
+)
 
 if SRC not in sys.path:
     sys.path.insert(0, SRC)
@@ -301,6 +307,8 @@ def snapshot(folder: str, *, without: Container[str] = ()) -> dict[str, object]:
     found: dict[str, object] = {}
     for where, folders, names in os.walk(folder):
         for path in (os.path.join(where, name) for name in (*folders, *names)):
+            if (relative := os.path.relpath(path, folder)) in without:
+                continue
             mode = os.lstat(path).st_mode
             if stat.S_ISLNK(mode):
                 content: object = os.readlink(path)
@@ -309,8 +317,8 @@ def snapshot(folder: str, *, without: Container[str] = ()) -> dict[str, object]:
                     content = file.read()
             else:
                 content = mode
-            found[os.path.relpath(path, folder)] = content
-    return {name: content for name, content in found.items() if name not in without}
+            found[relative] = content
+    return found
 
 
 def recomputed_head(place: Workspace) -> str:

@@ -30,6 +30,8 @@ STATE_PATHS = (
     "events.jsonl",
     "heartbeat.json",
     ".heartbeat.json.new",
+    ".heartbeat.json.spare",
+    "..heartbeat.json.spare.new",
     "progress.md",
     ".progress.md.new",
     "logs",

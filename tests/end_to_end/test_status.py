@@ -10,6 +10,7 @@ import unittest
 from typing import Any
 
 from support import (
+    BEATING,
     SRC,
     Case,
     Done,
@@ -30,11 +31,10 @@ class StatusCase(Case):
 
     def status(self, place: Workspace, exitcode: int = 0) -> tuple[Done, dict[str, Any]]:
         """What status says to a person and as JSON, with the same exit code; nothing changes."""
-        beating = ("ws/heartbeat.json", "ws/.heartbeat.json.new")
-        before = snapshot(place.folder, without=beating)
+        before = snapshot(place.folder, without=BEATING)
         shown = run_openloop("status", place.path, exitcode=exitcode)
         document = run_openloop("status", place.path, "--json", exitcode=exitcode).json
-        self.assertEqual(snapshot(place.folder, without=beating), before)
+        self.assertEqual(snapshot(place.folder, without=BEATING), before)
         self.assertTrue(shown.out.startswith(f"{document['status']}: "), shown.out)
         self.assertEqual(document["valid"], exitcode == 0)
         self.assertNotRegex(shown.out, r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")

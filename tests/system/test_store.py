@@ -310,7 +310,8 @@ class Planted(RecordCase):
                 self.assertEqual("healthy", place.artifact(2)["outcome"])
 
     def test_at_a_temporary_name(self) -> None:
-        for name in (".heartbeat.json.new", ".progress.md.new", "artifacts/.round-0002.json.new"):
+        beats = (".heartbeat.json.new", "..heartbeat.json.spare.new")
+        for name in (*beats, ".progress.md.new", "artifacts/.round-0002.json.new"):
             for place in self.each(name):
                 os.unlink(place.file("progress.md"))
                 self.told(place, "resume1/3 2: verify =healthy/complete complete")
@@ -749,7 +750,7 @@ class DiskFull(RecordCase):
             with at_most(100), self.assertRaises(RecordError):
                 run.store.beat()
             self.assertEqual(before, place.heartbeat)
-            self.assertFalse(place.exists(".heartbeat.json.new"))
+            self.assertFalse(place.exists("..heartbeat.json.spare.new"))
 
     def test_a_whole_run(self) -> None:
         """The program ends with 5, the record holds, and the next run resumes."""
