@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,24 +48,26 @@ def _enclosure(place: str, folder: str) -> dict[str, list[str]]:
     """What commands may write for good: the project and `folder`. In a run, the project root and
     the workspace are known as well as the current directory. What tools write to the home folder,
     caches mostly, is forgotten."""
-    root = os.environ.get("OPENLOOP_PROJECT_ROOT") or place
-    projects = {os.path.realpath(path) for path in (place, root)} - {"/"}
+    projects = _folders([place, os.environ.get("OPENLOOP_PROJECT_ROOT") or place]) - {"/"}
+    writable = projects | {folder}
+    temporary = _folders([tempfile.gettempdir(), *_TEMPORARY]) - writable
+    private = _folders([os.path.expanduser("~")]) - writable - temporary - {"/"}
     inside = [os.path.join(path, name) for path in projects for name in _CLOSED]
     if workspace := os.environ.get("OPENLOOP_WORKSPACE"):
         inside.append(workspace)
-    closed = set(map(os.path.realpath, inside))
-    temporary = {os.path.realpath(path) for path in (tempfile.gettempdir(), *_TEMPORARY)}
-    writable = {*filter(os.path.isdir, projects), folder}
-    home = {os.path.realpath(os.path.expanduser("~"))} - {"/"}
-    private = set(filter(os.path.isdir, home - writable - temporary))
-    temporary = set(filter(os.path.isdir, temporary - writable))
-    sockets = set(_sockets([f"{path}/" for path in private | temporary]))
+    closed = {os.path.realpath(path) for path in inside if os.path.exists(path)} - writable
+    sockets = _sockets([f"{path}/" for path in private | temporary])
     return {
-        "writable": sorted(writable | sockets),
-        "closed": sorted(path for path in closed - writable if os.path.exists(path)),
+        "writable": sorted(writable.union(sockets)),
+        "closed": sorted(closed),
         "private": sorted(private),
         "temporary": sorted(temporary),
     }
+
+
+def _folders(paths: Iterable[str]) -> set[str]:
+    """Those that are there, symlinks resolved."""
+    return set(filter(os.path.isdir, map(os.path.realpath, paths)))
 
 
 def _sockets(folders: Sequence[str]) -> Iterator[str]:
