@@ -17,21 +17,19 @@ import selectors
 import shutil
 import tempfile
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from openloop import cases, files, footing, logscan, mounts, surroundings, tree
+from openloop.attempt import Attempt
 from openloop.cases import Answer, Case
 from openloop.clock import monotonic
 from openloop.errors import JudgeError, UsageError
 from openloop.interrupts import Interrupts
-from openloop.process import MARK_BITS, Guard, ending
+from openloop.process import MARK_BITS, Guard
 
 GRACE = 0.5  # seconds between SIGTERM and SIGKILL for what a case leaves behind
 OVERDUE = 15.0  # seconds after the grace in which the guard must have reported the end
-OUTPUT = 8 << 20  # bytes kept of one stream beyond what is expected of it
-_BLOCK = 1 << 16  # bytes read at a time
 _LARGEST = 256 << 20  # bytes of a file of cases
 _LITTER = 64 << 20  # bytes of memory that a guard's cases may leave behind, see `mounts.litter`
 _ATTEMPTS = 5  # to get a guard
@@ -117,93 +115,12 @@ def run(
             judge.close()
 
 
-class _Attempt:
-    """A case that runs: its folder, its pipes and what came through them, its deadline."""
-
-    def __init__(self, case: Case, number: int, place: str) -> None:
-        self.case = case
-        self.number = number
-        self.place = place
-        self.folder = os.path.join(place, "files")
-        self.temporary = os.path.join(place, "tmp")
-        self.deadline = float("inf")  # monotonic; when it must be ended, or its guard given up
-        self.pipes: dict[int, str] = {}  # descriptor → name of the stream
-        self.output = {"stdout": bytearray(), "stderr": bytearray()}
-        self.flood = ""
-        self.late = ""
-        self.is_ending = False  # its end has been ordered
-
-    def prepare(self) -> list[int]:
-        """Write its files; returns its standard input, output and error. Raises OSError."""
-        for path in (self.place, self.folder, self.temporary):
-            os.mkdir(path)
-        for name, text in self.case.files.items():
-            path = os.path.join(self.folder, name)
-            os.makedirs(os.path.dirname(path), exist_ok=True)
-            _write(path, text)
-        stdin = os.path.join(self.place, "stdin")
-        _write(stdin, self.case.stdin)
-        with contextlib.ExitStack() as opened:
-            theirs = [_opened(opened, os.open(stdin, os.O_RDONLY | os.O_CLOEXEC))]
-            os.unlink(stdin)
-            for name in self.output:
-                ours, writable = os.pipe2(os.O_CLOEXEC)
-                os.set_blocking(ours, False)
-                self.pipes[ours] = name
-                theirs.append(_opened(opened, writable))
-            opened.pop_all()
-        return theirs
-
-    def words(self, command: Sequence[str]) -> list[str]:
-        return [cases.filled(word, self.folder) for word in (*command, *self.case.args)]
-
-    def environment(self, *, enclosed: bool) -> Mapping[str, str]:
-        """What is added to it: as little as can be, for a program could know the judge by it."""
-        own = {name: cases.filled(value, self.folder) for name, value in self.case.env.items()}
-        if not enclosed:  # where temporary folders are private anyway
-            own = {"TMPDIR": self.temporary, **own}
-        return {"CASE_DIR": self.folder, **own} if self.case.files else own
-
-    def read(self, pipe: int) -> bool:
-        """Take what a pipe holds; False at its end."""
-        try:
-            data = os.read(pipe, _BLOCK)
-        except BlockingIOError:
-            return True
-        name = self.pipes[pipe]
-        kept = self.output[name]
-        room = OUTPUT + len((getattr(self.case, name) or "").encode()) - len(kept)
-        kept += data[: max(0, room)]
-        if len(data) > room:
-            self.flood = f"wrote more than {OUTPUT >> 20} MB to {name}"
-        return bool(data)
-
-    def drain(self) -> None:
-        """Read what is left, now that nobody writes any more."""
-        for pipe in self.pipes:
-            size = -1
-            while size != len(self.output[self.pipes[pipe]]) and not self.flood:
-                size = len(self.output[self.pipes[pipe]])
-                self.read(pipe)
-
-    def answer(self, message: Mapping[str, Any]) -> Answer:
-        """What came of it, from the guard's last message."""
-        code, signum = ending(message["status"])
-        trouble = self.flood or ("" if message["by_itself"] else self.late)
-        if not trouble and message["survivors"]:
-            trouble = f"PIDs {', '.join(map(str, message['survivors']))} could not be ended"
-        if not trouble and signum:
-            trouble = f"killed by {signum}"
-        out, err = (cases.masked(bytes(kept), self.folder) for kept in self.output.values())
-        return Answer(out, err, code, trouble, message["seconds"] or 0.0)
-
-
 class _Worker:
     """A guard and the case that it runs, if any."""
 
     def __init__(self, guard: Guard) -> None:
         self.guard = guard
-        self.attempt: _Attempt | None = None
+        self.attempt: Attempt | None = None
         self.litter = 0  # bytes
 
 
@@ -298,7 +215,7 @@ class _Judge:
     def _start(self, worker: _Worker, case: Case) -> None:
         self._number += 1
         place = os.path.join(self._folder, secrets.token_hex(8))
-        attempt = worker.attempt = _Attempt(case, self._number, place)
+        attempt = worker.attempt = Attempt(case, self._number, place)
         try:
             streams = attempt.prepare()
         except OSError as error:
@@ -322,7 +239,7 @@ class _Judge:
 
     # --- watching -----------------------------------------------------------------------
 
-    def _reader(self, attempt: _Attempt, pipe: int) -> Callable[[], None]:
+    def _reader(self, attempt: Attempt, pipe: int) -> Callable[[], None]:
         def read() -> None:
             if not attempt.read(pipe):
                 self._selector.unregister(pipe)
@@ -352,7 +269,7 @@ class _Judge:
                 attempt.late = f"ran longer than {attempt.case.timeout:g} s"
                 self._end(worker, attempt, GRACE)
 
-    def _end(self, worker: _Worker, attempt: _Attempt, grace: float) -> None:
+    def _end(self, worker: _Worker, attempt: Attempt, grace: float) -> None:
         attempt.is_ending = True
         attempt.deadline = monotonic() + grace + OVERDUE
         worker.guard.end(attempt.number, grace)
@@ -439,14 +356,3 @@ class _Judge:
         self._selector.close()
         os.close(self._lock)
         self._remove(self._folder)
-
-
-def _opened(stack: contextlib.ExitStack, descriptor: int) -> int:
-    """The descriptor, closed with the stack."""
-    stack.callback(os.close, descriptor)
-    return descriptor
-
-
-def _write(path: str, text: str) -> None:
-    with open(path, "w", encoding="utf-8", newline="") as file:
-        file.write(text)

@@ -19,7 +19,6 @@ FLOORS = {
     3: "clock files tree witness guard interrupts watchdog watched oom process workspace logscan"
     " excerpt"
     " mission"
-    " hiding"
     " glance journal projections documents agents"
     " mounts"
     " listing kit python_kit javascript_kit ecosystems play benchmark detect"
@@ -30,7 +29,7 @@ FLOORS = {
     5: "prompt enforcement steps runner",
     6: "console github status audit doctor probe scaffold"
     " logs charts report report_html report_markdown report_junit completion topics"
-    " canary judge junit record"
+    " canary attempt judge junit"
     " judging recording surroundings"
     " scratch spoiling trials",
     7: "commands cli __main__",
@@ -105,7 +104,7 @@ class Layers(unittest.TestCase):
     """Lower floors never import higher ones."""
 
     def test_every_module_has_a_floor(self) -> None:
-        self.assertEqual(set(), set(modules()) - set(FLOOR))
+        self.assertEqual(set(modules()), set(FLOOR))
 
     def test_no_module_imports_a_higher_floor(self) -> None:
         for module in FLOOR.keys() & set(modules()):
