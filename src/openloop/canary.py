@@ -14,7 +14,7 @@ from openloop import scratch, spoiling
 from openloop.clock import monotonic
 from openloop.config import Command
 from openloop.console import duration
-from openloop.doctor import Finding, Level
+from openloop.doctor import Finding, ok, problem, warning
 from openloop.gates import Verdict
 from openloop.interrupts import Interrupts
 from openloop.mission import Mission
@@ -61,7 +61,7 @@ class Canaries:
                     yield self._own(gate, canary)
             yield from self._built_in()
         except scratch.TooLarge:
-            yield _warning(
+            yield warning(
                 f"canaries were not tried: the project is larger than {scratch.LARGEST >> 30} GB, "
                 "and this system has no overlays for it",
                 "allow user namespaces, or try them on a small clone",
@@ -116,19 +116,19 @@ class Canaries:
             if not broken.outcome.passed:
                 why = _words(broken)
                 fix = "mend it; it runs in the project root of a scratch copy"
-                return _problem(f"the canary of {gate} did not do its work: {why}", fix)
+                return problem(f"the canary of {gate} did not do its work: {why}", fix)
             after = trials.gate(gate)
         if after.outcome.passed:
             fix = "let the gate check what its canary breaks"
-            return _problem(f"{gate} passes although its canary broke the project", fix)
-        return _ok(f"{gate} fails after its canary: {_words(after)}")
+            return problem(f"{gate} passes although its canary broke the project", fix)
+        return ok(f"{gate} fails after its canary: {_words(after)}")
 
     # --- built in -----------------------------------------------------------------------
 
     def _built_in(self) -> Iterator[Finding]:
         plan = spoiling.plan(self._mission)
         if not plan.spoilings:
-            yield _ok("no source of a kind that built-in canaries know (Python, JavaScript, shell)")
+            yield ok("no source of a kind that built-in canaries know (Python, JavaScript, shell)")
             return
         before = self._passes_untouched(Step.VERIFY)
         if not before.outcome.passed:
@@ -149,10 +149,10 @@ class Canaries:
         yield from _judged(tried)
         if failed:
             what = f"{_files(failed)} could not be spoilt, so that says nothing"
-            yield _warning(what, "see whether it can be written")
+            yield warning(what, "see whether it can be written")
         late = len(plan.spoilings) - len(tried) - len(failed)
         words = f"{len(tried)} built-in canaries tried in {duration(monotonic() - began)}"
-        yield _ok(f"{words}; left out: {_left(plan, late)}")
+        yield ok(f"{words}; left out: {_left(plan, late)}")
 
     def _notices(self, one: Spoiling) -> bool | None:
         """Whether verify fails on a copy spoilt so; None when it could not be spoilt."""
@@ -176,7 +176,7 @@ def _judged(tried: Sequence[tuple[Spoiling, bool]]) -> Iterator[Finding]:
     sources = [(one, noticed) for one, noticed in tried if one.way is not Way.REMOVED]
     if sources and not any(noticed for _, noticed in sources):
         what = "verify cannot fail: it passes whichever source is emptied or made to exit with 0"
-        yield _problem(f"{what} ({_files([one for one, _ in sources])})", _NEVER)
+        yield problem(f"{what} ({_files([one for one, _ in sources])})", _NEVER)
         sources = []
     for way in Way:
         some = [(one, noticed) for one, noticed in tried if one.way is way]
@@ -184,9 +184,9 @@ def _judged(tried: Sequence[tuple[Spoiling, bool]]) -> Iterator[Finding]:
         if way is not Way.REMOVED and not sources:
             continue
         if missed:
-            yield _warning(f"verify passes with {_files(missed)} {way}", _MENDS[way])
+            yield warning(f"verify passes with {_files(missed)} {way}", _MENDS[way])
         elif some:
-            yield _ok(f"verify notices each of {len(some)} files {way}")
+            yield ok(f"verify notices each of {len(some)} files {way}")
 
 
 def _files(spoilt: Sequence[Spoiling]) -> str:
@@ -211,16 +211,4 @@ def _words(verdict: Verdict) -> str:
 
 def _says_nothing(what: str, verdict: Verdict) -> Finding:
     fix = "canaries need a gate that passes on the project as it is; try again when it does"
-    return _warning(f"{what} does not pass in an untouched copy: {_words(verdict)}", fix)
-
-
-def _ok(what: str) -> Finding:
-    return Finding(Level.OK, what)
-
-
-def _warning(what: str, fix: str) -> Finding:
-    return Finding(Level.WARNING, what, fix)
-
-
-def _problem(what: str, fix: str) -> Finding:
-    return Finding(Level.PROBLEM, what, fix)
+    return warning(f"{what} does not pass in an untouched copy: {_words(verdict)}", fix)

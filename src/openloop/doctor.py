@@ -94,15 +94,15 @@ def examine(path: str) -> Report:
     return Report(tuple(findings))
 
 
-def _ok(what: str) -> Finding:
+def ok(what: str) -> Finding:
     return Finding(Level.OK, what)
 
 
-def _warning(what: str, fix: str) -> Finding:
+def warning(what: str, fix: str) -> Finding:
     return Finding(Level.WARNING, what, fix)
 
 
-def _problem(what: str, fix: str) -> Finding:
+def problem(what: str, fix: str) -> Finding:
     return Finding(Level.PROBLEM, what, fix)
 
 
@@ -113,17 +113,17 @@ def _folders(place: Workspace) -> Iterator[Finding]:
     missing = [n for n in documents.NAMES if not os.path.isfile(place.file(n))]
     if missing:
         fix = f"write them, or let init do it: openloop init --force {place.given}"
-        yield _warning(f"{', '.join(missing)} missing: agents are told to read them", fix)
+        yield warning(f"{', '.join(missing)} missing: agents are told to read them", fix)
     else:
-        yield _ok(f"{', '.join(documents.NAMES)} are there")
+        yield ok(f"{', '.join(documents.NAMES)} are there")
     for name in FOLDERS:
         path = place.file(name)
         if os.path.lexists(path) and (os.path.islink(path) or not os.path.isdir(path)):
-            yield _problem(f"{place.shown(name)} is not a folder", "remove it; a run makes it anew")
+            yield problem(f"{place.shown(name)} is not a folder", "remove it; a run makes it anew")
     if os.access(place.path, os.W_OK | os.X_OK) and not _read_only(place.path):
-        yield _ok("the workspace can be written")
+        yield ok("the workspace can be written")
     else:
-        yield _problem(f"{place.given} cannot be written", "give yourself write permission")
+        yield problem(f"{place.given} cannot be written", "give yourself write permission")
 
 
 def _read_only(path: str) -> bool:
@@ -134,18 +134,18 @@ def _disk(place: Workspace) -> Iterator[Finding]:
     free = shutil.disk_usage(place.path).free
     room = f"{free / 1e6:.0f} MB of disk are free"
     if free < _LITTLE_ROOM:
-        yield _problem(f"only {room}: the record could not be kept", "make room")
+        yield problem(f"only {room}: the record could not be kept", "make room")
     elif free < _ROOM:
-        yield _warning(f"only {room}: logs may not fit", "make room")
+        yield warning(f"only {room}: logs may not fit", "make room")
     else:
-        yield _ok(room)
+        yield ok(room)
 
 
 def _record(place: Workspace) -> Iterator[Finding]:
     if runner_lives(place):
         pid = (reader.heartbeat(place) or {}).get("runner_pid")
         fix = f"wait for it, or watch it: openloop status {place.given} --watch"
-        yield _warning(f"a live runner (PID {pid}) holds the workspace", fix)
+        yield warning(f"a live runner (PID {pid}) holds the workspace", fix)
         return
     try:
         record = evidence.load_path(place)
@@ -154,22 +154,20 @@ def _record(place: Workspace) -> Iterator[Finding]:
             f"look at it: openloop audit {place.given}; "
             f"to start a new record: openloop init --force {place.given}"
         )
-        yield _problem(f"{EVENTS} does not hold: {error}", fix)
+        yield problem(f"{EVENTS} does not hold: {error}", fix)
         return
-    yield _ok(f"the record holds ({record.state.seq} events; audit looks at all of them)")
+    yield ok(f"the record holds ({record.state.seq} events; audit looks at all of them)")
     if record.torn:
-        yield _warning(
-            f"the last line of {EVENTS} is torn", "the next run drops it, a copy is kept"
-        )
+        yield warning(f"the last line of {EVENTS} is torn", "the next run drops it, a copy is kept")
 
 
 def _machine() -> Iterator[Finding]:
     if not os.path.exists("/bin/sh"):
-        yield _problem("/bin/sh is missing: no command can run", "install a POSIX shell")
+        yield problem("/bin/sh is missing: no command can run", "install a POSIX shell")
     if os.path.isdir("/proc/self") and tree.can_mark():
-        yield _ok("process trees can be followed, daemons included")
+        yield ok("process trees can be followed, daemons included")
     else:
-        yield _warning(
+        yield warning(
             "this system cannot follow a process that leaves its group",
             "run on Linux, or use commands that start no daemons",
         )
@@ -182,12 +180,12 @@ def _config(place: Workspace, findings: list[Finding]) -> Config | None:
     try:
         known = config.parse(places.read_config(place), where=place.shown(CONFIG))
     except ConfigError as error:
-        findings += [_problem(f"{p.what} (in {p.where})", p.fix) for p in error.problems]
+        findings += [problem(f"{p.what} (in {p.where})", p.fix) for p in error.problems]
         return None
     except UsageError as error:
-        findings.append(_problem(error.what, error.fix or f"openloop init {place.given}"))
+        findings.append(problem(error.what, error.fix or f"openloop init {place.given}"))
         return None
-    findings.append(_ok(f"{CONFIG} is valid: gates {', '.join(known.gates)}"))
+    findings.append(ok(f"{CONFIG} is valid: gates {', '.join(known.gates)}"))
     return known
 
 
@@ -195,19 +193,19 @@ def _mission(place: Workspace, known: Config) -> Iterator[Finding]:
     try:
         root = places.existing_project_root(place, known.project_root)
     except UsageError as error:
-        yield _problem(error.what, error.fix)
+        yield problem(error.what, error.fix)
         return
-    yield _ok(f"project root {root}")
+    yield ok(f"project root {root}")
     if root == place.path or root.startswith(place.path + "/"):
         fix = "keep the workspace in PROJECT/.openloop/NAME and name the project as root"
-        yield _warning("the project root is, or lies in, the workspace itself", fix)
+        yield warning("the project root is, or lies in, the workspace itself", fix)
     if not known.mission.strip():
-        yield _warning("no mission is written: agents are told nothing of the goal", "write one")
+        yield warning("no mission is written: agents are told nothing of the goal", "write one")
     yield from _limits(known)
     for name, command in (*_commands(known), *_canaries(known)):
         yield from _first_word(name, command, root)
         for words in template.warnings(command.run):
-            yield _warning(f"{name}: {words}", "check that this is meant")
+            yield warning(f"{name}: {words}", "check that this is meant")
     yield from _expressions(known)
     yield from _policy(place, known, root)
     yield from _sandbox(known, root)
@@ -219,33 +217,33 @@ def _sandbox(known: Config, root: str) -> Iterator[Finding]:
     if policy.sandbox is SandboxMode.NONE or known.improver is None:
         if policy.writable:
             fix = 'add "sandbox": "auto"'
-            yield _warning("policy.writable says nothing without a sandbox", fix)
+            yield warning("policy.writable says nothing without a sandbox", fix)
         return
     why = sandbox.trouble(root)
     if not why:
-        yield _ok("the sandbox works: changes run in bubblewrap")
+        yield ok("the sandbox works: changes run in bubblewrap")
     elif policy.sandbox is SandboxMode.BWRAP:
-        yield _problem(f"the sandbox cannot be used: {why}", sandbox.remedy())
+        yield problem(f"the sandbox cannot be used: {why}", sandbox.remedy())
     else:
-        yield _warning(f"changes run without a sandbox: {why}", sandbox.remedy())
+        yield warning(f"changes run without a sandbox: {why}", sandbox.remedy())
     for path in policy.writable:
         if not os.path.exists(os.path.expanduser(path)):
             fix = "create it, or remove the line"
-            yield _warning(f"policy.writable {path!r} is not there: it cannot be written", fix)
+            yield warning(f"policy.writable {path!r} is not there: it cannot be written", fix)
 
 
 def _withheld(place: Workspace, known: Config, root: str) -> Iterator[Finding]:
     policy = known.policy or NO_POLICY
     if (archive := withhold.lying_at(place)) and not runner_lives(place):
         words = f"withheld files are away since a run was killed, kept in {archive}"
-        yield _warning(words, "run: what comes first is bringing them back")
+        yield warning(words, "run: what comes first is bringing them back")
         return
     if not policy.withhold and not os.path.isdir(place.file(HOLDOUT)):
         return
     told = [gate for gate in known.gates if not known.command(gate).private]
     if told and known.improver:
         fix = 'add "private": true to those that use what is withheld'
-        yield _warning(f"the logs of {', '.join(told)} can be read by the agent", fix)
+        yield warning(f"the logs of {', '.join(told)} can be read by the agent", fix)
 
 
 def _policy(place: Workspace, known: Config, root: str) -> Iterator[Finding]:
@@ -254,7 +252,7 @@ def _policy(place: Workspace, known: Config, root: str) -> Iterator[Finding]:
     if not (policy.protect or policy.withhold):
         if known.improver:
             fix = 'add for example "policy": {"protect": ["tests/**"]}'
-            yield _warning("nothing keeps a change from editing the checks themselves", fix)
+            yield warning("nothing keeps a change from editing the checks themselves", fix)
         return
     skip = manifest.outside_project(root, place.path)
     paths = list(manifest.scan(root, skip=skip, wanted=lambda path: False))
@@ -265,13 +263,13 @@ def _policy(place: Workspace, known: Config, root: str) -> Iterator[Finding]:
             found = Globs((pattern.removeprefix("!"),))
             if not any(map(found.matches, paths)):
                 fix = f"write it from {root} as in .gitignore"
-                yield _warning(f"policy.{key} {pattern!r} matches no file", fix)
+                yield warning(f"policy.{key} {pattern!r} matches no file", fix)
     withheld, allowed = Globs(policy.withhold), Globs(policy.allow or ())
     both = [path for path in paths if withheld.matches(path) and allowed.matches(path)]
     if both:
         shown = printable(os.fsdecode(both[0]))
         fix = "take it out of allow: a pattern that begins with ! takes back"
-        yield _warning(f"{shown} is both allowed and withheld: it counts as protected", fix)
+        yield warning(f"{shown} is both allowed and withheld: it counts as protected", fix)
 
 
 def _commands(known: Config) -> Iterator[tuple[str, Command]]:
@@ -294,23 +292,23 @@ def _limits(known: Config) -> Iterator[Finding]:
     limits = known.limits
     if known.improver is None:
         fix = "add commands.fix if something should repair it"
-        yield _warning("neither fix nor improve is configured: a run only measures", fix)
+        yield warning("neither fix nor improve is configured: a run only measures", fix)
     if limits.max_consecutive_failures > known.total_rounds:
         fix = "lower it to total_rounds or below"
-        yield _warning(
+        yield warning(
             f"max_consecutive_failures {limits.max_consecutive_failures} is above total_rounds "
             f"{known.total_rounds}: the breaker can trip only over several runs",
             fix,
         )
     for name, command in _commands(known):
         if command.stall_timeout > command.timeout:
-            yield _warning(
+            yield warning(
                 f"{name}: the stall limit ({command.stall_timeout:g} s) is above its timeout "
                 f"({command.timeout:g} s): a stall is never noticed",
                 "make stall_timeout_seconds the smaller one",
             )
         if limits.max_runtime is not None and command.timeout > limits.max_runtime:
-            yield _warning(
+            yield warning(
                 f"{name}: its timeout ({command.timeout:g} s) is above max_runtime_seconds "
                 f"({limits.max_runtime:g} s)",
                 "a gate may run on past the end of the time allowed; lower the timeout",
@@ -325,11 +323,11 @@ def _first_word(name: str, command: Command, root: str) -> Iterator[Finding]:
     word = text.split(None, 1)[0] if text else ""
     if word in _KEYWORDS or not _PLAIN_WORD.fullmatch(word):
         fix = "try the command by hand once"
-        yield _warning(f"{name}: cannot judge whether {printable(word)!r} can be run", fix)
+        yield warning(f"{name}: cannot judge whether {printable(word)!r} can be run", fix)
     elif _resolves(word, command, root):
-        yield _ok(f"{name}: {word} can be run")
+        yield ok(f"{name}: {word} can be run")
     else:
-        yield _problem(
+        yield problem(
             f"{name}: {word} is neither a program on PATH nor a file in the project root",
             "install it, correct the name, or write its path from the project root",
         )
@@ -363,12 +361,12 @@ def _expressions(known: Config) -> Iterator[Finding]:
         name = f"limits.oom_markers[{position}]"
         if logscan.search(marker, _ORDINARY):
             fix = "anchor it at the start of a line and name the whole message"
-            yield _problem(f"{name} {marker!r} matches an ordinary log: everything is oom", fix)
+            yield problem(f"{name} {marker!r} matches an ordinary log: everything is oom", fix)
 
 
 def _expression(name: str, pattern: str, effect: str) -> Iterator[Finding]:
     if logscan.search(pattern, ""):
-        yield _warning(
+        yield warning(
             f"{name} {pattern!r} matches an empty log, so the step {effect}",
             "write what really distinguishes good from bad",
         )
@@ -379,9 +377,9 @@ def _speed(name: str, pattern: str) -> Iterator[Finding]:
     """Whether the expression takes its time on text that makes bad ones explode."""
     if any(logscan.search(pattern, sample) is None for sample in _HARD):
         fix = "avoid nested repetition such as (a+)+; anchor it, or name the text more exactly"
-        yield _problem(f"{name} {pattern!r} takes longer than 2 s on a line of 5,000 letters", fix)
+        yield problem(f"{name} {pattern!r} takes longer than 2 s on a line of 5,000 letters", fix)
     else:
-        yield _ok(f"{name} is fast on samples")
+        yield ok(f"{name} is fast on samples")
 
 
 def lines(report: Report) -> list[str]:

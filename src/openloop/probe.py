@@ -7,7 +7,7 @@ from collections.abc import Callable
 from openloop.canary import Canaries
 from openloop.clock import monotonic
 from openloop.console import duration
-from openloop.doctor import Finding, Level
+from openloop.doctor import Finding, ok, problem, warning
 from openloop.gates import Verdict
 from openloop.interrupts import Interrupts
 from openloop.lock import Lock
@@ -58,18 +58,14 @@ def _finding(verdicts: list[Verdict], each: str) -> Finding:
     if not failed:
         bound = min(1.0, 3 / times)
         words = f"verify passed {times} of {times} times, {each} each"
-        return Finding(
-            Level.OK, f"{words}: it fails by chance at most {bound:.1%} of the time (95 % sure)"
-        )
+        return ok(f"{words}: it fails by chance at most {bound:.1%} of the time (95 % sure)")
     why = f"{failed[0].outcome} ({failed[0].detail})"
     if len(failed) == times:
-        return Finding(
-            Level.WARNING,
+        return warning(
             f"verify failed {times} of {times} times: {why}",
             "mend the check, unless the project is known to be broken",
         )
-    return Finding(
-        Level.PROBLEM,
+    return problem(
         f"verify is flaky: it failed {len(failed)} of {times} times on the same files: {why}",
         "find the cause; until then give it a repeat, so that it passes only when every run does",
     )
