@@ -5,6 +5,8 @@ from __future__ import annotations
 import signal
 import unittest
 
+from openloop.lock import runner_lives
+from openloop.workspace import existing
 from support import Case, agent, read_pid, wait_until
 
 
@@ -26,6 +28,8 @@ class KilledRunner(Case):
         runner.send_signal(signal.SIGKILL)
         runner.wait()
         self.assert_gone(pid)
+        # Its guard puts back a record that is removed under it, by the test's end as well.
+        wait_until(lambda: not runner_lives(existing(place.path)), "the guard to be gone")
 
     def test_plain_command(self) -> None:
         pid_file = f"{self.folder}/pid"
