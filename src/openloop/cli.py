@@ -16,6 +16,9 @@ def main(argv: list[str] | None = None) -> int:
         with contextlib.suppress(OSError):  # which is answered below, as for every command
             os.write(1, f"openloop {__version__}\n".encode())
             return 0
-    from openloop import commands
+    try:
+        from openloop import commands
 
-    return commands.dispatch(words)
+        return commands.dispatch(words)
+    except KeyboardInterrupt:  # while it loads; `dispatch` answers its own
+        return 130

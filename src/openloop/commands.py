@@ -39,8 +39,8 @@ def dispatch(words: list[str]) -> int:
     """Parse the words and run the command they name; returns the exit code."""
     try:
         _open_standard_streams()
-        words, command_words = _parted(words)
-        args = _parser().parse_args(words)
+        own_words, command_words = _parted(words)
+        args = _parsed(own_words, words)
         args.words = command_words
         command: Callable[[argparse.Namespace], int] = args.command
         return command(args)
@@ -64,6 +64,17 @@ def _parted(words: list[str]) -> tuple[list[str], list[str]]:
     return words[:end], words[end + 1 :]
 
 
+def _parsed(words: list[str], given: list[str]) -> argparse.Namespace:
+    """The arguments. given: the words with those behind a `--`, which is easily forgotten."""
+    parser = _parser()
+    args, unknown = parser.parse_known_args(words)
+    if unknown:
+        forgotten = "--" not in given and given[0] == "judge"
+        hint = "; write COMMAND behind --: openloop judge CASES -- python3 solver.py"
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}{hint if forgotten else ''}")
+    return args
+
+
 def _open_standard_streams() -> None:
     """Under `<&- >&- 2>&-` the record must not get the descriptor of a standard stream; and no
     locale is too small for a word."""
@@ -79,6 +90,10 @@ def _open_standard_streams() -> None:
 
 def _failed(error: Exception) -> int:
     """OpenLoop's own failure: one line, the rest only for who asks for it."""
+    if _is_nowhere(error):
+        fix = "cd to a folder that is there"
+        print(UsageError("the current directory has been removed", fix=fix), file=sys.stderr)
+        return ExitCode.USAGE
     if os.environ.get("OPENLOOP_DEBUG"):
         import traceback
 
@@ -87,6 +102,17 @@ def _failed(error: Exception) -> int:
     fix = "run again with OPENLOOP_DEBUG=1 for the details, and report them"
     print(OpenLoopError(what, fix=fix), file=sys.stderr)
     return ExitCode.RECORD
+
+
+def _is_nowhere(error: Exception) -> bool:
+    """Whether a relative path could not be followed, because there is no current directory."""
+    if not isinstance(error, FileNotFoundError) or error.filename is not None:
+        return False
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return True
+    return False
 
 
 class _Parser(argparse.ArgumentParser):

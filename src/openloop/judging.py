@@ -46,7 +46,7 @@ def judge(
         raise UsageError("COMMAND is missing", fix=fix)
     sheet = bench.load(path, recording=options.record)
     bench.check(command)
-    report = _Report(options.junit) if options.junit else None
+    report = _report(options.junit, sheet) if options.junit else None
     screen = Screen(sys.stderr)
     started, began = clock.utc(), clock.monotonic()
     try:
@@ -116,6 +116,12 @@ def _suite(sheet: Sheet, results: Sequence[Result], started: str, seconds: float
     ]
     out = "\n".join(map(printable, map(line, results)))
     return junit.Suite(sheet.given, started, socket.gethostname(), seconds, tests, out)
+
+
+def _report(path: str, sheet: Sheet) -> _Report:
+    if os.path.exists(path) and os.path.samefile(path, sheet.path):
+        raise UsageError(f"--junit: {path} is the file of cases", fix="name another file")
+    return _Report(path)
 
 
 class _Report:

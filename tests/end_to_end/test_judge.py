@@ -500,7 +500,8 @@ class Usage(Judging):
         for words, part in (
             (("judge", self.cases), "COMMAND is missing"),
             (("judge", self.cases, "--"), "COMMAND is missing"),
-            (("judge", self.cases, "true"), "unrecognized arguments: true"),
+            (("judge", self.cases, "true", "-x"), "arguments: true -x; write COMMAND behind --"),
+            (("judge", self.cases, "--nope", "--", "true"), "arguments: --nope\n"),
             (("judge", self.cases, "--jobs", "0", "--", "true"), "whole number from 1"),
             (("judge", self.cases, "--", "no-such-program"), "no-such-program is neither"),
             (("judge", self.cases, "--", "./cases.jsonl"), "neither"),
@@ -521,6 +522,16 @@ class Usage(Judging):
 
 
 class Junit(Judging):
+    def test_the_report_is_not_written_over_the_cases(self) -> None:
+        self.write({"stdout": ""})
+        os.symlink(self.cases, f"{self.cases}-link")
+        before = self.read()
+        for path in (self.cases, f"{self.cases}-link"):
+            done = self.judge("--junit", path, command=("true",), exitcode=2)
+            self.assertIn("is the file of cases", done.err)
+            self.assertTrue(os.path.lexists(path))
+        self.assertEqual(before, self.read())
+
     def test_the_report(self) -> None:
         self.write({"name": "good", "stdin": "say a", "stdout": "a"},
                    {"name": "bad \x1b", "stdin": "say \x1b", "stdout": "a"})  # fmt: skip

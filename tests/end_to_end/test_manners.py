@@ -152,6 +152,20 @@ class Manners(Case):
         self.each(check)
 
 
+class Nowhere(Case):
+    def test_the_current_directory_is_gone(self) -> None:
+        gone = os.path.join(self.folder, "gone")
+        script = 'mkdir "$0" && cd "$0" && rmdir "$0" && exec "$@"'
+        for line in ("status w", "run w", "init w", "audit w", "judge c.jsonl -- true"):
+            words = ["/bin/sh", "-c", script, gone, sys.executable, "-m", "openloop", *line.split()]
+            done = subprocess.run(
+                words, env=environment(), capture_output=True, text=True, check=False
+            )
+            with self.subTest(line):
+                self.assertEqual(2, done.returncode, done.stderr)
+                self.assertIn("error: the current directory has been removed\n", done.stderr)
+
+
 class Columns(unittest.TestCase):
     def test_fit(self) -> None:
         for text, columns, shown in (

@@ -9,6 +9,7 @@ import random
 import select
 import signal
 import subprocess
+import sys
 import termios
 import time
 import unittest
@@ -291,6 +292,25 @@ class AnyMoment(SignalCase):
         self.assertEqual(place.heartbeat["status"], "interrupted")
         self.assertEqual(place.artifact(1)["outcome"], "unhealthy")
         place.audit()
+
+
+class Loading(Case):
+    def test_ctrl_c_before_the_command_is_loaded(self) -> None:
+        script = (
+            "import os, signal, sys, time\n"
+            "class Finder:\n"
+            "    def find_spec(self, name, path, target=None):\n"
+            "        if name == 'openloop.commands':\n"
+            "            os.kill(os.getpid(), signal.SIGINT)\n"
+            "            time.sleep(5)\n"
+            "sys.meta_path.insert(0, Finder())\n"
+            "from openloop.cli import main\n"
+            "sys.exit(main(['status', 'w']))"
+        )
+        words = [sys.executable, "-c", script]
+        env = support.environment()
+        done = subprocess.run(words, env=env, capture_output=True, check=False)
+        self.assertEqual((130, b"", b""), (done.returncode, done.stdout, done.stderr))
 
 
 if __name__ == "__main__":
