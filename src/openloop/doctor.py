@@ -27,6 +27,7 @@ from openloop import (
 from openloop import workspace as places
 from openloop.config import NO_POLICY, Command, Config
 from openloop.errors import ConfigError, UsageError
+from openloop.files import NotRegular
 from openloop.globs import Globs
 from openloop.lock import runner_lives
 from openloop.states import SandboxMode, Step
@@ -112,7 +113,7 @@ def problem(what: str, fix: str) -> Finding:
 def _folders(place: Workspace) -> Iterator[Finding]:
     missing = [n for n in documents.NAMES if not os.path.isfile(place.file(n))]
     if missing:
-        fix = f"write them, or let init do it: openloop init --force {place.given}"
+        fix = f"write them, or let init do it: openloop init --force {place.quoted}"
         yield warning(f"{', '.join(missing)} missing: agents are told to read them", fix)
     else:
         yield ok(f"{', '.join(documents.NAMES)} are there")
@@ -144,17 +145,21 @@ def _disk(place: Workspace) -> Iterator[Finding]:
 def _record(place: Workspace) -> Iterator[Finding]:
     if runner_lives(place):
         pid = (reader.heartbeat(place) or {}).get("runner_pid")
-        fix = f"wait for it, or watch it: openloop status {place.given} --watch"
+        fix = f"wait for it, or watch it: openloop status {place.quoted} --watch"
         yield warning(f"a live runner (PID {pid}) holds the workspace", fix)
         return
     try:
         record = evidence.load_path(place)
-    except (journal.Broken, evidence.Mismatch, OSError) as error:
+    except (journal.Broken, evidence.Mismatch, NotRegular) as error:
         fix = (
-            f"look at it: openloop audit {place.given}; "
-            f"to start a new record: openloop init --force {place.given}"
+            f"look at it: openloop audit {place.quoted}; "
+            f"to start a new record: openloop init --force {place.quoted}"
         )
         yield problem(f"{EVENTS} does not hold: {error}", fix)
+        return
+    except OSError as error:
+        found = places.unreadable(place, EVENTS, error)
+        yield problem(found.what, found.fix)
         return
     yield ok(f"the record holds ({record.state.seq} events; audit looks at all of them)")
     if record.torn:
@@ -183,7 +188,7 @@ def _config(place: Workspace, findings: list[Finding]) -> Config | None:
         findings += [problem(f"{p.what} (in {p.where})", p.fix) for p in error.problems]
         return None
     except UsageError as error:
-        findings.append(problem(error.what, error.fix or f"openloop init {place.given}"))
+        findings.append(problem(error.what, error.fix or f"openloop init {place.quoted}"))
         return None
     findings.append(ok(f"{CONFIG} is valid: gates {', '.join(known.gates)}"))
     return known

@@ -164,8 +164,8 @@ def _as_tampering(workspace: Workspace) -> Iterator[None]:
         raise TamperError(
             f"{EVENTS} does not hold: {why}",
             where=where,
-            fix=f"look at it: openloop audit {workspace.given}; "
-            f"to start a new record: openloop init --force {workspace.given}",
+            fix=f"look at it: openloop audit {workspace.quoted}; "
+            f"to start a new record: openloop init --force {workspace.quoted}",
         ) from None
 
 

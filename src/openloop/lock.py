@@ -41,9 +41,10 @@ class Lock:
         deadline = monotonic() + patience
         while not _try(self.folder, fcntl.LOCK_EX, self.workspace):
             if runner_lives(self.workspace) or monotonic() > deadline:
+                watch = f"openloop status {self.workspace.quoted} --watch"
                 raise HeldError(
                     f"a live runner holds {self.workspace.given}",
-                    fix=f"wait for it, or watch it: openloop status {self.workspace.given} --watch",
+                    fix=f"wait for it, or watch it: {watch}",
                 )
             time.sleep(_POLL)
 

@@ -123,7 +123,7 @@ def _no_log(place: Workspace, record: _Record, asked: Asked) -> UsageError:
         fix = f"look at what there is: ls {place.shown(LOGS)}"
         return UsageError(f"there is no log{asked}", where=place.shown(LOGS), fix=fix)
     what = f"there is no log yet: nothing has run in {place.given}"
-    return UsageError(what, fix=f"openloop run {place.given}")
+    return UsageError(what, fix=f"openloop run {place.quoted}")
 
 
 def _follow(place: Workspace, record: _Record, asked: Asked, shown: _Shown) -> None:

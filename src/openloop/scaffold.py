@@ -24,6 +24,7 @@ from openloop import workspace as places
 from openloop.config import Config
 from openloop.errors import UsageError
 from openloop.evidence import Mismatch
+from openloop.files import NotRegular
 from openloop.journal import Broken
 from openloop.lock import Lock
 from openloop.projections import Live, Runner
@@ -62,6 +63,11 @@ def init(
     lock = Lock(place, patience=0)
     try:
         said = _write(place, lock.folder, known, data)
+    except OSError as error:
+        raise UsageError(
+            f"{place.given} cannot be written: {error.strerror}",
+            fix="make room, or give yourself permission, then: openloop init --force",
+        ) from None
     finally:
         lock.release()
     if agent is not None:
@@ -95,7 +101,7 @@ def _refuse_to_overwrite(place: Workspace, force: bool) -> None:
             f"{place.given} already holds {', '.join(there)}",
             fix="choose another folder, or write the configuration and the documents anew "
             f"(the record, logs, artifacts, knowledge and output stay): "
-            f"openloop init --force {place.given}",
+            f"openloop init --force {place.quoted}",
         )
 
 
@@ -197,11 +203,14 @@ def _set_aside_broken_record(place: Workspace, folder: int) -> bool:
 
 
 def _holds(place: Workspace) -> bool:
-    """Whether the next run could go on from the record, or has nothing to go on from."""
+    """Whether the next run could go on from the record, or has nothing to go on from. Raises
+    UsageError for one that cannot be read, which may well hold."""
     try:
         evidence.load_path(place)
-    except (OSError, Broken, Mismatch):
+    except (NotRegular, Broken, Mismatch):
         return False
+    except OSError as error:
+        raise places.unreadable(place, EVENTS, error) from None
     return True
 
 
@@ -225,5 +234,5 @@ def lines(made: Scaffold) -> list[str]:
         f"workspace {given} for {made.root}",
         *(f"  {sentence}" for sentence in made.said),
         f"  nothing of it was run; read {made.workspace.shown(CONFIG)} before you trust it",
-        f"next: openloop doctor {given}",
+        f"next: openloop doctor {made.workspace.quoted}",
     ]

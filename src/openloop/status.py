@@ -12,6 +12,7 @@ import time
 
 from openloop import chain, glance, workspace
 from openloop.errors import ConfigError, OpenLoopError, UsageError
+from openloop.files import NotRegular
 from openloop.lock import runner_lives
 from openloop.text import printable
 from openloop.words import Status
@@ -69,10 +70,13 @@ def inspect(path: str) -> Report:
     document = glance.heartbeat(place)
     try:
         seen = glance.look(place)
-    except (chain.Broken, OSError) as error:
+    except (chain.Broken, NotRegular) as error:
         seen = None
-        fix = f"look at it: openloop audit {path}"
+        fix = f"look at it: openloop audit {place.quoted}"
         problems.append(_problem(place, EVENTS, f"{EVENTS} does not hold: {error}", fix))
+    except OSError as error:
+        seen = None
+        problems.append(workspace.unreadable(place, EVENTS, error))
     problems[:0] = _config_problems(place, seen.config_sha256 if seen else "")
     if document is None:
         problems.append(_lost_heartbeat(place))
@@ -170,6 +174,8 @@ def _text(value: object) -> str:
 
 def nothing_yet(report: Report) -> str:
     """What is said where no reason is known."""
+    if report.status == Status.RUNNING:
+        return "no round has ended yet"
     return "nothing has run yet" if report.status == Status.READY else "no reason given"
 
 

@@ -37,6 +37,13 @@ class Workspace:
     def file(self, name: str) -> str:
         return os.path.join(self.path, name)
 
+    @property
+    def quoted(self) -> str:
+        """`given` as a word of a shell's command, for commands that messages propose."""
+        from shlex import quote  # few messages propose one
+
+        return quote(self.given)
+
     def shown(self, name: str) -> str:
         """A file's path as the user would write it."""
         return os.path.join(self.given, name)
@@ -69,18 +76,33 @@ def existing_folder(path: str) -> Workspace:
     """The workspace folder at `path`, whatever it holds. Raises UsageError."""
     found = at(path)
     if not os.path.isdir(found.path):
-        what = "is not a folder" if os.path.exists(found.path) else "does not exist"
-        raise UsageError(f"workspace {path} {what}", fix=f"create it: openloop init {path}")
+        if _there(found.path, path):
+            raise UsageError(f"workspace {path} is not a folder", fix="choose another name")
+        what = f"workspace {path} does not exist"
+        raise UsageError(what, fix=f"create it: openloop init {found.quoted}")
     return found
+
+
+def _there(path: str, given: str) -> bool:
+    """Whether anything stands at the path. Raises UsageError where one may not even ask."""
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise UsageError(
+            f"workspace {given} cannot be looked at: {error.strerror}",
+            fix="give yourself permission to enter its folders",
+        ) from None
+    return True
 
 
 def existing(path: str) -> Workspace:
     """The workspace at `path`. Raises UsageError when there is none."""
     found = existing_folder(path)
-    if not os.path.lexists(found.file(CONFIG)):
-        raise UsageError(
-            f"{path} is not a workspace: it holds no {CONFIG}", fix=f"openloop init {path}"
-        )
+    if not _there(found.file(CONFIG), path):
+        what = f"{path} is not a workspace: it holds no {CONFIG}"
+        raise UsageError(what, fix=f"openloop init {found.quoted}")
     return found
 
 
@@ -90,10 +112,14 @@ def read_config(place: Workspace) -> bytes:
         path = os.path.realpath(place.file(CONFIG))  # a person may keep it elsewhere
         data = files.read(path, limit=_LIMIT)
     except OSError as error:
-        raise UsageError(
-            f"{CONFIG} cannot be read: {error.strerror}", where=place.shown(CONFIG)
-        ) from None
+        raise unreadable(place, CONFIG, error) from None
     return data
+
+
+def unreadable(place: Workspace, name: str, error: OSError) -> UsageError:
+    """That a file of the workspace is there and cannot be read."""
+    fix = "make it readable" if isinstance(error, PermissionError) else ""
+    return UsageError(f"{name} cannot be read: {error.strerror}", where=place.shown(name), fix=fix)
 
 
 def existing_project_root(workspace: Workspace, configured: str) -> str:

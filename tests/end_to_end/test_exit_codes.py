@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
+import resource
 import unittest
+from collections.abc import Callable
 
-from support import SRC, Case, Done, Workspace, environment, run_openloop, snapshot
+from support import SRC, Case, Done, Workspace, environment, run_openloop, snapshot, start_openloop
 
 ERROR = r"\Aerror: .+"
 MENDABLE = r"(?m)\Aerror: .+(\n  in: .+)?\n  fix: .+"
@@ -47,6 +50,66 @@ class RunCode(Case):
         self.ends(place, 3, "blocked")
         self.assertEqual(len(place.events_of("round_finished")), 2)
         self.assertEqual(len(place.events_of("breaker_tripped")), 1)
+
+
+def powerless() -> None:
+    """Permissions count for root as well, from the next program on."""
+    for capability in (1, 2):  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
+        ctypes.CDLL(None).prctl(24, capability, 0, 0, 0)  # PR_CAPBSET_DROP
+
+
+def full() -> None:
+    """No file takes another byte."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+
+
+class OutOfReach(Case):
+    """Permissions and full disks: told as what they are, and a record that holds is left alone."""
+
+    def told(self, code: int, *words: str, before: Callable[[], None] = powerless) -> str:
+        program = start_openloop(*words, cwd=self.folder, preexec_fn=before)
+        out, err = program.communicate()
+        self.assertEqual(code, program.returncode, err)
+        self.assertNotIn("OpenLoop failed", err)
+        return str(out + err)
+
+    def closed(self, path: str) -> None:
+        self.addCleanup(os.chmod, path, os.stat(path).st_mode)
+        os.chmod(path, 0)
+
+    def test_init_on_a_full_disk(self) -> None:
+        told = self.told(2, "init", "w x", before=full)
+        self.assertIn("error: w x cannot be written: File too large\n  fix: make room", told)
+        run_openloop("init", "w x", "--force", cwd=self.folder)
+
+    def test_init_where_nothing_can_be_written(self) -> None:
+        made = self.workspace(commands={"verify": "true"})
+        self.addCleanup(os.chmod, made.path, 0o755)
+        os.chmod(made.path, 0o555)
+        self.assertIn("ws cannot be written: Perm", self.told(2, "init", "--force", made.path))
+
+    def test_a_record_that_cannot_be_read_is_not_set_aside(self) -> None:
+        made = self.workspace(commands={"verify": "true"})
+        made.run()
+        self.closed(made.file("events.jsonl"))
+        for code, *words in ((2, "init", "--force"), (1, "doctor"), (1, "status")):
+            with self.subTest(words):
+                told = self.told(code, *words, made.path)
+                self.assertIn("events.jsonl cannot be read: Permission denied\n", told)
+                self.assertIn("fix: make it readable", told)
+                self.assertNotIn("a new record", told)
+        self.assertFalse([name for name in os.listdir(made.path) if "broken" in name])
+
+    def test_a_closed_workspace_is_not_taken_for_none(self) -> None:
+        made = self.workspace(commands={"verify": "true"})
+        self.closed(made.path)
+        for code, command in ((2, "run"), (1, "status")):
+            self.assertIn("cannot be looked at: Permission", self.told(code, command, made.path))
+
+    def test_a_proposed_command_can_be_pasted(self) -> None:
+        self.assertIn("openloop init 'w x'\n", self.told(2, "run", "w x"))
+        self.assertIn("openloop doctor 'w x'\n", self.told(0, "init", "w x"))
+        self.assertIn("openloop init --force 'w x'\n", self.told(2, "init", "w x"))
 
 
 class NothingStarted(Case):

@@ -71,6 +71,13 @@ class Words(StatusCase):
         for words in ("Run on.", "round 2", f"PID {pid}", "logs/round-0002-verify.log", "was bad"):
             self.assertIn(words, shown.out)
 
+    def test_running_its_first_round(self) -> None:
+        place = self.workspace(commands={"verify": "sleep 20"})
+        self.started(place)
+        wait_until(lambda: place.running_step("verify"))
+        shown = run_openloop("status", place.path)
+        self.assertTrue(shown.out.startswith("running: no round has ended yet\n"), shown.out)
+
     def test_crashed(self) -> None:
         place, runner, pid = self.waiting()
         runner.kill()
