@@ -15,7 +15,7 @@ Messages are JSON lines. To the guard:
 From the guard:
     {"id": ID, "pid": PID}
     {"id": ID, "error": TEXT}                            could not be started
-    {"view": BOOL}
+    {"view": BOOL, "shared": […]}                        shared: see `mounts.shared`
     {"id": ID, "status": RAW WAIT STATUS, "seconds": …, "peak_rss_bytes": …,
      "cpu_seconds": …, "by_itself": BOOL, "survivors": […], "litter": BYTES}
                         the whole tree is gone; litter: see `mounts.litter`
@@ -152,7 +152,7 @@ class Guard:
             tree.lift_mark()
             for name in [each for each in _ENVIRONMENT if each.startswith(tree.SIGN)]:
                 del _ENVIRONMENT[name]
-        self._answer({"view": entered})
+        self._answer({"view": entered, "shared": mounts.shared()})
 
     def _start(self, order: dict[str, Any]) -> None:
         streams, self.descriptors = self.descriptors, []

@@ -197,8 +197,7 @@ class _Judge:
         for _ in range(_ATTEMPTS):
             guard = Guard(self._lock, mark, surroundings.environment())
             if not self._views or guard.enter(self._views[0].order):
-                if lacking:
-                    self._note(lacking)
+                self._confess(lacking, guard.shared)
                 return guard
             guard.close(OVERDUE)
             if not self._number:
@@ -207,6 +206,15 @@ class _Judge:
             "no guard stays alive: something ends processes that it did not start",
             fix="look for it in COMMAND",
         )
+
+    def _confess(self, lacking: str, shared: Sequence[str]) -> None:
+        """Say once what the view of the commands lacks. shared: see `mounts.shared`."""
+        if self._number:
+            return
+        if lacking:
+            self._note(lacking)
+        if shared:
+            self._note(surroundings.shared(self._views[0], shared))
 
     @property
     def _is_enclosed(self) -> bool:

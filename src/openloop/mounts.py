@@ -33,7 +33,8 @@ _AT_FDCWD, _AT_EMPTY_PATH, _AT_RECURSIVE = -100, 0x1000, 0x8000
 _OF_THE_MACHINE = ("bus", "irq", "sys", "sysrq-trigger")  # in /proc; root could write there
 
 LOWER, UPPER, WORK = "lower", "upper", "work"  # folders that an overlay needs
-_private: list[int] = []  # descriptors of the file systems in memory, see `_keep_private`
+_private: list[int] = []  # descriptors of the file systems that hold what is written privately
+_shared: list[str] = []  # folders that should have been private, and could not be
 
 
 def enter(
@@ -123,8 +124,10 @@ def _enclose(
     for path in sorted({*trees, *lowest}):  # what lies within another comes after it
         if path in trees:
             _put(trees[path], path)
-        elif not _keep_private(path, lowest[path]) and path in spare:
-            _put(spare[path], path)
+        elif not _keep_private(path, lowest[path]):
+            _shared.append(path)
+            if path in spare:
+                _put(spare[path], path)
     for descriptor in (*trees.values(), *lowest.values(), *spare.values()):
         os.close(descriptor)
     _own_processes()
@@ -161,6 +164,12 @@ def litter() -> int:
     """Bytes of memory that hold what has been written in private and temporary folders."""
     sizes = map(os.fstatvfs, _private)
     return sum((size.f_blocks - size.f_bfree) * size.f_frsize for size in sizes)
+
+
+def shared() -> list[str]:
+    """The folders that could not be made private: where the system has no overlays for users, or
+    something is mounted in them."""
+    return list(_shared)
 
 
 def _own_processes() -> None:

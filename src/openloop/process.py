@@ -72,6 +72,7 @@ class Guard:
         theirs.close()
         self._sending = threading.Lock()
         self._buffer = b""
+        self.shared: list[str] = []  # see `mounts.shared`
         self.pid = self._process.pid
 
     def enter(self, view: Mapping[str, Any]) -> bool:
@@ -84,6 +85,7 @@ class Guard:
         answers: list[dict[str, Any]] | None = []
         while answers == []:
             answers = self.read()
+        self.shared = answers[0]["shared"] if answers else []
         return bool(answers and answers[0]["view"])
 
     def start(self, number: int, job: Job, log: int) -> None:

@@ -44,6 +44,14 @@ def views(hidden: str, place: str, folder: str) -> list[View]:
     return [View(enclosed, _NOT_ENCLOSED), View({"hide": [hidden]}, _NOT_HIDDEN)]
 
 
+def shared(view: View, paths: Sequence[str]) -> str:
+    """What to say of folders that an enclosure could not make private, see `mounts.shared`."""
+    real = tuple(f"{path}/" for path in paths if path in view.order["enclosure"]["temporary"])
+    effects = {path: "stays" if f"{path}/".startswith(real) else "is refused" for path in paths}
+    told = "; ".join(f"what is written to {path} {effect}" for path, effect in effects.items())
+    return f"{told}: COMMAND has none of its own (is something mounted in there?)"
+
+
 def _enclosure(place: str, folder: str) -> dict[str, list[str]]:
     """What commands may write for good: the project and `folder`. In a run, the project root and
     the workspace are known as well as the current directory. What tools write to the home folder,

@@ -416,6 +416,31 @@ class Enclosed(Judging):
             self.write({"args": [sys.executable, "-c", ask, f"{self.temporary}/s"], "stdout": "in"})
             self.judge("--details", command=("env",), exitcode=0, env={"TMPDIR": self.temporary})
 
+    def test_a_folder_in_which_something_is_mounted(self) -> None:
+        """It cannot be a view of the command's own, and that is said, once."""
+        home, layers = f"{self.folder}/home", f"{self.folder}/layers"
+        for path in (f"{home}/mnt", *(f"{layers}/{name}" for name in ("lower", "upper", "work"))):
+            os.makedirs(path)
+        mount = f"overlay=[{home + '/mnt'!r}, {layers!r}]"
+        need(can(mount), "a kernel with overlays for users")
+        run = (
+            f"import os, sys; from openloop import mounts; mounts.enter({mount});"
+            f"os.chdir({self.project!r}); os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
+        )
+        words = ["-m", "openloop", "judge", self.cases, "--jobs", "1"]
+        self.write({"stdout": ""}, {"stdout": ""})
+        done = subprocess.run(
+            [sys.executable, "-c", run, *words, "--", "sh", "-c", 'true > "$HOME/new"; :'],
+            env=environment(HOME=home, TMPDIR=self.temporary),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        effect = "stays" if os.path.exists(f"{home}/new") else "is refused"
+        self.assertIn(f"what is written to {home} {effect}", done.stderr)
+        self.assertEqual(1, done.stderr.count("note: "))
+        self.assertIn("2 of 2 cases", done.stdout)
+
     def test_what_is_left_in_temporary_folders_does_not_pile_up_in_memory(self) -> None:
         leave = 'ls "$TMPDIR" | grep much; head -c 70000000 /dev/zero > "$TMPDIR/much"'
         self.write({"stdout": ""}, {"stdout": ""})
