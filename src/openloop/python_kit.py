@@ -108,7 +108,7 @@ def _verify(project: Listing, tests: list[str]) -> tuple[str, str]:
         why = f"unittest cannot discover {len(starts)} folders without __init__.py in one go"
         return f"{paths}{_PYTEST}", why
     commands = [paths + _unittest(project, start, cases) for start in starts]
-    return " && ".join(commands), f"{_some(cases)} hold unittest cases"
+    return " && ".join(commands), _some(cases, "hold") + " unittest cases"
 
 
 def _pytest_reason(project: Listing, tests: list[str]) -> str:
@@ -118,10 +118,10 @@ def _pytest_reason(project: Listing, tests: list[str]) -> str:
     if conftest := project.named("conftest.py"):
         return f"{conftest[0]} is pytest's"
     if users := project.telling(tests, r"^[ \t]*(import|from) pytest\b"):
-        return f"{_some(users)} import pytest"
+        return _some(users, "import") + " pytest"
     written = project.telling(tests, r"\bdef test")
     if written and not project.telling(written, _CASES):
-        return f"{_some(written)} hold plain test functions"
+        return _some(written, "hold") + " plain test functions"
     return ""
 
 
@@ -160,9 +160,12 @@ def _unittest(project: Listing, start: str, cases: list[str]) -> str:
     return f"{command} -t ." if relative else command
 
 
-def _some(paths: list[str]) -> str:
-    shown = ", ".join(paths[:2])
-    return f"{shown} and {len(paths) - 2} more" if len(paths) > 2 else shown
+def _some(paths: list[str], verb: str) -> str:
+    """`test_a.py holds`, `test_a.py, test_b.py and 3 more hold`."""
+    if len(paths) == 1:
+        return f"{paths[0]} {verb}s"
+    more = f" and {len(paths) - 2} more" if len(paths) > 2 else ""
+    return f"{', '.join(paths[:2])}{more} {verb}"
 
 
 # --- scan ---

@@ -102,7 +102,7 @@ TREES = (
         {"x.py": "", "test_x.py": "import pytest\nclass Test:\n    def test_it(self): pass\n"},
         "python3 -m pytest -q",
         f"{COMPILE} x.py",
-        said=("test_x.py import pytest",),
+        said=("test_x.py imports pytest",),
     ),
     Tree(
         "plain test functions",
