@@ -38,6 +38,7 @@ _ROOM = 200 << 20  # bytes of free disk below which logs may not fit
 _LITTLE_ROOM = 10 << 20  # bytes below which not even the record may
 _ORDINARY = "collected 12 items\n............ [100%]\n12 passed in 0.34s\nscore=0.5\n"
 _HARD = ("a" * 5000 + "!", "1" * 5000 + "!", " " * 5000 + "!", "a1 " * 2000 + "\n")
+_BY_MODULE = re.compile(r"\bpython[\d.]*\s+-m\s+openloop\b")  # the current directory comes first
 _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=\S*\s+")
 _PLAIN_WORD = re.compile(r"[\w./+@%:,~-]+", re.ASCII)
 _KEYWORDS = frozenset(
@@ -211,6 +212,9 @@ def _mission(place: Workspace, known: Config) -> Iterator[Finding]:
         yield from _first_word(name, command, root)
         for words in template.warnings(command.run):
             yield warning(f"{name}: {words}", "check that this is meant")
+        if _BY_MODULE.search(command.run):
+            what = f"{name}: a file or folder in the project that is called openloop would be run"
+            yield warning(f"{what} instead", "write openloop, or python3 -P -m openloop")
     yield from _expressions(known)
     yield from _policy(place, known, root)
     yield from _sandbox(known, root)

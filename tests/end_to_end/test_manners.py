@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from end_to_end.test_views import in_a_terminal
 from openloop.text import fit
-from support import PATIENCE, Case, Workspace, environment
+from support import PATIENCE, Case, Workspace, environment, run_openloop
 
 # Words after `openloop`, W for the workspace, and the exit code that they end with.
 COMMANDS = (
@@ -150,6 +150,26 @@ class Manners(Case):
                 self.assertLess(len(live), 40)
 
         self.each(check)
+
+
+class Planted(Case):
+    """Files of a project that are called like modules are not taken for ours."""
+
+    def test_python_m_openloop(self) -> None:
+        for name in ("argparse", "json", "hashlib", "shutil"):
+            with open(f"{self.folder}/{name}.py", "w", encoding="utf-8") as file:
+                file.write("print('planted')\nraise SystemExit(0)\n")
+        made = self.workspace(commands={"verify": "true"})
+        for code, *words in ((0, "run"), (0, "status"), (0, "report", "--format", "json")):
+            done = run_openloop(*words, made.path, cwd=self.folder, exitcode=code)
+            self.assertNotIn("planted", done.out)
+            self.assertIn("complete", done.out)
+
+    def test_doctor_warns_of_a_gate_that_runs_it_as_a_module(self) -> None:
+        for command, count in (("python3 -m openloop", 1), ("python3 -P -m openloop", 0)):
+            made = self.workspace(command, commands={"verify": f"{command} judge c -- true"})
+            told = run_openloop("doctor", made.path, exitcode=0).out
+            self.assertEqual(count, told.count("in the project that is called openloop"), told)
 
 
 class Nowhere(Case):
