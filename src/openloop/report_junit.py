@@ -7,19 +7,41 @@ its suite.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from openloop import junit
 from openloop.history import Round
 from openloop.report import Report
-from openloop.states import Outcome, StepResult
+from openloop.states import Outcome, Status, StepResult
 from openloop.text import printable
 
 _LOG_END = 8000  # bytes of each log
 _ERRORS = (Outcome.ERROR, Outcome.INTERRUPTED)  # nothing was measured
+_FINE = (Status.COMPLETE, Status.RUNNING, Status.READY)
 _GONE = "(not there any more)"
 
 
 def render(report: Report) -> str:
-    return junit.document([_suite(report, one) for one in report.run_rounds]).decode()
+    suites = [_suite(report, one) for one in report.run_rounds]
+    if why := _untold(report, suites):
+        suites.append(_run(report, printable(why)))
+    return junit.document(suites).decode()
+
+
+def _untold(report: Report, suites: Sequence[junit.Suite]) -> str:
+    """Why the run is not complete where no gate shows it, "" otherwise: a run that is blocked
+    because of its record must not look as if all had passed."""
+    if broken := report.audit.broken:
+        return f"{broken.where}: {broken.why}"
+    told = any(test.failure for test in suites[-1].tests) if suites else False
+    return "" if told or report.status in _FINE else f"{report.status}: {report.reason}"
+
+
+def _run(report: Report, why: str) -> junit.Suite:
+    group = printable(f"openloop.{report.name}.run")
+    test = junit.Test("run", group, 0.0, failure=why, kind=report.status)
+    when, host = report.updated_at or report.generated_at, report.host or "localhost"
+    return junit.Suite("run", when, host, 0.0, [test])
 
 
 def _suite(report: Report, one: Round) -> junit.Suite:

@@ -510,6 +510,30 @@ class JUnit(ReportCase):
         self.assertIn("==> logs/round-0001-verify.log\n<&>]]>\n", output)
         self.assertIn("slow", output)
 
+    def test_what_no_gate_shows_is_a_failure_all_the_same(self) -> None:
+        tampered = self.workspace("a", commands={"verify": "echo >> {workspace}/openloop.json"})
+        tampered.run(exitcode=3)
+        edited = self.workspace("b", commands={"verify": "true"})
+        edited.run()
+        with open(edited.file("logs/round-0001-verify.log"), "a", encoding="utf-8") as log:
+            log.write("x")
+        unreadable = self.workspace("c", commands={"verify": "true"})
+        unreadable.run()
+        with open(unreadable.file("events.jsonl"), "w", encoding="utf-8") as events:
+            events.write("?\n")
+        for place, words in (
+            (tampered, "blocked: openloop.json was edited"),
+            (edited, "round-0001-verify.log: holds 1 bytes"),
+            (unreadable, "events.jsonl"),
+        ):
+            with self.subTest(words):
+                last = ElementTree.fromstring(self.report(place, "junit"))[-1]
+                found = (last.get("name"), last.get("tests"), last.get("failures"))
+                self.assertEqual(("run", "1", "1"), found)
+                failure = last.find("testcase/failure")
+                assert failure is not None
+                self.assertIn(words, failure.get("message", ""))
+
     def test_only_the_latest_run_counts(self) -> None:
         place = self.run_of_every_outcome()
         place.configure({"commands": {"verify": "true"}})
