@@ -135,6 +135,7 @@ class _Judge:
         note: Callable[[str], None],
     ) -> None:
         """hidden: the file to hide from the command, "" for none."""
+        self._place = os.getcwd()
         tree.become_subreaper()  # so that a killed guard's tree comes to us
         self._not_ours = tuple(tree.descendants(os.getpid())) if tree.reap()[0] else ()
         self._command = command
@@ -147,7 +148,6 @@ class _Judge:
         self._workers: list[_Worker] = []
         self._finished: deque[Result] = deque()
         self._number = 0  # of cases started
-        self._place = os.getcwd()
         self._views = surroundings.views(hidden, self._place, self._folder) if hidden else []
 
     def results(self, waiting: Sequence[Case], jobs: int) -> Iterator[Result]:

@@ -175,13 +175,17 @@ class Planted(Case):
 class Nowhere(Case):
     def test_the_current_directory_is_gone(self) -> None:
         gone = os.path.join(self.folder, "gone")
+        with tempfile.NamedTemporaryFile("w", suffix=".jsonl", delete=False) as file:
+            file.write('{"stdout": ""}\n')
+        cases = file.name
+        self.addCleanup(os.unlink, cases)
         script = 'mkdir "$0" && cd "$0" && rmdir "$0" && exec "$@"'
-        for line in ("status w", "run w", "init w", "audit w", "judge c.jsonl -- true"):
+        for line in ("status w", "run w", "init w", "audit w", f"judge {cases} -- true"):
             words = ["/bin/sh", "-c", script, gone, sys.executable, "-m", "openloop", *line.split()]
-            done = subprocess.run(
-                words, env=environment(), capture_output=True, text=True, check=False
-            )
+            env = environment(TMPDIR=self.folder)
+            done = subprocess.run(words, env=env, capture_output=True, text=True, check=False)
             with self.subTest(line):
+                self.assertEqual([], os.listdir(self.folder))
                 self.assertEqual(2, done.returncode, done.stderr)
                 self.assertIn("error: the current directory has been removed\n", done.stderr)
 
