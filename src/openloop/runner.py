@@ -25,7 +25,7 @@ from openloop.loop import (
 from openloop.mission import Mission
 from openloop.process import Processes
 from openloop.projections import Live
-from openloop.states import Event, Hook, Kind, SandboxMode, State, Status
+from openloop.states import Decision, Event, Hook, Kind, SandboxMode, State, Status
 from openloop.steps import Steps, overruled
 from openloop.store import Store, open_checked, refuse
 from openloop.withhold import Withholding
@@ -83,7 +83,9 @@ class Runner:
         self._open(max_rounds)
         while self.state.status is Status.RUNNING:
             self._notice()
-            self._perform(loop.next_action(self._config, self.state))
+            action = loop.next_action(self._config, self.state)
+            if not (_decides(action) and self._note_tampering(self._store.tampering(every=True))):
+                self._perform(action)
         return self.state
 
     def _bring_back(self) -> None:
@@ -227,9 +229,11 @@ class Runner:
 
     # --- what happens beside the steps ---
 
-    def _note_tampering(self, found: str) -> None:
+    def _note_tampering(self, found: str) -> bool:
+        """Whether anything was found, which decides how the run ends."""
         if found:
             self._record(Kind.NOTE, note="tampered", text=found)
+        return bool(found)
 
     def _notice(self) -> None:
         """Put on record what came from outside since the last look."""
@@ -250,6 +254,11 @@ class Runner:
         self._store.live = live
         self._store.beat()
         self._view.beat(live, self.state)
+
+
+def _decides(action: Action) -> bool:
+    """Whether the run ends with this action."""
+    return isinstance(action, FinishRound) and action.decision is not Decision.CONTINUE
 
 
 @dataclass(frozen=True, slots=True)

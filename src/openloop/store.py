@@ -254,8 +254,9 @@ class Store:
 
     # --- tampering ---
 
-    def tampering(self) -> str:
-        """What a command did to the configuration or the record; "" for nothing.
+    def tampering(self, *, every: bool = False) -> str:
+        """What a command did to the configuration or the record; "" for nothing. every: of finished
+        logs and artifacts look at all, see `Finished`.
 
         It is put back where that is possible; what stands in its place is kept beside it.
         """
@@ -266,7 +267,7 @@ class Store:
                     found.append(words + watched.put_back())
                 except OSError as error:
                     found.append(f"{words}, and cannot be put back: {error.strerror}")
-        found.append(self._finished.difference())
+        found.append(self._finished.difference(every=every))
         return "; ".join(filter(None, found))
 
     def fail(self, why: str) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import os
 from dataclasses import dataclass
+from itertools import islice
 
 from openloop import files
 
-LATEST = 1000  # finished files of a run that every step looks at, one `stat` each
+LATEST = 1000  # finished files of a run that are looked at, one `stat` each
+AT_ONCE = 64  # of these: the newest after every step, and as many of the others in turn
 
 
 class Watched:
@@ -66,6 +68,7 @@ class Finished:
     def __init__(self, folder: int) -> None:
         self._folder = folder
         self._known: dict[str, _Known] = {}
+        self._turn = 0  # how many of the oldest have had their turn
 
     def add(
         self, name: str, written: os.stat_result, sha256: str, data: bytes | None = None
@@ -83,14 +86,26 @@ class Finished:
             return f"{name} was {words} while it was written"
         return ""
 
-    def difference(self) -> str:
-        """The first file that was changed or removed, put back where its bytes are known."""
-        for name, known in self._known.items():
+    def difference(self, *, every: bool = False) -> str:
+        """The first file that was changed or removed, put back where its bytes are known.
+
+        every: look at all, and not at the newest and some of the others alone.
+        """
+        for name, known in list(self._known.items()) if every else self._some():
             words = self._changed(name, known)
             if words:
                 del self._known[name]
                 return f"{name} was {words} while a command ran{self._put_back(name, known)}"
         return ""
+
+    def _some(self) -> list[tuple[str, _Known]]:
+        older = len(self._known) - AT_ONCE
+        if older <= AT_ONCE:
+            return list(self._known.items())
+        start = self._turn if self._turn < older else 0
+        self._turn = start + AT_ONCE
+        newest = islice(reversed(self._known.items()), AT_ONCE)
+        return [*newest, *islice(self._known.items(), start, min(self._turn, older))]
 
     def _changed(self, name: str, known: _Known) -> str:
         try:

@@ -314,6 +314,19 @@ class Tampering(Case):
                 self.assertEqual(place.artifact(2)["decision"], "blocked")
         self.assertTrue(place.read(f"{artifact}.edited-1").endswith("\n\n"))
 
+    def test_an_old_log_is_looked_at_before_the_run_ends(self) -> None:
+        """It has not had its turn when the last gate passes."""
+        edit = 'echo >> "$OPENLOOP_WORKSPACE/logs/round-0001-verify.log"'
+        last = f"test $OPENLOOP_ROUND = 81 && {edit}"
+        place = self.workspace(
+            total_rounds=81,
+            commands={"verify": last},
+            limits={"max_consecutive_failures": 1000},
+        )
+        place.run(exitcode=3)
+        self.assertIn("round-0001-verify.log was edited", place.heartbeat["reason"])
+        self.assertEqual("blocked", place.artifact(81)["decision"])
+
     def test_the_next_run_is_a_trial_with_the_old_configuration(self) -> None:
         place = self.workspace(
             commands={"verify": "test -e t || { touch t; echo >> {workspace}/openloop.json; }"}

@@ -12,7 +12,7 @@ import subprocess
 import unittest
 from collections.abc import Callable, Iterator
 
-from openloop import mission, reader, rebuild
+from openloop import mission, reader, rebuild, watched
 from openloop.errors import RecordError, TamperError, UsageError
 from openloop.ledger import SHADOWED
 from openloop.lock import runner_lives
@@ -681,6 +681,27 @@ class Finished(RecordCase):
             with at_most(10):
                 found = run.store.tampering()
             self.assertIn(self.ARTIFACT, found)
+
+    def test_each_of_many_has_its_turn(self) -> None:
+        os.mkdir(f"{self.folder}/logs")
+        folder = os.open(self.folder, os.O_RDONLY)
+        self.addCleanup(os.close, folder)
+        finished = watched.Finished(folder)
+        names = [f"logs/{number}" for number in range(5 * watched.AT_ONCE)]
+        for name in names:
+            with open(f"{self.folder}/{name}", "w", encoding="utf-8") as file:
+                status = os.fstat(file.fileno())
+            self.assertEqual("", finished.add(name, status, hashlib.sha256().hexdigest()))
+        for name in (names[-1], names[0], names[100], names[200]):
+            with self.subTest(name):
+                rewrite(f"{self.folder}/{name}", b"mine")
+                looks = [finished.difference() for _ in range(5)]
+                self.assertEqual(
+                    [f"{name} was edited while a command ran"], list(filter(None, looks))
+                )
+                self.assertTrue(looks[0] or name != names[-1])
+        rewrite(f"{self.folder}/{names[1]}", b"mine")
+        self.assertIn(names[1], finished.difference(every=True))
 
     def test_a_log_that_its_own_command_replaced(self) -> None:
         log = f"$OPENLOOP_WORKSPACE/{self.LOG}"
