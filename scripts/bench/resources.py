@@ -72,7 +72,7 @@ def _read(path: str) -> float:
 
 def idle(lab: Lab) -> Iterator[Row]:
     """A command that sleeps: what is used beside it."""
-    seconds = lab.amount(10, 60)
+    seconds = lab.amount(8, 60)
     place = lab.place("idle", **endless(command=f"sleep {seconds + 30}"))
     rewriter = lab.start(lab.python, "-I", "-S", SPOT, "beat", lab.fresh("idle"))
     try:
