@@ -176,9 +176,9 @@ def to_bytes(document: Mapping[str, Any]) -> bytes:
 
 
 def heartbeat_bytes(document: Mapping[str, Any]) -> bytes:
-    """A line a field. `json` indents three times as slowly, and this is written at each beat."""
-    lines = ",\n".join(f'  "{name}": {json.dumps(value)}' for name, value in document.items())
-    return f"{{\n{lines}\n}}\n".encode()
+    """A line a field: not indented by `json`, which takes more than twice as long."""
+    text = json.dumps(document, separators=(",\n  ", ": "))
+    return f"{{\n  {text[1:-1]}\n}}\n".encode()
 
 
 # --- progress.md ------------------------------------------------------------------------
