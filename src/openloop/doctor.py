@@ -30,7 +30,7 @@ from openloop.errors import ConfigError, UsageError
 from openloop.files import NotRegular
 from openloop.globs import Globs
 from openloop.lock import runner_lives
-from openloop.states import SandboxMode, Step
+from openloop.states import SandboxMode, Status, Step
 from openloop.text import printable
 from openloop.workspace import CONFIG, EVENTS, FOLDERS, HOLDOUT, Workspace
 
@@ -245,6 +245,10 @@ def _withheld(place: Workspace, known: Config, root: str) -> Iterator[Finding]:
     policy = known.policy or NO_POLICY
     if (archive := withhold.lying_at(place)) and not runner_lives(place):
         words = f"withheld files are away since a run was killed, kept in {archive}"
+        if (reader.heartbeat(place) or {}).get("status") == Status.READY:  # a new record
+            what = f"{words}, and the record knows nothing of it"
+            yield problem(what, "unpack it with tar, move what is in it back, then remove it")
+            return
         yield warning(words, "run: what comes first is bringing them back")
         return
     if not policy.withhold and not os.path.isdir(place.file(HOLDOUT)):

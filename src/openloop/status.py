@@ -161,7 +161,11 @@ def lines(report: Report) -> list[str]:
         words = f"round {one['round']}, {one['step']}: {one['text']}"
         shown.append(f"  {'undone':<9} {printable(words)}")
     if report.withheld:
-        back = "until it ends" if report.status == Status.RUNNING else "until the next run"
+        until: dict[str, str] = {
+            Status.RUNNING: "until it ends",
+            Status.READY: "and no record knows of it: unpack it by hand",
+        }
+        back = until.get(report.status, "until the next run")
         shown.append(f"  {'withheld':<9} files are kept in {report.withheld} {back}")
     shown += [line for problem in report.problems for line in str(problem).splitlines()]
     shown.append(f"  {'state':<9} {'not valid' if report.problems else 'valid'}")

@@ -314,6 +314,21 @@ class Crashed(Withheld):
         self.assertIsNone(place.status()["withheld"])
         place.audit()
 
+    def test_nobody_promises_to_bring_back_what_a_new_record_knows_nothing_of(self) -> None:
+        place = self.withheld("sleep 600")
+        runner = self.started_fix(place)
+        runner.kill()
+        runner.wait()
+        with open(place.file("events.jsonl"), "r+b") as file:
+            file.write(b"[")
+        run_openloop("init", "--force", place.path, "--project-root", place.project)
+        doctor = run_openloop("doctor", place.path, exitcode=1)
+        status = run_openloop("status", place.path, exitcode=None)
+        run = place.run(exitcode=2)
+        self.assertIn("unpack it with tar", doctor.out)
+        self.assertIn("unpack it by hand", status.out)
+        self.assertIn("unpack it with tar", run.err)
+
     def test_killed_at_any_moment(self) -> None:
         chance = random.Random(7)
         place = self.withheld(
