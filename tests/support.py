@@ -32,6 +32,14 @@ BEATING = (  # what a live runner writes for its beats, in the folder of a Works
 if SRC not in sys.path:
     sys.path.insert(0, SRC)
 
+# Under nohup, or with & in a script, these are ignored, and so in every program that is started.
+for _signum, _handler in (
+    (signal.SIGHUP, signal.SIG_DFL),
+    (signal.SIGINT, signal.default_int_handler),
+):
+    if signal.getsignal(_signum) is signal.SIG_IGN:
+        signal.signal(_signum, _handler)
+
 
 def in_ci() -> bool:
     return os.environ.get("CI") == "true"
