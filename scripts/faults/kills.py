@@ -135,7 +135,7 @@ def at_random_moments(bench: Bench) -> Row:
             intact(place)
         return completed(place, trial)
 
-    row = bench.each("kill -9 at a random moment, chained", range(bench.count(5, 130)), chain)
+    row = bench.each("kill -9 at a random moment, chained", range(bench.count(5, 200)), chain)
     row.tell_spread()
     return row
 
