@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 import unittest
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Sequence
 from typing import Any
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -68,6 +68,14 @@ def agent(name: str, *words: object) -> str:
     """The shell command of a small program in tests/agents/."""
     parts = [sys.executable, os.path.join(AGENTS, f"{name}.py"), *map(str, words)]
     return " ".join(map(shlex.quote, parts))
+
+
+def ordinary() -> list[str]:
+    """Words of a program that starts another one which may not lift its limits."""
+    from openloop import marks  # found only now
+
+    dropped = ["--bounding-set=-sys_resource", "--inh-caps=-sys_resource"]
+    return ["setpriv", *dropped] if marks.can_be_lifted() else []
 
 
 def wait_until(condition: Callable[[], Any], what: str = "", patience: float = PATIENCE) -> Any:
@@ -193,11 +201,13 @@ def run_openloop(
     cwd: str | None = None,
     env: dict[str, str] | None = None,
     timeout: float = 60.0,
+    before: Sequence[str] = (),
 ) -> Done:
     """Run the real program. On another exit code than expected both streams, the heartbeat
-    and the latest log's end are shown. `None` accepts any code."""
+    and the latest log's end are shown. `None` accepts any code. before: words of a program that
+    starts it."""
     asked = subprocess.run(
-        [sys.executable, "-m", "openloop", *words],
+        [*before, sys.executable, "-m", "openloop", *words],
         cwd=cwd,
         env=environment() if env is None else env,
         stdin=subprocess.DEVNULL,

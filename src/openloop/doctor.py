@@ -18,10 +18,10 @@ from openloop import (
     journal,
     logscan,
     manifest,
+    marks,
     reader,
     sandbox,
     template,
-    tree,
     withhold,
 )
 from openloop import workspace as places
@@ -170,7 +170,7 @@ def _record(place: Workspace) -> Iterator[Finding]:
 def _machine() -> Iterator[Finding]:
     if not os.path.exists("/bin/sh"):
         yield problem("/bin/sh is missing: no command can run", "install a POSIX shell")
-    if os.path.isdir("/proc/self") and tree.can_mark():
+    if os.path.isdir("/proc/self") and marks.can_be_set():
         yield ok("process trees can be followed, daemons included")
     else:
         yield warning(

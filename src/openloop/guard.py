@@ -35,10 +35,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from openloop import tree
+from openloop import marks, tree
 
 _ENVIRONMENT = dict(os.environ)  # os.environ decodes every name and value at each look
-ORPHAN_GRACE = 0.4  # seconds between TERM and KILL once the runner is dead
 _IGNORED = (
     signal.SIGINT,
     signal.SIGTERM,
@@ -107,7 +106,7 @@ class Guard:
                     self._finish(self.command, self.command.grace)
         finally:
             # Whatever went wrong above, also while answering a dead runner.
-            self._sweep(ORPHAN_GRACE)
+            self._sweep(tree.ORPHAN_GRACE)
             if self.record and self.has_run:
                 from openloop import witness  # hardly ever needed
 
@@ -149,8 +148,8 @@ class Guard:
         if entered and "enclosure" in view:  # all end with this process: signs would only tell
             self.is_enclosed = True
             self.litter = mounts.litter
-            tree.lift_mark()
-            for name in [each for each in _ENVIRONMENT if each.startswith(tree.SIGN)]:
+            marks.lift()
+            for name in [each for each in _ENVIRONMENT if each.startswith(marks.SIGN)]:
                 del _ENVIRONMENT[name]
         self._answer({"view": entered, "shared": mounts.shared()})
 
@@ -276,8 +275,8 @@ def main() -> None:
     for signum in _IGNORED:
         signal.signal(signum, signal.SIG_IGN)
     tree.become_subreaper()
-    tree.set_mark(mark)
-    _ENVIRONMENT[tree.sign(mark)] = "1"
+    marks.seal(mark)
+    _ENVIRONMENT[marks.sign(mark)] = "1"
     readable, writable = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     signal.signal(signal.SIGCHLD, lambda signum, frame: None)
     signal.set_wakeup_fd(writable, warn_on_full_buffer=False)

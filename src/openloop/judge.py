@@ -20,13 +20,13 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 
-from openloop import cases, files, footing, logscan, mounts, surroundings, tree
+from openloop import cases, files, footing, logscan, marks, mounts, surroundings, tree
 from openloop.attempt import Attempt
 from openloop.cases import Answer, Case
 from openloop.clock import monotonic
 from openloop.errors import JudgeError, UsageError
 from openloop.interrupts import Interrupts
-from openloop.process import MARK_BITS, Guard
+from openloop.process import Guard
 
 GRACE = 0.5  # seconds between SIGTERM and SIGKILL for what a case leaves behind
 OVERDUE = 15.0  # seconds after the grace in which the guard must have reported the end
@@ -192,7 +192,7 @@ class _Judge:
         Which one that is, is settled before the first case starts: a case that kills guards must
         not bring the file back.
         """
-        mark = tree.own_mark() or 1 << MARK_BITS | secrets.randbits(MARK_BITS)
+        mark = marks.own() or marks.draw()
         lacking = ""
         for _ in range(_ATTEMPTS):
             guard = Guard(self._lock, mark, surroundings.environment())

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import secrets
 import select
 import signal
 import socket
@@ -16,14 +15,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from openloop import oom, tree
+from openloop import marks, oom, tree
+from openloop.clock import monotonic
 from openloop.gates import Exit
 from openloop.interrupts import Interrupts
 from openloop.states import Outcome
 from openloop.watchdog import Limits, Watch, Watchdog
 
 _BOOT = "import sys; sys.path.insert(0, sys.argv.pop(1)); from openloop.guard import main; main()"
-MARK_BITS = 51  # JSON readers keep such a number exactly
 
 
 class ViewError(Exception):
@@ -57,6 +56,7 @@ class Guard:
         """lock: the workspace lock's descriptor, which the guard holds too. env: of its
         commands, to which each adds its own; ours when it is None. record: path of the events,
         which the guard looks after when this process is killed."""
+        marks.announce(mark)  # before the guard is there: it is never without a keeper
         self.socket, theirs = socket.socketpair()
         package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
         words = [sys.executable, "-I", "-S", "-c", _BOOT, package]
@@ -168,7 +168,7 @@ class Processes:
         tree.become_subreaper()  # so that a killed guard's tree comes to us
         self._not_ours = tuple(tree.descendants(os.getpid())) if tree.reap()[0] else ()
         self._lock = lock
-        self.mark = 1 << MARK_BITS | secrets.randbits(MARK_BITS)
+        self.mark = marks.draw()
         self._interrupts = interrupts
         self._number = 0
         self._view = view
@@ -332,6 +332,25 @@ def _signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-def end_leftovers(mark: int, grace: float) -> tree.Processes:
-    """End what a run left alive whose runner and guard are both dead. Returns survivors."""
-    return tree.end(lambda: tree.marked(mark), grace=grace, pause=tree.sleep)
+def end_leftovers(mark: int | None, grace: float) -> tree.Processes:
+    """End what runs left alive whose runners and guards are dead. Returns survivors.
+
+    mark: of the killed run that is resumed; without one, only what has lost its keeper is ended.
+    """
+    # The guard of another run, whose runner died just now, is about to end all by itself.
+    deadline = monotonic() + tree.GIVE_UP
+    while any(map(_is_guard, strays := marks.strays())) and monotonic() < deadline:
+        tree.sleep(tree.RESCAN)
+    if not mark and not strays:
+        return {}
+
+    def find() -> tree.Processes:
+        return {**(marks.carriers(mark) if mark else {}), **marks.strays()}
+
+    return tree.end(find, grace=grace, pause=tree.sleep)
+
+
+def _is_guard(pid: int) -> bool:
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/cmdline", "rb") as file:
+        return _BOOT.encode() in file.read()
+    return False

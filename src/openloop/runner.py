@@ -343,13 +343,12 @@ def _run(
     walls: Walls,
 ) -> Ending:
     before = store.state
-    if before.status is Status.RUNNING and before.mark:
-        left = process.end_leftovers(before.mark, mission.config.limits.kill_grace)
-        if left:
-            raise RecordError(
-                f"PIDs {sorted(left)} of the killed run cannot be ended",
-                fix="end them, then run again",
-            )
+    mark = before.mark if before.status is Status.RUNNING else None
+    if left := process.end_leftovers(mark, mission.config.limits.kill_grace):
+        raise RecordError(
+            f"PIDs {sorted(left)} of a killed run cannot be ended",
+            fix="end them, then run again",
+        )
     gaps: list[float] = []
     record = mission.workspace.file(EVENTS)
     processes = Processes(store.lock.folder, interrupts, gaps.append, record=record)

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from openloop import tree
+from openloop import marks
 from openloop.workspace import HOME
 
 _OURS = "OPENLOOP_"  # variables that tell a command where the workspace is
@@ -97,5 +97,5 @@ def environment() -> dict[str, str]:
     return {
         name: text
         for name, text in os.environ.items()
-        if name.startswith(tree.SIGN) or not (name.startswith(_OURS) or name == "_")
+        if name.startswith(marks.SIGN) or not (name.startswith(_OURS) or name == "_")
     }

@@ -1,8 +1,8 @@
-"""Process trees: find them, mark them, end them. Shared by the guard and the runner.
+"""Process trees: find them and end them. Shared by the guard and the runner.
 
 Imports little, because the guard starts with it. On Linux a tree is what descends from a
-child subreaper, however often it daemonized; a mark that the kernel copies to every child
-finds what is left of a run whose guard is gone as well.
+child subreaper, however often it daemonized. What is left of a run whose guard is gone as well:
+see `marks`.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ from collections.abc import Callable, Iterable
 
 Processes = dict[int, int]  # PID to start time in clock ticks since boot: names one process
 
+ORPHAN_GRACE = 0.4  # seconds between TERM and KILL once the runner is dead
 GIVE_UP = 10.0  # seconds of SIGKILL after which survivors are reported
-SIGN = "OPENLOOP_MARK_"  # what the names of all signs begin with
 RESCAN = 0.05  # seconds between two looks for processes that were forked meanwhile
 _PR_SET_CHILD_SUBREAPER = 36
 _DEAD = b"ZX"
+_KERNEL_THREAD = 0x00200000  # PF_KTHREAD
 
 
 def become_subreaper() -> bool:
@@ -37,7 +38,7 @@ def descendants(ancestor: int, *, without: Iterable[int] = ()) -> Processes:
     """Living processes below `ancestor`, those below the PIDs in `without` left out."""
     parents: dict[int, int] = {}
     starts: Processes = {}
-    for pid, parent, start in _living():
+    for pid, parent, start in alive():
         parents[pid] = parent
         starts[pid] = start
     children: dict[int, list[int]] = {}
@@ -54,15 +55,15 @@ def descendants(ancestor: int, *, without: Iterable[int] = ()) -> Processes:
     return found
 
 
-def _living() -> Iterable[tuple[int, int, int]]:
-    """(PID, parent, start time) of every process that is not a zombie."""
+def alive() -> Iterable[tuple[int, int, int]]:
+    """(PID, parent, start time) of every process that is no zombie and not the kernel's own."""
     for name in os.listdir("/proc"):
         if name.isdigit() and (known := _stat(int(name))):
             yield int(name), *known
 
 
 def _stat(pid: int) -> tuple[int, int] | None:
-    """(parent, start time) of a living process; None when it is dead or gone."""
+    """(parent, start time) of a living process; None when it is dead, gone, or the kernel's."""
     try:
         with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
             # The command's name stands in parentheses and may hold anything.
@@ -72,6 +73,8 @@ def _stat(pid: int) -> tuple[int, int] | None:
     # A leader that is a zombie while other threads of it run on is alive.
     if len(fields) < 20 or (fields[0] in _DEAD and int(fields[17]) < 2):
         return None
+    if int(fields[6]) & _KERNEL_THREAD:
+        return None
     return int(fields[1]), int(fields[19])
 
 
@@ -79,85 +82,6 @@ def start_time(pid: int) -> int | None:
     """When a living process started, in clock ticks since boot."""
     known = _stat(pid)
     return known[1] if known else None
-
-
-def set_mark(mark: int) -> bool:
-    """Give this process and all it will start a mark that survives fork, exec and setsid.
-
-    The mark is the soft limit on real-time CPU, in microseconds: a number of tens of
-    thousands of years limits nothing, and unlike an environment variable it cannot be lost
-    by a descendant that clears its environment. False where it cannot be set.
-    """
-    try:
-        _, hard = resource.getrlimit(resource.RLIMIT_RTTIME)
-        resource.setrlimit(resource.RLIMIT_RTTIME, (mark, hard))
-    except (AttributeError, ValueError, OSError):
-        return False
-    return True
-
-
-def lift_mark() -> None:
-    """Take the mark from this process and all that it will start."""
-    with contextlib.suppress(AttributeError, ValueError, OSError):
-        _, hard = resource.getrlimit(resource.RLIMIT_RTTIME)
-        resource.setrlimit(resource.RLIMIT_RTTIME, (hard, hard))
-
-
-def own_mark() -> int | None:
-    """The mark that this process carries, given by a run that it is a part of."""
-    try:
-        soft, _ = resource.getrlimit(resource.RLIMIT_RTTIME)
-    except AttributeError:
-        return None
-    return None if soft == resource.RLIM_INFINITY else soft
-
-
-def can_mark() -> bool:
-    """Whether `set_mark` can work here: the limit exists and nobody has lowered it."""
-    try:
-        return resource.getrlimit(resource.RLIMIT_RTTIME)[1] == resource.RLIM_INFINITY
-    except AttributeError:
-        return False
-
-
-def sign(mark: int) -> str:
-    """The name of an environment variable that says the same as the mark.
-
-    A second sign, so that a process has to lose both: it may lift its limit, which needs no
-    right, or clear its environment, which some daemons do. A run within a run sets another name
-    and hides none. A cgroup would be surer, but only root and systemd hand one out; the session,
-    the parent and the working folder are what a daemon changes first.
-    """
-    return f"{SIGN}{mark}"
-
-
-def marked(mark: int) -> Processes:
-    """Living processes that carry `mark` or its sign, wherever they hang, this one left out."""
-    found: Processes = {}
-    limit, variable = str(mark).encode(), b"\0%b=" % sign(mark).encode()
-    for pid, _, start in _living():
-        if pid != os.getpid() and (_mark_of(pid) == limit or variable in _environment_of(pid)):
-            found[pid] = start
-    return found
-
-
-def _environment_of(pid: int) -> bytes:
-    """What a process was started with, a NUL before each variable."""
-    try:
-        with open(f"/proc/{pid}/environ", "rb") as file:
-            return b"\0" + file.read()
-    except OSError:
-        return b""
-
-
-def _mark_of(pid: int) -> bytes:
-    try:
-        with open(f"/proc/{pid}/limits", "rb", buffering=0) as file:
-            _, _, rest = file.read(8192).partition(b"Max realtime timeout")
-    except OSError:
-        return b""
-    words = rest.split(None, 1)
-    return words[0] if words else b""
 
 
 def send(pid: int, start: int, *signals: int) -> None:

@@ -49,8 +49,11 @@ with open(code, "w") as file:
 """
 UNMARK = """
 import resource
-soft, hard = resource.getrlimit(resource.RLIMIT_RTTIME)
-resource.setrlimit(resource.RLIMIT_RTTIME, (hard, hard))
+locks, most = 10, resource.RLIM_INFINITY
+try:
+    resource.setrlimit(locks, (most, most))
+except ValueError:
+    resource.setrlimit(locks, (1, 1))
 """
 
 
@@ -109,7 +112,7 @@ def kills_both() -> None:
 
 
 def kills_both_without_a_mark() -> None:
-    """Kills both, and leaves a daemon that has taken every limit off, once."""
+    """Kills both, and leaves a daemon that has lifted its limits, or else lowered them, once."""
     daemon(UNMARK + IGNORE + REPEAT)
     time.sleep(0.2)
     _kill_both()

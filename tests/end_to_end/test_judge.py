@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import pty
+import resource
 import shlex
 import shutil
 import signal
@@ -16,6 +17,7 @@ import unittest
 import xml.etree.ElementTree as ET
 from typing import Any
 
+from openloop import marks
 from support import (
     AGENTS,
     SRC,
@@ -260,12 +262,12 @@ class Surroundings(Judging):
         in an enclosure everything ends with the judge, and no mark is carried."""
         self.write({"stdout": f"{MARK} 1"})
         run = (
-            "import os, sys; from openloop import tree; mark = int(sys.argv[1]);"
-            "tree.set_mark(mark); os.environ[tree.sign(mark)] = '1';"
+            "import os, sys; from openloop import marks; mark = int(sys.argv[1]);"
+            "marks.seal(mark); os.environ[marks.sign(mark)] = '1';"
             "os.execv(sys.executable, [sys.executable, *sys.argv[2:]])"
         )
         look = (
-            "import os, resource; mark = resource.getrlimit(resource.RLIMIT_RTTIME)[0];"
+            "import os, resource; mark = resource.getrlimit(10)[1];"
             "print(mark, os.environ.get(f'OPENLOOP_MARK_{mark}'))"
         )
         judge = ["-m", "openloop", "judge", self.cases, "--no-hide"]
@@ -373,11 +375,13 @@ class Enclosed(Judging):
         self.assertEqual([], os.listdir(workspace))
 
     def test_what_a_program_could_know_the_judge_by(self) -> None:
-        """Not by its environment, its marks, its processes or the names of its folders."""
-        self.write({"stdin": "surroundings", "stdout": "[]\n[]\n-1\nTrue"})
+        """Not by its environment, its processes or the names of its folders; not by its mark
+        either where that can be lifted, which is what keeps it on a process of an agent."""
+        limit = resource.RLIM_INFINITY if marks.can_be_lifted() else MARK
+        self.write({"stdin": "surroundings", "stdout": f"[]\n[]\n{limit}\nTrue"})
         run = (
-            "import os, sys; from openloop import tree; mark = int(sys.argv[1]);"
-            "tree.set_mark(mark); os.environ[tree.sign(mark)] = os.environ['_'] = '1';"
+            "import os, sys; from openloop import marks; mark = int(sys.argv[1]);"
+            "marks.seal(mark); os.environ[marks.sign(mark)] = os.environ['_'] = '1';"
             "os.execv(sys.executable, [sys.executable, *sys.argv[2:]])"
         )
         judge = ["-m", "openloop", "judge", self.cases, "--details", "--", *ANSWERS]

@@ -11,6 +11,7 @@ import sys
 import unittest
 from typing import Any
 
+from openloop import marks
 from support import (
     Case,
     Workspace,
@@ -18,6 +19,7 @@ from support import (
     by_round,
     lives,
     need,
+    ordinary,
     read_pid,
     run_openloop,
     snapshot,
@@ -408,19 +410,31 @@ class Damage(Project):
         self.assertEqual(after, self.sources(place))
         place.audit()
 
-    def test_what_outlives_runner_and_guard_is_ended_by_either_sign(self) -> None:
-        for how in ("lifts", "clears"):
+    def test_what_outlives_runner_and_guard_is_ended_by_any_sign(self) -> None:
+        marks.lift()  # whoever adopts what is left, as these tests may, is not of a run
+        for how, before in (("lowers", ()), ("clears", ()), ("both", ordinary())):
             with self.subTest(how):
                 pid_file = os.path.join(self.folder, f"{how}.pid")
                 script = cheat("outlives", how, pid_file)
                 place = self.place(script, repair(), repair(), name=how)
-                place.run(exitcode=-signal.SIGKILL)
+                place.run(exitcode=-signal.SIGKILL, before=before)
                 left = read_pid(pid_file)
                 assert left is not None
                 self.addCleanup(end, left)
                 self.assertTrue(lives(left))
-                place.run()
+                place.run(before=before)
                 self.assert_gone(left)
+
+    def test_what_has_lost_every_sign_is_ended_by_the_next_run_of_any_workspace(self) -> None:
+        marks.lift()
+        pid_file = os.path.join(self.folder, "pid")
+        killed = self.place(cheat("outlives", "both", pid_file), name="killed")
+        killed.run(exitcode=-signal.SIGKILL, before=ordinary())
+        left = read_pid(pid_file)
+        assert left is not None
+        self.addCleanup(end, left)
+        self.place(repair(), name="another").run(before=ordinary())
+        self.assert_gone(left)
 
     def test_the_runner_is_killed_and_the_configuration_edited(self) -> None:
         place = self.place(cheat("kills_runner", "configures"), repair())

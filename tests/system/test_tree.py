@@ -5,22 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import unittest
 from collections.abc import Iterable
 
-from openloop import process, tree
-from support import Case, agent, environment, lives, wait_until
+from openloop import marks, process, tree
+from support import Case, agent, lives, wait_until
 
-MARK = 1 << 50 | 4711
-MARKED = f"""
-import subprocess
-from openloop import tree
-tree.set_mark({MARK})
-child = subprocess.Popen(["sleep", "60"])
-print(child.pid, *tree.marked({MARK}))
-child.kill()
-"""
+MARK = 1 << 51 | 4711
 
 
 class Processes(Case):
@@ -40,16 +31,9 @@ class Processes(Case):
         tree.send(child.pid, start, signal.SIGKILL)
         self.assertEqual(-signal.SIGKILL, child.wait(30))
 
-    def test_a_process_that_carries_the_mark_does_not_find_itself(self) -> None:
-        """An agent may have killed its runner and started the next one."""
-        words = [sys.executable, "-c", MARKED]
-        out = subprocess.run(words, env=environment(), capture_output=True, check=True).stdout
-        child, *found = map(int, out.split())
-        self.assertEqual([child], found)
-
     def test_a_zombie_does_not_live(self) -> None:
         """Where nobody reaps, as under the PID 1 of many a container, they stay for ever."""
-        sign = tree.sign(MARK)
+        sign = marks.sign(MARK)
         child = subprocess.Popen(["true"], env={**os.environ, sign: "1"})
         self.addCleanup(child.wait)
         os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)

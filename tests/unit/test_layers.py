@@ -16,8 +16,8 @@ FLOORS = {
     0: "__init__ text errors words states chain",
     1: "oom_markers schema constructs quoting template globs jsontext config cases gates breaker",
     2: "transitions loop",
-    3: "clock files tree witness guard interrupts watchdog watched oom process workspace logscan"
-    " excerpt"
+    3: "clock files tree marks witness guard interrupts watchdog watched oom process workspace"
+    " logscan excerpt"
     " mission"
     " glance journal projections documents agents"
     " mounts"

@@ -1,6 +1,7 @@
 """Leave a process behind that has lost a sign of its run, then SIGKILL the runner and its guard.
 
-HOW: it `lifts` its limit on real-time CPU, or `clears` its environment. PIDFILE: it writes there.
+HOW: it `lowers` its limit on file locks, `clears` its environment, or does `both`.
+PIDFILE: it writes there.
 """
 
 import json
@@ -10,6 +11,7 @@ import signal
 import sys
 import time
 
+LOCKS = 10  # RLIMIT_LOCKS
 how, pid_file = sys.argv[1:]
 PROGRAM = """
 import os, sys, time
@@ -35,10 +37,9 @@ guard = above[above.index(runner) - 1]
 if os.fork() == 0:
     os.setsid()
     os.chdir("/")
-    if how == "lifts":
-        _, hard = resource.getrlimit(resource.RLIMIT_RTTIME)
-        resource.setrlimit(resource.RLIMIT_RTTIME, (hard, hard))
-    kept = {} if how == "clears" else dict(os.environ)
+    if how != "clears":
+        resource.setrlimit(LOCKS, (4711, 4711))
+    kept = dict(os.environ) if how == "lowers" else {}
     os.execve(sys.executable, [sys.executable, "-I", "-S", "-c", PROGRAM, pid_file], kept)
 while not os.path.exists(pid_file):
     time.sleep(0.005)

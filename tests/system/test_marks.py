@@ -1,0 +1,132 @@
+"""The marks by which the next run knows what a killed one left."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+import unittest
+
+from openloop import marks, tree
+from support import Case, agent, environment, lives, need, ordinary, read_pid, wait_until
+
+MARK = 1 << 51 | 4711
+LOCKS = 10  # RLIMIT_LOCKS
+CARRIED = f"""
+import subprocess
+from openloop import marks
+marks.seal({MARK})
+child = subprocess.Popen(["sleep", "60"])
+print(child.pid, *marks.carriers({MARK}))
+child.kill()
+"""
+NESTED = f"""
+import subprocess, sys
+from openloop import marks
+marks.seal({MARK})
+inner = marks.draw()
+marks.seal(inner)
+print(inner < {MARK}, marks.own() == inner)
+"""
+STRAYS = f"""
+import os, resource, time
+from openloop import marks, tree
+
+def fork(body):
+    if (pid := os.fork()) == 0:
+        body()
+        os._exit(0)
+    return pid
+
+def keeper():
+    marks.announce({MARK})
+    fork(guard)
+    time.sleep(60)
+
+def guard():
+    marks.seal({MARK})
+    os.setsid()
+    resource.setrlimit({LOCKS}, (4711, 4711))
+    try:
+        resource.setrlimit({LOCKS}, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    except ValueError:
+        os.write(ready[1], b"%d\\n" % os.getpid())
+    os.execve("/bin/sleep", ["sleep", "60"], {{}})
+
+tree.become_subreaper()
+ready = os.pipe()
+above = fork(keeper)
+left = int(os.read(ready[0], 100))
+print(*marks.strays(), "while its keeper lives")
+os.kill(above, 9)
+os.waitpid(above, 0)
+print(list(marks.strays()) == [left], "when it does not")
+os.kill(left, 9)
+"""
+ROOT = ["unshare", "--user", "--map-root-user"]  # every capability, as far as /proc says
+UNLIMITED = (
+    "import os, sys; from openloop import marks; marks.lift(); os.execvp(sys.argv[1], sys.argv[1:])"
+)
+END = "from openloop.process import end_leftovers; print(end_leftovers(None, 0.0))"
+
+
+class Marks(Case):
+    def told(self, program: str, *before: str) -> list[str]:
+        words = [*before, sys.executable, "-c", program]
+        done = subprocess.run(words, env=environment(), capture_output=True, text=True, check=False)
+        self.assertEqual("", done.stderr)
+        return done.stdout.split("\n")[:-1]
+
+    def test_a_process_that_carries_the_mark_does_not_find_itself(self) -> None:
+        """An agent may have killed its runner and started the next one."""
+        child, *found = self.told(CARRIED)[0].split()
+        self.assertEqual([child], found)
+
+    def test_a_run_within_a_run_carries_a_mark_of_its_own(self) -> None:
+        self.assertEqual(["True True"], self.told(NESTED))
+
+    def test_what_has_lost_every_sign_is_found_by_its_seal_when_its_keeper_is_dead(self) -> None:
+        need(resource.getrlimit(LOCKS)[1] == resource.RLIM_INFINITY, "an unlimited parent")
+        unlimited = [sys.executable, "-c", UNLIMITED]
+        self.assertEqual(
+            ["while its keeper lives", "True when it does not"],
+            self.told(STRAYS, *unlimited, *ordinary()),
+        )
+
+    def test_a_guard_whose_runner_died_just_now_is_given_the_time_to_end(self) -> None:
+        """Another run may begin in that very moment, and the record is not put back yet."""
+        need(resource.getrlimit(LOCKS)[1] == resource.RLIM_INFINITY, "an unlimited parent")
+        marks.lift()  # whoever adopts the guard, as these tests may, is not its keeper
+        pid_file = f"{self.folder}/pid"
+        place = self.workspace(commands={"verify": agent("sleeps", pid_file)})
+        runner = self.started(place)
+        command = wait_until(lambda: read_pid(pid_file))
+        [(guard, start)] = [(pid, s) for pid, above, s in tree.alive() if above == runner.pid]
+        os.kill(guard, signal.SIGSTOP)
+        self.addCleanup(tree.send, guard, start, signal.SIGCONT)
+        runner.kill()
+        runner.wait()
+        words = [*ordinary(), sys.executable, "-c", END]
+        other = subprocess.Popen(words, env=environment(), stdout=subprocess.PIPE, text=True)
+        with self.assertRaises(subprocess.TimeoutExpired):
+            other.communicate(timeout=0.5)
+        self.assertTrue(lives(command))
+        os.kill(guard, signal.SIGCONT)
+        self.assertEqual("{}\n", other.communicate(timeout=30)[0])
+        self.assert_gone(command)
+
+    def test_nobody_is_taken_for_a_stray_by_one_who_may_lift_limits(self) -> None:
+        """A service whose limit its administrator has set is not a process of a run."""
+        works = subprocess.run([*ROOT, "true"], capture_output=True, check=False).returncode == 0
+        need(works, "a user namespace")
+        unlimited = [sys.executable, "-c", UNLIMITED]
+        self.assertEqual(
+            ["while its keeper lives", "False when it does not"],
+            self.told(STRAYS, *unlimited, *ROOT),
+        )
+
+
+if __name__ == "__main__":
+    unittest.main()
