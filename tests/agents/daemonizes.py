@@ -15,8 +15,9 @@ if os.fork():
 os.setsid()
 if os.fork():
     os._exit(0)
-with open(sys.argv[1], "w") as file:
+with open(sys.argv[1] + ".new", "w") as file:
     file.write(f"{os.getpid()}\\n")
+os.rename(sys.argv[1] + ".new", sys.argv[1])
 time.sleep(60)
 """
 if os.fork() == 0:

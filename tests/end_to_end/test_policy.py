@@ -23,6 +23,7 @@ from support import (
     read_pid,
     run_openloop,
     snapshot,
+    wait_until,
 )
 
 BROKEN = "def add(a, b):\n    return a - b\n"
@@ -418,8 +419,7 @@ class Damage(Project):
                 script = cheat("outlives", how, pid_file)
                 place = self.place(script, repair(), repair(), name=how)
                 place.run(exitcode=-signal.SIGKILL, before=before)
-                left = read_pid(pid_file)
-                assert left is not None
+                left = wait_until(lambda path=pid_file: read_pid(path))
                 self.addCleanup(end, left)
                 self.assertTrue(lives(left))
                 place.run(before=before)
@@ -430,8 +430,7 @@ class Damage(Project):
         pid_file = os.path.join(self.folder, "pid")
         killed = self.place(cheat("outlives", "both", pid_file), name="killed")
         killed.run(exitcode=-signal.SIGKILL, before=ordinary())
-        left = read_pid(pid_file)
-        assert left is not None
+        left = wait_until(lambda: read_pid(pid_file))
         self.addCleanup(end, left)
         self.place(repair(), name="another").run(before=ordinary())
         self.assert_gone(left)

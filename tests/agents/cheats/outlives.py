@@ -15,8 +15,9 @@ LOCKS = 10  # RLIMIT_LOCKS
 how, pid_file = sys.argv[1:]
 PROGRAM = """
 import os, sys, time
-with open(sys.argv[1], "w") as file:
+with open(sys.argv[1] + ".new", "w") as file:
     file.write(f"{os.getpid()}\\n")
+os.rename(sys.argv[1] + ".new", sys.argv[1])
 time.sleep(60)
 """
 
