@@ -84,9 +84,13 @@ class HeartbeatFile:
         self._let_go(self._spare)
         self._spare = -1
         descriptor = files.open_regular(SPARE, os.O_RDWR, folder=self._folder)
-        os.fdatasync(descriptor)  # from now on it has its blocks
-        # Who opens a file under a lease is announced by a signal: by one that does nothing.
-        fcntl.fcntl(descriptor, fcntl.F_SETSIG, signal.SIGURG)
+        try:
+            os.fdatasync(descriptor)  # from now on it has its blocks
+            # Who opens a file under a lease is announced by a signal: by one that does nothing.
+            fcntl.fcntl(descriptor, fcntl.F_SETSIG, signal.SIGURG)
+        except OSError:
+            self._let_go(descriptor)
+            raise
         self._spare = descriptor
 
     def _keep_folder(self) -> None:
