@@ -16,7 +16,6 @@ nothing for this, and no tracer has to be installed.
 from __future__ import annotations
 
 import argparse
-import ctypes
 import json
 import os
 import shutil
@@ -32,6 +31,8 @@ sys.path[:0] = [os.path.join(ROOT, "src"), os.path.join(ROOT, "tests")]
 
 from faults.bench import Bench, Row  # noqa: E402 - the paths come first
 
+from support import own_mounts  # noqa: E402
+
 FAMILIES = (
     "kills",
     "trees",
@@ -46,7 +47,6 @@ FAMILIES = (
 )
 SHOWN = 10  # violations of a fault that are told one by one
 SPIN = "import os\nparent = os.getppid()\nwhile os.getppid() == parent: pass"
-CLONE_NEWNS = 0x00020000
 
 
 def main() -> int:
@@ -83,14 +83,6 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--load", action="store_true", help="keep two cores busy meanwhile")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="tries at once")
     return parser.parse_args()
-
-
-def own_mounts() -> bool:
-    """Whether file systems can be mounted that nobody else sees, and that go with this process."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    if os.geteuid() != 0 or libc.unshare(CLONE_NEWNS) != 0:
-        return False
-    return subprocess.run(["mount", "--make-rprivate", "/"], check=False).returncode == 0
 
 
 def _provoke(bench: Bench, families: list[str] | tuple[str, ...]) -> Iterator[Row]:

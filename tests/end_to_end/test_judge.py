@@ -261,6 +261,7 @@ class Surroundings(Judging):
         """By them the next run finds what is left when runner, guard and judge were all killed;
         in an enclosure everything ends with the judge, and no mark is carried."""
         self.write({"stdout": f"{MARK} 1"})
+        self.keep()
         run = (
             "import os, sys; from openloop import marks; mark = int(sys.argv[1]);"
             "marks.seal(mark); os.environ[marks.sign(mark)] = '1';"
@@ -379,6 +380,7 @@ class Enclosed(Judging):
         either where that can be lifted, which is what keeps it on a process of an agent."""
         limit = resource.RLIM_INFINITY if marks.can_be_lifted() else MARK
         self.write({"stdin": "surroundings", "stdout": f"[]\n[]\n{limit}\nTrue"})
+        self.keep()
         run = (
             "import os, sys; from openloop import marks; mark = int(sys.argv[1]);"
             "marks.seal(mark); os.environ[marks.sign(mark)] = os.environ['_'] = '1';"

@@ -31,7 +31,7 @@ from end_to_end.markdown import (
 )
 from openloop import (
     agents,
-    commands,
+    arguments,
     completion,
     config,
     projections,
@@ -250,9 +250,9 @@ class Topics(unittest.TestCase):
             self.assertLessEqual({row[0] for row in rows(section(README, heading))}, set(told))
 
     def test_what_arguments_may_be(self) -> None:
-        self.assertEqual(commands.TOPICS, tuple(topics.names()))
-        self.assertEqual(commands.STEPS, tuple(Step))
-        self.assertEqual(commands.SHELLS, tuple(completion.SHELLS))
+        self.assertEqual(arguments.TOPICS, tuple(topics.names()))
+        self.assertEqual(arguments.STEPS, tuple(Step))
+        self.assertEqual(arguments.SHELLS, tuple(completion.SHELLS))
 
     def test_no_line_is_too_long(self) -> None:
         for name in topics.names():

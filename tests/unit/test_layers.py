@@ -32,7 +32,7 @@ FLOORS = {
     " canary attempt judge junit"
     " judging recording surroundings"
     " scratch spoiling trials",
-    7: "commands cli __main__",
+    7: "output arguments commands cli __main__",
 }
 FLOOR = {module: floor for floor, modules in FLOORS.items() for module in modules.split()}
 DECIDES = [module for module, floor in FLOOR.items() if floor <= 2]
