@@ -73,9 +73,11 @@ def load(path: str, *, recording: bool = False) -> Sheet:
         data = files.read(real, limit=_LARGEST + 1)
     except OSError as error:
         why = "is not a regular file" if isinstance(error, files.NotRegular) else error.strerror
-        raise UsageError(f"CASES cannot be read: {why}", where=path) from None
+        fix = "name a file of JSON lines that you may read"
+        raise UsageError(f"CASES cannot be read: {why}", where=path, fix=fix) from None
     if len(data) > _LARGEST:
-        raise UsageError(f"CASES holds more than {_LARGEST >> 20} MB", where=path)
+        what = f"CASES holds more than {_LARGEST >> 20} MB"
+        raise UsageError(what, where=path, fix="split it, and judge by each part")
     return Sheet(real, path, data, cases.parse(data, where=path, recording=recording))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import stat
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -46,7 +47,7 @@ def judge(
         raise UsageError("COMMAND is missing", fix=fix)
     sheet = bench.load(path, recording=options.record)
     bench.check(command)
-    report = _report(options.junit, sheet) if options.junit else None
+    report = None if options.junit is None else _report(options.junit, sheet)
     screen = Screen(sys.stderr)
     started, began = clock.utc(), clock.monotonic()
     try:
@@ -128,9 +129,15 @@ class _Report:
     """The file for `--junit`: looked at before anything runs, so that no result is lost."""
 
     def __init__(self, path: str) -> None:
-        """Removes what an earlier run left there. Raises UsageError where it cannot be made."""
+        """Removes what an earlier run left there, never a device or a symlink. Raises UsageError
+        where it cannot be made."""
         self._path = path
         folder, self._name = os.path.split(os.path.abspath(path))
+        if not path:
+            raise UsageError("--junit names no file", fix="write its name behind --junit")
+        if os.path.lexists(path) and not stat.S_ISREG(os.lstat(path).st_mode):
+            fix = "name a new file, or one that may be replaced"
+            raise UsageError(f"--junit: {path} is not a regular file", fix=fix)
         try:
             self._folder = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             if not os.access(folder, os.W_OK | os.X_OK):

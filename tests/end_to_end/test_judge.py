@@ -541,10 +541,12 @@ class Usage(Judging):
             (("judge", f"{self.cases}x", "--", "true"), "No such file"),
             (("judge", self.cases, "--junit", "no/such.xml", "--", "true"), "no/such.xml"),
             (("judge", self.cases, "--junit", ".", "--", "true"), "--junit"),
+            (("judge", self.cases, "--junit", "", "--", "true"), "--junit names no file"),
         ):
             with self.subTest(words):
                 done = run_openloop(*words, exitcode=2, cwd=self.folder)
                 self.assertIn(part, done.err)
+                self.assertRegex(done.err, r"  fix: |^usage: ")
                 self.assertEqual("", done.out)
 
     def test_words_behind_the_first_dashes_are_the_commands(self) -> None:
@@ -562,6 +564,18 @@ class Junit(Judging):
             self.assertIn("is the file of cases", done.err)
             self.assertTrue(os.path.lexists(path))
         self.assertEqual(before, self.read())
+
+    def test_the_report_takes_the_place_of_files_alone(self) -> None:
+        """`--junit /dev/null` as root must leave the machine its /dev/null."""
+        self.write({"stdout": ""})
+        fifo, link = os.path.join(self.folder, "fifo"), os.path.join(self.folder, "link")
+        os.mkfifo(fifo)
+        os.symlink("/dev/null", link)
+        for path in (fifo, link):
+            before = os.lstat(path)
+            done = self.judge("--junit", path, command=("true",), exitcode=2)
+            self.assertIn(f"{path} is not a regular file", done.err)
+            self.assertTrue(os.path.samestat(before, os.lstat(path)))
 
     def test_the_report(self) -> None:
         self.write({"name": "good", "stdin": "say a", "stdout": "a"},
