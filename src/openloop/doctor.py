@@ -30,6 +30,8 @@ from openloop.errors import ConfigError, UsageError
 from openloop.files import NotRegular
 from openloop.globs import Globs
 from openloop.lock import runner_lives
+from openloop.policy import unfit
+from openloop.rules import Rules
 from openloop.states import SandboxMode, Status, Step
 from openloop.text import printable
 from openloop.workspace import CONFIG, EVENTS, FOLDERS, HOLDOUT, Workspace
@@ -260,7 +262,8 @@ def _withheld(place: Workspace, known: Config, root: str) -> Iterator[Finding]:
 
 
 def _policy(place: Workspace, known: Config, root: str) -> Iterator[Finding]:
-    """Whether the patterns name anything: a mistyped one protects nothing."""
+    """Whether the patterns name anything: a mistyped one protects nothing, and what cannot be
+    read cannot be held to anything."""
     policy = known.policy or NO_POLICY
     if not (policy.protect or policy.withhold):
         if known.improver:
@@ -268,7 +271,9 @@ def _policy(place: Workspace, known: Config, root: str) -> Iterator[Finding]:
             yield warning("nothing keeps a change from editing the checks themselves", fix)
         return
     skip = manifest.outside_project(root, place.path)
-    paths = list(manifest.scan(root, skip=skip, wanted=lambda path: False))
+    rules = Rules(policy)
+    paths = manifest.scan(root, skip=skip, wanted=rules.protects)
+    yield from (problem(what, fix) for what, fix in unfit(paths, rules))
     keys = ("protect", "allow") if withhold.lying_at(place) else ("protect", "allow", "withhold")
     for key in keys:
         patterns: tuple[str, ...] = getattr(policy, key) or ()

@@ -31,6 +31,17 @@ IGNORED, INTENT = "ignored", "intent"  # names of other digests that the record 
 _TRIES = 5  # looks at a project that somebody else is writing to
 
 
+def unfit(tree: Manifest, rules: Rules) -> Iterator[tuple[str, str]]:
+    """(what, how to mend it) of every path of which nobody could tell what became of it."""
+    for path in tree.unreadable:
+        if is_too_deep(path):
+            what = f"{readable(path)[:80]}… lies more than {MAX_DEPTH} folders deep"
+            yield f"{what}: no policy can look there", "remove it, or move it up"
+        elif rules.protects(path):
+            fix = "make it readable (chmod u+rX), or leave it out of protect and withhold"
+            yield f"{readable(path)} is protected and cannot be read", fix
+
+
 class Keeper:
     """Holds one project against its policy while a run lasts."""
 
@@ -80,21 +91,8 @@ class Keeper:
         return {place: links for place, links in found.items() if place not in ignored}
 
     def _refuse_unreadable(self, tree: Manifest) -> None:
-        """Nobody could tell what became of it."""
-        for path in tree.unreadable:
-            if is_too_deep(path):
-                raise UsageError(
-                    f"{readable(path)[:80]}… lies more than {MAX_DEPTH} folders deep: "
-                    "no policy can look there",
-                    where=self._root,
-                    fix="remove it, or move it up",
-                )
-            if self._rules.protects(path):
-                raise UsageError(
-                    f"{readable(path)} is protected and cannot be read",
-                    where=self._root,
-                    fix="make it readable (chmod u+rX), or leave it out of policy.protect",
-                )
+        for what, fix in unfit(tree, self._rules):
+            raise UsageError(what, where=self._root, fix=fix)
 
     def resume(self, digests: Mapping[str, str]) -> None:
         """Take up the checkpoints of a run that is resumed; finish what was being put back.

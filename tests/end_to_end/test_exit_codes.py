@@ -106,6 +106,17 @@ class OutOfReach(Case):
         for code, command in ((2, "run"), (1, "status")):
             self.assertIn("cannot be looked at: Permission", self.told(code, command, made.path))
 
+    def test_what_is_protected_and_cannot_be_read(self) -> None:
+        for key in ("protect", "withhold"):
+            with self.subTest(key):
+                how = {"commands": {"verify": "true"}, "policy": {key: ["shut/**"]}}
+                made = self.workspace(key, **how)
+                os.mkdir(made.project_file("shut"))
+                self.closed(made.project_file("shut"))
+                for code, command in ((1, "doctor"), (2, "run")):
+                    told = self.told(code, command, made.path)
+                    self.assertIn("shut is protected and cannot be read\n", told)
+
     def test_a_proposed_command_can_be_pasted(self) -> None:
         self.assertIn("openloop init 'w x'\n", self.told(2, "run", "w x"))
         self.assertIn("openloop doctor 'w x'\n", self.told(0, "init", "w x"))

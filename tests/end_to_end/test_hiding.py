@@ -9,7 +9,7 @@ import unittest
 from typing import Any
 
 from end_to_end.test_policy import POLICY, Project, cheat, git, repair
-from support import Workspace, need
+from support import Workspace, need, run_openloop
 
 
 def need_closed_folders() -> None:
@@ -81,6 +81,7 @@ class Depth(Hiding):
         self.assertIn("folders deep", ended.err)
         self.assertIn("fix:", ended.err)
         self.assertEqual([], place.events)
+        self.assertIn("folders deep", run_openloop("doctor", place.path, exitcode=1).out)
 
     def test_a_folder_closed_by_its_owner_hides_nothing(self) -> None:
         need_closed_folders()
