@@ -11,7 +11,7 @@ from openloop import files
 from openloop.text import printable
 from openloop.workspace import LOGS, Workspace
 
-_TAB = " " * 4
+TAB = " " * 4  # how a tabulator is shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,4 +67,4 @@ def _end(log: int, size: int) -> Excerpt:
 
 
 def _shown(line: str) -> str:
-    return printable(line.removesuffix("\r").replace("\t", _TAB))
+    return printable(line.removesuffix("\r").replace("\t", TAB))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
+from typing import Protocol
 
 from openloop import excerpt, gates, projections
 from openloop.config import Config, Policy
@@ -11,12 +12,20 @@ from openloop.states import Outcome, RoundSummary, SandboxMode, State, Step
 from openloop.workspace import KNOWLEDGE, LOGS, Workspace
 
 TAIL = 6000  # bytes of each failing log that are quoted
+BLOT = "(a line of what is withheld)"
 
 
-Discreet = Callable[[str], bool]  # whether a text names something that is withheld
+class Withheld(Protocol):
+    """What a prompt must not give away."""
+
+    def names_in(self, text: str) -> bool:
+        """Whether the text names something of it."""
+
+    def quotes_in(self, lines: Sequence[str]) -> list[bool]:
+        """For each line, whether it quotes something of it."""
 
 
-def build(mission: Mission, state: State, step: Step, discreet: Discreet) -> str:
+def build(mission: Mission, state: State, step: Step, withheld: Withheld) -> str:
     """The Markdown prompt for the change `step` that is about to start."""
     config, workspace = mission.config, mission.workspace
     failed = gates.failing(config, state)
@@ -28,7 +37,7 @@ def build(mission: Mission, state: State, step: Step, discreet: Discreet) -> str
         "## Mission\n",
         _mission(config, workspace),
         "## What failed\n",
-        *(_failure(config, state, workspace, gate, discreet) for gate in failed),
+        *(_failure(config, state, workspace, gate, withheld) for gate in failed),
         "## Gates\n",
         _gates(config),
         "## What earlier rounds tried\n",
@@ -44,7 +53,7 @@ def _mission(config: Config, workspace: Workspace) -> str:
 
 
 def _failure(
-    config: Config, state: State, workspace: Workspace, gate: Step, discreet: Discreet
+    config: Config, state: State, workspace: Workspace, gate: Step, withheld: Withheld
 ) -> str:
     result = state.gates[gate]
     lines = [f"### {gate}: {result.outcome}\n", f"{result.error}\n"]
@@ -53,12 +62,18 @@ def _failure(
     if config.command(gate).private:
         return "\n".join([*lines, "Its log is private.\n"])
     end = excerpt.end_of(workspace, result.log_path, TAIL)
-    if end and discreet(end.text):
+    if end and withheld.names_in(end.text):
         lines.append("The end of its log names what is withheld, and is not quoted.\n")
     elif end and end.lines:
-        quoted = excerpt.fenced(("…", *end.lines) if end.before else end.lines)
+        lines_shown = _blotted(end.lines, withheld)
+        quoted = excerpt.fenced(("…", *lines_shown) if end.before else lines_shown)
         lines.append(f"The end of its log, `{workspace.file(result.log_path)}`:\n\n{quoted}")
     return "\n".join(lines)
+
+
+def _blotted(lines: Sequence[str], withheld: Withheld) -> list[str]:
+    quotes = withheld.quotes_in(lines)
+    return [BLOT if quote else line for line, quote in zip(lines, quotes, strict=True)]
 
 
 def _gates(config: Config) -> str:

@@ -167,7 +167,7 @@ class Runner:
         step = action.step
         command = self._config.command(step)
         if step.is_change:
-            text = prompt.build(self._mission, self.state, step, self._withholding.names_in)
+            text = prompt.build(self._mission, self.state, step, self._withholding)
             self._steps.prompt_file = self._store.write_prompt(step, text)
         log, log_path = self._store.open_log(step)
         try:

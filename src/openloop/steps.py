@@ -64,16 +64,20 @@ class Steps:
             samples.append(facts.values)
             if gates.settled(verdicts, single_failure=baseline is not None):
                 break
-        private = command.private or self._withholding.names_in(facts.last_line)
-        if private:
-            facts = replace(facts, last_line=logscan.counts(log))
         verdict = verdicts[-1] if baseline else gates.repeated(verdicts)
+        private = command.private or self._withholding.names_in(facts.last_line)
+        if private or (not verdict.outcome.passed and self._is_quoting(step, facts.last_line)):
+            facts = replace(facts, last_line=logscan.counts(log))
         if baseline and verdict.outcome.passed:
             verdict = gates.measure(baseline, samples)
         finished = _finished(step, verdict, ends, facts, reader, live)
         walled = self._sandbox is not None and step.is_change
         where = SandboxMode.BWRAP if walled else SandboxMode.NONE
         return finished | {"sandbox": where, "private": private} | _metric(baseline, verdict)
+
+    def _is_quoting(self, step: Step, line: str) -> bool:
+        """Whether the line is from a gate, and from a file that is withheld."""
+        return step.is_gate and any(self._withholding.quotes_in([line]))
 
     def _limits(self, step: Step, command: Command) -> Limits:
         """A change gets no more time than the run has left; a gate that was cut off would

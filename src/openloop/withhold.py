@@ -14,10 +14,10 @@ import errno
 import os
 import re
 import stat
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import IO
 
-from openloop import files, footing
+from openloop import files, footing, quotation
 from openloop.config import NO_POLICY
 from openloop.errors import UsageError
 from openloop.extent import PROJECT, WORKSPACE, Extent, Item, unless_openloop
@@ -135,11 +135,21 @@ class Withholding:
             return False
         if f"{HOLDOUT}/" in text and os.path.lexists(self._workspace.file(HOLDOUT)):
             return True
+        return any(printable(os.fsdecode(path)) in text for path in self._in_project())
+
+    def quotes_in(self, lines: Sequence[str]) -> list[bool]:
+        """For each line of a log, whether it quotes a line of a withheld file."""
+        holdout = self._expanded(WORKSPACE, os.fsencode(HOLDOUT), itself=True)
+        inside = ((PROJECT, path) for path in self._in_project())
+        return quotation.quoting(lines, map(self._path, (*inside, *holdout)))
+
+    def _in_project(self) -> Iterator[bytes]:
         for path, whole in self._matching():
-            inner = self._expanded(PROJECT, path, itself=not whole)
-            if any(printable(os.fsdecode(each)) in text for _, each in inner):
-                return True
-        return False
+            yield from (each for _, each in self._expanded(PROJECT, path, itself=not whole))
+
+    def _path(self, item: Item) -> str:
+        place, path = item
+        return os.path.join(self._roots[place], os.fsdecode(path))
 
     # --- around a change ---
 

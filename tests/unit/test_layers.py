@@ -24,7 +24,7 @@ FLOORS = {
     " listing kit python_kit javascript_kit ecosystems play benchmark detect"
     " manifest changes contents footing restoration checkpoint repository shadow ignored"
     " links rules diffs conduct policy"
-    " extent archive withhold holdout sandbox",
+    " extent quotation archive withhold holdout sandbox",
     4: "lock reader history evidence rebuild ledger heartbeat store",
     5: "prompt enforcement steps runner",
     6: "console github status audit doctor probe scaffold"
