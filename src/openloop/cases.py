@@ -24,6 +24,7 @@ Search = Callable[[str, str], bool | None]  # (expression, text); None when it t
 _DIR = re.compile(r"\{\{dir\}\}|\{dir\}")
 _NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,9})?", re.ASCII)
 _ARITHMETIC = Context(prec=60, traps=[])  # far finer than a float; what overflows is no match
+_DEEPEST = 200  # folders above a file of a case
 _ANSWERS = ("stdout", "stderr", "exit_code")
 
 
@@ -150,6 +151,9 @@ def _contradictions(case: Mapping[str, Any], recording: bool) -> Iterator[Proble
     if "tolerance" in case and match not in (Comparison.JSON, Comparison.NUMBER):
         yield Problem(("tolerance",), f"has no meaning with match {match}", "use json or number")
     for name in case.get("files", ()):
+        if name.count("/") > _DEEPEST:
+            what = f"lies more than {_DEEPEST} folders deep"
+            yield Problem(("files", name), what, "use fewer folders")
         if any(other.startswith(f"{name}/") for other in case["files"]):
             what = "is a file, and a folder for another one"
             yield Problem(("files", name), what, "rename one of them")

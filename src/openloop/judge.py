@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import secrets
 import selectors
 import shutil
@@ -33,6 +34,7 @@ OVERDUE = 15.0  # seconds after the grace in which the guard must have reported 
 _LARGEST = 256 << 20  # bytes of a file of cases
 _LITTER = 64 << 20  # bytes of memory that a guard's cases may leave behind, see `mounts.litter`
 _ATTEMPTS = 5  # to get a guard
+_OPEN, _OPEN_EACH = 30, 4  # descriptors of this process, and of each job
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +96,12 @@ def default_jobs() -> int:
     return len(os.sched_getaffinity(0))
 
 
+def _room() -> int:
+    """How many jobs at once the limit of open files has room for."""
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return max(1, (most - _OPEN) // _OPEN_EACH)
+
+
 def run(
     sheet: Sheet,
     command: Sequence[str],
@@ -104,15 +112,15 @@ def run(
 ) -> Generator[Result, None, None]:
     """Run every case and give its result, in the order in which they end.
 
-    jobs: how many run at once. hide: whether the command is kept from CASES, this process and
-    what lies outside of the project; `note` is told when that is not possible. Raises Interrupted
-    on SIGINT, SIGTERM or SIGHUP.
+    jobs: how many run at once, if so many files may be open. hide: whether the command is kept
+    from CASES, this process and what lies outside of the project; `note` is told when that is not
+    possible. Raises Interrupted on SIGINT, SIGTERM or SIGHUP.
     """
     mounts.close_memory()
     with Interrupts() as interrupts:
         judge = _Judge(command, sheet.path if hide else "", interrupts, note)
         try:
-            yield from judge.results(sheet.cases, jobs)
+            yield from judge.results(sheet.cases, min(jobs, _room()))
         finally:
             judge.close()
 

@@ -173,6 +173,18 @@ class Verdicts(Judging):
         self.write(*({"args": pair, "stdout": "right"} for pair in (names, names[::-1])))
         self.judge("--jobs", "2", command=("sh", "-c", wait, "sh"), exitcode=0)
 
+    def test_more_jobs_than_files_may_be_open(self) -> None:
+        self.write(*({"stdin": "0", "stdout": "0"} for _ in range(40)))
+
+        def poor() -> None:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (50, 50))
+
+        words = ("judge", self.cases, "--jobs", "40", "--", "cat")
+        process = start_openloop(*words, cwd=self.folder, preexec_fn=poor)
+        out, err = process.communicate()
+        self.assertEqual((0, ""), (process.returncode, err))
+        self.assertIn("40 of 40 cases\n", out)
+
     def test_the_memory_for_a_flood_is_bounded(self) -> None:
         self.write(*({"stdin": "flood 1", "stdout": ""} for _ in range(6)))
         words = [

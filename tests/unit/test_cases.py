@@ -85,12 +85,13 @@ class Reading(unittest.TestCase):
             ({"files": {"/x": ""}, "stdout": ""}, 'files["/x"] is not a name', ""),
             ({"files": {"a/": ""}, "stdout": ""}, 'files["a/"] is not a name', ""),
             ({"files": {"a": "", "a/b": ""}, "stdout": ""}, "files.a is a file, and a folder", ""),
+            ({"files": {"d/" * 2500 + "f": ""}, "stdout": ""}, 'files["d/d', "use fewer folders"),
             ({"env": {"A-B": ""}, "stdout": ""}, "env.A-B is not a name", ""),
             ({"env": {"A": 1}, "stdout": ""}, "env.A must be a string", ""),
             ({"stdin": "\0", "stdout": ""}, "stdin holds a NUL", ""),
             ({"stdin": "x"}, "the case says nothing of what is expected", "--record"),
             ({"name": "n", "stdout": ""}, None, None),
-            ({"name": "n", "stdout": ""}, 'name "n" stands in line 31 too', "its own"),
+            ({"name": "n", "stdout": ""}, 'name "n" stands in line 32 too', "its own"),
         ]
         lines = [line if isinstance(line, str) else json.dumps(line) for line, _, _ in table]
         told = iter(problems("\n".join(lines).encode()))
