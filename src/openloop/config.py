@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 import warnings
 from collections.abc import Iterator, Mapping
@@ -181,9 +182,14 @@ def _check_glob(text: str) -> Iterator[Complaint]:
 
 
 def _check_outside_path(text: str) -> Iterator[Complaint]:
+    fix = "write where the agent keeps its state, for example ~/.claude"
     if not text.startswith(("/", "~")):
-        what = f"must be absolute or begin with ~/, got {schema.shown(text)}"
-        yield what, "write where the agent keeps its state, for example ~/.claude"
+        yield f"must be absolute or begin with ~/, got {schema.shown(text)}", fix
+        return
+    path = posixpath.normpath(re.sub("^/+", "/", text))  # it would keep two slashes
+    if path == "/" or f"{path}/".startswith(("/proc/", "/dev/")):
+        what = f"must leave the sandbox its own /proc and /dev, got {schema.shown(text)}"
+        yield what, fix
 
 
 def _compile(pattern: AnyStr) -> re.Pattern[AnyStr] | str:

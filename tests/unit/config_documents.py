@@ -282,6 +282,11 @@ REFUSED = [
     Case(doc(policy={"writable": "~/.claude"}), ("policy.writable",)),
     Case(doc(policy={"writable": ["", "~/x", 1]}), ("policy.writable[0]", "policy.writable[2]")),
     Case(doc(policy={"writable": [".claude"]}), ("policy.writable[0]",), beyond=True),
+    Case(
+        doc(policy={"writable": ["/", "//", "/srv/../proc", "/dev/shm", "/devices", "/proc2"]}),
+        ("policy.writable[0]", "policy.writable[1]", "policy.writable[2]", "policy.writable[3]"),
+        beyond=True,
+    ),
     Case(doc(policy={"withhold": "tests"}), ("policy.withhold",)),
     Case(doc(policy={"withhold": ["/../x"]}), ("policy.withhold[0]",), beyond=True),
     Case(commands(fix={"run": "x", "private": True}), ("commands.fix.private",)),
