@@ -16,7 +16,7 @@ from openloop import clock, files, projections, reader, withhold
 from openloop.journal import Broken
 from openloop.reader import Record
 from openloop.states import Decision, Event, Kind, State, Status, Step
-from openloop.workspace import ARTIFACTS, CHECKPOINTS, EVENTS, LOGS, Workspace
+from openloop.workspace import ARTIFACTS, CHECKPOINTS, EVENTS, LOGS, WITHHELD, Workspace
 
 ROUNDS = 8  # of the latest run, which a start checks
 LARGEST = 256 << 10  # bytes of a log that a start hashes; of a larger one only the size is asked
@@ -155,11 +155,19 @@ def _log(place: Workspace, event: Event, largest: int | None) -> None:
     if size is None and event.data["log_path"] in withhold.archived_logs(place):
         return  # the log of a private gate, during a change or since a crash in one
     if size is None:
-        raise Mismatch(path, "is missing, or is not a regular file any more")
+        why = "is missing, or is not a regular file any more"
+        if _was_away(place, event):
+            why += f", nor is it in {WITHHELD}/{withhold.ARCHIVE}: look for what else was withheld"
+        raise Mismatch(path, why)
     if size != event.data["log_bytes"]:
         raise Mismatch(path, f"holds {size} bytes, recorded were {event.data['log_bytes']}")
     if digest not in ("", event.data["log_sha256"]):
         raise Mismatch(path, "was changed after it was recorded: its sha256 differs")
+
+
+def _was_away(place: Workspace, event: Event) -> bool:
+    """Whether it is a private log, and the workspace has held an archive of such ones."""
+    return bool(event.data.get("private")) and os.path.isdir(place.file(WITHHELD))
 
 
 def _artifact(place: Workspace, state: State, event: Event, *, on_disk: bool) -> None:

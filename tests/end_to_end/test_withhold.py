@@ -375,6 +375,17 @@ class Crashed(Withheld):
                 self.assertIn("away.tar.gz was", place.heartbeat["reason"])
                 self.assertEqual(place.heartbeat["status"], "blocked")
 
+    def test_an_archive_that_is_gone_with_a_private_log(self) -> None:
+        """The log is what is missed first; what else is lost must be said all the same."""
+        verify = {"run": "false", "private": True}
+        place = self.withheld("sleep 600", commands={"fix": "sleep 600", "verify": verify})
+        runner = self.started_fix(place)
+        runner.kill()
+        runner.wait()
+        os.remove(place.file("withheld/away.tar.gz"))
+        done = place.run(exitcode=3)
+        self.assertIn("nor is it in withheld/away.tar.gz: look for what else", done.err)
+
     def test_a_record_that_knows_nothing_of_it(self) -> None:
         place = self.withheld("sleep 600")
         self.started_fix(place).kill()
