@@ -155,10 +155,12 @@ class Workspace:
 
     @property
     def events(self) -> list[dict[str, Any]]:
-        """The record's events; empty before the first run."""
+        """The record's events; empty before the first run. A last line that is being written, or
+        that a killed runner left torn, is none."""
         if not self.exists("events.jsonl"):
             return []
-        return [json.loads(line) for line in self.read("events.jsonl").splitlines()]
+        whole = self.read("events.jsonl").rpartition("\n")[0]
+        return [json.loads(line) for line in whole.splitlines()]
 
     def events_of(self, kind: str) -> list[dict[str, Any]]:
         return [event for event in self.events if event["event"] == kind]
