@@ -30,8 +30,6 @@ from openloop.errors import ConfigError, UsageError
 from openloop.files import NotRegular
 from openloop.globs import Globs
 from openloop.lock import runner_lives
-from openloop.policy import unfit
-from openloop.rules import Rules
 from openloop.states import SandboxMode, Status, Step
 from openloop.text import printable
 from openloop.workspace import CONFIG, EVENTS, FOLDERS, HOLDOUT, Workspace
@@ -271,6 +269,9 @@ def _policy(place: Workspace, known: Config, root: str) -> Iterator[Finding]:
             yield warning("nothing keeps a change from editing the checks themselves", fix)
         return
     skip = manifest.outside_project(root, place.path)
+    from openloop.policy import unfit  # slow to import, and many a workspace has no policy
+    from openloop.rules import Rules
+
     rules = Rules(policy)
     paths = manifest.scan(root, skip=skip, wanted=rules.protects)
     yield from (problem(what, fix) for what, fix in unfit(paths, rules))

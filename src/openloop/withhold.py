@@ -17,7 +17,7 @@ import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import IO
 
-from openloop import files, footing, quotation
+from openloop import files, footing
 from openloop.config import NO_POLICY
 from openloop.errors import UsageError
 from openloop.extent import PROJECT, WORKSPACE, Extent, Item, unless_openloop
@@ -139,6 +139,8 @@ class Withholding:
 
     def quotes_in(self, lines: Sequence[str]) -> list[bool]:
         """For each line of a log, whether it quotes a line of a withheld file."""
+        from openloop import quotation
+
         holdout = self._expanded(WORKSPACE, os.fsencode(HOLDOUT), itself=True)
         inside = ((PROJECT, path) for path in self._in_project())
         return quotation.quoting(lines, map(self._path, (*inside, *holdout)))
