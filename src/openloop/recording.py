@@ -25,9 +25,13 @@ def filled(sheet: Sheet, results: Sequence[Result]) -> bytes:
 
 
 def write(sheet: Sheet, data: bytes) -> None:
-    """Replace the file at one blow. Raises JudgeError when it cannot be written."""
+    """Replace the file at one blow. Raises JudgeError when it cannot be written, and when it is
+    not what it was when it was read: somebody is working on it."""
     folder, name = os.path.split(sheet.path)
     try:
+        if files.read(sheet.path, limit=len(sheet.data) + 1) != sheet.data:
+            what = "nothing was recorded: the file was changed meanwhile"
+            raise JudgeError(what, where=sheet.given, fix="record again")
         parent = files.open_folder(folder)
         try:
             mode = stat.S_IMODE(os.stat(sheet.path).st_mode)

@@ -646,6 +646,13 @@ class Recording(Judging):
                 self.assertIn("nothing was recorded", done.out)
                 self.assertEqual(before, self.read())
 
+    def test_what_somebody_wrote_meanwhile_stays(self) -> None:
+        self.write({"name": "new"})
+        words = ("sh", "-c", f"echo '# a note' >> {shlex.quote(self.cases)}")
+        done = self.judge("--record", "--no-hide", command=words)
+        self.assertIn("nothing was recorded: the file was changed meanwhile", done.err)
+        self.assertEqual('{"name": "new"}\n# a note\n', self.read())
+
     def test_a_symlink_stays_one(self) -> None:
         real = os.path.join(self.folder, "real.jsonl")
         self.write({"stdin": "say 2"})
