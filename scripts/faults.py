@@ -31,6 +31,7 @@ sys.path[:0] = [os.path.join(ROOT, "src"), os.path.join(ROOT, "tests")]
 
 from faults.bench import Bench, Row  # noqa: E402 - the paths come first
 
+from openloop.arguments import positive  # noqa: E402
 from support import own_mounts  # noqa: E402
 
 FAMILIES = (
@@ -81,7 +82,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1, help="what is tried at random (1)")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.add_argument("--load", action="store_true", help="keep two cores busy meanwhile")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="tries at once")
+    parser.add_argument("--jobs", type=positive, default=os.cpu_count() or 1, help="tries at once")
     return parser.parse_args()
 
 

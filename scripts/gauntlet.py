@@ -47,6 +47,8 @@ from gauntlet.modes import MODES, Mode  # noqa: E402
 from gauntlet.table import Row  # noqa: E402
 from index import Agent  # noqa: E402
 
+from openloop.arguments import positive  # noqa: E402
+
 Fight = Callable[[Arena, Agent], Bout]
 
 
@@ -78,7 +80,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--only", action="append", help="an agent, with its family or without, or a family"
     )
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="agents at once")
+    parser.add_argument("--jobs", type=positive, default=os.cpu_count() or 1, help="agents at once")
     parser.add_argument("--seed", type=int, default=1, help="what cases and oracle ask (1)")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.add_argument("--list", action="store_true", help="print the agents, run none")

@@ -107,7 +107,8 @@ def _add_bare(
     return parser
 
 
-def _positive(text: str) -> int:
+def positive(text: str) -> int:
+    """A `type` of argparse."""
     try:
         number = int(text)
     except ValueError:
@@ -131,14 +132,14 @@ def _add_doctor(commands: Commands) -> None:
     parser = _add(commands, "doctor", "Check a workspace before it is run.")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.add_argument(
-        "--probe", type=_positive, metavar="N", help="run verify N times: is it flaky, can it fail?"
+        "--probe", type=positive, metavar="N", help="run verify N times: is it flaky, can it fail?"
     )
 
 
 def _add_run(commands: Commands) -> None:
     parser = _add(commands, "run", "Run the loop until it is complete, exhausted or blocked.")
     parser.add_argument(
-        "--max-rounds", type=_positive, metavar="N", help="allow fewer rounds than total_rounds"
+        "--max-rounds", type=positive, metavar="N", help="allow fewer rounds than total_rounds"
     )
     output = parser.add_mutually_exclusive_group()
     output.add_argument("--json", action="store_true", help="print the events, one object a line")
@@ -154,7 +155,7 @@ def _add_status(commands: Commands) -> None:
 
 def _add_logs(commands: Commands) -> None:
     parser = _add(commands, "logs", "Show what the commands wrote.")
-    parser.add_argument("--round", type=_positive, metavar="N", help="of this round")
+    parser.add_argument("--round", type=positive, metavar="N", help="of this round")
     parser.add_argument("--step", choices=STEPS, metavar="NAME", help="of this step")
     parser.add_argument(
         "--follow", action="store_true", help="go on, log after log, until the run is over"
@@ -195,7 +196,7 @@ def _add_judge(commands: Commands) -> None:
     )
     parser = _add_bare(commands, "judge", words, usage)
     parser.add_argument("cases", metavar="CASES", help="a file of JSON lines, a case each")
-    parser.add_argument("--jobs", type=_positive, metavar="N", help="how many run at once")
+    parser.add_argument("--jobs", type=positive, metavar="N", help="how many run at once")
     parser.add_argument("--junit", metavar="FILE", help="write a report in JUnit's XML")
     parser.add_argument(
         "--record", action="store_true", help="COMMAND is right: expect what it prints"

@@ -158,7 +158,7 @@ class Guard:
         try:
             pid = _spawn(order, streams)
         except (OSError, ValueError) as error:
-            self._answer({"id": order["run"], "error": str(error)})
+            self._answer({"id": order["run"], "error": _words(error)})
         else:
             self.command = Command(order, pid)
             self.has_run = True
@@ -240,6 +240,13 @@ class Guard:
             self.control.sendall(json.dumps(message).encode() + b"\n")
         except OSError:
             self.runner_lives = False
+
+
+def _words(error: OSError | ValueError) -> str:
+    """What a person can read of it: not the number."""
+    if not isinstance(error, OSError) or not error.strerror:
+        return str(error)
+    return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
 
 
 def _spawn(order: dict[str, Any], streams: list[int]) -> int:
