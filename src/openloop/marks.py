@@ -3,9 +3,13 @@
 The mark is a number that stands in the limit on file locks, which the kernel passes on to every
 child and has not enforced since Linux 2.4 (getrlimit(2)). Its two halves say who a process is:
 
-    soft and hard unlimited    nobody of ours
-    soft set, hard unlimited   a keeper: the process that started a guard
-    soft and hard set          sealed: a guard, or what descends from one
+    soft a mark, hard unlimited   a keeper: the process that started a guard
+    soft and hard set             sealed: a guard, or what descends from one
+    anything else                 nobody of ours
+
+A person may limit file locks as well (`ulimit -x`, limits.conf, LimitLOCKS). What is sealed has
+therefore a limit on real time too, which hardly anybody sets in addition, and where there is a
+limit already nothing is sealed.
 
 No process lifts its hard limit unless it has CAP_SYS_RESOURCE, as root has where no container
 takes it away. So what is sealed stays sealed, and nothing sealed can pass for a keeper.
@@ -23,6 +27,7 @@ from openloop import tree
 
 SIGN = "OPENLOOP_MARK_"  # what the names of all signs begin with
 _LOCKS = 10  # RLIMIT_LOCKS, the same on every architecture; `resource` has no name for it
+_REALTIME = 15  # RLIMIT_RTTIME: microseconds without a pause of what has real-time priority
 _LEAST, _MOST = 1 << 51, 1 << 52  # JSON readers keep such a number exactly
 _CAP_SYS_RESOURCE = 1 << 24
 _UNLIMITED = b"unlimited"
@@ -37,23 +42,27 @@ def draw() -> int:
 def announce(mark: int) -> None:
     """Make this process a keeper, unless it is sealed or there is no such limit."""
     if _own_limit() == resource.RLIM_INFINITY:
-        _limit(mark, resource.RLIM_INFINITY)
+        _limit(_LOCKS, mark, resource.RLIM_INFINITY)
 
 
 def seal(mark: int) -> None:
-    """Give this process and all it will start the mark. Does nothing where that cannot be."""
-    _limit(mark, mark)
+    """Give this process and all it will start the mark, and seal them where their keeper could
+    announce itself. Does nothing where that cannot be."""
+    if _own_limit() == resource.RLIM_INFINITY:
+        _limit(_REALTIME, mark, mark)  # 70 years: nothing feels it
+    _limit(_LOCKS, mark, mark)
 
 
 def lift() -> None:
     """Take the mark from this process and all that it will start, where the system allows it."""
-    _limit(resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+    _limit(_LOCKS, resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+    _limit(_REALTIME, resource.RLIM_INFINITY, resource.RLIM_INFINITY)
 
 
-def _limit(soft: int, hard: int) -> None:
+def _limit(which: int, soft: int, hard: int) -> None:
     if sys.platform == "linux":  # the number means another limit elsewhere
         with contextlib.suppress(ValueError, OSError):
-            resource.setrlimit(_LOCKS, (soft, hard))
+            resource.setrlimit(which, (soft, hard))
 
 
 def _own_limit() -> int | None:
@@ -94,14 +103,25 @@ def sign(mark: int) -> str:
 
 
 def carriers(mark: int) -> tree.Processes:
-    """Living processes with the mark or its sign, wherever they hang, this one left out."""
+    """Living processes with the mark or its sign, wherever they hang, this one left out.
+
+    Those below a keeper of this mark are left out as well: their run lives, and its record was
+    copied to where this one goes on with it.
+    """
     found: tree.Processes = {}
+    keepers: list[int] = []
     limit, variable = str(mark).encode(), b"\0%b=" % sign(mark).encode()
     for pid, _, start in tree.alive():
-        if pid != os.getpid() and (
-            _limits_of(pid)[1:] == [limit] or variable in b"\0" + _read(pid, "environ")
+        limits = _limits_of(pid)
+        if limits[:2] == [limit, _UNLIMITED]:
+            keepers.append(pid)
+        elif pid != os.getpid() and (
+            limits[1:2] == [limit] or variable in b"\0" + _read(pid, "environ")
         ):
             found[pid] = start
+    for keeper in keepers:
+        for pid in tree.descendants(keeper):
+            found.pop(pid, None)
     return found
 
 
@@ -113,34 +133,46 @@ def strays() -> tree.Processes:
     """
     if _own_limit() != resource.RLIM_INFINITY or can_be_lifted():
         return {}
-    parents: dict[int, int] = {}
     starts: tree.Processes = {}
+    children: dict[int, list[int]] = {}
+    sealed: set[int] = set()
+    queue: list[int] = []  # nobody keeps what is sealed below these
+    # All are listed before any limit is read: whoever started a listed guard is a keeper by then.
     for pid, parent, start in tree.alive():
-        parents[pid] = parent
         starts[pid] = start
+        children.setdefault(parent, []).append(pid)
+        limits = _limits_of(pid)
+        if _are_sealed(limits):
+            sealed.add(pid)
+        elif limits and not _are_a_keepers(limits):
+            queue.append(pid)
+    if 1 not in starts:  # hidden, see `hidepid` in proc(5): of another user, so no keeper of ours
+        queue.append(1)
+    found: tree.Processes = {}
     user = _user(os.getpid())
-    return {
-        pid: start
-        for pid, start in starts.items()
-        if _is_sealed(pid) and _has_no_keeper(pid, parents) and _user(pid) == user
-    }
+    while queue:
+        for pid in children.get(queue.pop(), ()):
+            if pid in sealed:
+                queue.append(pid)
+                if _user(pid) == user:
+                    found[pid] = starts[pid]
+    return found
 
 
-def _has_no_keeper(pid: int, parents: dict[int, int]) -> bool:
-    """False as well when one of those above it is gone meanwhile or hidden."""
-    while pid in parents and _is_sealed(pid):
-        pid = parents[pid]
-    return _limits_of(pid) == [_UNLIMITED, _UNLIMITED]
+def _are_a_keepers(limits: list[bytes]) -> bool:
+    soft, hard = limits[:2]
+    return hard == _UNLIMITED and soft != _UNLIMITED and _LEAST <= int(soft) < _MOST
 
 
-def _is_sealed(pid: int) -> bool:
-    limits = _limits_of(pid)
-    return bool(limits) and limits[1] != _UNLIMITED
+def _are_sealed(limits: list[bytes]) -> bool:
+    return bool(limits) and _UNLIMITED not in limits[1:]
 
 
 def _limits_of(pid: int) -> list[bytes]:
-    """[soft, hard] as the kernel writes them; empty for a process that is gone."""
-    return _line(pid, "limits", b"Max file locks")[:2]
+    """[soft, hard, that on real time, hard] as the kernel writes them; empty for a process that
+    is gone or hidden."""
+    text = _read(pid, "limits")
+    return _words(text, b"Max file locks")[:2] + _words(text, b"Max realtime timeout")[1:2]
 
 
 def _user(pid: int) -> list[bytes]:
@@ -150,7 +182,11 @@ def _user(pid: int) -> list[bytes]:
 
 def _line(pid: int, file: str, name: bytes) -> list[bytes]:
     """The words of one line, after its name, of a file in /proc/PID; none when it is gone."""
-    _, _, rest = (b"\n" + _read(pid, file)).partition(b"\n" + name)
+    return _words(_read(pid, file), name)
+
+
+def _words(text: bytes, name: bytes) -> list[bytes]:
+    _, _, rest = (b"\n" + text).partition(b"\n" + name)
     return rest.partition(b"\n")[0].split()
 
 

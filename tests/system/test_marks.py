@@ -55,6 +55,7 @@ def guard():
     os.execve("/bin/sleep", ["sleep", "60"], {{}})
 
 tree.become_subreaper()
+resource.setrlimit({LOCKS}, (1000, resource.RLIM_INFINITY))  # as a person may, who keeps nothing
 ready = os.pipe()
 above = fork(keeper)
 left = int(os.read(ready[0], 100))
@@ -67,11 +68,39 @@ print("kept" if kept else "taken", "found" if left in found or ended else "misse
 if tree.start_time(left):
     os.kill(left, 9)
 """
+LIMITED = f"""
+import os, resource
+from openloop import marks
+
+def fork(body):
+    if (pid := os.fork()) == 0:
+        body()
+        os.write(told[1], b"x")
+        os.execvp("sleep", ["sleep", "60"])
+    return pid
+
+def person():
+    resource.setrlimit({LOCKS}, (1000, 1000))
+
+def guard_of_a_limited_runner():
+    person()
+    marks.announce({MARK})
+    marks.seal({MARK})
+
+told = os.pipe()
+children = [fork(person), fork(guard_of_a_limited_runner)]
+for child in children:
+    os.read(told[0], 1)
+print(len(marks.strays().keys() & set(children)))
+for child in children:
+    os.kill(child, 9)
+"""
 ROOT = ["unshare", "--user", "--map-root-user"]  # every capability, as far as /proc says
 UNLIMITED = (
     "import os, sys; from openloop import marks; marks.lift(); os.execvp(sys.argv[1], sys.argv[1:])"
 )
-END = "from openloop.process import end_leftovers; print(end_leftovers(None, 0.0))"
+END_MARKED = "from openloop.process import end_leftovers; print(end_leftovers({}, 0.0))"
+END = END_MARKED.format(None)
 
 
 class Marks(Case):
@@ -96,6 +125,23 @@ class Marks(Case):
         unlimited = [sys.executable, "-c", UNLIMITED]
         said = self.told(STRAYS, *unlimited, *ordinary())[0].split()
         self.assertEqual(["kept", "found"], said[:2])
+
+    def test_a_limit_that_a_person_has_set_makes_no_stray(self) -> None:
+        """By `ulimit -x` in one shell, whose runs live, while another one has no limit."""
+        need(resource.getrlimit(LOCKS)[1] == resource.RLIM_INFINITY, "an unlimited parent")
+        unlimited = [sys.executable, "-c", UNLIMITED]
+        self.assertEqual(["0"], self.told(LIMITED, *unlimited, *ordinary()))
+
+    def test_a_copy_of_the_workspace_of_a_live_run_ends_nothing_of_that_run(self) -> None:
+        need(resource.getrlimit(LOCKS)[1] == resource.RLIM_INFINITY, "an unlimited parent")
+        pid_file = f"{self.folder}/pid"
+        place = self.workspace(commands={"verify": agent("sleeps", pid_file)})
+        runner = self.started(place)
+        command = wait_until(lambda: read_pid(pid_file))
+        [opened] = place.events_of("run_started")
+        self.assertEqual(["{}"], self.told(END_MARKED.format(opened["mark"]), *ordinary()))
+        self.assertTrue(lives(command))
+        self.assertIsNone(runner.poll())
 
     def test_a_guard_whose_runner_died_just_now_is_given_the_time_to_end(self) -> None:
         """Another run may begin in that very moment, and the record is not put back yet."""
