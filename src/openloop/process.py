@@ -337,17 +337,20 @@ def end_leftovers(mark: int | None, grace: float) -> tree.Processes:
 
     mark: of the killed run that is resumed; without one, only what has lost its keeper is ended.
     """
-    # The guard of another run, whose runner died just now, is about to end all by itself.
     deadline = monotonic() + tree.GIVE_UP
-    while any(map(_is_guard, strays := marks.strays())) and monotonic() < deadline:
-        tree.sleep(tree.RESCAN)
-    if not mark and not strays:
-        return {}
+    guards: list[int] = []  # of other runs, whose runners died just now: they end all by themselves
 
     def find() -> tree.Processes:
-        return {**(marks.carriers(mark) if mark else {}), **marks.strays()}
+        strays = marks.strays()
+        guards[:] = filter(_is_guard, strays) if monotonic() < deadline else ()
+        for guard in guards:
+            for pid in (guard, *tree.descendants(guard)):
+                strays.pop(pid, None)
+        return {**(marks.carriers(mark) if mark else {}), **strays}
 
-    return tree.end(find, grace=grace, pause=tree.sleep)
+    while not (left := tree.end(find, grace=grace, pause=tree.sleep)) and guards:
+        tree.sleep(tree.RESCAN)
+    return left
 
 
 def _is_guard(pid: int) -> bool:

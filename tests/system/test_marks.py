@@ -95,12 +95,22 @@ print(len(marks.strays().keys() & set(children)))
 for child in children:
     os.kill(child, 9)
 """
+LOST = f"""
+import os, sys
+from openloop import marks
+marks.announce({MARK})
+if (pid := os.fork()) == 0:
+    marks.seal({MARK})
+    os.dup2(2, 1)  # whoever reads the number waits for the end of the file
+    stays = "trap ': >$0' TERM; while :; do sleep 0.02; done"
+    os.execv("/bin/sh", ["sh", "-c", stays, sys.argv[1]])
+print(pid)
+"""
 ROOT = ["unshare", "--user", "--map-root-user"]  # every capability, as far as /proc says
 UNLIMITED = (
     "import os, sys; from openloop import marks; marks.lift(); os.execvp(sys.argv[1], sys.argv[1:])"
 )
-END_MARKED = "from openloop.process import end_leftovers; print(end_leftovers({}, 0.0))"
-END = END_MARKED.format(None)
+END = "from openloop.process import end_leftovers; print(end_leftovers({}, {}))"
 
 
 class Marks(Case):
@@ -139,12 +149,33 @@ class Marks(Case):
         runner = self.started(place)
         command = wait_until(lambda: read_pid(pid_file))
         [opened] = place.events_of("run_started")
-        self.assertEqual(["{}"], self.told(END_MARKED.format(opened["mark"]), *ordinary()))
+        self.assertEqual(["{}"], self.told(END.format(opened["mark"], 0.0), *ordinary()))
         self.assertTrue(lives(command))
         self.assertIsNone(runner.poll())
 
     def test_a_guard_whose_runner_died_just_now_is_given_the_time_to_end(self) -> None:
         """Another run may begin in that very moment, and the record is not put back yet."""
+        runner, guard, command = self.guarded()
+        os.kill(guard, signal.SIGSTOP)
+        runner.kill()
+        runner.wait()
+        self.assert_waits(self.ending(0.0), guard, command)
+
+    def test_so_is_one_whose_runner_dies_while_other_things_are_ended(self) -> None:
+        runner, guard, command = self.guarded()
+        asked = f"{self.folder}/asked"
+        words = [*ordinary(), sys.executable, "-c", LOST, asked]
+        lost = int(subprocess.check_output(words, env=environment(), stderr=subprocess.DEVNULL))
+        other = self.ending(1.0)
+        wait_until(lambda: os.path.exists(asked))
+        os.kill(guard, signal.SIGSTOP)
+        runner.kill()
+        runner.wait()
+        wait_until(lambda: not lives(lost))
+        self.assert_waits(other, guard, command)
+
+    def guarded(self) -> tuple[subprocess.Popen[str], int, int]:
+        """The runner of a live run, its guard, and the command that this one guards."""
         need(resource.getrlimit(LOCKS)[1] == resource.RLIM_INFINITY, "an unlimited parent")
         marks.lift()  # whoever adopts the guard, as these tests may, is not its keeper
         pid_file = f"{self.folder}/pid"
@@ -152,12 +183,15 @@ class Marks(Case):
         runner = self.started(place)
         command = wait_until(lambda: read_pid(pid_file))
         [(guard, start)] = [(pid, s) for pid, above, s in tree.alive() if above == runner.pid]
-        os.kill(guard, signal.SIGSTOP)
         self.addCleanup(tree.send, guard, start, signal.SIGCONT)
-        runner.kill()
-        runner.wait()
-        words = [*ordinary(), sys.executable, "-c", END]
-        other = subprocess.Popen(words, env=environment(), stdout=subprocess.PIPE, text=True)
+        return runner, guard, command
+
+    def ending(self, grace: float) -> subprocess.Popen[str]:
+        """The part of another run's start that ends what is left. grace: seconds."""
+        words = [*ordinary(), sys.executable, "-c", END.format(None, grace)]
+        return subprocess.Popen(words, env=environment(), stdout=subprocess.PIPE, text=True)
+
+    def assert_waits(self, other: subprocess.Popen[str], guard: int, command: int) -> None:
         with self.assertRaises(subprocess.TimeoutExpired):
             other.communicate(timeout=0.5)
         self.assertTrue(lives(command))
