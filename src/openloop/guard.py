@@ -269,7 +269,7 @@ def _spawn(order: dict[str, Any], streams: list[int]) -> int:
         ],
         setsid=True,
         setsigmask=(),
-        setsigdef=_IGNORED,
+        setsigdef=(*_IGNORED, marks.KEEPING),
     )
 
 

@@ -3,7 +3,7 @@
 The mark is a number that stands in the limit on file locks, which the kernel passes on to every
 child and has not enforced since Linux 2.4 (getrlimit(2)). Its two halves say who a process is:
 
-    soft a mark, hard unlimited   a keeper: the process that started a guard
+    soft a mark, hard unlimited   a keeper: the process that started a guard; it ignores KEEPING
     soft and hard set             sealed: a guard, or what descends from one
     anything else                 nobody of ours
 
@@ -12,20 +12,25 @@ therefore a limit on real time too, which hardly anybody sets in addition, and w
 limit already nothing is sealed.
 
 No process lifts its hard limit unless it has CAP_SYS_RESOURCE, as root has where no container
-takes it away. So what is sealed stays sealed, and nothing sealed can pass for a keeper.
+takes it away. So what is sealed stays sealed, and nothing sealed can pass for a keeper. The soft
+limit of another process is anybody's to set (prlimit(2)), so init could be made to look like one;
+what a process ignores, only itself can say.
 """
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import resource
 import secrets
+import signal
 import sys
 
 from openloop import tree
 
 SIGN = "OPENLOOP_MARK_"  # what the names of all signs begin with
+KEEPING = 57  # a real-time signal that nothing is known to use
 _LOCKS = 10  # RLIMIT_LOCKS, the same on every architecture; `resource` has no name for it
 _REALTIME = 15  # RLIMIT_RTTIME: microseconds without a pause of what has real-time priority
 _LEAST, _MOST = 1 << 51, 1 << 52  # JSON readers keep such a number exactly
@@ -43,12 +48,14 @@ def announce(mark: int) -> None:
     """Make this process a keeper, unless it is sealed or there is no such limit."""
     if _own_limit() == resource.RLIM_INFINITY:
         _limit(_LOCKS, mark, resource.RLIM_INFINITY)
+        _handle(KEEPING, signal.SIG_IGN)
 
 
 def seal(mark: int) -> None:
     """Give this process and all it will start the mark, and seal them where their keeper could
     announce itself. Does nothing where that cannot be."""
-    if _own_limit() == resource.RLIM_INFINITY:
+    # What a keeper ignores its guard does, too, until a command is started.
+    if _own_limit() == resource.RLIM_INFINITY and _ignores(os.getpid(), KEEPING):
         _limit(_REALTIME, mark, mark)  # 70 years: nothing feels it
     _limit(_LOCKS, mark, mark)
 
@@ -57,6 +64,13 @@ def lift() -> None:
     """Take the mark from this process and all that it will start, where the system allows it."""
     _limit(_LOCKS, resource.RLIM_INFINITY, resource.RLIM_INFINITY)
     _limit(_REALTIME, resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+    _handle(KEEPING, signal.SIG_DFL)
+
+
+def _handle(signum: int, handler: int) -> None:
+    """What `signal.signal` does in the main thread alone."""
+    with contextlib.suppress(OSError, AttributeError):  # a guard then seals nothing
+        ctypes.CDLL(None).signal(signum, ctypes.c_void_p(handler))
 
 
 def _limit(which: int, soft: int, hard: int) -> None:
@@ -144,7 +158,7 @@ def strays() -> tree.Processes:
         limits = _limits_of(pid)
         if _are_sealed(limits):
             sealed.add(pid)
-        elif limits and not _are_a_keepers(limits):
+        elif limits and not (_are_a_keepers(limits) and _ignores(pid, KEEPING)):
             queue.append(pid)
     if 1 not in starts:  # hidden, see `hidepid` in proc(5): of another user, so no keeper of ours
         queue.append(1)
@@ -162,6 +176,12 @@ def strays() -> tree.Processes:
 def _are_a_keepers(limits: list[bytes]) -> bool:
     soft, hard = limits[:2]
     return hard == _UNLIMITED and soft != _UNLIMITED and _LEAST <= int(soft) < _MOST
+
+
+def _ignores(pid: int, signum: int) -> bool:
+    """True as well for a process that is gone or hidden meanwhile."""
+    found = _line(pid, "status", b"SigIgn:")
+    return not found or bool(int(found[0], 16) >> (signum - 1) & 1)
 
 
 def _are_sealed(limits: list[bytes]) -> bool:
