@@ -7,6 +7,7 @@ import json
 import os
 import pty
 import resource
+import secrets
 import shlex
 import shutil
 import signal
@@ -30,7 +31,7 @@ from support import (
     wait_until,
 )
 
-MARK = 1 << 51 | 12345  # as runs give them to their processes
+MARK = 1 << 51 | secrets.randbits(50)  # as runs give them to their processes
 ANSWERS = (sys.executable, os.path.join(AGENTS, "answers.py"))
 
 

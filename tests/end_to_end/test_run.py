@@ -473,7 +473,10 @@ class LostWorkspace(Case):
         self.assertEqual([(e["run"], e["resumed"]) for e in started], [(1, False), (1, True)])
 
     def test_removed_between_steps(self) -> None:
-        place = self.workspace(commands={"verify": "until rm -rf {workspace}; do :; done; false"})
+        # The next beat is a second away then: one that finds half of its files ends the command.
+        beaten = "until grep -q '\"pid\": [0-9]' {workspace}/heartbeat.json; do :; done"
+        removes = "until rm -rf {workspace}; do :; done"
+        place = self.workspace(commands={"verify": f"{beaten}; {removes}; false"})
         done = place.run(exitcode=None)
         self.assertEqual(done.code, 5, done.err)
         self.assertFalse(os.path.lexists(place.path))

@@ -152,7 +152,9 @@ class Twice(SignalCase):
         pid_file = f"{self.folder}/pid"
         place = self.waiting(agent("ignores_term", pid_file), grace=LONG)
         runner = self.running(place, pid_file)
-        for signum in (signal.SIGSTOP, signal.SIGTERM, signal.SIGINT, signal.SIGCONT):
+        runner.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, runner.pid, os.WSTOPPED | os.WNOWAIT)  # or it could take the first
+        for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGCONT):
             runner.send_signal(signum)
         self.ends(runner, 130)  # the lower number is delivered first
         self.assertEqual(place.steps(), [(1, "scan", "interrupted")])

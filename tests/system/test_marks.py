@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import secrets
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import unittest
 from openloop import marks, tree
 from support import Case, agent, environment, lives, need, ordinary, read_pid, wait_until
 
-MARK = 1 << 51 | 4711
+MARK = 1 << 51 | secrets.randbits(50)
 LOCKS = 10  # RLIMIT_LOCKS
 CARRIED = f"""
 import subprocess

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import signal
 import subprocess
 import unittest
@@ -11,7 +12,7 @@ from collections.abc import Iterable
 from openloop import marks, process, tree
 from support import Case, agent, lives, wait_until
 
-MARK = 1 << 51 | 4711
+MARK = 1 << 51 | secrets.randbits(50)
 
 
 class Processes(Case):
