@@ -6,6 +6,7 @@ import ctypes
 import hashlib
 import json
 import os
+import pwd
 import shlex
 import shutil
 import signal
@@ -215,12 +216,13 @@ def run_openloop(
     env: dict[str, str] | None = None,
     timeout: float = 60.0,
     before: Sequence[str] = (),
+    python: str = sys.executable,
 ) -> Done:
     """Run the real program. On another exit code than expected both streams, the heartbeat
     and the latest log's end are shown. `None` accepts any code. before: words of a program that
     starts it."""
     asked = subprocess.run(
-        [*before, sys.executable, "-m", "openloop", *words],
+        [*before, python, "-m", "openloop", *words],
         cwd=cwd,
         env=environment() if env is None else env,
         stdin=subprocess.DEVNULL,
@@ -331,6 +333,38 @@ def _end(process: subprocess.Popen[str]) -> None:
     for stream in (process.stdout, process.stderr):
         if stream:
             stream.close()
+
+
+class Nobody:
+    """An ordinary user, whom root can become. Skips the test where that cannot be."""
+
+    def __init__(self, test: Case) -> None:
+        if os.geteuid() != 0:
+            test.skipTest("the tests are run by an ordinary user anyway")
+        need(shutil.which("setpriv"), "setpriv")
+        user = pwd.getpwnam("nobody")
+        self.ids = user.pw_uid, user.pw_gid
+        tool = ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
+        # A shell in between, because setpriv itself still may open everything.
+        self._become = [*tool, "/bin/sh", "-c", 'exec "$0" "$@"']
+        os.chmod(test.folder, 0o755)
+        self._env = environment(HOME=test.folder, PYTHONPATH=SRC)
+        self.python = next(filter(self._can_run, (sys.executable, "/usr/bin/python3")), "")
+        if not self.python:
+            test.skipTest("an ordinary user cannot run this Python, or not read this checkout")
+
+    def _can_run(self, python: str) -> bool:
+        return self._openloop("--version", python=python, exitcode=None).code == 0
+
+    def run(self, place: Workspace, *before: str) -> Done:
+        """Hand the workspace over and run it. before: words of a program that starts it as root."""
+        for where, folders, names in os.walk(place.folder):
+            for name in (".", *folders, *names):
+                os.chown(os.path.join(where, name), *self.ids, follow_symlinks=False)
+        return self._openloop("run", place.path, before=before, python=self.python)
+
+    def _openloop(self, *words: str, before: Sequence[str] = (), **how: Any) -> Done:
+        return run_openloop(*words, before=[*before, *self._become], env=self._env, **how)
 
 
 def by_round(*scripts: str) -> str:

@@ -92,7 +92,6 @@ class Guard:
         self.command: Command | None = None
         self.runner_lives = True
         self.has_run = False
-        self.is_enclosed = False  # the first process of a PID namespace, see `mounts.enter`
         self.litter: Callable[[], int] = lambda: 0  # bytes
 
     def serve(self) -> None:
@@ -146,7 +145,6 @@ class Guard:
 
         entered = mounts.enter(**view)
         if entered and "enclosure" in view:  # all end with this process: signs would only tell
-            self.is_enclosed = True
             self.litter = mounts.litter
             marks.lift()
             for name in [each for each in _ENVIRONMENT if each.startswith(marks.SIGN)]:
@@ -191,31 +189,19 @@ class Guard:
             return {}
         # A wrapper that died of SIGTERM would take the command with it, before its grace is over.
         wrapper = self.command.leader if self.command and self.command.wrapped else None
-        survivors = tree.end(
+        return tree.end(
             self._living, grace=grace, empty=self._collect, pause=self._pause, spared=wrapper
         )
-        if self.is_enclosed and not self._collect():
-            self._end_unseen()
-        return survivors
-
-    def _end_unseen(self) -> None:
-        """End what does not show itself to the first process of an enclosure: a program that may
-        be run and not read."""
-        deadline = time.monotonic() + tree.GIVE_UP
-        while not self._collect() and time.monotonic() < deadline:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(-1, signal.SIGKILL)
-            self._pause(0.01)
 
     def _living(self) -> tree.Processes:
-        """Descendants, none only when no child is left: a look can miss one that moves."""
+        """What lives below, none only when no child is left: a look can miss one that moves."""
         for _ in range(100):
             if self._collect():
-                break
+                return {}
             if living := tree.descendants(os.getpid()):
                 return living
             self._listen(0.001)
-        return {}
+        return tree.below_us()
 
     def _collect(self) -> bool:
         """Reap the dead. True when no child is left, which is when the tree is empty."""

@@ -342,7 +342,7 @@ class _Judge:
     def _sweep(self) -> None:
         guards = tuple(worker.guard.pid for worker in self._workers)
         tree.end(
-            lambda: tree.descendants(os.getpid(), without=(*self._not_ours, *guards)),
+            lambda: tree.below_us(without=(*self._not_ours, *guards)),
             grace=0.0,
             pause=tree.sleep,
         )

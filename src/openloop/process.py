@@ -269,7 +269,7 @@ class Processes:
         self._guard.close()
         self._guard = None
         survivors = tree.end(
-            lambda: tree.descendants(os.getpid(), without=self._not_ours),
+            lambda: tree.below_us(without=self._not_ours),
             grace=0.0 if watch.ended else grace,
             empty=lambda: not tree.reap()[0],
             pause=tree.sleep,

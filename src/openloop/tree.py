@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import glob
 import os
 import resource
 import signal
@@ -16,6 +17,7 @@ import time
 from collections.abc import Callable, Iterable
 
 Processes = dict[int, int]  # PID to start time in clock ticks since boot: names one process
+HIDDEN = 0  # start time of a child that does not show itself
 
 ORPHAN_GRACE = 0.4  # seconds between TERM and KILL once the runner is dead
 GIVE_UP = 10.0  # seconds of SIGKILL after which survivors are reported
@@ -55,6 +57,26 @@ def descendants(ancestor: int, *, without: Iterable[int] = ()) -> Processes:
     return found
 
 
+def below_us(*, without: Iterable[int] = ()) -> Processes:
+    """Living processes below this one, but for those in `without` and below them.
+
+    Where /proc is mounted with `hidepid`, a program that may be run and not read shows itself to
+    nobody. Such ones are found when no other is left: by then they are our children.
+    """
+    left_out = set(without)
+    shown = descendants(os.getpid(), without=left_out)
+    return shown or {pid: HIDDEN for pid in _hidden_children() if pid not in left_out}
+
+
+def _hidden_children() -> list[int]:
+    """Of every thread of this process. The dead are not among them: they hide nothing."""
+    found: list[int] = []
+    for path in glob.glob("/proc/self/task/*/children"):
+        with contextlib.suppress(OSError), open(path, "rb") as file:  # of a thread that has ended
+            found += map(int, file.read().split())
+    return [pid for pid in found if not os.access(f"/proc/{pid}/stat", os.R_OK)]
+
+
 def alive() -> Iterable[tuple[int, int, int]]:
     """(PID, parent, start time) of every process that is no zombie and not the kernel's own."""
     for name in os.listdir("/proc"):
@@ -89,7 +111,8 @@ def send(pid: int, start: int, *signals: int) -> None:
     with contextlib.suppress(OSError):  # it ended between the look and the signal, or is not ours
         handle = _handle(pid)
         try:
-            if start_time(pid) != start:
+            # A child keeps its PID until we reap it.
+            if start_time(pid) != start and not (start == HIDDEN and pid in _hidden_children()):
                 return
             for signum in signals:
                 if handle is None:

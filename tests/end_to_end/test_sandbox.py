@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import pwd
 import shutil
 import signal
 import stat
@@ -14,8 +13,8 @@ import unittest
 from typing import Any
 
 from support import (
-    SRC,
     Case,
+    Nobody,
     Workspace,
     agent,
     environment,
@@ -342,28 +341,7 @@ class OrdinaryUser(Sandboxed):
 
     def setUp(self) -> None:
         super().setUp()
-        if os.geteuid() != 0:
-            self.skipTest("these tests are run by an ordinary user anyway")
-        need(shutil.which("setpriv"), "setpriv")
-        user = pwd.getpwnam("nobody")
-        self.ids = user.pw_uid, user.pw_gid
-        tool = ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
-        # A shell in between, because setpriv itself still may open everything.
-        self.switch = [*tool, "/bin/sh", "-c", 'exec "$0" "$@"']
-        self.python = next(filter(self.can_run, (sys.executable, "/usr/bin/python3")), "")
-        if not self.python:
-            self.skipTest("an ordinary user cannot run this Python, or not read this checkout")
-
-    def can_run(self, python: str) -> bool:
-        words = [*self.switch, python, "-m", "openloop", "--version"]
-        env = environment(HOME=self.folder, PYTHONPATH=SRC)
-        return subprocess.run(words, env=env, capture_output=True, check=False).returncode == 0
-
-    def hand_over(self, place: Workspace) -> None:
-        os.chmod(self.folder, 0o755)
-        for where, folders, names in os.walk(place.folder):
-            for name in (".", *folders, *names):
-                os.chown(os.path.join(where, name), *self.ids, follow_symlinks=False)
+        self.nobody = Nobody(self)
 
     def test_writes_sees_and_returns_as_root_does(self) -> None:
         place = self.changed(
@@ -373,18 +351,9 @@ class OrdinaryUser(Sandboxed):
             withhold=["tests/acceptance/**", "README"],
         )
         before = os.stat(place.project_file("README"))
-        self.hand_over(place)
-        asked = subprocess.run(
-            [*self.switch, self.python, "-m", "openloop", "run", place.path],
-            env=environment(HOME=place.folder, PYTHONPATH=SRC),
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        self.assertEqual(asked.returncode, 0, asked.stdout + asked.stderr)
+        self.nobody.run(place)
         self.assertEqual(place.artifact(2)["steps"][0]["sandbox"], "bwrap")
-        self.assertEqual(os.stat(place.project_file("src/new")).st_uid, self.ids[0])
+        self.assertEqual(os.stat(place.project_file("src/new")).st_uid, self.nobody.ids[0])
         self.assertFalse(os.path.exists(place.project_file("tests/new")))
         after = os.stat(place.project_file("README"))
         self.assertEqual(after.st_mtime_ns, before.st_mtime_ns)

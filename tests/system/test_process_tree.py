@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
+import shutil
 import signal
 import unittest
 
 from openloop.lock import runner_lives
 from openloop.workspace import existing
-from support import Case, agent, read_pid, wait_until
+from support import AGENTS, Case, Nobody, agent, need, read_pid, wait_until
 
 
 class StepTree(Case):
@@ -15,6 +17,21 @@ class StepTree(Case):
         pid_file = f"{self.folder}/pid"
         place = self.workspace(commands={"verify": agent("daemonizes", pid_file)})
         place.run()
+        pid = read_pid(pid_file)
+        assert pid is not None
+        self.assert_gone(pid, within=0.05)
+
+
+class HiddenProcess(Case):
+    def test_daemon_that_hides_where_proc_hides_it(self) -> None:
+        """It shows itself to nobody of its user, but it is a child of somebody."""
+        nobody = Nobody(self)
+        need(shutil.which("unshare"), "unshare")
+        pid_file = f"{self.folder}/w/pid"
+        hides = shlex.join([nobody.python, f"{AGENTS}/hides.py", pid_file])
+        place = self.workspace(commands={"verify": hides}, limits={"kill_grace_seconds": 0.2})
+        hide = 'mount -t proc -o hidepid=2 proc /proc && exec "$0" "$@"'
+        nobody.run(place, "unshare", "--mount", "/bin/sh", "-c", hide)
         pid = read_pid(pid_file)
         assert pid is not None
         self.assert_gone(pid, within=0.05)
