@@ -170,13 +170,13 @@ def _record(place: Workspace) -> Iterator[Finding]:
 def _machine() -> Iterator[Finding]:
     if not os.path.exists("/bin/sh"):
         yield problem("/bin/sh is missing: no command can run", "install a POSIX shell")
-    if os.path.isdir("/proc/self") and marks.can_be_set():
-        yield ok("process trees can be followed, daemons included")
-    else:
-        yield warning(
-            "this system cannot follow a process that leaves its group",
-            "run on Linux, or use commands that start no daemons",
-        )
+    if not os.path.isdir("/proc/self"):
+        yield problem("there is no /proc: no process can be followed", "run on Linux, with /proc")
+        return
+    yield ok("process trees can be followed, daemons included")
+    if not marks.can_be_set():
+        what = "file locks are limited: what a killed run left is known by its environment alone"
+        yield warning(what, "lift the limit if nothing needs it: ulimit -x unlimited")
 
 
 # --- the configuration ------------------------------------------------------------------

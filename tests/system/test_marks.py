@@ -11,7 +11,17 @@ import sys
 import unittest
 
 from openloop import marks, tree
-from support import Case, agent, environment, lives, need, ordinary, read_pid, wait_until
+from support import (
+    Case,
+    agent,
+    environment,
+    lives,
+    need,
+    ordinary,
+    read_pid,
+    run_openloop,
+    wait_until,
+)
 
 MARK = 1 << 51 | secrets.randbits(50)
 LOCKS = 10  # RLIMIT_LOCKS
@@ -145,6 +155,15 @@ class Marks(Case):
         need(resource.getrlimit(LOCKS)[1] == resource.RLIM_INFINITY, "an unlimited parent")
         unlimited = [sys.executable, "-c", UNLIMITED]
         self.assertEqual(["0"], self.told(LIMITED, *unlimited, *ordinary()))
+
+    def test_doctor_tells_of_such_a_limit(self) -> None:
+        place = self.workspace(commands={"verify": "true"})
+        words = "file locks are limited"
+        self.assertNotIn(words, run_openloop("doctor", place.path).out)
+        limited = "import os, resource, sys; resource.setrlimit({}, (1000, 1000));"
+        limited += "os.execv(sys.executable, [sys.executable, *sys.argv[2:]])"
+        before = [sys.executable, "-c", limited.format(LOCKS)]
+        self.assertIn(words, run_openloop("doctor", place.path, before=before).out)
 
     def test_a_copy_of_the_workspace_of_a_live_run_ends_nothing_of_that_run(self) -> None:
         need(resource.getrlimit(LOCKS)[1] == resource.RLIM_INFINITY, "an unlimited parent")
