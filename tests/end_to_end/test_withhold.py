@@ -296,6 +296,7 @@ class Crashed(Withheld):
         runner = self.started_fix(place)
         self.assertFalse(os.path.exists(place.file("holdout")))
         self.assertEqual(os.listdir(place.project_file("tests/acceptance")), [])
+        wait_until(lambda: os.path.exists(place.project_file("started")))
         runner.kill()
         runner.wait()
         archive = place.file("withheld/away.tar.gz")
