@@ -23,7 +23,6 @@ import contextlib
 import ctypes
 import os
 import resource
-import secrets
 import signal
 import sys
 
@@ -41,7 +40,8 @@ _UNLIMITED = b"unlimited"
 def draw() -> int:
     """A mark for a new run. It is smaller than that of the run which this process is a part of."""
     hard = own() or _MOST
-    return _LEAST + secrets.randbelow(max(hard - _LEAST, 1))
+    number = int.from_bytes(os.urandom(8))  # `secrets` would take megabytes of the guard's memory
+    return _LEAST + number % max(hard - _LEAST, 1)
 
 
 def announce(mark: int) -> None:

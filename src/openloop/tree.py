@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import glob
 import os
 import resource
 import signal
@@ -71,8 +70,8 @@ def below_us(*, without: Iterable[int] = ()) -> Processes:
 def _hidden_children() -> list[int]:
     """Of every thread of this process. The dead are not among them: they hide nothing."""
     found: list[int] = []
-    for path in glob.glob("/proc/self/task/*/children"):
-        with contextlib.suppress(OSError), open(path, "rb") as file:  # of a thread that has ended
+    for thread in os.listdir("/proc/self/task"):
+        with contextlib.suppress(OSError), open(f"/proc/self/task/{thread}/children", "rb") as file:
             found += map(int, file.read().split())
     return [pid for pid in found if not os.access(f"/proc/{pid}/stat", os.R_OK)]
 

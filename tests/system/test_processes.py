@@ -105,6 +105,17 @@ class Dress(Case):
         self.assertFalse(lives(guard))
 
 
+class GuardsMemory(unittest.TestCase):
+    HEAVY = frozenset({"dataclasses", "hashlib", "random", "secrets", "shutil", "subprocess"})
+
+    def test_what_it_does_not_need_is_not_loaded(self) -> None:
+        """It lives as long as the run, and each of these takes up to two megabytes."""
+        look = f"import sys; import openloop.guard; print(*({self.HEAVY} & sys.modules.keys()))"
+        words = [sys.executable, "-S", "-c", look]
+        told = subprocess.run(words, env=environment(), capture_output=True, text=True, check=True)
+        self.assertEqual("", told.stdout.strip())
+
+
 def children(pid: int) -> list[int]:
     with open(f"/proc/{pid}/task/{pid}/children", encoding="utf-8") as file:
         return [int(word) for word in file.read().split()]
