@@ -7,11 +7,12 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 import unittest
 from typing import Any
 
-from support import Case, Workspace, agent, by_round, lives, read_pid, wait_until
+from support import Case, Workspace, agent, by_round, environment, lives, read_pid, wait_until
 
 PROMPT = 2.0  # seconds that count as at once, on a busy machine too
 LIBRARY_SIGNALS = 1 << 31 | 1 << 32  # SIGCANCEL and SIGSETXID, which glibc keeps for itself
