@@ -127,7 +127,7 @@ def carriers(mark: int) -> tree.Processes:
     limit, variable = str(mark).encode(), b"\0%b=" % sign(mark).encode()
     for pid, _, start in tree.alive():
         limits = _limits_of(pid)
-        if limits[:2] == [limit, _UNLIMITED]:
+        if limits[:1] == [limit] and _is_keeper(pid, limits):
             keepers.append(pid)
         elif pid != os.getpid() and (
             limits[1:2] == [limit] or variable in b"\0" + _read(pid, "environ")
@@ -158,7 +158,7 @@ def strays() -> tree.Processes:
         limits = _limits_of(pid)
         if _are_sealed(limits):
             sealed.add(pid)
-        elif limits and not (_are_a_keepers(limits) and _ignores(pid, KEEPING)):
+        elif limits and not _is_keeper(pid, limits):
             queue.append(pid)
     if 1 not in starts:  # hidden, see `hidepid` in proc(5): of another user, so no keeper of ours
         queue.append(1)
@@ -173,9 +173,11 @@ def strays() -> tree.Processes:
     return found
 
 
-def _are_a_keepers(limits: list[bytes]) -> bool:
+def _is_keeper(pid: int, limits: list[bytes]) -> bool:
     soft, hard = limits[:2]
-    return hard == _UNLIMITED and soft != _UNLIMITED and _LEAST <= int(soft) < _MOST
+    if hard != _UNLIMITED or soft == _UNLIMITED or not _LEAST <= int(soft) < _MOST:
+        return False
+    return _ignores(pid, KEEPING)
 
 
 def _ignores(pid: int, signum: int) -> bool:
