@@ -31,7 +31,7 @@ sys.path[:0] = [os.path.join(ROOT, "src"), os.path.join(ROOT, "tests")]
 
 from faults.bench import Bench, Row  # noqa: E402 - the paths come first
 
-from openloop.arguments import positive  # noqa: E402
+from openloop.cli.arguments import positive  # noqa: E402
 from support import own_mounts  # noqa: E402
 
 FAMILIES = (

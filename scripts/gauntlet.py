@@ -47,7 +47,7 @@ from gauntlet.modes import MODES, Mode  # noqa: E402
 from gauntlet.table import Row  # noqa: E402
 from index import Agent  # noqa: E402
 
-from openloop.arguments import positive  # noqa: E402
+from openloop.cli.arguments import positive  # noqa: E402
 
 Fight = Callable[[Arena, Agent], Bout]
 

@@ -75,10 +75,10 @@ def agent(name: str, *words: object) -> str:
 
 def ordinary() -> list[str]:
     """Words of a program that starts another one which may not lift its limits."""
-    from openloop import marks  # found only now
+    from openloop.process import run_marks  # found only now
 
     dropped = ["--bounding-set=-sys_resource", "--inh-caps=-sys_resource"]
-    return ["setpriv", *dropped] if marks.can_be_lifted() else []
+    return ["setpriv", *dropped] if run_marks.can_be_lifted() else []
 
 
 def own_mounts() -> bool:
@@ -309,10 +309,10 @@ class Case(unittest.TestCase):
 
     def keep(self) -> None:
         """Be the keeper of what a test marks: other runs on this machine end what has none."""
-        from openloop import marks
+        from openloop.process import run_marks
 
-        marks.announce(marks.draw())
-        self.addCleanup(marks.lift)
+        run_marks.announce(run_marks.draw())
+        self.addCleanup(run_marks.lift)
 
     def assert_gone(self, pid: int, within: float = 1.0) -> None:
         """The process ends within that many seconds (five times as many on a busy machine)."""

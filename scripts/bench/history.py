@@ -48,7 +48,7 @@ class NoProcesses:
     def run(
         self, job: Any, log: int, *, on_start: Callable[[int], None], on_beat: Callable[[int], None]
     ) -> Any:
-        from openloop.gates import Exit
+        from openloop.loop.gates import Exit
 
         on_start(os.getpid())
         return Exit(code=1, pid=os.getpid(), peak_rss_bytes=1 << 20, cpu_seconds=0.001)
@@ -58,11 +58,12 @@ class NoProcesses:
 
 
 def main() -> None:
-    from openloop import mission, runner
-    from openloop.console import Quiet
-    from openloop.interrupts import Interrupts
-    from openloop.states import Status
-    from openloop.store import Store
+    from openloop.core.vocabulary import Status
+    from openloop.process.signals import Interrupts
+    from openloop.record import mission
+    from openloop.record.store import Store
+    from openloop.runner import runner
+    from openloop.views.console import Quiet
 
     beat = Store.beat
 

@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 
+from config.config_documents import HOSTILE_VALUES, mutant, spoil
+from config.test_template_shells import DECOYS, ShellCase, Writer, damaged
 from faults.bench import Bench, Row, Trial, ends, require, run
-from openloop import config, template
-from openloop.errors import ConfigError
-from system.test_template_shells import DECOYS, ShellCase, Writer, damaged
-from unit.config_documents import HOSTILE_VALUES, mutant, spoil
+from openloop.config import config, template
+from openloop.core.errors import ConfigError
 
 SHELLS = ("dash", "bash")
 

@@ -7,9 +7,9 @@ import os
 from collections.abc import Iterator
 
 from faults.bench import Bench, Row
-from openloop.config import Command
-from openloop.logscan import LogReader
-from openloop.oom_markers import OOM_MARKERS
+from openloop.config.config import Command
+from openloop.config.oom_markers import OOM_MARKERS
+from openloop.process.log_scan import LogReader
 from support import HERE as TESTS
 
 CORPUS = os.path.join(TESTS, "corpus", "oom")

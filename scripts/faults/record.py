@@ -7,7 +7,8 @@ import os
 from typing import Any
 
 from faults.bench import PLANTED, require
-from openloop import audit, workspace
+from openloop.record import workspace
+from openloop.views import audit
 from support import Workspace
 
 Events = list[dict[str, Any]]

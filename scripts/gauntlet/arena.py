@@ -77,10 +77,9 @@ class Arena:
         self._bin = os.path.join(folder, "bin")
         self._home = os.path.join(folder, "home")
         shutil.copytree(PROJECT, self.project, ignore=shutil.ignore_patterns("__pycache__"))
-        os.makedirs(self.agents)
-        for each in os.listdir(ADVERSARY):
-            if each.endswith(".py"):
-                shutil.copy(os.path.join(ADVERSARY, each), self.agents)
+        shutil.copytree(
+            ADVERSARY, self.agents, ignore=shutil.ignore_patterns("__pycache__", "project")
+        )
         for each in (self._bin, os.path.join(self._home, ".local", "bin"), self._file("tmp")):
             os.makedirs(each)
         python = shlex.quote(sys.executable)

@@ -71,11 +71,15 @@ def agents() -> list[Agent]:
 
 
 def _family(family: str) -> list[Agent]:
-    module = importlib.import_module(family)
+    module = importlib.import_module(f"families.{family}")
     needs = "workspace" if family == "record" else family if family == "withheld" else ""
     found = []
     for name, act in vars(module).items():
-        if inspect.isfunction(act) and act.__module__ == family and not name.startswith("_"):
+        if (
+            inspect.isfunction(act)
+            and act.__module__ == module.__name__
+            and not name.startswith("_")
+        ):
             does = (inspect.getdoc(act) or "").partition("\n")[0]
             marks = {"check": "unittest", "needs": needs, **act.__dict__}
             found.append(Agent(name, family, does, **marks, act=act))

@@ -1,0 +1,52 @@
+"""What all subcommands share: a parser that prints safely, and types of arguments."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+from openloop.cli import output
+from openloop.core.text import printable
+
+TYPE_CHECKING = False  # typing is slow to import
+if TYPE_CHECKING:
+    from typing import Any, NoReturn
+
+
+class Parser(argparse.ArgumentParser):
+    """Repeats what it was given only in a form that a terminal does not interpret."""
+
+    def __init__(self, **how: Any) -> None:
+        super().__init__(formatter_class=_formatter, allow_abbrev=False, **how)
+
+    def error(self, message: str) -> NoReturn:
+        super().error(printable(message))
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        """argparse itself lets it pass when help cannot be written."""
+        if file is sys.stdout:
+            output.say(message.rstrip("\n"))
+        else:
+            super()._print_message(message, file)
+
+
+def _formatter(prog: str) -> argparse.HelpFormatter:
+    """argparse would ask shutil for the width."""
+    columns = os.environ.get("COLUMNS", "")
+    try:
+        width = int(columns) if columns.isdecimal() else os.get_terminal_size(1).columns
+    except OSError:  # no terminal
+        width = 0
+    return argparse.HelpFormatter(prog, width=(width or 80) - 2)
+
+
+def positive(text: str) -> int:
+    """A `type` of argparse."""
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1, got {text!r}")
+    return number

@@ -1,0 +1,76 @@
+"""The subcommands, and the parser of the whole command line.
+
+Only the subcommand that was asked for is loaded: `--help` and `status` are asked for again and
+again, and nothing on their way imports typing, dataclasses or shutil, which take as long as Python
+itself (a test holds that).
+"""
+
+from __future__ import annotations
+
+import argparse
+from importlib import import_module
+
+from openloop import __version__
+from openloop.cli.arguments import Parser
+
+TYPE_CHECKING = False  # typing is slow to import
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
+
+_OF_A_WORKSPACE = {
+    "init": "Create a workspace for a project.",
+    "doctor": "Check a workspace before it is run.",
+    "run": "Run the loop until it is complete, exhausted or blocked.",
+    "status": "Say where a run stands.",
+    "logs": "Show what the commands wrote.",
+    "report": "Write a report of the latest rounds.",
+    "audit": "Check that the whole record holds.",
+}
+COMMANDS = {
+    **_OF_A_WORKSPACE,
+    "judge": "Run a command on cases and compare what it prints.",
+    "completion": "Print what a shell needs to complete commands and options.",
+    "help": "Explain a topic, or list the topics.",
+}
+
+
+def command(name: str) -> Any:
+    """The module of a subcommand."""
+    return import_module(f"openloop.cli.commands.{name}")
+
+
+def parse(words: list[str]) -> argparse.Namespace:
+    """The arguments. `command` is the subcommand's name, `words` those behind the first `--`
+    of `judge`, which are another program's. Raises SystemExit as argparse does."""
+    end = words.index("--") if "--" in words and words[0] == "judge" else len(words)
+    its_parser = parser(words[:1])
+    args, unknown = its_parser.parse_known_args(words[:end])
+    if unknown:
+        forgotten = end == len(words) and words[0] == "judge"
+        hint = "; write COMMAND behind --: openloop judge CASES -- python3 solver.py"
+        its_parser.error(f"unrecognized arguments: {' '.join(unknown)}{hint if forgotten else ''}")
+    args.words = words[end + 1 :]
+    return args
+
+
+def parser(whole: Iterable[str] = COMMANDS) -> argparse.ArgumentParser:
+    """The parser of the command line. whole: the subcommands that get all their arguments."""
+    parser: argparse.ArgumentParser = Parser(
+        prog="openloop",
+        description="Run a monitored feedback loop around any coding agent.",
+        epilog="Exit codes of run: 0 complete, 1 exhausted, 2 usage, 3 blocked, 4 held by a live "
+        "runner, 5 record not kept, 130/143/129 interrupted.",
+    )
+    parser.add_argument("-V", "--version", action="version", version=f"openloop {__version__}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    for name, words in COMMANDS.items():
+        module = command(name) if name in whole else None
+        usage = getattr(module, "USAGE", None)
+        its = commands.add_parser(name, help=words, description=words, usage=usage)
+        its.set_defaults(command=name)
+        if module:
+            if name in _OF_A_WORKSPACE:
+                its.add_argument("workspace", metavar="WORKSPACE", help="the loop's state folder")
+            module.add_arguments(its)
+    return parser

@@ -1,0 +1,1 @@
+"""One thin file a subcommand: `add_arguments` declares its words, `run` returns the exit code."""

@@ -1,0 +1,52 @@
+"""`openloop report WORKSPACE`: write a report of the latest rounds."""
+
+from __future__ import annotations
+
+import argparse
+
+from openloop.cli import output
+from openloop.core.errors import ExitCode
+
+TYPE_CHECKING = False  # typing is slow to import
+if TYPE_CHECKING:
+    from openloop.views.report import Report
+
+_FORMATS = ("html", "md", "json", "junit")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--format", choices=_FORMATS, default="html", metavar="FORMAT", help=", ".join(_FORMATS)
+    )
+    parser.add_argument("--output", metavar="FILE", help="a file instead of standard output")
+
+
+def run(args: argparse.Namespace) -> int:
+    from openloop.views import report
+
+    made = report.collect(args.workspace)
+    document = _rendered(made, args.format).encode()
+    if args.output is None:
+        output.give(document)
+    else:
+        report.write(made.place, args.output, document)
+    return ExitCode.OK
+
+
+def _rendered(made: Report, form: str) -> str:
+    match form:
+        case "md":
+            from openloop.views import report_markdown
+
+            return report_markdown.render(made)
+        case "json":
+            import json
+
+            return json.dumps(made.to_json(), indent=2) + "\n"
+        case "junit":
+            from openloop.views import report_junit
+
+            return report_junit.render(made)
+    from openloop.views import report_html
+
+    return report_html.render(made)

@@ -1,0 +1,59 @@
+"""`openloop run WORKSPACE`: run the loop until it is complete, exhausted or blocked."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from openloop.cli.arguments import positive
+from openloop.core.text import printable
+
+TYPE_CHECKING = False  # typing is slow to import
+if TYPE_CHECKING:
+    from openloop.runner.runner import View
+    from openloop.views.console import Screen
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--max-rounds", type=positive, metavar="N", help="allow fewer rounds than total_rounds"
+    )
+    shown = parser.add_mutually_exclusive_group()
+    shown.add_argument("--json", action="store_true", help="print the events, one object a line")
+    shown.add_argument("--quiet", action="store_true", help="print only the verdict")
+
+
+def run(args: argparse.Namespace) -> int:
+    from openloop.process.signals import Interrupts
+    from openloop.record import mission
+    from openloop.runner import runner
+    from openloop.views import console
+
+    chosen = mission.load(args.workspace)
+    with Interrupts() as interrupts:
+        out, screen = (
+            console.Screen(stream, give_up=lambda: interrupts.received)
+            for stream in (sys.stdout, sys.stderr)
+        )
+        ending = runner.run(
+            chosen,
+            max_rounds=args.max_rounds,
+            view=_view(args, out, screen),
+            interrupts=interrupts,
+        )
+        if args.quiet:
+            out.line(f"{ending.state.status}: {printable(ending.state.reason)}")
+        elif not args.json:
+            console.verdict(out, chosen.workspace, ending.state, ending.head)
+        interrupts.ignore()
+    return ending.exit_code
+
+
+def _view(args: argparse.Namespace, out: Screen, screen: Screen) -> View:
+    from openloop.views import console, github
+
+    if args.quiet:
+        return console.Quiet()
+    if args.json:
+        return console.EventStream(out)
+    return github.GitHub(screen) if github.is_here() else console.Console(screen)

@@ -1,0 +1,71 @@
+"""Run the subcommand that was asked for: the one boundary at which an error becomes words."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+
+from openloop.cli import command_line, output
+from openloop.core.errors import ExitCode, OpenLoopError, UsageError
+
+
+def dispatch(words: list[str]) -> int:
+    """Parse the words and run the command they name; returns the exit code."""
+    try:
+        _open_standard_streams()
+        args = command_line.parse(words)
+        code: int = command_line.command(args.command).run(args)
+        return code
+    except SystemExit as ending:  # argparse has said all there is to say
+        return int(ending.code or 0)
+    except OpenLoopError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        output.nobody_listens()
+        return ExitCode.OK
+    except Exception as error:
+        return _failed(error)
+
+
+def _open_standard_streams() -> None:
+    """Under `<&- >&- 2>&-` the record must not get the descriptor of a standard stream; and no
+    locale is too small for a word."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # as stderr is from the start
+
+
+def _failed(error: Exception) -> int:
+    """OpenLoop's own failure: one line, the rest only for who asks for it."""
+    if _is_nowhere(error):
+        fix = "cd to a folder that is there"
+        print(UsageError("the current directory has been removed", fix=fix), file=sys.stderr)
+        return ExitCode.USAGE
+    if os.environ.get("OPENLOOP_DEBUG"):
+        import traceback
+
+        traceback.print_exc()
+    what = f"OpenLoop failed: {type(error).__name__}: {error}"
+    fix = "run again with OPENLOOP_DEBUG=1 for the details, and report them"
+    print(OpenLoopError(what, fix=fix), file=sys.stderr)
+    return ExitCode.RECORD
+
+
+def _is_nowhere(error: Exception) -> bool:
+    """Whether a relative path could not be followed, because there is no current directory."""
+    if not isinstance(error, FileNotFoundError) or error.filename is not None:
+        return False
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return True
+    return False

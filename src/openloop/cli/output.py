@@ -1,0 +1,63 @@
+"""Standard output: what a command answers, and what happens when nobody can take it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+
+from openloop.core.errors import OutputError
+from openloop.core.text import printable
+
+TYPE_CHECKING = False  # typing is slow to import
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from typing import Any
+
+
+def say(text: str) -> None:
+    """Print it. Raises OutputError, BrokenPipeError."""
+    with _given():
+        print(text, flush=True)
+
+
+def say_lines(lines: Iterable[str]) -> None:
+    say("\n".join(map(printable, lines)))
+
+
+def say_lines_to_whoever_listens(lines: Iterable[str]) -> None:
+    """A reader that has gone must neither end the work nor change its exit code."""
+    try:
+        say_lines(lines)
+    except BrokenPipeError:
+        nobody_listens()
+
+
+def say_json(document: Mapping[str, Any]) -> None:
+    import json
+
+    say(json.dumps(document, indent=2))
+
+
+def give(document: bytes) -> None:
+    """Write it as it is. Raises OutputError, BrokenPipeError."""
+    with _given():
+        sys.stdout.buffer.write(document)
+        sys.stdout.flush()
+
+
+def nobody_listens() -> None:
+    """From now on whatever is said goes nowhere, and Python can end without an error."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+@contextlib.contextmanager
+def _given() -> Iterator[None]:
+    """Answers are written in here: standard output may take nothing."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - or the exit fails too
+        raise OutputError(f"standard output cannot be written: {error.strerror}") from None

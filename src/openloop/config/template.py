@@ -1,0 +1,163 @@
+"""Fill in a command safely: a placeholder becomes a quoted reference, never text.
+
+`{last_error}` turns into `"${OPENLOOP_LAST_ERROR}"`, or into what means the same inside `'…'`,
+inside `"…"` and in a heredoc. So the shell parses nothing but what the author of the command
+wrote, and no value can end a word, a quote or a command. A place where that is not certain
+under both dash and bash is an error. A command without placeholders is not looked at.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+
+from openloop.config import shell_lexer
+from openloop.config.shell_constructs import Form
+from openloop.core.errors import OpenLoopError
+
+VARIABLES: Mapping[str, str] = {
+    "workspace": "OPENLOOP_WORKSPACE",
+    "project_root": "OPENLOOP_PROJECT_ROOT",
+    "round": "OPENLOOP_ROUND",
+    "step": "OPENLOOP_STEP",
+    "last_error": "OPENLOOP_LAST_ERROR",
+    "prompt_file": "OPENLOOP_PROMPT_FILE",
+}
+INERT = frozenset({"round", "step"})  # digits or lower-case letters: harmless wherever they stand
+
+
+class TemplateError(OpenLoopError):
+    """A command that cannot be filled in safely; line and column count from 1."""
+
+    def __init__(self, what: str, *, fix: str, line: int, column: int) -> None:
+        super().__init__(what, where=f"line {line}, column {column}", fix=fix)
+        self.line = line
+        self.column = column
+
+
+def render(command: str, *, round: int, step: str) -> str:
+    """The text for `/bin/sh -c`; its environment must hold every variable in VARIABLES.
+
+    Raises TemplateError at the first place that cannot be made safe, ValueError for a round
+    that is not digits alone or a step that is not lower-case letters alone.
+    """
+    values = {"round": str(round), "step": step}
+    if not (re.fullmatch("[0-9]+", values["round"]) and re.fullmatch("[a-z]+", step)):
+        raise ValueError(f"round {round!r} or step {step!r} may not stand bare in a command")
+    source, reading = _read(command)
+    for problem in reading.problems:
+        raise source.error(problem)
+
+    def fill(match: re.Match[str]) -> str:
+        name, form = source.names[match.start()], reading.forms[match.start()]
+        if form is Form.VALUE:
+            return values[name]
+        return "{" + name + "}" if form is Form.TEXT else form % VARIABLES[name]
+
+    return re.sub("\0", fill, source.text) if source.names else source.text
+
+
+@cache
+def _read(command: str) -> tuple[_Source, shell_lexer.Reading]:
+    """Kept, because a loop fills in the same few commands round after round."""
+    source = _Source.read(command)
+    return source, source.reading()
+
+
+def check(command: str) -> list[TemplateError]:
+    """Every place that `render` would refuse, in the order of the command."""
+    source = _Source.read(command)
+    return [source.error(problem) for problem in source.reading().problems]
+
+
+def warnings(command: str) -> list[str]:
+    """What is legal but hardly meant, a sentence each: a value that another program parses
+    again, and a name in braces that looks like a placeholder but is none."""
+    source = _Source.read(command)
+    return list(dict.fromkeys([*_lookalikes(command), *_parsed_again(source)]))
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """A command with each placeholder as one NUL, as `quoting` wants it.
+
+    names: index in `text` of a placeholder → its name. origin: index in `text` → in `command`.
+    """
+
+    command: str
+    text: str
+    names: Mapping[int, str]
+    origin: list[int]
+
+    @classmethod
+    def read(cls, command: str) -> _Source:
+        text, names = "", {}
+        origin: list[int] = []
+        for token in _TOKEN.finditer(command):
+            piece = token[0]
+            if token["name"]:
+                names[len(text)] = token["name"]
+                piece = "\0"
+            elif token["literal"]:
+                piece = "{" + token["literal"] + "}"
+            origin += range(token.start(), token.start() + len(piece))
+            text += piece
+        return cls(command, text, names, [*origin, len(command)])
+
+    def reading(self) -> shell_lexer.Reading:
+        return (
+            shell_lexer.read(self.text, self.names, INERT) if self.names else shell_lexer.Reading()
+        )
+
+    def error(self, problem: shell_lexer.Problem) -> TemplateError:
+        before = self.command[: self.origin[problem.index]]
+        line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
+        return TemplateError(problem.what, fix=problem.fix, line=line, column=column)
+
+
+# `${round}` is a variable of the shell; `{{round}}` stands for a literal `{round}`.
+_TOKEN = re.compile(
+    r"\$\{(?:NAME)\}|\{\{(?P<literal>NAME)\}\}|\{(?P<name>NAME)\}|[^{$]+|[{$]".replace(
+        "NAME", "|".join(VARIABLES)
+    )
+)
+
+
+def _lookalikes(command: str) -> Iterator[str]:
+    for dollar, word in re.findall(r"(\$?)(?<!\{)\{(\w+)\}", command):
+        near = difflib.get_close_matches(word.lower(), VARIABLES, n=1, cutoff=0.8)
+        if dollar and word in VARIABLES:
+            yield f"${{{word}}} is a variable of the shell, not a placeholder: write {{{word}}}"
+        elif not dollar and near and word not in VARIABLES:
+            yield f"{{{word}}} is left as it stands: did you mean {{{near[0]}}}?"
+
+
+def _parsed_again(source: _Source) -> Iterator[str]:
+    for index, before in source.reading().before.items():
+        name = source.names[index]
+        program = _INTERPRETER.search(before) or _PIPED.match(source.text, index)
+        if program and name not in INERT:
+            yield (
+                f"`{program[program.lastgroup or 0]}` parses the value of {{{name}}} once more, as"
+                f" part of a program: let that program read ${VARIABLES[name]}, or pass the value"
+                f" as an argument of its own (sh -c 'echo \"$1\"' sh {{{name}}})"
+            )
+
+
+_SHELL = r"(?:ba|da|k|mk|z|a|fi)?sh"
+_RUNS = rf"(?:{_SHELL}|python[\d.]*|perl|ruby|node|php)"
+_OPTIONS = r"(?:\s+-\w*o\s+\w+|\s+[-+]\S+)*"
+_FRONT = r"(?:\w+=\S*|sudo|env|exec|command|nohup|time|timeout\s\S+|if|then|else|do|while|!|\{)"
+_INTERPRETER = re.compile(  # in a simple command, up to the word that holds the placeholder
+    rf"(?:^|[\s/])(?P<shell>(?:{_SHELL}|python[\d.]*){_OPTIONS}\s+-\w*c)\s+$"
+    rf"|(?:^|[\s/])(?P<script>(?:perl|ruby|node){_OPTIONS}\s+-\w*e|php\s+-r)\s+$"
+    r"|(?:^|[\s/])(?P<user>su(?:\s+\S+)*\s+-c)\s+$"
+    r"|(?:^|[\s/])(?P<text>(?:[gm]?awk(?:\s+-F\S*)*|sed(?:\s+-[a-eg-zE]+)*))\s+$"
+    rf"|(?:^|[\s/])(?P<stdin>{_RUNS}(?:\s+-\S*)*)\s*<<$"
+    rf"|^\s*(?:{_FRONT}\s+)*(?:\S*/)?(?P<any>eval|ssh|trap|alias|let|watch|parallel)\s"
+    r"|(?:^|\s)(?P<integer>(?:declare|typeset|local|export|readonly)\s+-\w*i)"
+)
+_PIPED = re.compile(rf"[^;\n]*\|\s*(?:sudo\s+)?(?P<pipe>{_RUNS})(?:\s+-s?)?\s*(?:[;&|)\n]|$)")

@@ -1,0 +1,83 @@
+"""Failures that a user can mend, each with the exit code it ends with."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+from openloop.core.text import printable
+
+
+class ExitCode(IntEnum):
+    """What a process that called us may branch on; the same numbers for every command."""
+
+    OK = 0
+    FAILED = 1  # exhausted, problems found, record not intact
+    USAGE = 2  # nothing was started
+    BLOCKED = 3
+    HELD = 4  # a live runner holds the workspace
+    RECORD = 5  # the record could not be kept, or OpenLoop itself failed
+
+
+class OpenLoopError(Exception):
+    """An error a user can mend: what is wrong, where, and how to mend it."""
+
+    exit_code = ExitCode.USAGE
+
+    def __init__(self, what: str, *, where: str = "", fix: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.where = where
+        self.fix = fix
+
+    def __str__(self) -> str:
+        lines = [f"error: {self.what}"]
+        if self.where:
+            lines.append(f"  in: {self.where}")
+        if self.fix:
+            lines.append(f"  fix: {self.fix}")
+        return "\n".join(map(printable, lines))
+
+
+class UsageError(OpenLoopError):
+    """Bad usage, or no such workspace or project: nothing was started."""
+
+
+class ConfigError(OpenLoopError):
+    """A file that a person wrote does not hold; carries every problem, in the file's order."""
+
+    def __init__(self, problems: tuple[OpenLoopError, ...]) -> None:
+        super().__init__("; ".join(problem.what for problem in problems))
+        self.problems = problems
+
+    def __str__(self) -> str:
+        return "\n".join(str(problem) for problem in self.problems)
+
+
+class OutputError(OpenLoopError):
+    """The answer is known and cannot be said: standard output takes nothing."""
+
+    exit_code = ExitCode.FAILED
+
+
+class JudgeError(OpenLoopError):
+    """The cases cannot be judged to the end: that is no pass."""
+
+    exit_code = ExitCode.FAILED
+
+
+class HeldError(OpenLoopError):
+    """Another live runner holds the workspace."""
+
+    exit_code = ExitCode.HELD
+
+
+class TamperError(OpenLoopError):
+    """The record or the configuration is not what OpenLoop wrote or read."""
+
+    exit_code = ExitCode.BLOCKED
+
+
+class RecordError(OpenLoopError):
+    """The record cannot be kept: disk full, I/O error, workspace gone."""
+
+    exit_code = ExitCode.RECORD

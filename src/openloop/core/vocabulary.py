@@ -1,0 +1,154 @@
+"""The words that the record and the heartbeat begin with; part of `states`, but quick to import."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+HISTORY = 5  # rounds kept for speed, ETA and prompts
+
+
+class Status(StrEnum):
+    """The word in heartbeat.json. `crashed` is derived by readers and never written."""
+
+    READY = "ready"
+    RUNNING = "running"
+    COMPLETE = "complete"
+    EXHAUSTED = "exhausted"
+    BLOCKED = "blocked"
+    INTERRUPTED = "interrupted"
+    CRASHED = "crashed"
+
+    @property
+    def is_over(self) -> bool:
+        """A run with this status is finished: the next `run` is a new one."""
+        return self in (Status.COMPLETE, Status.EXHAUSTED, Status.BLOCKED)
+
+
+class Kind(StrEnum):
+    """The names of events in events.jsonl."""
+
+    RUN_STARTED = "run_started"
+    ROUND_STARTED = "round_started"
+    STEP_STARTED = "step_started"
+    STEP_FINISHED = "step_finished"
+    POLICY_VIOLATED = "policy_violated"
+    CHECKPOINT_RESTORED = "checkpoint_restored"
+    ROUND_FINISHED = "round_finished"
+    BREAKER_TRIPPED = "breaker_tripped"
+    RUN_FINISHED = "run_finished"
+    NOTE = "note"
+
+
+class Step(StrEnum):
+    """One station of a round. Gates measure the project; changes mutate it."""
+
+    PLAY = "play"
+    SCAN = "scan"
+    FIX = "fix"
+    VERIFY = "verify"
+    BASELINE = "baseline"
+    IMPROVE = "improve"
+
+    @property
+    def is_change(self) -> bool:
+        return self in (Step.FIX, Step.IMPROVE)
+
+    @property
+    def is_gate(self) -> bool:
+        return not self.is_change
+
+
+CHANGES = (Step.FIX, Step.IMPROVE)
+GATES = (Step.PLAY, Step.SCAN, Step.VERIFY, Step.BASELINE)  # in the order of a round
+
+
+class Outcome(StrEnum):
+    """How one step ended. Only `passed` passes."""
+
+    PASSED = "passed"
+    FAILED = "failed"  # non-zero exit, missed `expect`, hit `reject`, bad metric
+    TIMEOUT = "timeout"  # ran longer than its limit
+    STALLED = "stalled"  # wrote nothing for its stall limit
+    OOM = "oom"
+    FLAKY = "flaky"
+    POLICY = "policy"
+    INTERRUPTED = "interrupted"
+    ERROR = "error"  # could not be started, or its guard was lost
+
+    @property
+    def passed(self) -> bool:
+        return self is Outcome.PASSED
+
+
+class RoundOutcome(StrEnum):
+    HEALTHY = "healthy"  # complete without a change
+    REPAIRED = "repaired"  # complete after one
+    UNHEALTHY = "unhealthy"
+    INTERRUPTED = "interrupted"
+
+
+class Decision(StrEnum):
+    """What a finished round leads to."""
+
+    COMPLETE = "complete"
+    CONTINUE = "continue"
+    EXHAUSTED = "exhausted"
+    BLOCKED = "blocked"
+
+
+class Direction(StrEnum):
+    """How a metric must compare with the baseline's value to pass."""
+
+    GREATER_EQUAL = "greater_equal"
+    LESS_EQUAL = "less_equal"
+    GREATER = "greater"
+    LESS = "less"
+
+    def passes(self, value: float, threshold: float) -> bool:
+        match self:
+            case Direction.GREATER_EQUAL:
+                return value >= threshold
+            case Direction.LESS_EQUAL:
+                return value <= threshold
+            case Direction.GREATER:
+                return value > threshold
+            case Direction.LESS:
+                return value < threshold
+
+    def better(self, value: float, than: float) -> bool:
+        """Strictly nearer to where this direction points."""
+        if self in (Direction.GREATER_EQUAL, Direction.GREATER):
+            return value > than
+        return value < than
+
+
+class Match(StrEnum):
+    """Which of several different metric values counts."""
+
+    ONLY = "only"  # several different values are a failed measurement
+    FIRST = "first"
+    LAST = "last"
+
+
+class OnViolation(StrEnum):
+    """What follows when a change did what the policy does not allow; it is put back anyway."""
+
+    RESTORE = "restore"
+    FAIL = "fail"  # the round ends as unhealthy at once
+
+
+class SandboxMode(StrEnum):
+    """What stands between a change and the rest of the machine."""
+
+    NONE = "none"
+    AUTO = "auto"  # bwrap where it works
+    BWRAP = "bwrap"  # or nothing is started
+
+
+class Hook(StrEnum):
+    """Moments at which a person's own command is told; it changes nothing of the verdict."""
+
+    ROUND = "round"
+    COMPLETE = "complete"
+    BLOCKED = "blocked"
+    EXHAUSTED = "exhausted"

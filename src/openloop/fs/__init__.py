@@ -1,0 +1,18 @@
+"""Files of the project: safe access, snapshots, differences, checkpoints, ignore rules.
+
+`checkpoints.Checkpoints` keeps and restores a tree.
+"""
+
+MAY_IMPORT = ("core", "config")
+DOORS = (
+    "files",
+    "dirfd",
+    "snapshot",
+    "diff",
+    "line_diff",
+    "object_store",
+    "checkpoints",
+    "restore",
+    "symlinks",
+    "ignore_rules",
+)

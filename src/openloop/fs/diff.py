@@ -1,0 +1,78 @@
+"""What became of a project tree between two manifests of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from openloop.fs.snapshot import FILE, FOLDER, SYMLINK, Entry, Manifest
+
+
+class Changes(NamedTuple):
+    """What differs, sorted. Folders stand apart; a folder that became something else, or the
+    other way round, is in `changed`."""
+
+    created: tuple[bytes, ...] = ()
+    changed: tuple[bytes, ...] = ()
+    removed: tuple[bytes, ...] = ()
+    created_folders: tuple[bytes, ...] = ()
+    changed_folders: tuple[bytes, ...] = ()  # in mode
+    removed_folders: tuple[bytes, ...] = ()
+
+    def __bool__(self) -> bool:
+        return any(tuple(self))
+
+    @property
+    def paths(self) -> tuple[bytes, ...]:
+        """All of them, sorted."""
+        return tuple(sorted({path for group in self for path in group}))
+
+
+def difference(before: Manifest, after: Manifest) -> Changes:
+    """What became of `before`: bytes, permission bits, symlink targets and kinds count; inode
+    numbers and times do not. A file that was hashed in neither or only one of them counts as
+    changed when its signature moved. What comes to light in a folder that could not be listed
+    before was not created."""
+    if after.is_taken_over(before):
+        return Changes()
+    old, new = before.entries, after.entries
+    changed = [
+        path
+        for path, entry in new.items()
+        if (was := old.get(path)) is not None and was is not entry and not same(was, entry)
+    ]
+    folders = {path for path in changed if old[path].kind == new[path].kind == FOLDER}
+    created, created_folders = _apart(new, before.knows(new.keys() - old.keys()))
+    removed, removed_folders = _apart(old, old.keys() - new.keys())
+    return Changes(
+        created,
+        tuple(sorted(set(changed) - folders)),
+        removed,
+        created_folders,
+        tuple(sorted(folders)),
+        removed_folders,
+    )
+
+
+def same(one: Entry, other: Entry) -> bool:
+    """Whether a person would call them the same."""
+    kind = one.kind
+    if kind != other.kind:
+        return False
+    if kind == SYMLINK:  # whose mode is the umask of whoever made it, where it has one
+        return one.content == other.content
+    if one.mode != other.mode:
+        return False
+    if kind == FILE and not (one.is_hashed and other.is_hashed):
+        return one.signature == other.signature
+    return one.content == other.content
+
+
+def _apart(
+    entries: dict[bytes, Entry], paths: Iterable[bytes]
+) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
+    """(everything else, folders), sorted."""
+    sort: tuple[list[bytes], list[bytes]] = [], []
+    for path in sorted(paths):
+        sort[entries[path].kind == FOLDER].append(path)
+    return tuple(sort[0]), tuple(sort[1])

@@ -1,0 +1,76 @@
+"""Where the symlinks of a tree lead inside it, told from a manifest and not from the tree."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+
+from openloop.fs.snapshot import SYMLINK, Manifest
+
+_MOST = 40  # symlinks on one way, as the kernel allows
+_NAMES = 32  # names of one path; a ring of symlinks gives endlessly many
+
+Aliases = Mapping[bytes, tuple[bytes, ...]]  # place → symlinks that lead there, or by way of it
+
+
+def aliases(root: str, tree: Manifest) -> Aliases:
+    """The places in the tree that symlinks in it lead to, and the symlinks on the way there.
+
+    root: absolute path of the tree. Places with nothing there, outside the tree, or above the
+    symlink itself are left out: nothing gets another name there that could be told.
+    """
+    found: dict[bytes, list[bytes]] = {}
+    for link, entry in tree.items():
+        if entry.kind == SYMLINK:
+            for place in _way(os.fsencode(root), tree, link):
+                if place in tree and not link.startswith(place + b"/"):
+                    found.setdefault(place, []).append(link)
+    return {place: tuple(links) for place, links in found.items()}
+
+
+def _way(root: bytes, tree: Manifest, link: bytes) -> Iterator[bytes]:
+    """The symlinks that the kernel passes after `link`, and where it ends up."""
+    here, ahead, passed = b"", link.split(b"/")[::-1], 0
+    while ahead:
+        name = ahead.pop()
+        if name in (b"", b"."):
+            continue
+        if name == b"..":
+            if not here:
+                return
+            here = os.path.dirname(here)
+            continue
+        place = os.path.join(here, name)
+        entry = tree.entries.get(place)
+        if entry is None or entry.kind != SYMLINK:
+            here = place
+            continue
+        passed += 1
+        if passed > _MOST:
+            return
+        if place != link:
+            yield place
+        target = entry.target
+        if target.startswith(b"/"):
+            if not (target + b"/").startswith(root.rstrip(b"/") + b"/"):
+                return
+            here, target = b"", target[len(root) :]
+        ahead += target.split(b"/")[::-1]
+    yield here
+
+
+def names(path: bytes, known: Aliases) -> Iterator[bytes]:
+    """The path itself, and what else it is called by way of symlinks."""
+    yield path
+    if not known:
+        return
+    seen = [path]
+    for name in seen:
+        end = len(name)
+        while end > 0 and len(seen) < _NAMES:
+            for link in known.get(name[:end], ()):
+                other = link + name[end:]
+                if other not in seen:
+                    seen.append(other)
+                    yield other
+            end = name.rfind(b"/", 0, end)

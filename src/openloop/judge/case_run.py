@@ -1,0 +1,110 @@
+"""One case as it runs: its folder, its pipes and what came through them, its deadline.
+
+Output is kept up to a limit, and what is beyond it ends the case.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from openloop.judge import cases
+from openloop.judge.cases import Answer, Case
+from openloop.process.supervisor import ending
+
+_OUTPUT = 8 << 20  # bytes kept of one stream beyond what is expected of it
+_BLOCK = 1 << 16  # bytes read at a time
+
+
+class Attempt:
+    """Not for two threads. Whoever made it closes its pipes and removes its place."""
+
+    def __init__(self, case: Case, number: int, place: str) -> None:
+        self.case = case
+        self.number = number
+        self.place = place
+        self.folder = os.path.join(place, "files")
+        self.temporary = os.path.join(place, "tmp")
+        self.deadline = float("inf")  # monotonic; when it must be ended, or its guard given up
+        self.pipes: dict[int, str] = {}  # descriptor → name of the stream
+        self.output = {"stdout": bytearray(), "stderr": bytearray()}
+        self.flood = ""  # what it wrote too much, in words
+        self.late = ""  # what it took too long, in words
+        self.is_ending = False  # its end has been ordered
+
+    def prepare(self) -> list[int]:
+        """Write its files; returns its standard input, output and error. Raises OSError."""
+        for path in (self.place, self.folder, self.temporary):
+            os.mkdir(path)
+        for name, text in self.case.files.items():
+            path = os.path.join(self.folder, name)
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            _write(path, text)
+        stdin = os.path.join(self.place, "stdin")
+        _write(stdin, self.case.stdin)
+        with contextlib.ExitStack() as opened:
+            theirs = [_opened(opened, os.open(stdin, os.O_RDONLY | os.O_CLOEXEC))]
+            os.unlink(stdin)
+            for name in self.output:
+                ours, writable = os.pipe2(os.O_CLOEXEC)
+                os.set_blocking(ours, False)
+                self.pipes[ours] = name
+                theirs.append(_opened(opened, writable))
+            opened.pop_all()
+        return theirs
+
+    def words(self, command: Sequence[str]) -> list[str]:
+        return [cases.filled(word, self.folder) for word in (*command, *self.case.args)]
+
+    def environment(self, *, enclosed: bool) -> Mapping[str, str]:
+        """What is added to it: as little as can be, for a program could know the judge by it."""
+        own = {name: cases.filled(value, self.folder) for name, value in self.case.env.items()}
+        if not enclosed:  # where temporary folders are private anyway
+            own = {"TMPDIR": self.temporary, **own}
+        return {"CASE_DIR": self.folder, **own} if self.case.files else own
+
+    def read(self, pipe: int) -> bool:
+        """Take what a pipe holds; False at its end."""
+        try:
+            data = os.read(pipe, _BLOCK)
+        except BlockingIOError:
+            return True
+        name = self.pipes[pipe]
+        kept = self.output[name]
+        room = _OUTPUT + len((getattr(self.case, name) or "").encode()) - len(kept)
+        kept += data[: max(0, room)]
+        if len(data) > room:
+            self.flood = f"wrote more than {_OUTPUT >> 20} MB to {name}"
+        return bool(data)
+
+    def drain(self) -> None:
+        """Read what is left, now that nobody writes any more."""
+        for pipe in self.pipes:
+            size = -1
+            while size != len(self.output[self.pipes[pipe]]) and not self.flood:
+                size = len(self.output[self.pipes[pipe]])
+                self.read(pipe)
+
+    def answer(self, message: Mapping[str, Any]) -> Answer:
+        """What came of it, from the guard's last message."""
+        code, signum = ending(message["status"])
+        trouble = self.flood or ("" if message["by_itself"] else self.late)
+        if not trouble and message["survivors"]:
+            trouble = f"PIDs {', '.join(map(str, message['survivors']))} could not be ended"
+        if not trouble and signum:
+            trouble = f"killed by {signum}"
+        out, err = (cases.masked(bytes(kept), self.folder) for kept in self.output.values())
+        return Answer(out, err, code, trouble, message["seconds"] or 0.0)
+
+
+def _opened(stack: contextlib.ExitStack, descriptor: int) -> int:
+    """The descriptor, closed with the stack."""
+    stack.callback(os.close, descriptor)
+    return descriptor
+
+
+def _write(path: str, text: str) -> None:
+    with open(path, "w", encoding="utf-8", newline="") as file:
+        file.write(text)

@@ -1,0 +1,399 @@
+"""Cases that a command is judged by: read strictly, and compared with what it answered.
+
+A file of cases is JSON lines; blank lines and lines that begin with `#` are notes.
+case.schema.json holds the rules of one line.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from decimal import Context, Decimal
+from enum import StrEnum
+from functools import cache
+from typing import Any
+
+from openloop.config import schema, strict_json
+from openloop.config.schema import Complaint, Object, Problem
+from openloop.core.errors import ConfigError, OpenLoopError
+from openloop.core.text import number
+
+Search = Callable[[str, str], bool | None]  # (expression, text); None when it takes too long
+_DIR = re.compile(r"\{\{dir\}\}|\{dir\}")
+_NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,9})?", re.ASCII)
+_ARITHMETIC = Context(prec=60, traps=[])  # far finer than a float; what overflows is no match
+_DEEPEST = 200  # folders above a file of a case
+_ANSWERS = ("stdout", "stderr", "exit_code")
+
+
+class Comparison(StrEnum):
+    """How output is compared with what is expected of it."""
+
+    EXACT = "exact"
+    TRIM = "trim"
+    JSON = "json"
+    NUMBER = "number"
+    REGEX = "regex"
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One case. line: where it stands, from 1. timeout: seconds. stdout, stderr: None when
+    nothing is expected there. expects: whether its line says what is expected at all."""
+
+    name: str
+    line: int
+    args: tuple[str, ...]
+    stdin: str
+    files: Mapping[str, str]
+    env: Mapping[str, str]
+    stdout: str | None
+    stderr: str | None
+    match: Comparison
+    tolerance: Decimal
+    exit_code: int
+    timeout: float
+    expects: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the command made of a case.
+
+    code: None when it has none. trouble: why the rest does not count ("ran longer than 10 s"),
+    "" when it does. seconds: it took.
+    """
+
+    stdout: bytes = b""
+    stderr: bytes = b""
+    code: int | None = None
+    trouble: str = ""
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of the file that holds a case: its number, its text, the object it is."""
+
+    number: int
+    text: str
+    document: Any
+
+
+def parse(data: bytes, *, where: str, recording: bool = False) -> tuple[Case, ...]:
+    """The cases that the bytes hold, in their order.
+
+    where: the file's name. recording: a case that expects nothing is no mistake.
+    Raises ConfigError with every problem found.
+    """
+    problems: list[OpenLoopError] = []
+    cases: list[Case] = []
+    names: dict[str, int] = {}
+    for line in lines(data, where, problems):
+        place = f"{where}, line {line.number}"
+        found = list(_problems(line.document, recording))
+        problems += [_error(problem, place) for problem in found]
+        if found:
+            continue
+        case = _case(line, f"case {len(cases) + 1}")
+        if case.name in names:
+            what = f"name {schema.shown(case.name)} stands in line {names[case.name]} too"
+            problems.append(OpenLoopError(what, where=place, fix="give each case its own"))
+        names.setdefault(case.name, line.number)
+        cases.append(case)
+    if problems:
+        raise ConfigError(tuple(problems))
+    return tuple(cases)
+
+
+def lines(data: bytes, where: str, problems: list[OpenLoopError]) -> Iterator[Line]:
+    """The lines that hold cases; those that are not JSON are added to `problems`.
+
+    Raises ConfigError when the file is not UTF-8.
+    """
+    for position, text in enumerate(strict_json.decode(data, where).split("\n"), 1):
+        if not text.strip() or text.lstrip().startswith("#"):
+            continue
+        try:
+            document = strict_json.read(text, where, line=position)
+        except ConfigError as error:
+            problems += error.problems
+        else:
+            yield Line(position, text, document)
+
+
+def _error(problem: Problem, where: str) -> OpenLoopError:
+    name = schema.dotted(problem.path) if problem.path else "the case"
+    return OpenLoopError(f"{name} {problem.what}", where=where, fix=problem.fix)
+
+
+@cache
+def _checker() -> schema.Checker:
+    return schema.Checker(schema.load("judge/case"), {})
+
+
+def _problems(document: Any, recording: bool) -> Iterator[Problem]:
+    found = list(_checker().problems(document))
+    yield from found or _contradictions(document, recording)
+
+
+def _contradictions(case: Mapping[str, Any], recording: bool) -> Iterator[Problem]:
+    """What no rule for a single key can say."""
+    match = Comparison(case.get("match", Comparison.TRIM))
+    if not recording and not any(key in case for key in _ANSWERS):
+        yield Problem(
+            (),
+            "says nothing of what is expected",
+            "add stdout, stderr or exit_code, or let --record add them",
+        )
+    if "tolerance" in case and match not in (Comparison.JSON, Comparison.NUMBER):
+        yield Problem(("tolerance",), f"has no meaning with match {match}", "use json or number")
+    for name in case.get("files", ()):
+        if name.count("/") > _DEEPEST:
+            what = f"lies more than {_DEEPEST} folders deep"
+            yield Problem(("files", name), what, "use fewer folders")
+        if any(other.startswith(f"{name}/") for other in case["files"]):
+            what = "is a file, and a folder for another one"
+            yield Problem(("files", name), what, "rename one of them")
+    if "stdout" in case:
+        for what, fix in _expectation(case["stdout"], match):
+            yield Problem(("stdout",), what, fix)
+    if match is Comparison.REGEX and (what := _broken(case.get("stderr", ""))):
+        yield Problem(("stderr",), what, "write it as Python's re module reads it")
+
+
+def _expectation(value: Any, match: Comparison) -> Iterator[Complaint]:
+    if match is Comparison.JSON:
+        try:
+            _json(_expected(value, match))
+        except ValueError as error:
+            yield f"must be JSON, got {schema.shown(value)}: {error}", "write a JSON value"
+    elif match is Comparison.NUMBER:
+        if isinstance(value, bool) or not isinstance(value, str | int | float):
+            yield f"must be a number or a string, got {schema.shown(value)}", "write a number"
+        elif not any(map(_NUMBER.fullmatch, _expected(value, match).split())):
+            yield f"must hold a number, got {schema.shown(value)}", "or use match trim"
+    elif not isinstance(value, str):
+        what = f"must be a string with match {match}, got {schema.shown(value)}"
+        yield what, 'put it in "…", or use match json'
+    elif match is Comparison.REGEX and (why := _broken(value)):
+        yield why, "write it as Python's re module reads it, every backslash twice"
+
+
+def _broken(pattern: str) -> str:
+    try:
+        re.compile(pattern, re.MULTILINE)
+    except (re.error, ValueError, OverflowError, RecursionError) as error:
+        return f"must be a regular expression, got {schema.shown(pattern)}: {error}"
+    return ""
+
+
+def _case(line: Line, name: str) -> Case:
+    """From a document that holds; keys that are absent take their defaults."""
+    rules = schema.load("judge/case")["properties"]
+    found = {key: rule["default"] for key, rule in rules.items() if "default" in rule}
+    found |= line.document
+    match = Comparison(found["match"])
+    return Case(
+        name=found.get("name", name),
+        line=line.number,
+        args=tuple(found.get("args", ())),
+        stdin=found["stdin"],
+        files=dict(found.get("files", {})),
+        env=dict(found.get("env", {})),
+        stdout=_expected(found["stdout"], match) if "stdout" in found else None,
+        stderr=found.get("stderr"),
+        match=match,
+        tolerance=Decimal(number(float(found["tolerance"]))),
+        exit_code=int(found["exit_code"]),
+        timeout=float(found["timeout_seconds"]),
+        expects=any(key in line.document for key in _ANSWERS),
+    )
+
+
+def _expected(value: Any, match: Comparison) -> str:
+    """What is expected as text; with json and number it may stand there as a value."""
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+# --- recording --------------------------------------------------------------------------
+
+
+def unrecordable(case: Case, answer: Answer, search: Search) -> str:
+    """Why the answer cannot be what is expected from now on; "" when it can."""
+    if answer.trouble:
+        return answer.trouble
+    try:
+        text = answer.stdout.decode()
+    except UnicodeDecodeError as error:
+        return f"stdout is not UTF-8 (byte {error.start})"
+    if "\0" in text:
+        return "stdout holds a NUL character"
+    if case.match is Comparison.REGEX:
+        return "a regular expression cannot be recorded"
+    what = next((what for what, _ in _expectation(text, case.match)), "")
+    return f"stdout {what}" if what else ""
+
+
+def recorded(text: str, case: Case, answer: Answer) -> str:
+    """The case's line with what it answered added at its end."""
+    stdout = answer.stdout.decode()
+    added: dict[str, Any] = {"stdout": stdout if case.match is Comparison.EXACT else stdout.strip()}
+    if answer.code != 0:
+        added["exit_code"] = answer.code
+    before = text.rstrip().removesuffix("}").rstrip()
+    comma = "" if before.endswith("{") else ", "
+    return f"{before}{comma}{json.dumps(added, ensure_ascii=False)[1:-1]}}}"
+
+
+# --- placeholders -----------------------------------------------------------------------
+
+
+def filled(text: str, folder: str) -> str:
+    """The text with `{dir}` as the case's own folder; `{{dir}}` yields `{dir}`."""
+    return _DIR.sub(lambda found: folder if found[0] == "{dir}" else "{dir}", text)
+
+
+def masked(output: bytes, folder: str) -> bytes:
+    """Output with the case's own folder as `{dir}`: its name is another one each time."""
+    return output.replace(folder.encode(), b"{dir}")
+
+
+# --- comparing --------------------------------------------------------------------------
+
+
+def failure(case: Case, answer: Answer, search: Search) -> str:
+    """Why the answer is not what the case expects; "" when it is.
+
+    Quotes neither: a log that an agent reads must not give away what it is measured by.
+    """
+    if answer.trouble:
+        return answer.trouble
+    if answer.code != case.exit_code:
+        return f"exit code {answer.code}, expected {case.exit_code}"
+    for name, output, expected in (
+        ("stdout", answer.stdout, case.stdout),
+        ("stderr", answer.stderr, case.stderr),
+    ):
+        if expected is not None and (why := _differs(case, name, output, expected, search)):
+            return f"{name} {why}"
+    return ""
+
+
+def _differs(case: Case, name: str, output: bytes, expected: str, search: Search) -> str:
+    try:
+        text = output.decode()
+    except UnicodeDecodeError as error:
+        return f"is not UTF-8 (byte {error.start})"
+    if not text and expected.strip() and case.match is not Comparison.REGEX:
+        return "is empty"
+    match case.match:
+        case Comparison.EXACT:
+            return _texts_differ(text, expected)
+        case Comparison.REGEX:
+            found = search(expected, text)
+            if found is None:
+                return "keeps the regular expression busy for too long"
+            return "" if found else "does not match"
+        case Comparison.JSON if name == "stdout":
+            return _values_differ(text, expected, case.tolerance)
+        case Comparison.NUMBER if name == "stdout":
+            return _words_differ(text.split(), expected.split(), case.tolerance)
+    return _texts_differ(text.strip(), expected.strip())
+
+
+def _texts_differ(text: str, expected: str) -> str:
+    if text == expected:
+        return ""
+    pairs = zip(text.split("\n"), expected.split("\n"), strict=False)
+    same = next((index for index, (one, other) in enumerate(pairs) if one != other), None)
+    if same is None:
+        longer = "more" if len(text) > len(expected) else "fewer"
+        return f"has {longer} lines than expected"
+    return f"differs in line {same + 1}"
+
+
+def _words_differ(words: list[str], expected: list[str], tolerance: Decimal) -> str:
+    for position, (word, wanted) in enumerate(zip(words, expected, strict=False), 1):
+        if word != wanted and not _near(word, wanted, tolerance):
+            return f"differs in word {position}"
+    if len(words) != len(expected):
+        return f"has {'more' if len(words) > len(expected) else 'fewer'} words than expected"
+    return ""
+
+
+def _near(word: str, wanted: str, tolerance: Decimal) -> bool:
+    if not (_NUMBER.fullmatch(word) and _NUMBER.fullmatch(wanted)):
+        return False
+    return _close(Decimal(word), Decimal(wanted), tolerance)
+
+
+def _close(value: Decimal, wanted: Decimal, tolerance: Decimal) -> bool:
+    if value == wanted:
+        return True
+    off = _ARITHMETIC.abs(_ARITHMETIC.subtract(value, wanted))
+    return off.is_finite() and off <= tolerance
+
+
+def _values_differ(text: str, expected: str, tolerance: Decimal) -> str:
+    try:
+        value = _json(text)
+    except ValueError as error:
+        return f"is not JSON: {error}"
+    try:
+        return "" if _equal(value, _json(expected), tolerance) else "is another JSON value"
+    except RecursionError:
+        return "is not JSON: nested too deeply"
+
+
+def _json(text: str) -> Any:
+    """A JSON value, its numbers exact. Raises ValueError, also for NaN and repeated keys."""
+    try:
+        value = json.loads(
+            text,
+            object_pairs_hook=_object,
+            parse_int=_exact,
+            parse_float=_exact,
+            parse_constant=_refuse,
+        )
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{error.msg} (line {error.lineno}, column {error.colno})") from None
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    return value
+
+
+def _object(pairs: list[tuple[str, Any]]) -> Object:
+    found = Object.read(pairs)
+    if found.repeated:
+        raise ValueError("a key is given more than once")
+    return found
+
+
+def _exact(digits: str) -> Decimal:
+    if not _NUMBER.fullmatch(digits):
+        raise ValueError("a number is too large")
+    return Decimal(digits)
+
+
+def _refuse(word: str) -> Any:
+    raise ValueError(f"{word} is no JSON value")
+
+
+def _equal(value: Any, wanted: Any, tolerance: Decimal) -> bool:
+    """1 and 1.0 are equal, 1 and true are not; the order of an object's keys does not count."""
+    if type(value) is not type(wanted):
+        return False
+    if isinstance(value, dict):
+        return value.keys() == wanted.keys() and all(
+            _equal(value[key], wanted[key], tolerance) for key in value
+        )
+    if isinstance(value, list):
+        return len(value) == len(wanted) and all(
+            _equal(one, other, tolerance) for one, other in zip(value, wanted, strict=True)
+        )
+    if isinstance(value, Decimal):
+        return _close(value, wanted, tolerance)
+    return bool(value == wanted)

@@ -1,0 +1,49 @@
+"""`openloop judge --record`: what a trusted version answers becomes what is expected."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Sequence
+
+from openloop.core.errors import JudgeError
+from openloop.fs import dirfd, files
+from openloop.judge import cases
+from openloop.judge.pool import Result, Sheet
+
+_TEMPORARY = b".openloop-recorded"
+
+
+def filled(sheet: Sheet, results: Sequence[Result]) -> bytes:
+    """The file with every case that expected nothing filled in; all other lines as they are."""
+    answers = {result.case.line: result for result in results if not result.case.expects}
+    lines = sheet.data.decode().split("\n")
+    for number, result in answers.items():
+        lines[number - 1] = cases.recorded(lines[number - 1], result.case, result.answer)
+    data = "\n".join(lines).encode()
+    cases.parse(data, where=sheet.given)  # what is written now must be readable later
+    return data
+
+
+def write(sheet: Sheet, data: bytes) -> None:
+    """Replace the file at one blow. Raises JudgeError when it cannot be written, and when it is
+    not what it was when it was read: somebody is working on it."""
+    folder, name = os.path.split(sheet.path)
+    try:
+        if files.read(sheet.path, limit=len(sheet.data) + 1) != sheet.data:
+            what = "nothing was recorded: the file was changed meanwhile"
+            raise JudgeError(what, where=sheet.given, fix="record again")
+        parent = files.open_folder(folder)
+        try:
+            mode = stat.S_IMODE(os.stat(sheet.path).st_mode)
+            with dirfd.replacing(
+                os.fsencode(name), parent, temporary=_TEMPORARY, mode=mode
+            ) as descriptor:
+                os.fchmod(descriptor, mode)
+                files.write_all(descriptor, data)
+        finally:
+            os.close(parent)
+    except OSError as error:
+        raise JudgeError(
+            f"nothing was recorded: {error.strerror}", where=sheet.given, fix="mend that, try again"
+        ) from None

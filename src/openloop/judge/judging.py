@@ -1,0 +1,216 @@
+"""What `openloop judge` says while it judges, and the files that it writes at the end."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import stat
+import sys
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from openloop.core import clock
+from openloop.core.errors import ExitCode, JudgeError, UsageError
+from openloop.core.text import printable
+from openloop.fs import files
+from openloop.judge import golden
+from openloop.judge import pool as bench
+from openloop.judge.cases import Case
+from openloop.judge.pool import Interrupted, Result, Sheet
+from openloop.views import junit_xml
+from openloop.views.console import Screen
+
+_LONGEST = 20  # lines of a text in the details
+_WIDEST = 200  # characters of a line in the details
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """jobs: None for one a core. junit: a file's path. record: fill in what is expected.
+    details: show what was expected. hide: keep CASES out of the command's sight."""
+
+    jobs: int | None = None
+    junit: str | None = None
+    record: bool = False
+    details: bool = False
+    hide: bool = True
+
+
+def judge(
+    path: str, command: Sequence[str], options: Options, say: Callable[[list[str]], None]
+) -> int:
+    """Judge the command by the cases at `path`; returns the exit code.
+
+    say: prints lines, the verdict among them. Raises OpenLoopError.
+    """
+    if not command:
+        fix = "write it behind --: openloop judge CASES -- python3 solver.py"
+        raise UsageError("COMMAND is missing", fix=fix)
+    sheet = bench.load(path, recording=options.record)
+    bench.check(command)
+    report = None if options.junit is None else _report(options.junit, sheet)
+    screen = Screen(sys.stderr)
+    started, began = clock.utc(), clock.monotonic()
+    try:
+        results = list(_told(sheet, command, options, screen, say))
+    except Interrupted as stop:
+        screen.end_live()
+        return stop.exit_code
+    if report:
+        report.write(_suite(sheet, results, started, clock.monotonic() - began))
+    if not results:
+        screen.line("note: CASES holds no case, and that is no pass")
+    passed = bool(results) and all(result.passed for result in results)
+    if options.record:
+        say([_recorded(sheet, results, passed)])
+    say(summary(results))
+    return ExitCode.OK if passed else ExitCode.FAILED
+
+
+def _told(
+    sheet: Sheet,
+    command: Sequence[str],
+    options: Options,
+    screen: Screen,
+    say: Callable[[list[str]], None],
+) -> Iterator[Result]:
+    """The results in the order of the cases, each said as soon as it is its turn."""
+    total, done, failed = len(sheet.cases), 0, 0
+
+    def watched(results: Iterator[Result]) -> Iterator[Result]:
+        nonlocal done, failed
+        for result in results:
+            done += 1
+            failed += not result.passed
+            yield result
+            screen.live(f"{done} of {total} cases, {failed} failed")
+
+    def note(text: str) -> None:
+        screen.line(f"note: {printable(text)}")
+
+    running = bench.run(
+        sheet, command, jobs=options.jobs or bench.default_jobs(), hide=options.hide, note=note
+    )
+    with contextlib.closing(running):
+        for result in ordered(watched(running), sheet.cases):
+            screen.end_live()
+            say([line(result)])
+            if options.details and not result.passed:
+                say(details(result))
+            yield result
+    screen.end_live()
+
+
+def _recorded(sheet: Sheet, results: Sequence[Result], passed: bool) -> str:
+    new = sum(not result.case.expects for result in results)
+    if not passed:
+        return f"nothing was recorded in {sheet.given}: not every case passed"
+    if new:
+        golden.write(sheet, golden.filled(sheet, results))
+    return f"recorded {new} of {len(results)} cases in {sheet.given}"
+
+
+def _suite(
+    sheet: Sheet, results: Sequence[Result], started: str, seconds: float
+) -> junit_xml.Suite:
+    group = os.path.splitext(os.path.basename(sheet.path))[0]
+    tests = [
+        junit_xml.Test(result.case.name, group, result.answer.seconds, result.failure)
+        for result in results
+    ]
+    out = "\n".join(map(printable, map(line, results)))
+    return junit_xml.Suite(sheet.given, started, socket.gethostname(), seconds, tests, out)
+
+
+def _report(path: str, sheet: Sheet) -> _Report:
+    if os.path.exists(path) and os.path.samefile(path, sheet.path):
+        raise UsageError(f"--junit: {path} is the file of cases", fix="name another file")
+    return _Report(path)
+
+
+class _Report:
+    """The file for `--junit`: looked at before anything runs, so that no result is lost."""
+
+    def __init__(self, path: str) -> None:
+        """Removes what an earlier run left there, never a device or a symlink. Raises UsageError
+        where it cannot be made."""
+        self._path = path
+        folder, self._name = os.path.split(os.path.abspath(path))
+        if not path:
+            raise UsageError("--junit names no file", fix="write its name behind --junit")
+        if os.path.lexists(path) and not stat.S_ISREG(os.lstat(path).st_mode):
+            fix = "name a new file, or one that may be replaced"
+            raise UsageError(f"--junit: {path} is not a regular file", fix=fix)
+        try:
+            self._folder = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            if not os.access(folder, os.W_OK | os.X_OK):
+                raise PermissionError(0, "its folder cannot be written")
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self._name, dir_fd=self._folder)
+        except OSError as error:
+            raise UsageError(
+                f"--junit: {path} cannot be written: {error.strerror}",
+                fix="name a file in a folder that is there",
+            ) from None
+
+    def write(self, suite: junit_xml.Suite) -> None:
+        try:
+            files.replace(self._name, junit_xml.document([suite]), folder=self._folder)
+        except OSError as error:
+            what = f"{self._path} cannot be written: {error.strerror}"
+            raise JudgeError(what, fix="make room, then judge again") from None
+        finally:
+            os.close(self._folder)
+
+
+# --- words ------------------------------------------------------------------------------
+
+
+def ordered(results: Iterator[Result], wanted: Sequence[Case]) -> Iterator[Result]:
+    """The results in the order of the cases, each as soon as those before it are there."""
+    early: dict[int, Result] = {}
+    left = deque(wanted)
+    for result in results:
+        early[result.case.line] = result
+        while left and left[0].line in early:
+            yield early.pop(left.popleft().line)
+
+
+def line(result: Result) -> str:
+    """`failed    empty input  0.0 s  stdout differs in line 1`."""
+    done = "passed" if result.case.expects else "recorded"
+    verdict = f"{done if result.passed else 'failed':<8}"
+    words = f"{verdict}  {result.case.name}  {result.answer.seconds:.1f} s"
+    return f"{words}  {result.failure}" if result.failure else words
+
+
+def details(result: Result) -> list[str]:
+    """What was expected of a failed case and what came, for a person's eyes only."""
+    told = []
+    for name in ("stdout", "stderr"):
+        expected, got = getattr(result.case, name), getattr(result.answer, name)
+        if expected is not None:
+            told += _quoted(f"expected {name}", expected)
+        if expected is not None or got:
+            told += _quoted(name, got.decode(errors="backslashreplace"))
+    return told
+
+
+def _quoted(title: str, text: str) -> list[str]:
+    lines = text.removesuffix("\n").split("\n")
+    shown = [f"    {title:<15} | {each[:_WIDEST]}" for each in lines[:_LONGEST]]
+    left = len(lines) - _LONGEST
+    return [*shown, f"    {'':<15} | ({left} more lines)"] if left > 0 else shown
+
+
+def summary(results: Sequence[Result]) -> list[str]:
+    passed = sum(result.passed for result in results)
+    score = passed / len(results) if results else 0.0
+    return [f"{passed} of {len(results)} cases", f"score={_rounded(score):.4f}"]
+
+
+def _rounded(score: float) -> float:
+    """Four digits; only a score of 1 may look like one."""
+    return min(score, 0.9999) if score < 1 else score

@@ -1,0 +1,378 @@
+"""`openloop judge`: run a command once a case, each in a process of its own, and compare outside.
+
+Every job has a guard, so nothing that a case starts outlives it, and no case sees another's
+processes as its own. The command is given its words, its input and a folder, and nothing else:
+what is expected stays in this process's memory. Where the kernel allows it, the guard and its
+commands live in an enclosure (see mounts): the file that the cases were read from looks empty,
+nothing but the project can be written for good, and of this process nothing is to be seen. Output
+is kept up to a limit and never passed on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import secrets
+import selectors
+import shutil
+import tempfile
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass
+
+from openloop.core.clock import monotonic
+from openloop.core.errors import JudgeError, UsageError
+from openloop.fs import dirfd, files
+from openloop.judge import cases, isolation
+from openloop.judge.case_run import Attempt
+from openloop.judge.cases import Answer, Case
+from openloop.process import log_scan, namespaces, run_marks, tree
+from openloop.process.signals import Interrupts
+from openloop.process.supervisor import Guard
+
+GRACE = 0.5  # seconds between SIGTERM and SIGKILL for what a case leaves behind
+OVERDUE = 15.0  # seconds after the grace in which the guard must have reported the end
+_LARGEST = 256 << 20  # bytes of a file of cases
+_LITTER = 64 << 20  # bytes of memory that a guard's cases may leave behind, see `mounts.litter`
+_ATTEMPTS = 5  # to get a guard
+_OPEN, _OPEN_EACH = 30, 4  # descriptors of this process, and of each job
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """A file of cases as it was read, once. path: absolute, symlinks resolved."""
+
+    path: str
+    given: str
+    data: bytes
+    cases: tuple[Case, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What became of one case. failure: why it did not pass, "" when it did."""
+
+    case: Case
+    answer: Answer
+    failure: str
+
+    @property
+    def passed(self) -> bool:
+        return not self.failure
+
+
+class Interrupted(Exception):
+    """A signal asked to stop; every process has been ended."""
+
+    def __init__(self, exit_code: int) -> None:
+        super().__init__(exit_code)
+        self.exit_code = exit_code
+
+
+def load(path: str, *, recording: bool = False) -> Sheet:
+    """Read the file of cases. Raises UsageError, or ConfigError with all that is wrong in it."""
+    real = os.path.realpath(path)
+    try:
+        data = files.read(real, limit=_LARGEST + 1)
+    except OSError as error:
+        why = "is not a regular file" if isinstance(error, files.NotRegular) else error.strerror
+        fix = "name a file of JSON lines that you may read"
+        raise UsageError(f"CASES cannot be read: {why}", where=path, fix=fix) from None
+    if len(data) > _LARGEST:
+        what = f"CASES holds more than {_LARGEST >> 20} MB"
+        raise UsageError(what, where=path, fix="split it, and judge by each part")
+    return Sheet(real, path, data, cases.parse(data, where=path, recording=recording))
+
+
+def check(command: Sequence[str]) -> None:
+    """Raises UsageError when the command's program is not there."""
+    word = command[0]
+    if "{dir}" not in word and shutil.which(word) is None:
+        fix = "install it, correct the name, or write its path from the current directory"
+        what = f"COMMAND {word} is neither a program on PATH nor a file that can be run"
+        raise UsageError(what, fix=fix)
+
+
+def default_jobs() -> int:
+    return len(os.sched_getaffinity(0))
+
+
+def _room() -> int:
+    """How many jobs at once the limit of open files has room for."""
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return max(1, (most - _OPEN) // _OPEN_EACH)
+
+
+def run(
+    sheet: Sheet,
+    command: Sequence[str],
+    *,
+    jobs: int,
+    hide: bool = True,
+    note: Callable[[str], None],
+) -> Generator[Result, None, None]:
+    """Run every case and give its result, in the order in which they end.
+
+    jobs: how many run at once, if so many files may be open. hide: whether the command is kept
+    from CASES, this process and what lies outside of the project; `note` is told when that is not
+    possible. Raises Interrupted on SIGINT, SIGTERM or SIGHUP.
+    """
+    namespaces.close_memory()
+    with Interrupts() as interrupts:
+        judge = _Judge(command, sheet.path if hide else "", interrupts, note)
+        try:
+            yield from judge.results(sheet.cases, min(jobs, _room()))
+        finally:
+            judge.close()
+
+
+class _Worker:
+    """A guard and the case that it runs, if any."""
+
+    def __init__(self, guard: Guard) -> None:
+        self.guard = guard
+        self.attempt: Attempt | None = None
+        self.litter = 0  # bytes
+
+
+class _Judge:
+    """All jobs in one thread: it waits for guards, pipes and signals at once."""
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        hidden: str,
+        interrupts: Interrupts,
+        note: Callable[[str], None],
+    ) -> None:
+        """hidden: the file to hide from the command, "" for none."""
+        self._place = os.getcwd()
+        tree.become_subreaper()  # so that a killed guard's tree comes to us
+        self._not_ours = tuple(tree.descendants(os.getpid())) if tree.reap()[0] else ()
+        self._command = command
+        self._interrupts = interrupts
+        self._note = note
+        self._folder = os.path.realpath(tempfile.mkdtemp())  # a name that tells nothing
+        self._lock = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(interrupts.wakeup, selectors.EVENT_READ, interrupts.drain)
+        self._workers: list[_Worker] = []
+        self._finished: deque[Result] = deque()
+        self._number = 0  # of cases started
+        self._views = isolation.views(hidden, self._place, self._folder) if hidden else []
+
+    def results(self, waiting: Sequence[Case], jobs: int) -> Iterator[Result]:
+        left = deque(waiting)
+        while left or any(worker.attempt for worker in self._workers):
+            self._assign(left, jobs)
+            for key, _ in self._selector.select(self._patience()):
+                if key.fileobj in self._selector.get_map():  # not closed by one before it
+                    key.data()
+            if self._interrupts.received:
+                raise Interrupted(128 + self._interrupts.received[0])
+            self._enforce()
+            while self._finished:
+                yield self._finished.popleft()
+
+    # --- starting -----------------------------------------------------------------------
+
+    def _assign(self, left: deque[Case], jobs: int) -> None:
+        """Give every free worker a case; workers are made as they are needed."""
+        while left:
+            worker = next((one for one in self._workers if one.attempt is None), None)
+            if worker is not None and worker.litter > _LITTER:
+                self._dismiss(worker)
+                worker = None
+            if worker is None and len(self._workers) < jobs:
+                worker = self._new_worker()
+            if worker is None:
+                return
+            self._start(worker, left.popleft())
+
+    def _new_worker(self) -> _Worker:
+        worker = _Worker(self._new_guard())
+        self._workers.append(worker)
+        self._selector.register(
+            worker.guard.socket, selectors.EVENT_READ, lambda: self._hear(worker)
+        )
+        return worker
+
+    def _new_guard(self) -> Guard:
+        """A guard whose commands have the best view that this system can give them.
+
+        Which one that is, is settled before the first case starts: a case that kills guards must
+        not bring the file back.
+        """
+        mark = run_marks.own() or run_marks.draw()
+        lacking = ""
+        for _ in range(_ATTEMPTS):
+            guard = Guard(self._lock, mark, isolation.environment())
+            if not self._views or guard.enter(self._views[0].order):
+                self._confess(lacking, guard.shared)
+                return guard
+            guard.close(OVERDUE)
+            if not self._number:
+                lacking = self._views.pop(0).without
+        raise JudgeError(
+            "no guard stays alive: something ends processes that it did not start",
+            fix="look for it in COMMAND",
+        )
+
+    def _confess(self, lacking: str, shared: Sequence[str]) -> None:
+        """Say once what the view of the commands lacks. shared: see `mounts.shared`."""
+        if self._number:
+            return
+        if lacking:
+            self._note(lacking)
+        if shared:
+            self._note(isolation.shared(self._views[0], shared))
+
+    @property
+    def _is_enclosed(self) -> bool:
+        return bool(self._views) and "enclosure" in self._views[0].order
+
+    def _start(self, worker: _Worker, case: Case) -> None:
+        self._number += 1
+        place = os.path.join(self._folder, secrets.token_hex(8))
+        attempt = worker.attempt = Attempt(case, self._number, place)
+        try:
+            streams = attempt.prepare()
+        except OSError as error:
+            self._finish(worker, Answer(trouble=f"its files could not be written: {error}"))
+            return
+        for pipe in attempt.pipes:
+            self._selector.register(pipe, selectors.EVENT_READ, self._reader(attempt, pipe))
+        attempt.deadline = monotonic() + case.timeout
+        # A guard that is dead is told by its socket, which is being watched.
+        with contextlib.suppress(OSError):
+            worker.guard.run(
+                attempt.number,
+                attempt.words(self._command),
+                self._place,
+                attempt.environment(enclosed=self._is_enclosed),
+                GRACE,
+                streams,
+            )
+        for stream in streams:
+            os.close(stream)
+
+    # --- watching -----------------------------------------------------------------------
+
+    def _reader(self, attempt: Attempt, pipe: int) -> Callable[[], None]:
+        def read() -> None:
+            if not attempt.read(pipe):
+                self._selector.unregister(pipe)
+
+        return read
+
+    def _patience(self) -> float | None:
+        """Seconds until a deadline falls due; None when there is none."""
+        deadlines = [worker.attempt.deadline for worker in self._workers if worker.attempt]
+        soonest = min(deadlines, default=float("inf"))
+        return None if soonest == float("inf") else max(0.0, soonest - monotonic())
+
+    def _enforce(self) -> None:
+        """End what took too long or wrote too much; give up a guard that does not answer."""
+        now = monotonic()
+        for worker in self._workers:
+            attempt = worker.attempt
+            if attempt is None:
+                continue
+            if attempt.is_ending:
+                if now >= attempt.deadline:
+                    worker.guard.kill()
+                    attempt.deadline = float("inf")
+            elif attempt.flood:
+                self._end(worker, attempt, 0.0)
+            elif now >= attempt.deadline:
+                attempt.late = f"ran longer than {attempt.case.timeout:g} s"
+                self._end(worker, attempt, GRACE)
+
+    def _end(self, worker: _Worker, attempt: Attempt, grace: float) -> None:
+        attempt.is_ending = True
+        attempt.deadline = monotonic() + grace + OVERDUE
+        worker.guard.end(attempt.number, grace)
+
+    def _hear(self, worker: _Worker) -> None:
+        messages = worker.guard.read()
+        if messages is None:
+            self._lost(worker)
+            return
+        for message in messages:
+            attempt = worker.attempt
+            if attempt is None or message.get("id") != attempt.number:
+                continue
+            if "error" in message:
+                self._finish(worker, Answer(trouble=f"not started: {message['error']}"))
+            elif "status" in message:
+                worker.litter = message["litter"]
+                attempt.drain()
+                self._finish(worker, attempt.answer(message))
+            elif not attempt.is_ending:
+                attempt.deadline = monotonic() + attempt.case.timeout
+
+    # --- ending -------------------------------------------------------------------------
+
+    def _finish(self, worker: _Worker, answer: Answer) -> None:
+        attempt = worker.attempt
+        assert attempt is not None
+        worker.attempt = None
+        for pipe in attempt.pipes:
+            with contextlib.suppress(KeyError):  # at its end already
+                self._selector.unregister(pipe)
+            os.close(pipe)
+        self._remove(attempt.place)
+        look = cases.failure if attempt.case.expects else cases.unrecordable
+        why = look(attempt.case, answer, log_scan.search)
+        self._finished.append(Result(attempt.case, answer, why))
+
+    def _lost(self, worker: _Worker) -> None:
+        """A guard is dead. Its children are ours now: end them, and take another guard."""
+        self._dismiss(worker)
+        self._sweep()
+        if worker.attempt:
+            late = worker.attempt.late
+            self._finish(worker, Answer(trouble=late or "its guard was killed"))
+
+    def _dismiss(self, worker: _Worker) -> None:
+        """Let a guard go, and with it what its cases left in memory."""
+        self._selector.unregister(worker.guard.socket)
+        self._workers.remove(worker)
+        worker.guard.close(OVERDUE)
+
+    def _sweep(self) -> None:
+        guards = tuple(worker.guard.pid for worker in self._workers)
+        tree.end(
+            lambda: tree.below_us(without=(*self._not_ours, *guards)),
+            grace=0.0,
+            pause=tree.sleep,
+        )
+
+    def _remove(self, place: str) -> None:
+        """Remove a folder, whatever a case made of it; what cannot be removed is said."""
+        folder, name = os.path.split(place)
+        parent = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            dirfd.remove(os.fsencode(name), parent)
+        except OSError as error:
+            self._note(f"{place} cannot be removed: {error.strerror}")
+        finally:
+            os.close(parent)
+
+    def close(self) -> None:
+        """End everything that is left."""
+        guards = [worker.guard for worker in self._workers]
+        for guard in guards:
+            guard.release()  # all at once, so that they sweep side by side
+        for guard in guards:
+            guard.close(OVERDUE)
+        attempts = [worker.attempt for worker in self._workers if worker.attempt]
+        self._workers = []
+        self._sweep()
+        for attempt in attempts:
+            for pipe in attempt.pipes:
+                os.close(pipe)
+        self._selector.close()
+        os.close(self._lock)
+        self._remove(self._folder)

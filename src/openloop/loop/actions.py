@@ -1,0 +1,302 @@
+"""The loop itself, pure: what to do next.
+
+`opening` and `next_action` decide from the configuration and the state; `apply` makes the next
+state of what came of it. None of them knows a process, a file or a clock: a whole mission can
+be replayed from a table of outcomes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from openloop.config.config import Baseline, Config
+from openloop.core.vocabulary import Decision, RoundOutcome, Status, Step
+from openloop.loop import breaker, gates
+from openloop.loop.state import State, StepResult
+from openloop.loop.transitions import apply
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRun:
+    run: int
+    budget: int
+    trial: bool
+    resumed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StartRound:
+    round: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunStep:
+    step: Step
+    confirm: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FinishRound:
+    outcome: RoundOutcome
+    decision: Decision
+    reason: str
+    consecutive_failures: int
+
+
+@dataclass(frozen=True, slots=True)
+class TripBreaker:
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class FinishRun:
+    status: Status
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """The project as it is now is the best so far: keep a checkpoint of it."""
+
+    value: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class PutBack:
+    """What was changed since the best checkpoint did not help: return to it."""
+
+    reason: str
+
+
+Action = OpenRun | StartRound | RunStep | Keep | PutBack | FinishRound | TripBreaker | FinishRun
+
+
+# --- opening: from what the record says to a run that is going on -----------------------
+
+
+def opening(config: Config, state: State, *, max_rounds: int | None, config_sha256: str) -> Action:
+    """The next thing to do until this process's run is open.
+
+    A finished run is followed by a new one; an interrupted or killed one is resumed. A
+    configuration edited while nobody ran closes the old run, and blocks it when a change was
+    cut off, because then it cannot be told who edited.
+    """
+    allowed = min(config.total_rounds, max_rounds or config.total_rounds)
+    if state.status is Status.READY or state.status.is_over:
+        trial = state.status is Status.BLOCKED
+        return OpenRun(state.run + 1, 1 if trial else allowed, trial, resumed=False)
+    if state.status is Status.RUNNING and state.decision not in (None, Decision.CONTINUE):
+        return _after_round(state)
+    if state.config_sha256 == config_sha256:
+        left = min(config.total_rounds, state.rounds_used + allowed)
+        return OpenRun(state.run, 1 if state.trial else left, state.trial, resumed=True)
+    if state.status is Status.RUNNING:
+        return _close_for_new_configuration(state)
+    return OpenRun(state.run + 1, 1 if state.trial else allowed, state.trial, resumed=False)
+
+
+def _close_for_new_configuration(state: State) -> Action:
+    if state.tampering:
+        status, decision, reason = Status.BLOCKED, Decision.BLOCKED, state.tampering
+    elif state.running is not None and state.running.is_change:
+        reason = f"openloop.json changed while {state.running} was cut off"
+        status, decision = Status.BLOCKED, Decision.BLOCKED
+    else:
+        reason = "openloop.json was edited since; a new run begins"
+        status, decision = Status.INTERRUPTED, Decision.CONTINUE
+    if state.in_round:
+        return FinishRound(RoundOutcome.INTERRUPTED, decision, reason, state.consecutive_failures)
+    return FinishRun(status, reason)
+
+
+# --- the round --------------------------------------------------------------------------
+
+
+def next_action(config: Config, state: State) -> Action:
+    """What an open run does next; the last action of a run is always FinishRun."""
+    if not state.in_round:
+        return _after_round(state)
+    if state.tampering:
+        return _finish_round(config, state)
+    if state.interruption:
+        reason = f"interrupted by {state.interruption}"
+        return FinishRound(
+            RoundOutcome.INTERRUPTED, Decision.CONTINUE, reason, state.consecutive_failures
+        )
+    if state.stopped:
+        # `fail` ends the round at once, the last one too: no gate measures what is left of such a
+        # change. The round is unhealthy whatever they would say, and the record says so.
+        return _finish_round(config, state)
+    return (
+        _keep_or_put_back(config, state)
+        or _next_step(config, state)
+        or _finish_round(config, state)
+    )
+
+
+def _after_round(state: State) -> Action:
+    if state.tampering:
+        return FinishRun(Status.BLOCKED, state.tampering)
+    match state.decision:
+        case Decision.COMPLETE:
+            return FinishRun(Status.COMPLETE, state.reason)
+        case Decision.EXHAUSTED:
+            return FinishRun(Status.EXHAUSTED, state.reason)
+        case Decision.BLOCKED:
+            # A change cut off beside an edited configuration blocks by itself.
+            if state.breaker_open or state.running:
+                return FinishRun(Status.BLOCKED, state.reason)
+            return TripBreaker(state.reason)
+    if state.interruption:
+        return FinishRun(Status.INTERRUPTED, f"interrupted by {state.interruption}")
+    return StartRound(state.round + 1)
+
+
+def _next_step(config: Config, state: State) -> RunStep | None:
+    """The next step of the trip around the figure; None when the round is at its end."""
+    done = {result.step for result in state.steps}
+    if Step.VERIFY not in done:
+        return _down_to_verify(config, state, done)
+    since = _since_late_change(state)
+    if since is None:
+        return _after_verify(config, state, done)
+    if since or not _round_follows(config, state):
+        return _measure_again(config, state)
+    return None
+
+
+def _keep_or_put_back(config: Config, state: State) -> Keep | PutBack | RunStep | None:
+    """Hill climbing: what beats the best by min_delta is kept, anything else is put back."""
+    baseline = config.baseline
+    if baseline is None or not baseline.keep_best or gates.complete(config, state):
+        return None
+    if state.kept and state.kept.seq >= state.change_seq:
+        return None
+    # What an earlier round or run measured says nothing of the project as it is now.
+    measured = {result.step for result in state.steps} & {*gates.fresh(config, state)}
+    failing = [gate for gate in gates.outstanding(config, state) if gate is not Step.BASELINE]
+    failed = [gate for gate in failing if gate in measured]
+    if failed and state.kept:
+        return PutBack(f"{failed[0]} {state.gates[failed[0]].outcome}")
+    if failing or Step.BASELINE not in measured:
+        return None
+    if stale := gates.stale(config, state):
+        return RunStep(stale[0], confirm=True)
+    return _judge_metric(baseline, state)
+
+
+def _judge_metric(baseline: Baseline, state: State) -> Keep | PutBack | None:
+    value = state.metric.value if state.metric else None
+    if state.kept is None:
+        return None if value is None else Keep(value, f"first value {value:g}")
+    best = state.kept.value
+    if value is None:
+        return PutBack(f"{baseline.metric_name} was not measured")
+    least = f", min_delta {baseline.min_delta:g}" if baseline.min_delta else ""
+    words = f"{baseline.metric_name} {value:g} against the best {best:g}{least}"
+    if baseline.direction.better(value, best) and abs(value - best) >= baseline.min_delta:
+        return Keep(value, words)
+    return PutBack(words)
+
+
+def _down_to_verify(config: Config, state: State, done: set[Step]) -> RunStep:
+    for gate in (Step.PLAY, Step.SCAN):
+        if gate in config.gates and gate not in done:
+            return RunStep(gate)
+    may_fix = Step.FIX in config.commands and Step.FIX not in done and not _time_over(config, state)
+    if may_fix and gates.outstanding(config, state):
+        return RunStep(Step.FIX)
+    return RunStep(Step.VERIFY)
+
+
+def _after_verify(config: Config, state: State, done: set[Step]) -> RunStep | None:
+    if Step.BASELINE in config.gates and Step.BASELINE not in done and _passed(state, Step.VERIFY):
+        return RunStep(Step.BASELINE)
+    if not gates.outstanding(config, state) and (stale := gates.stale(config, state)):
+        return RunStep(stale[0], confirm=True)
+    missed = gates.failing(config, state) == (Step.BASELINE,)
+    if missed and Step.BASELINE in done and config.improver and not _time_over(config, state):
+        return RunStep(config.improver)
+    return None
+
+
+def _measure_again(config: Config, state: State) -> RunStep | None:
+    """Gates that the change at the end of this round left stale, when no round follows."""
+    for gate in gates.stale(config, state):
+        if gate is not Step.BASELINE or _passed(state, Step.VERIFY):
+            return RunStep(gate, confirm=True)
+    return None
+
+
+def _since_late_change(state: State) -> tuple[StepResult, ...] | None:
+    """Steps after the change that followed verify in this round; None without one."""
+    verified = False
+    for position, result in enumerate(state.steps):
+        if verified and result.step.is_change:
+            return state.steps[position + 1 :]
+        verified = verified or result.step is Step.VERIFY
+    return None
+
+
+def _passed(state: State, gate: Step) -> bool:
+    return gate in state.gates and state.gates[gate].outcome.passed
+
+
+# --- the end of a round -----------------------------------------------------------------
+
+
+def _round_follows(config: Config, state: State) -> bool:
+    """Whether the run would go on if the round ended as things stand."""
+    return _finish_round(config, state).decision is Decision.CONTINUE
+
+
+def _finish_round(config: Config, state: State) -> FinishRound:
+    complete = gates.complete(config, state) and not state.tampering and not state.stopped
+    failed = not complete and not state.progressed
+    count = breaker.count_after(state, failed=failed)
+    tripped = breaker.reason_to_trip(config, state, failed=failed, complete=complete)
+    changed = any(result.step.is_change for result in state.steps)
+    if complete:
+        outcome = RoundOutcome.REPAIRED if changed else RoundOutcome.HEALTHY
+        return FinishRound(outcome, Decision.COMPLETE, "every gate passed", count)
+    unhealthy = RoundOutcome.UNHEALTHY
+    if state.tampering:
+        return FinishRound(unhealthy, Decision.BLOCKED, state.tampering, count)
+    why = state.stopped or _why_unhealthy(config, state)
+    if tripped:
+        return FinishRound(unhealthy, Decision.BLOCKED, f"{tripped}; {why}", count)
+    if state.rounds_used + 1 >= state.budget:
+        words = f"all {state.budget} allowed rounds used" if state.budget > 1 else "1 round allowed"
+        return FinishRound(unhealthy, Decision.EXHAUSTED, f"{words}; {why}", count)
+    if _time_over(config, state):
+        words = f"max_runtime_seconds {config.limits.max_runtime:g} is over"
+        return FinishRound(unhealthy, Decision.EXHAUSTED, f"{words}; {why}", count)
+    return FinishRound(unhealthy, Decision.CONTINUE, why, count)
+
+
+def _why_unhealthy(config: Config, state: State) -> str:
+    bad = [f"{gate} {state.gates[gate].outcome}" for gate in gates.failing(config, state)]
+    old = [f"{gate} not measured since the last change" for gate in gates.stale(config, state)]
+    return ", ".join(bad or old)
+
+
+def _time_over(config: Config, state: State) -> bool:
+    limit = config.limits.max_runtime
+    return limit is not None and state.elapsed >= limit
+
+
+__all__ = [
+    "Action",
+    "FinishRound",
+    "FinishRun",
+    "Keep",
+    "OpenRun",
+    "PutBack",
+    "RunStep",
+    "StartRound",
+    "TripBreaker",
+    "apply",
+    "next_action",
+    "opening",
+]

@@ -1,0 +1,216 @@
+"""What a step's facts amount to: its outcome, its metric, and when a mission is complete."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from openloop.config.config import Baseline, Command, Config
+from openloop.core.text import number, printable
+from openloop.core.vocabulary import GATES, Match, Outcome, Step
+from openloop.loop.state import Metric, State
+
+LAST_ERROR_LENGTH = 2000  # characters
+_NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
+_EXPLAINED_CODES = {126: "found but not executable", 127: "command not found"}
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """How a command's process tree came to its end.
+
+    code, signal: of the shell, None when it has none. ended: what OpenLoop itself did to it
+    (timeout, stalled, interrupted) or why it never ran (error); None when it ended by itself.
+    seconds: monotonic. peak_rss_bytes: of the largest process, not below what the guard itself
+    uses (about 12 MB), because the kernel counts from before exec. oom: kernel evidence, "" for
+    none. survivors: PIDs that not even SIGKILL ended, normally none.
+    """
+
+    code: int | None = None
+    signal: str | None = None
+    ended: Outcome | None = None
+    detail: str = ""
+    pid: int | None = None
+    seconds: float = 0.0
+    peak_rss_bytes: int | None = None
+    cpu_seconds: float | None = None
+    oom: str = ""
+    survivors: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LogFacts:
+    """What one reading of a command's own output found.
+
+    oom_marker: the line that matched, "" for none. expected, rejected: None when not asked.
+    values: the metric's matches as text, several equal ones kept once. trouble: why a
+    regular expression of the user's gave no answer.
+    """
+
+    oom_marker: str = ""
+    expected: bool | None = None
+    rejected: bool | None = None
+    values: tuple[str, ...] = ()
+    last_line: str = ""
+    trouble: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    outcome: Outcome
+    detail: str = ""
+    value: float | None = None  # of the metric, for a baseline
+
+
+def judge(command: Command, end: Exit, facts: LogFacts) -> Verdict:
+    """The outcome of one command. Evidence of a lie or an illness beats the exit code."""
+    if end.ended in (Outcome.ERROR, Outcome.INTERRUPTED):
+        return Verdict(end.ended, end.detail)
+    if end.survivors:
+        return Verdict(Outcome.ERROR, f"PIDs {_list(end.survivors)} could not be ended")
+    if end.oom:
+        return Verdict(Outcome.OOM, end.oom)
+    if facts.oom_marker:
+        said = "so" if command.private else repr(facts.oom_marker)
+        return Verdict(Outcome.OOM, f"suspected: the log says {said}")
+    if end.ended is not None:
+        return Verdict(end.ended, end.detail)
+    if end.code != 0:
+        return Verdict(Outcome.FAILED, _exit_words(end))
+    if facts.trouble:
+        return Verdict(Outcome.FAILED, facts.trouble)
+    if facts.rejected:
+        return Verdict(Outcome.FAILED, f"its log matches reject {command.reject!r}")
+    if facts.expected is False:
+        return Verdict(Outcome.FAILED, f"its log does not match expect {command.expect!r}")
+    return Verdict(Outcome.PASSED)
+
+
+def _list(pids: tuple[int, ...]) -> str:
+    return ", ".join(map(str, pids))
+
+
+def _exit_words(end: Exit) -> str:
+    if end.signal:
+        return f"killed by {end.signal}, not by OpenLoop"
+    explained = _EXPLAINED_CODES.get(end.code or 0)
+    return f"exit {end.code} ({explained})" if explained else f"exit {end.code}"
+
+
+def settled(verdicts: Sequence[Verdict], *, single_failure: bool) -> bool:
+    """Whether more repetitions could not change what they amount to.
+
+    single_failure: one failure settles it, as for a measurement.
+    """
+    outcomes = {verdict.outcome for verdict in verdicts}
+    if Outcome.INTERRUPTED in outcomes or (single_failure and outcomes != {Outcome.PASSED}):
+        return True
+    return Outcome.PASSED in outcomes and len(outcomes) > 1
+
+
+def repeated(verdicts: Sequence[Verdict]) -> Verdict:
+    """The verdict of a gate over its repetitions: only all of them passing passes."""
+    failed = [verdict for verdict in verdicts if not verdict.outcome.passed]
+    if not failed or verdicts[-1].outcome is Outcome.INTERRUPTED:
+        return verdicts[-1]
+    if len(failed) == len(verdicts):
+        return failed[0]
+    words = f"{len(failed)} of {len(verdicts)} runs did not pass: {failed[0].detail}"
+    return Verdict(Outcome.FLAKY, words)
+
+
+def measure(baseline: Baseline, samples: Sequence[tuple[str, ...]]) -> Verdict:
+    """The baseline's verdict over its repetitions: each one's matches, the median compared."""
+    values: list[float] = []
+    for texts in samples:
+        picked = _pick(texts, baseline.match)
+        if isinstance(picked, str):
+            why = "its log is private" if baseline.command.private else picked
+            return Verdict(Outcome.FAILED, f"{baseline.metric_name} not measured: {why}")
+        values.append(picked)
+    value = median(values)
+    words = f"{baseline.metric_name}={number(value)}"
+    if len(values) > 1:
+        words += f" (median of {', '.join(map(number, values))})"
+    if baseline.direction.passes(value, baseline.value):
+        return Verdict(Outcome.PASSED, words, value)
+    wanted = f"{baseline.direction.replace('_', ' or ')} {number(baseline.value)}"
+    return Verdict(Outcome.FAILED, f"{words}, wanted {wanted}", value)
+
+
+def _pick(texts: tuple[str, ...], match: Match) -> float | str:
+    """The one value that counts, or why there is none."""
+    if not texts:
+        return "nothing in the log matches the regex"
+    numbers: list[float] = []
+    for text in texts:
+        number = float(text) if _NUMBER.fullmatch(text) else math.nan
+        if not math.isfinite(number):
+            return f"{text[:40]!r} is not a finite number"
+        numbers.append(number)
+    if match is Match.FIRST:
+        return numbers[0]
+    if match is Match.LAST:
+        return numbers[-1]
+    if len(set(numbers)) > 1:
+        return f"several different values: {', '.join(texts[:5])} (see baseline.match)"
+    return numbers[0]
+
+
+def median(values: Sequence[float]) -> float:
+    ordered = sorted(values)
+    middle = len(ordered) // 2
+    if len(ordered) % 2:
+        return ordered[middle]
+    return ordered[middle - 1] / 2 + ordered[middle] / 2  # the sum may not be finite
+
+
+def error_line(step: Step, verdict: Verdict, last_line: str) -> str:
+    """One printable line: step, outcome, why, and the last thing the log said."""
+    words = f"{step} {verdict.outcome}"
+    if verdict.detail:
+        words += f" ({verdict.detail})"
+    if last_line:
+        words += f": {last_line}"
+    return printable(words)[:LAST_ERROR_LENGTH]
+
+
+def metric_of(baseline: Baseline, value: float | None, passed: bool, best: float | None) -> Metric:
+    return Metric(baseline.metric_name, value, baseline.value, baseline.direction, passed, best)
+
+
+def failing(config: Config, state: State) -> tuple[Step, ...]:
+    """Configured gates whose latest result is a failure, whatever has changed since."""
+    known = (gate for gate in config.gates if gate in state.gates)
+    return tuple(gate for gate in known if not state.gates[gate].outcome.passed)
+
+
+def fresh(config: Config, state: State) -> tuple[Step, ...]:
+    """Configured gates measured since the latest change."""
+    return tuple(
+        gate
+        for gate in config.gates
+        if gate in state.gates and state.gates[gate].seq >= state.change_seq
+    )
+
+
+def outstanding(config: Config, state: State) -> tuple[Step, ...]:
+    """Failures that no change has answered yet."""
+    return _both(failing(config, state), fresh(config, state))
+
+
+def stale(config: Config, state: State) -> tuple[Step, ...]:
+    """Configured gates whose evidence is older than the latest change, or missing."""
+    known = fresh(config, state)
+    return tuple(gate for gate in config.gates if gate not in known)
+
+
+def complete(config: Config, state: State) -> bool:
+    """Every configured gate's latest result passed and none is stale."""
+    return not failing(config, state) and not stale(config, state)
+
+
+def _both(some: Iterable[Step], others: tuple[Step, ...]) -> tuple[Step, ...]:
+    return tuple(step for step in GATES if step in some and step in others)

@@ -1,0 +1,263 @@
+"""What an event makes of the state: `apply` is the one door through which it changes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from openloop.core.vocabulary import (
+    HISTORY,
+    Decision,
+    Direction,
+    Kind,
+    OnViolation,
+    Outcome,
+    RoundOutcome,
+    Status,
+    Step,
+)
+from openloop.loop.state import (
+    Best,
+    Event,
+    GateResult,
+    Kept,
+    Metric,
+    RoundSummary,
+    State,
+    StepResult,
+    Violation,
+)
+
+_DEATH = "the runner's death"  # what interrupted a round that was found broken
+
+
+def apply(state: State, event: Event) -> State:
+    """The state after `event`. Raises ValueError for a transition that cannot be."""
+    changed = _APPLY[event.kind](state, event)
+    return replace(changed, seq=event.seq, elapsed=event.elapsed)
+
+
+def _run_started(state: State, event: Event) -> State:
+    data = event.data
+    if data["resumed"]:
+        going_on = state.status in (Status.RUNNING, Status.INTERRUPTED)
+        _require(state.run == event.run and going_on, event, state)
+        interruption = _DEATH if state.in_round else ""
+    else:
+        _require(not state.in_round and event.run == state.run + 1, event, state)
+        interruption = ""
+        state = replace(
+            state,
+            rounds_used=0,
+            decision=None,
+            run_started_at=event.time,
+            tampering="",
+            unwalled="",
+            undone=(),
+            kept=None,
+            digests=data.get("checkpoints", {}),
+        )
+    return replace(
+        state,
+        status=Status.RUNNING,
+        reason="",
+        run=event.run,
+        budget=data["budget"],
+        trial=data["trial"],
+        config_sha256=data["config_sha256"],
+        mark=data["mark"],
+        interruption=interruption,
+        breaker_open=False,
+        running=state.running if data["resumed"] else None,  # until it has been settled
+    )
+
+
+def _round_started(state: State, event: Event) -> State:
+    if "state" in event.data:
+        state = replace(state.with_json(event.data["state"]), run=event.run, status=Status.RUNNING)
+    _require(state.status is Status.RUNNING and not state.in_round, event, state)
+    _require(event.round > state.round, event, state)
+    return replace(
+        state,
+        round=event.round,
+        in_round=True,
+        steps=(),
+        decision=None,
+        progressed=False,
+        violations=(),
+        checkpoints=(),
+        stopped="",
+        round_started_at=event.time,
+        round_started_elapsed=event.elapsed,
+    )
+
+
+def _step_started(state: State, event: Event) -> State:
+    _require(state.in_round and state.running is None and event.step is not None, event, state)
+    assert event.step is not None
+    change_seq = event.seq if event.step.is_change else state.change_seq
+    away = event.data.get("withheld", "")
+    state = replace(state, running=event.step, change_seq=change_seq, away=away)
+    return _with_digest(state, "before", event.data.get("before"))
+
+
+def _with_digest(state: State, name: str, digest: str | None) -> State:
+    """Keep the digest of a checkpoint, or of an intent to put one back."""
+    return replace(state, digests={**state.digests, name: digest}) if digest else state
+
+
+def _step_finished(state: State, event: Event) -> State:
+    _require(state.running is not None and state.running is event.step, event, state)
+    result = StepResult.from_json({**event.data, "step": event.step})
+    known = dict(state.gates)
+    if result.step.is_gate and result.outcome is not Outcome.INTERRUPTED:
+        known[result.step] = GateResult(result.outcome, event.seq, result.error, result.log_path)
+    state = replace(
+        state,
+        running=None,
+        away="",
+        steps=(*state.steps, result),
+        gates=known,
+        last_error=result.error or state.last_error,
+    )
+    return _measured(state, event) if "metric" in event.data else state
+
+
+def _measured(state: State, event: Event) -> State:
+    """Keep the metric and its best; beating an earlier best is progress, a first value is not."""
+    metric = Metric(**{**event.data["metric"], "best": None})
+    direction = Direction(metric.direction)
+    best = state.best
+    if best is not None and (best.name, best.direction) != (metric.name, direction):
+        best = None
+    progressed = state.progressed
+    if metric.value is not None and (best is None or direction.better(metric.value, best.value)):
+        progressed = progressed or best is not None
+        best = Best(metric.name, direction, metric.value)
+    metric = replace(metric, direction=direction, best=best.value if best else None)
+    return replace(state, metric=metric, best=best, progressed=progressed)
+
+
+def _round_finished(state: State, event: Event) -> State:
+    _require(state.in_round and event.round == state.round, event, state)
+    outcome = RoundOutcome(event.data["outcome"])
+    decision = Decision(event.data["decision"])
+    interrupted = outcome is RoundOutcome.INTERRUPTED
+    summary = RoundSummary(
+        state.round,
+        outcome,
+        tuple((result.step, result.outcome) for result in state.steps),
+        event.data["reason"],
+        event.data["duration_seconds"],
+    )
+    return replace(
+        state,
+        in_round=False,
+        running=state.running if decision is Decision.BLOCKED else None,
+        decision=decision,
+        reason=event.data["reason"],
+        consecutive_failures=event.data["consecutive_failures"],
+        rounds_used=state.rounds_used + (not interrupted),
+        history=(*state.history, summary)[-HISTORY:],
+        last_error="" if decision is Decision.COMPLETE else state.last_error,
+        # A broken round is closed once; only a signal goes on to end the run.
+        interruption="" if state.interruption == _DEATH else state.interruption,
+    )
+
+
+def _breaker_tripped(state: State, event: Event) -> State:
+    _require(state.status is Status.RUNNING and not state.in_round, event, state)
+    return replace(state, breaker_open=True)
+
+
+def _run_finished(state: State, event: Event) -> State:
+    _require(state.status is Status.RUNNING and not state.in_round, event, state)
+    return replace(
+        state,
+        status=Status(event.data["status"]),
+        reason=event.data["reason"],
+        running=None,
+        interruption="",
+    )
+
+
+def _noted(state: State, event: Event) -> State:
+    match event.data["note"]:
+        case "signal":
+            return replace(state, interruption=event.data["signal"])
+        case "begun":
+            return replace(state, round=event.round)
+        case "tampered":
+            return replace(state, tampering=state.tampering or event.data["text"])
+        case "sandbox":
+            return replace(state, unwalled=event.data["text"])
+        case "returned":
+            return replace(state, away="")
+        case "kept":
+            return _with_digest(_kept(state, event), "best", event.data["checkpoint"])
+        case "restoring":
+            return _with_digest(state, "intent", event.data["intent"])
+    return state
+
+
+def _kept(state: State, event: Event) -> State:
+    """The project as it is now is the best so far; the baseline there is measured anew."""
+    others: dict[Step, GateResult] = {
+        gate: known for gate, known in state.gates.items() if gate is not Step.BASELINE
+    }
+    return replace(
+        state,
+        kept=Kept(event.data["value"], event.seq, others),
+        checkpoints=(*state.checkpoints, event.data["text"]),
+    )
+
+
+def _policy_violated(state: State, event: Event) -> State:
+    assert event.step is not None
+    data = event.data
+    found = Violation(event.round, event.step, data["text"], tuple(data["paths"]))
+    fails = data["on_violation"] == OnViolation.FAIL
+    return replace(
+        state,
+        violations=(*state.violations, found),
+        undone=(*state.undone, found)[-HISTORY:],
+        stopped=state.stopped or (found.text if fails else ""),
+    )
+
+
+def _checkpoint_restored(state: State, event: Event) -> State:
+    """What the policy undid changes nothing that is known; a return to the best checkpoint
+    brings back what was known there."""
+    state = replace(
+        state,
+        checkpoints=(*state.checkpoints, event.data["text"]),
+        digests={name: digest for name, digest in state.digests.items() if name != "intent"},
+    )
+    if event.data["why"] != "keep_best" or state.kept is None:
+        return state
+    known = {gate: replace(result, seq=event.seq) for gate, result in state.kept.gates.items()}
+    return replace(
+        state,
+        gates=known,
+        change_seq=event.seq,
+        kept=replace(state.kept, seq=event.seq),
+    )
+
+
+_APPLY: dict[Kind, Callable[[State, Event], State]] = {
+    Kind.RUN_STARTED: _run_started,
+    Kind.ROUND_STARTED: _round_started,
+    Kind.STEP_STARTED: _step_started,
+    Kind.STEP_FINISHED: _step_finished,
+    Kind.POLICY_VIOLATED: _policy_violated,
+    Kind.CHECKPOINT_RESTORED: _checkpoint_restored,
+    Kind.ROUND_FINISHED: _round_finished,
+    Kind.BREAKER_TRIPPED: _breaker_tripped,
+    Kind.RUN_FINISHED: _run_finished,
+    Kind.NOTE: _noted,
+}
+
+
+def _require(holds: bool, event: Event, state: State) -> None:
+    if not holds:
+        raise ValueError(f"event {event.seq} ({event.kind}) cannot follow status {state.status}")

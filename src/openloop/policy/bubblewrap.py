@@ -1,0 +1,252 @@
+"""The command line of bubblewrap around a change: what it may write, and what it cannot see.
+
+The whole file system is read-only but for the places named here; /dev, /proc and the temporary
+folders are the sandbox's own. The policy still judges afterwards: where a pattern names files
+that are not there yet, the sandbox lets the folder be written in which they would be made.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from openloop.config.config import NO_POLICY, Policy
+from openloop.core.errors import UsageError
+from openloop.core.text import printable
+from openloop.core.vocabulary import SandboxMode
+from openloop.policy.covered_paths import Extent, below, unless_openloop
+from openloop.record.mission import Mission
+from openloop.record.workspace import CHECKPOINTS, CONFIG, HOME, KNOWLEDGE, OUTPUT, WITHHELD
+
+NAME = "bwrap"
+TEMPORARY = ("/tmp", "/var/tmp")
+_MOST = 256  # protected places that are mounted read-only; the policy puts back the others
+_PROBE_SECONDS = 10.0
+_SPECIAL = re.compile(r"[\\*?\[]")
+_BARE = ("--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc")
+_ALONE = ("--die-with-parent", "--unshare-pid", "--unshare-ipc")
+# Root in the sandbox has what it takes to work on files and processes of its own. It cannot
+# mount, make devices, open files by handle, or load anything into the kernel.
+_CAPABILITIES = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "SETGID", "SETUID")
+# bubblewrap ends with the command and takes all that is left with it. So the rest of the
+# command's processes get their grace period in here: $0 is its length in twentieths of a second.
+_FIRST = """\
+trap told=1 TERM
+"$@"
+code=$?
+if kill -0 -1; then
+    [ "$told" ] || kill -TERM -1
+    while kill -0 -1 && [ "$0" -gt "${waited:-0}" ]; do
+        sleep 0.05
+        waited=$((${waited:-0} + 1))
+    done
+fi 2>/dev/null
+exit "$code"
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Sandbox:
+    """bubblewrap on this machine. program: its absolute path."""
+
+    program: str
+
+    def wrapper(
+        self, mission: Mission, *, command: str, env: Mapping[str, str], hidden: Sequence[str]
+    ) -> tuple[str, ...]:
+        """The words before a change's own command.
+
+        command, env: what the step is given; temporary files that they name stay visible.
+        hidden: absolute paths of folders that look empty inside.
+        """
+        grace = round(mission.config.limits.kill_grace * 20)
+        parts = [_places(mission), _workspace(mission)]
+        if below(_home(mission), mission.root):  # what is mounted last is on top
+            parts.reverse()
+        return (
+            *(self.program, *_ALONE, *_capabilities(), *_BARE),
+            *_temporary_folders(mission, command, env),
+            *(word for part in parts for word in part),
+            *_empty(hidden),
+            *("--chdir", mission.root, "--", "/bin/sh", "-c", _FIRST, str(grace)),
+        )
+
+
+def choose(mission: Mission) -> tuple[Sandbox | None, str]:
+    """The sandbox that the policy asks for, and what a person must know when there is none.
+
+    Raises UsageError where it is demanded and does not work here.
+    """
+    policy = mission.config.policy or NO_POLICY
+    if policy.sandbox is SandboxMode.NONE or mission.config.improver is None:
+        return None, ""
+    why = trouble(mission.root)
+    if not why:
+        return Sandbox(_program()), ""
+    if policy.sandbox is SandboxMode.BWRAP:
+        raise UsageError(
+            f"the sandbox cannot be used: {why}",
+            where=f"{mission.workspace.shown(CONFIG)}: policy.sandbox",
+            fix=remedy(),
+        )
+    return None, f"changes run without a sandbox: {why}"
+
+
+def remedy() -> str:
+    return (
+        "install bubblewrap (Debian, Fedora, Arch: the package `bubblewrap`) and allow user "
+        'namespaces, or write "sandbox": "none"'
+    )
+
+
+def trouble(root: str) -> str:
+    """Why bubblewrap cannot be used for a project at `root`; "" when it can. Runs it once."""
+    program = _program()
+    if not program:
+        return f"{NAME} is not on PATH"
+    if root == "/":
+        return "the project root is the whole file system"
+    words = [program, *_ALONE, *_capabilities(), *_BARE, "/bin/sh", "-c", "kill -0 -1 || exit 0"]
+    try:
+        asked = subprocess.run(
+            words,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_PROBE_SECONDS,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"{program} cannot be run: {error}"
+    if asked.returncode == 0:
+        return ""
+    said = asked.stderr.decode(errors="replace").strip().splitlines()
+    return printable(said[-1] if said else f"{program} ended with {asked.returncode}")
+
+
+def _program() -> str:
+    found = shutil.which(NAME)
+    return os.path.abspath(found) if found else ""
+
+
+def _capabilities() -> Iterator[str]:
+    if os.geteuid() == 0:
+        yield from ("--cap-drop", "ALL")
+        for name in _CAPABILITIES:
+            yield from ("--cap-add", f"CAP_{name}")
+
+
+# --- what is seen and written ------------------------------------------------------------
+
+
+def _temporary_folders(mission: Mission, command: str, env: Mapping[str, str]) -> Iterator[str]:
+    """Empty ones of the sandbox's own; read-only in them is what the step needs from there."""
+    lists = [value for name, value in {**os.environ, **env}.items() if name.endswith("PATH")]
+    needed = "\n".join((command, mission.root, mission.workspace.path, *lists))
+    for place in dict.fromkeys(map(os.path.realpath, TEMPORARY)):
+        if not os.path.isdir(place):
+            continue
+        yield from ("--tmpfs", place)
+        for name in sorted(_named_in(needed, place)):
+            yield from ("--ro-bind-try", f"{place}/{name}", f"{place}/{name}")
+    if "TMPDIR" not in env:
+        yield from ("--setenv", "TMPDIR", TEMPORARY[0])
+
+
+def _named_in(text: str, place: str) -> Iterator[str]:
+    """The entries of a temporary folder whose paths the text holds."""
+    try:
+        names = os.listdir(place)
+    except OSError:
+        return
+    for name in names:
+        at = text.find(f"{place}/{name}")
+        while at >= 0:
+            end = at + len(place) + 1 + len(name)
+            if not re.match(r"[\w.-]", text[end : end + 1]):
+                yield name
+                break
+            at = text.find(f"{place}/{name}", end)
+
+
+def _places(mission: Mission) -> Iterator[str]:
+    """What the policy lets be written, what it protects in there, what else is writable."""
+    policy = mission.config.policy or NO_POLICY
+    root = mission.root
+    extra = [os.path.realpath(os.path.expanduser(path)) for path in policy.writable]
+    inside = [path for path in extra if below(root, path) and path != root]
+    for path in extra:
+        if path not in inside:
+            yield from ("--bind-try", path, path)
+    folders = _writable_folders(root, policy)
+    if root not in folders:
+        yield from ("--ro-bind", root, root)
+    for path in (*folders, *inside):
+        yield from ("--bind-try", path, path)
+    for path in _protected(mission, policy, folders):
+        yield from ("--ro-bind-try", path, path)
+
+
+def _writable_folders(root: str, policy: Policy) -> list[str]:
+    """The longest existing folders in which everything that is allowed lies or would lie."""
+    if policy.allow is None:
+        return [root]
+    found = {_folder_of(root, glob) for glob in policy.allow if not glob.startswith("!")}
+    return sorted(path for path in found if not any(below(o, path) for o in found - {path}))
+
+
+def _folder_of(root: str, pattern: str) -> str:
+    """Where what a pattern names can be made. A pattern without a slash floats."""
+    names = pattern.rstrip("/").split("/")
+    path = root
+    if len(names) > 1:
+        for name in filter(None, names[:-1]):
+            inner = os.path.join(path, name)
+            if _SPECIAL.search(name) or os.path.islink(inner) or not os.path.isdir(inner):
+                break
+            path = inner
+    return path
+
+
+def _protected(mission: Mission, policy: Policy, folders: Iterable[str]) -> list[str]:
+    """What lies protected in the writable folders, or around them; folders first."""
+    if not policy.protect:
+        return []
+    folders = tuple(folders)
+    skip = unless_openloop(mission.root, mission.workspace.path)
+    found = [
+        (not folder, os.path.join(mission.root, os.fsdecode(path)))
+        for path, folder in Extent(policy.protect).walk(mission.root, skip=skip)
+    ]
+    paths = [
+        path
+        for _, path in sorted(found)
+        if not os.path.islink(path)
+        and any(below(each, path) or below(path, each) for each in folders)
+    ]
+    return paths[:_MOST]
+
+
+def _home(mission: Mission) -> str:
+    """The workspace, or the `.openloop` folder that it shares with others of the project."""
+    above = os.path.dirname(mission.workspace.path)
+    return above if os.path.basename(above) == HOME else mission.workspace.path
+
+
+def _workspace(mission: Mission) -> Iterator[str]:
+    home = _home(mission)
+    yield from ("--ro-bind", home, home)
+    for name in (KNOWLEDGE, OUTPUT):
+        path = mission.workspace.file(name)
+        if os.path.isdir(path) and not os.path.islink(path):
+            yield from ("--bind", path, path)
+    yield from _empty(map(mission.workspace.file, (CHECKPOINTS, WITHHELD)))
+
+
+def _empty(paths: Iterable[str]) -> Iterator[str]:
+    for path in map(os.path.realpath, paths):
+        if os.path.isdir(path):
+            yield from ("--tmpfs", path, "--remount-ro", path)

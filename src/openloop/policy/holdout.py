@@ -1,0 +1,95 @@
+"""The workspace's holdout/ folder, held as it was when the run began: no gate may rewrite it.
+
+What lies there is what changes are judged by, and gates run what changes wrote. While a gate runs,
+its bytes are in a file without a name as well. The record carries a digest of what stood there, so
+that a run that is resumed knows whether it still does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+
+from openloop.core.errors import TamperError
+from openloop.core.text import printable
+from openloop.fs import restore, snapshot
+from openloop.fs.checkpoints import Vault
+from openloop.fs.diff import difference
+from openloop.fs.object_store import ChangedMeanwhile, Source
+from openloop.fs.snapshot import Entry, Manifest, to_text
+from openloop.policy.path_rules import is_litter
+from openloop.record.workspace import HOLDOUT, Workspace
+
+_NAME = os.fsencode(HOLDOUT)
+
+
+class Holdout:
+    """Holds the folder while a run lasts. `begin` comes first."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._root = workspace.path
+        self._vault: Vault | None = None
+
+    def begin(self) -> str:
+        """Take the folder as it is; returns a digest of it, "" where there is none. Raises
+        OSError."""
+        self._reference = self._last = snapshot.scan(self._root, skip=_is_elsewhere)
+        return _digest(self._reference) if self._reference else ""
+
+    def hold(self) -> None:
+        """A gate is about to run. Where the bytes are others already, there is nothing to put
+        back, and that is told when it has ended."""
+        if not self._reference:
+            return
+        with contextlib.suppress(ChangedMeanwhile, OSError):
+            self._vault = Vault(self._root, self._reference, self._reference, folder=self._root)
+
+    def look(self) -> list[str]:
+        """What the gate did to it, printable; nothing is put back yet. New files are no offence,
+        nor is what checks leave behind: they are only removed."""
+        self._last = snapshot.scan(self._root, skip=_is_elsewhere, before=self._last)
+        found = difference(self._reference, self._last)
+        changed = [("changed", path) for path in (*found.changed, *found.changed_folders)]
+        removed = [("removed", path) for path in (*found.removed, *found.removed_folders)]
+        return [
+            f"{done} {printable(to_text(path))} while it ran"
+            for done, path in (*changed, *removed)
+            if not is_litter(path.removeprefix(_NAME + b"/"))
+        ]
+
+    def put_back(self) -> None:
+        """Make it what it was, and let its bytes go: no change is to find them. Raises
+        TamperError, OSError."""
+        try:
+            if paths := difference(self._reference, self._last).paths:
+                intent = restore.plan(self._root, self._last, self._reference, paths)
+                _refuse(restore.carry_out(intent, self._find))
+        finally:
+            if self._vault:
+                self._vault.close()
+            self._vault = None
+
+    def _find(self, entry: Entry) -> Iterator[Source]:
+        return self._vault.find(entry) if self._vault else iter(())
+
+
+def _refuse(failures: list[restore.Failure]) -> None:
+    if failures:
+        raise TamperError(
+            f"{printable(to_text(failures[0].path))} is not what it was when the run began and "
+            f"cannot be put back: {failures[0].why}",
+            fix="look at it, and take what is missing from your own copy",
+        )
+
+
+def _is_elsewhere(path: bytes, is_folder: bool) -> bool:
+    return path.split(b"/", 1)[0] != _NAME
+
+
+def _digest(tree: Manifest) -> str:
+    """Of what a person would call its contents, not of times and inodes."""
+    rows = [(to_text(path), entry.kind, entry.mode, entry.content) for path, entry in tree.items()]
+    return hashlib.sha256(json.dumps(sorted(rows)).encode()).hexdigest()

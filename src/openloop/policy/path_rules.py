@@ -1,0 +1,134 @@
+"""The policy's patterns as questions about a path, and what of a tree they are asked about."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+
+from openloop.config.config import Policy
+from openloop.config.globs import Globs
+from openloop.fs import snapshot
+from openloop.fs.snapshot import SIGNATURE, Entry, Manifest
+from openloop.fs.symlinks import Aliases, names
+
+_LITTER = (b".pytest_cache", b".mypy_cache", b".ruff_cache", b".hypothesis", b".coverage")
+_INSIDE = b"/\0"  # after a folder's path: whatever might be in it, a name that no pattern means
+
+
+class Rules:
+    """protect, withhold and allow; what is withheld is protected, and so is what a protected
+    symlink leads to, see `follow`."""
+
+    def __init__(self, policy: Policy | None) -> None:
+        protect = policy.protect if policy else ()
+        allow = policy.allow if policy else None
+        self._protect = Globs(protect)
+        self._withhold = Globs(policy.withhold if policy else ())
+        self._allow = None if allow is None else Globs(allow)
+        self._aliases: Aliases = {}
+        self._byte_code_too = any("pyc" in glob for glob in protect)
+        self.names_git = any(".git" in glob.split("/") for glob in protect)
+
+    def follow(self, aliases: Aliases) -> None:
+        """From now on a path has these other names as well."""
+        self._aliases = aliases
+
+    def covers(self, path: bytes) -> bool:
+        """Whether the path lies in what is protected, byte code included."""
+        if not self._aliases:
+            return self._holds(path)
+        return any(map(self._holds, names(path, self._aliases)))
+
+    def _holds(self, name: bytes) -> bool:
+        return self._protect.matches(name) or self._withhold.matches(name)
+
+    def withholds(self, path: bytes) -> bool:
+        """Whether the path is not there for changes."""
+        return self._withhold.matches(path)
+
+    def protects(self, path: bytes) -> bool:
+        """Whether the path is held against the reference; byte code is cleared instead. A folder
+        is when all that could be in it is: `tests/**` holds the permissions of `tests` too."""
+        if is_byte_code(path) and not self._byte_code_too:
+            return False
+        return self.covers(path) or self.covers(path + _INSIDE)
+
+    def because(self, path: bytes) -> bytes:
+        """The symlink's way by which a path is protected, empty when it is so by its own name."""
+        said = [
+            name
+            for name in names(path, self._aliases)
+            if self._holds(name) or self._holds(name + _INSIDE)
+        ]
+        return b"" if not said or said[0] == path else said[0]
+
+    def allows(self, path: bytes) -> bool:
+        return self._allow is None or self._allow.matches(path)
+
+    def allows_folder(self, path: bytes) -> bool:
+        """Whether the folder, or all that could be in it, is allowed."""
+        return self.allows(path) or self.allows(path + _INSIDE)
+
+
+def is_byte_code(path: bytes) -> bool:
+    """What Python writes beside the sources it reads, and may read instead of them."""
+    return b"__pycache__" in path.split(b"/") or path.endswith((b".pyc", b".pyo"))
+
+
+def is_litter(path: bytes) -> bool:
+    """What checks leave behind whoever runs them: removed, and nobody's fault."""
+    return is_byte_code(path) or path.split(b"/", 1)[0] in _LITTER
+
+
+class Border:
+    """What of the tree is not the project, a `skip` for scans: the workspace, `.openloop`, `.git`.
+
+    Such names are no hiding place: one that was not there when the run began belongs to the
+    project where it is protected, and below the root where it is not allowed. A repository of
+    the project's own that was moved there is still none of its files, so that it is never
+    deleted.
+    """
+
+    def __init__(self, root: str, workspace: str, rules: Rules) -> None:
+        """root, workspace: absolute, symlinks resolved."""
+        self._root = os.fsencode(root)
+        self._usual = snapshot.outside_project(root, workspace)
+        self._rules = rules
+        self._seen: dict[bytes, Entry] | None = {}
+        self._outside: Manifest = Manifest({}, 0)
+        self._own: frozenset[tuple[int, int]] = frozenset()  # (device, inode)
+
+    def __call__(self, path: bytes, is_folder: bool) -> bool:
+        name = path[path.rfind(b"/") + 1 :]
+        if not self._usual(path, is_folder) or (name == b".git" and self._rules.names_git):
+            return False
+        if self._seen is not None:
+            with contextlib.suppress(FileNotFoundError):
+                found = os.lstat(os.path.join(self._root, path))
+                self._seen[path] = Entry("", SIGNATURE(found))
+            return True
+        if path in self._outside or not self._counts(path):
+            return True
+        return self._is_own(path)
+
+    def _counts(self, path: bytes) -> bool:
+        return self._rules.covers(path) or (b"/" in path and not self._rules.allows(path))
+
+    def _is_own(self, path: bytes) -> bool:
+        try:
+            found = os.lstat(os.path.join(self._root, path))
+        except OSError:
+            return False
+        return (found.st_dev, found.st_ino) in self._own
+
+    def close(self) -> Manifest:
+        """End the first scan: what it met outside the project, and nothing else, stays outside."""
+        met = Manifest(self._seen or {}, 0)
+        self.resume(met)
+        return met
+
+    def resume(self, outside: Manifest) -> None:
+        """outside: what `close` gave when the run began."""
+        self._seen = None
+        self._outside = outside
+        self._own = frozenset(entry.signature[:2] for entry in outside.values())

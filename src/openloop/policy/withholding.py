@@ -1,0 +1,320 @@
+"""What is not there while a change works: taken off the disk, and brought back byte for byte.
+
+    withheld/away.tar.gz      all of it, while a change runs; `tar` can unpack it
+    withheld/NAME.found-1     what stood in the place of something that came back
+
+The archive is for the case that this process dies. While it lives it holds a copy in a file
+without a name, beyond the reach of `rm -rf`, and brings everything back from there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import re
+import stat
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import IO
+
+from openloop.config.config import NO_POLICY
+from openloop.core.errors import UsageError
+from openloop.core.text import printable
+from openloop.core.vocabulary import Step
+from openloop.fs import dirfd, files
+from openloop.policy.covered_paths import PROJECT, WORKSPACE, Extent, Item, unless_openloop
+from openloop.record.mission import Mission
+from openloop.record.withheld import ARCHIVE, archived
+from openloop.record.workspace import HOLDOUT, LOGS, WITHHELD
+
+_NEW = f"{ARCHIVE}.new"
+
+
+class Withholding:
+    """Takes off the disk what a mission withholds, and brings it back."""
+
+    def __init__(self, mission: Mission, *, sandboxed: bool) -> None:
+        """sandboxed: whole folders stay on the disk, because the sandbox hides them."""
+        policy = mission.config.policy or NO_POLICY
+        self._workspace = mission.workspace
+        self._roots = {PROJECT: mission.root, WORKSPACE: mission.workspace.path}
+        self._sandboxed = sandboxed
+        self._extent = Extent(policy.withhold)
+        self._has_patterns = bool(policy.withhold)
+        self._skip = unless_openloop(mission.root, mission.workspace.path)
+        gates = [gate for gate in mission.config.gates if mission.config.command(gate).private]
+        self._log = re.compile(rf"round-\d+-(?:{'|'.join(gates)})(?:-\d+)?\.log") if gates else None
+        self._items: list[Item] = []
+        self._held: IO[bytes] | None = None
+        self.hidden: tuple[str, ...] = ()  # absolute paths of folders for the sandbox to hide
+
+    # --- what is withheld ---
+
+    def prepare(self, step: Step, copies: Callable[[], Iterable[str]]) -> dict[str, str]:
+        """Keep what is to be taken away for a change; nothing is gone yet.
+
+        copies: absolute paths of files in the workspace that hold contents of withheld ones.
+        Returns fields for the change's step_started. Raises OSError.
+        """
+        if step.is_gate:
+            return {}
+        self._survey(copies)
+        if not self._items:
+            return {}
+        from openloop.policy import withheld_archive
+
+        folder = self._open_folder()
+        try:
+            self._held = withheld_archive.nameless(self._workspace.file(WITHHELD))
+            withheld_archive.pack([*self._closed_folders(), *self._items], self._roots, self._held)
+            self._held.seek(0)
+            digest = withheld_archive.write(_NEW, self._held, folder)
+        finally:
+            os.close(folder)
+        return {"withheld": digest}
+
+    def _survey(self, copies: Callable[[], Iterable[str]]) -> None:
+        """Find out what goes off the disk, and what is only hidden."""
+        self._items, hidden = [], []
+        for path, whole in self._matching():
+            if whole and self._sandboxed:
+                hidden.append(os.path.join(self._roots[PROJECT], os.fsdecode(path)))
+            else:
+                itself = not whole or self._extent.covers(path, folder=True)
+                self._items += self._expanded(PROJECT, path, itself=itself)
+        holdout = self._workspace.file(HOLDOUT)
+        if self._sandboxed and os.path.isdir(holdout):
+            hidden.append(holdout)
+        elif os.path.lexists(holdout):
+            self._items += self._expanded(WORKSPACE, os.fsencode(HOLDOUT), itself=True)
+        self._items += [(WORKSPACE, path) for path in self._private_logs()]
+        if not self._sandboxed:
+            inside = (os.path.relpath(path, self._workspace.path) for path in copies())
+            self._items += [(WORKSPACE, os.fsencode(path)) for path in inside]
+        self.hidden = tuple(hidden)
+
+    def _matching(self) -> Iterator[tuple[bytes, bool]]:
+        if self._has_patterns:
+            yield from self._extent.walk(self._roots[PROJECT], skip=self._skip)
+
+    def _expanded(self, place: str, path: bytes, *, itself: bool) -> Iterator[Item]:
+        """The path and all below it, folders before what is in them."""
+        if itself:
+            yield (place, path)
+        full = os.path.join(os.fsencode(self._roots[place]), path)
+        if os.path.isdir(full) and not os.path.islink(full):
+            for name in sorted(os.listdir(full)):
+                yield from self._expanded(place, os.path.join(path, name), itself=True)
+
+    def _private_logs(self) -> list[bytes]:
+        if self._log is None:
+            return []
+        with contextlib.suppress(FileNotFoundError):
+            names = sorted(filter(self._log.fullmatch, os.listdir(self._workspace.file(LOGS))))
+            return [os.fsencode(f"{LOGS}/{name}") for name in names]
+        return []
+
+    def _closed_folders(self) -> list[Item]:
+        """Folders above what is taken away in which not even their owner may do everything:
+        they are opened up, and get their mode back with the rest."""
+        above: dict[Item, None] = {}
+        for place, path in self._items:
+            names = path.split(b"/")[:-1]
+            above |= {(place, b"/".join(names[:end])): None for end in range(1, len(names) + 1)}
+        return [item for item in above.keys() - set(self._items) if self._is_closed(item)]
+
+    def _is_closed(self, item: Item) -> bool:
+        place, path = item
+        mode = os.lstat(os.path.join(os.fsencode(self._roots[place]), path)).st_mode
+        return stat.S_IMODE(mode) & dirfd.OWNER != dirfd.OWNER
+
+    def names_in(self, text: str) -> bool:
+        """Whether the text names a withheld file by its path."""
+        if not text:
+            return False
+        if f"{HOLDOUT}/" in text and os.path.lexists(self._workspace.file(HOLDOUT)):
+            return True
+        return any(printable(os.fsdecode(path)) in text for path in self._in_project())
+
+    def quotes_in(self, lines: Sequence[str]) -> list[bool]:
+        """For each line of a log, whether it quotes a line of a withheld file."""
+        from openloop.policy import quoted_lines
+
+        holdout = self._expanded(WORKSPACE, os.fsencode(HOLDOUT), itself=True)
+        inside = ((PROJECT, path) for path in self._in_project())
+        return quoted_lines.quoting(lines, map(self._path, (*inside, *holdout)))
+
+    def _in_project(self) -> Iterator[bytes]:
+        for path, whole in self._matching():
+            yield from (each for _, each in self._expanded(PROJECT, path, itself=not whole))
+
+    def _path(self, item: Item) -> str:
+        place, path = item
+        return os.path.join(self._roots[place], os.fsdecode(path))
+
+    # --- around a change ---
+
+    @contextlib.contextmanager
+    def away(self, step: Step) -> Iterator[list[str]]:
+        """While this lasts, around a change, nothing of it is there. Afterwards the list holds
+        what stood in its place: printable paths; it is kept in the workspace. Raises OSError."""
+        found: list[str] = []
+        if step.is_gate:
+            yield found
+            return
+        try:
+            self._take()
+            yield found
+        finally:
+            found += self._bring_back()
+
+    def _take(self) -> None:
+        if self._held is None:
+            return
+        folder = self._open_folder()
+        try:
+            os.rename(_NEW, ARCHIVE, src_dir_fd=folder, dst_dir_fd=folder)
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+        for place, path in reversed(self._items):
+            full = os.path.join(os.fsencode(self._roots[place]), path)
+            with contextlib.suppress(FileNotFoundError):
+                _remove(full)
+
+    def _bring_back(self) -> list[str]:
+        if self._held is None and not self._may_be_planted:
+            return []
+        from openloop.policy import withheld_archive
+
+        back = withheld_archive.Return(self._roots)
+        if self._held is not None:
+            self._held.seek(0)
+            back.unpack(self._held)
+        if self._may_be_planted:
+            back.clear_holdout()
+        return back.found
+
+    @property
+    def _may_be_planted(self) -> bool:
+        """Whether there is a holdout folder; in the sandbox the workspace cannot be written."""
+        return not self._sandboxed and os.path.lexists(self._workspace.file(HOLDOUT))
+
+    def settle(self) -> None:
+        """The change's end is on record: the archive is not needed any more. Raises OSError."""
+        if self._held is None:
+            return
+        self._held.close()
+        self._held = None
+        folder = self._open_folder()
+        try:
+            files.remove(ARCHIVE, folder=folder)
+        except FileNotFoundError:
+            pass  # a change removed it; what it held is back all the same
+        finally:
+            os.close(folder)
+
+    def _open_folder(self) -> int:
+        workspace = files.open_folder(self._workspace.path)
+        try:
+            return files.open_or_make_folder(WITHHELD, folder=workspace)
+        finally:
+            os.close(workspace)
+
+    # --- after a crash ---
+
+    def recover(self, digest: str) -> tuple[str, str]:
+        """Bring back what a run that was cut off left away.
+
+        digest: of the archive, as the record has it; "" when nothing is away as far as it knows.
+        Returns (what was done, what makes that impossible), "" for nothing. Raises UsageError
+        for an archive that the record does not know and the disk does not hold, OSError.
+        """
+        if not os.path.isdir(self._workspace.file(WITHHELD)):
+            return "", _gone() if digest else ""
+        folder = self._open_folder()
+        try:
+            if files.exists(_NEW, folder=folder):
+                if digest and not files.exists(ARCHIVE, folder=folder):  # nothing was taken yet
+                    os.rename(_NEW, ARCHIVE, src_dir_fd=folder, dst_dir_fd=folder)
+                else:
+                    files.remove(_NEW, folder=folder)
+            if not digest:
+                self._clear_unknown(folder)
+                return "", ""
+            return self._recover(digest, folder)
+        finally:
+            os.close(folder)
+
+    def _recover(self, digest: str, folder: int) -> tuple[str, str]:
+        from openloop.policy import withheld_archive
+
+        with withheld_archive.nameless(self._workspace.file(WITHHELD)) as copy:
+            try:
+                source = files.open_regular(ARCHIVE, os.O_RDONLY, folder=folder)
+            except OSError:
+                return "", _gone()
+            with open(source, "rb") as file:
+                found = withheld_archive.copy(file, copy)
+            if found != digest:
+                aside = files.set_aside(ARCHIVE, folder=folder)
+                return "", f"{WITHHELD}/{ARCHIVE} was edited while a command ran: see {aside}"
+            copy.seek(0)
+            back = withheld_archive.Return(self._roots)
+            count = back.unpack(copy)
+        if self._may_be_planted:
+            back.clear_holdout()
+        words = f"brought back {count} withheld paths that a killed run left away"
+        if back.found:
+            words += f"; what stood there is kept in {WITHHELD}: {', '.join(back.found[:5])}"
+        return words, ""
+
+    def drop(self) -> None:
+        """What `recover` brought back is on record. Raises OSError."""
+        folder = self._open_folder()
+        try:
+            with contextlib.suppress(FileNotFoundError):
+                files.remove(ARCHIVE, folder=folder)
+        finally:
+            os.close(folder)
+
+    def _clear_unknown(self, folder: int) -> None:
+        """An archive of a change whose end is on record is only a leftover."""
+        missing = [name for name in archived(self._workspace) if not self._is_there(name)]
+        if missing:
+            raise UsageError(
+                f"withheld files are away ({printable(missing[0])}), and the record knows nothing "
+                "of it",
+                where=self._workspace.shown(f"{WITHHELD}/{ARCHIVE}"),
+                fix="unpack it with tar, move what is in it back by hand, then remove it",
+            )
+        with contextlib.suppress(FileNotFoundError):
+            files.remove(ARCHIVE, folder=folder)
+
+    def _is_there(self, name: str) -> bool:
+        place, _, path = name.partition("/")
+        return place not in self._roots or os.path.lexists(os.path.join(self._roots[place], path))
+
+
+def _gone() -> str:
+    return f"{WITHHELD}/{ARCHIVE} was removed while a command ran, with what was withheld"
+
+
+def _remove(path: bytes) -> None:
+    try:
+        _remove_one(path)
+    except PermissionError:  # its folder is read-only: not for its owner
+        os.chmod(os.path.dirname(path), dirfd.OWNER)
+        _remove_one(path)
+
+
+def _remove_one(path: bytes) -> None:
+    if not stat.S_ISDIR(os.lstat(path).st_mode):
+        if stat.S_ISREG(os.lstat(path).st_mode) or os.path.islink(path):
+            os.unlink(path)
+        return
+    try:
+        os.rmdir(path)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):  # a FIFO, a socket: they stay
+            raise

@@ -1,0 +1,268 @@
+"""Read a finished log once: its hash, OOM markers, and what the user's expressions find.
+
+Logs may hold gigabytes without a newline: they are read in blocks with memory bounded, and
+each look begins OVERLAP before what is new, so that nothing depends on where a block ends. Only
+a match longer than OVERLAP may be missed.
+"""
+
+from __future__ import annotations
+
+import codecs
+import hashlib
+import os
+import re
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from functools import cache, partial
+from types import FrameType
+from typing import AnyStr, Generic, TypeVar
+
+from openloop.config.config import Baseline, Command
+from openloop.config.oom_markers import LITERALS, OOM_MARKERS
+from openloop.core.text import printable
+from openloop.core.vocabulary import Match
+from openloop.loop.gates import LogFacts
+
+BLOCK = 1 << 20  # bytes
+OVERLAP = 1 << 16  # bytes, or characters, that are looked at twice
+REGEX_SECONDS = 2.0  # for one expression over one block
+TAIL = 1 << 16  # bytes in which the last line is looked for
+_COUNTS = re.compile(rb"(?<![\w.])\d{1,9} of \d{1,9} cases\b")  # as `openloop judge` says them
+_MARKER_LINE = 4096  # bytes of a marker's line that are waited for
+_DISTINCT = 6  # different metric values kept to show that they differ
+T = TypeVar("T")
+
+
+class _TooSlow(Exception):
+    """An expression of the user's took longer than REGEX_SECONDS."""
+
+
+class LogReader:
+    """Reads a log stretch by stretch (one for each repetition) and hashes all of it."""
+
+    def __init__(self, log: int, oom_markers: tuple[str, ...]) -> None:
+        self._log = log
+        self._hash = hashlib.sha256()
+        self._markers = oom_markers
+        self.size = 0  # bytes read so far
+
+    @property
+    def sha256(self) -> str:
+        return self._hash.hexdigest()
+
+    def read(self, command: Command, baseline: Baseline | None) -> LogFacts:
+        """Facts of what was appended since the last call. baseline: whose metric is wanted."""
+        markers = _Markers(self._markers)
+        asked = [
+            _Search(pattern) if pattern is not None else None
+            for pattern in (command.expect, command.reject)
+        ]
+        metric = _Metric(baseline) if baseline else None
+        searches = [search for search in (*asked, metric) if search]
+        decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        for data, last in self._blocks():
+            markers.look(data, last)
+            text = decoder.decode(data, last) if searches else ""
+            for search in searches:
+                search.look(text, last)
+        return LogFacts(
+            oom_marker=markers.line,
+            expected=asked[0].found if asked[0] else None,
+            rejected=asked[1].found if asked[1] else None,
+            values=tuple(metric.values) if metric else (),
+            last_line=last_line(self._log),
+            trouble=next((one.trouble for one in (*searches, markers) if one.trouble), ""),
+        )
+
+    def _blocks(self) -> Iterator[tuple[bytes, bool]]:
+        """(bytes, whether they are the last) up to the present end of the log.
+
+        An empty log is one empty block: `^$` matches there.
+        """
+        data = os.pread(self._log, BLOCK, self.size)
+        while True:
+            self.size += len(data)
+            following = os.pread(self._log, BLOCK, self.size) if data else b""
+            if not following:
+                self._hash.update(data)
+                yield data, True
+                return
+            # Hashing lets go of the interpreter's lock: what is long is searched meanwhile.
+            hashing = threading.Thread(target=self._hash.update, args=(data,))
+            hashing.start()
+            yield data, False
+            hashing.join()
+            data = following
+
+
+class _Window(Generic[AnyStr]):
+    """What is new, behind enough of what was there before.
+
+    A match near the end of the window waits for the next one: more of it may follow.
+    """
+
+    def __init__(self, nothing: AnyStr) -> None:
+        self._kept: AnyStr = nothing
+        self._given = -1  # up to where in `_kept` matches that end there have been given
+        self.trouble = ""
+
+    def matches(
+        self, pattern: re.Pattern[AnyStr], new: AnyStr, last: bool
+    ) -> Iterator[re.Match[AnyStr]]:
+        """Every match that no earlier window has given. Raises _TooSlow."""
+        # The first character is only there to tell whether a line begins after it.
+        start, given = 1 if len(self._kept) >= OVERLAP else 0, self._given
+        window = self._kept + new
+        settled = len(window) if last else len(window) - OVERLAP // 2
+        self._kept = window[-OVERLAP:]
+        self._given = max(-1, settled - (len(window) - len(self._kept)))
+        for match in pattern.finditer(window, start):
+            if given < match.end() <= settled:
+                yield match
+
+
+class _Search(_Window[str]):
+    """Whether an expression of the user's matches anywhere."""
+
+    def __init__(self, pattern: str) -> None:
+        super().__init__("")
+        self._pattern = re.compile(pattern, re.MULTILINE)
+        self.found = False
+
+    def look(self, new: str, last: bool) -> None:
+        if self.found or self.trouble:
+            return
+        try:
+            self.found = _bounded(lambda: any(True for _ in self.matches(self._pattern, new, last)))
+        except _TooSlow:
+            self.trouble = _too_slow(self._pattern.pattern)
+
+
+class _Metric(_Window[str]):
+    """The values of a metric, as `baseline.match` wants them."""
+
+    def __init__(self, baseline: Baseline) -> None:
+        super().__init__("")
+        self._pattern = re.compile(baseline.regex, re.MULTILINE)
+        self._match = baseline.match
+        self.values: list[str] = []
+
+    def look(self, new: str, last: bool) -> None:
+        if self.trouble or (self._match is Match.FIRST and self.values):
+            return
+        try:
+            _bounded(lambda: self._collect(new, last))
+        except _TooSlow:
+            self.trouble = _too_slow(self._pattern.pattern)
+            self.values = []
+
+    def _collect(self, new: str, last: bool) -> None:
+        for match in self.matches(self._pattern, new, last):
+            value = match[1] or ""
+            if self._match is Match.LAST:
+                self.values = [value]
+            elif value not in self.values and len(self.values) < _DISTINCT:
+                self.values.append(value)
+            if self._match is Match.FIRST:
+                return
+
+
+class _Markers:
+    """OOM markers over bytes; the default ones only where a plain substring shows up."""
+
+    def __init__(self, patterns: tuple[str, ...]) -> None:
+        self._patterns = patterns
+        self._default = patterns == OOM_MARKERS
+        self._slow: set[re.Pattern[bytes]] = set()
+        self._kept = b""
+        self.line = ""  # the line that matches, printable
+        self.trouble = ""
+
+    def look(self, new: bytes, last: bool) -> None:
+        if self.line:
+            return
+        seen = len(self._kept)
+        window = self._kept + new
+        self._kept = window[-OVERLAP:]
+        if self._default and not any(literal in window for literal in LITERALS):
+            return
+        start = 1 if seen >= OVERLAP else 0  # behind a character that tells where a line begins
+        for pattern in _compiled(self._patterns):
+            if pattern in self._slow:
+                continue
+            try:
+                match = _bounded(partial(pattern.search, window, start))
+            except _TooSlow:
+                self.trouble = _too_slow(pattern.pattern.decode())
+                self._slow.add(pattern)
+                continue
+            if match and (last or len(window) - match.start() > _MARKER_LINE):
+                self.line = _line_at(window, match.start())
+                return
+
+
+@cache
+def _compiled(patterns: tuple[str, ...]) -> tuple[re.Pattern[bytes], ...]:
+    """One expression of all patterns, ten times as fast, where they can be joined."""
+    apart = tuple(re.compile(pattern.encode(), re.MULTILINE) for pattern in patterns)
+    if not apart or any(pattern.groups for pattern in apart):
+        return apart
+    try:
+        joined = "|".join(f"(?:{pattern})" for pattern in patterns)
+        return (re.compile(joined.encode(), re.MULTILINE),)
+    except re.error:  # flags inside a pattern
+        return apart
+
+
+def _line_at(block: bytes, position: int) -> str:
+    start = block.rfind(b"\n", 0, position) + 1
+    return printable(block[start : start + 200].split(b"\n")[0].decode(errors="replace"))
+
+
+def search(pattern: str, text: str) -> bool | None:
+    """Whether the expression matches somewhere in the text; None when it takes too long."""
+    compiled = re.compile(pattern, re.MULTILINE)
+    try:
+        return _bounded(lambda: compiled.search(text)) is not None
+    except _TooSlow:
+        return None
+
+
+def _too_slow(pattern: str) -> str:
+    return f"the regular expression {pattern!r} took longer than {REGEX_SECONDS:g} s on its log"
+
+
+def _bounded(search: Callable[[], T]) -> T:
+    """Run a search in the main thread, interrupted when it takes too long."""
+
+    def stop(signum: int, frame: FrameType | None) -> None:
+        raise _TooSlow
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, REGEX_SECONDS)
+    try:
+        return search()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def tail(log: int, size: int) -> bytes:
+    """The last `size` bytes of an open log."""
+    end = os.fstat(log).st_size
+    return os.pread(log, size, max(0, end - size))
+
+
+def last_line(log: int) -> str:
+    """The last line that is not blank, printable."""
+    for line in reversed(tail(log, TAIL).decode(errors="replace").splitlines()):
+        if text := printable(line.strip()):
+            return text
+    return ""
+
+
+def counts(log: int) -> str:
+    """The last `7 of 8 cases` that a log says; "" for none."""
+    found = _COUNTS.findall(tail(log, TAIL))
+    return found[-1].decode() if found else ""

@@ -1,0 +1,155 @@
+"""The watchdog: one thread for the whole run that beats and enforces a command's limits."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from openloop.core.clock import monotonic
+from openloop.core.vocabulary import Outcome
+
+BEAT_INTERVAL = 1.0  # seconds
+SUSPENDED = 5.0  # seconds between two ticks that mean the machine or the process stood still
+OVERDUE = 15.0  # seconds after the grace in which the guard must have reported the end
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Seconds: wall clock of a command, silence of its log, from SIGTERM to SIGKILL."""
+
+    timeout: float
+    stall: float
+    grace: float
+
+
+class Watch:
+    """The limits of one running command, looked at on every tick."""
+
+    def __init__(
+        self,
+        log: int,
+        limits: Limits,
+        *,
+        beat: Callable[[int], None],
+        order_end: Callable[[float], None],
+        give_up: Callable[[], None],
+    ) -> None:
+        """beat: told the log's size in bytes. order_end: asks for the tree's end within a
+        grace in seconds. give_up: ends a guard that does not answer."""
+        self._log = log
+        self._limits = limits
+        self._beat = beat
+        self._order_end = order_end
+        self._give_up = give_up
+        self._started = self._grown = monotonic()
+        self._size = os.fstat(log).st_size
+        self._next_beat = self._started + BEAT_INTERVAL
+        self._overdue = float("inf")
+        self.ended: Outcome | None = None
+        self.detail = ""
+
+    def begin(self) -> None:
+        """The command runs from now on: time that was spent on starting it does not count."""
+        self._started = self._grown = monotonic()
+
+    def seconds(self) -> float:
+        """How long the command has run, seconds in which nothing could run left out."""
+        return monotonic() - self._started
+
+    def deadline(self) -> float:
+        """The monotonic time at which `look` must be called again at the latest."""
+        if self.ended:
+            return min(self._next_beat, self._overdue)
+        return min(
+            self._next_beat,
+            self._started + self._limits.timeout,
+            self._grown + self._limits.stall,
+        )
+
+    def look(self, now: float) -> None:
+        size = os.fstat(self._log).st_size
+        if size != self._size:
+            self._size, self._grown = size, now
+        if self.ended is None and now >= self._started + self._limits.timeout:
+            self.end(Outcome.TIMEOUT, f"ran longer than {self._limits.timeout:g} s")
+        elif self.ended is None and now >= self._grown + self._limits.stall:
+            self.end(Outcome.STALLED, f"no new output for {self._limits.stall:g} s")
+        elif now >= self._overdue:
+            self._overdue = float("inf")
+            self._give_up()
+        if now >= self._next_beat:
+            self._next_beat = now + BEAT_INTERVAL
+            self._beat(size)
+
+    def shift(self, gap: float) -> None:
+        """Move every limit along by seconds in which nothing could run."""
+        self._started += gap
+        self._grown += gap
+        self._overdue += gap
+
+    def end(self, outcome: Outcome, detail: str, *, hurry: bool = False) -> None:
+        """Ask for the end of the tree; the first reason given stands."""
+        if self.ended is None:
+            self.ended, self.detail = outcome, detail
+        grace = 0.0 if hurry else self._limits.grace
+        self._overdue = monotonic() + grace + OVERDUE
+        self._order_end(grace)
+
+
+class Watchdog:
+    """Looks at the current watch once a second, or earlier when a limit is due earlier."""
+
+    def __init__(self, on_gap: Callable[[float], None]) -> None:
+        """on_gap: told, in this thread, of seconds in which nothing could run."""
+        self._on_gap = on_gap
+        self._wake = threading.Event()
+        self._lock = threading.Lock()
+        self._watch: Watch | None = None
+        self._due = 0.0
+        self._closed = False
+        self.failure: Exception | None = None
+        self._thread = threading.Thread(target=self._run, name="watchdog", daemon=True)
+        self._thread.start()
+
+    def watch(self, watch: Watch | None) -> None:
+        """Look after `watch` from now on; None rests until the next one."""
+        with self._lock:
+            self._watch = watch
+            early = watch is not None and watch.deadline() < self._due
+        if early:
+            self._wake.set()
+
+    def close(self) -> None:
+        self._closed = True
+        self._wake.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        last = monotonic()
+        while not self._closed:
+            with self._lock:
+                self._due = self._watch.deadline() if self._watch else last + BEAT_INTERVAL
+                self._wake.clear()
+            planned = max(0.0, self._due - monotonic())
+            self._wake.wait(planned)
+            now = monotonic()
+            gap = now - last
+            if gap - planned > SUSPENDED:
+                self._on_gap(gap)
+            with self._lock:
+                if self._watch:
+                    if gap - planned > SUSPENDED:
+                        self._watch.shift(gap)
+                    self._look(self._watch, now)
+            last = now
+
+    def _look(self, watch: Watch, now: float) -> None:
+        """A beat that cannot be written ends the command; the runner's thread reports it."""
+        try:
+            watch.look(now)
+        except Exception as error:
+            if self.failure is None:
+                self.failure = error
+                watch.end(Outcome.ERROR, str(error))

@@ -1,0 +1,20 @@
+"""The workspace: the chained record, its one writer, its readers, and what follows from it.
+
+`store.Store` writes, `reader` reads.
+"""
+
+MAY_IMPORT = ("core", "config", "loop", "fs")
+DOORS = (
+    "workspace",
+    "mission",
+    "lock",
+    "store",
+    "reader",
+    "tail",
+    "chain",
+    "event_format",
+    "integrity",
+    "projections",
+    "log_tail",
+    "withheld",
+)

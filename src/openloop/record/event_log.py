@@ -1,0 +1,186 @@
+"""events.jsonl as its one writer holds it: append, notice what others did, put it back.
+
+What this process appends goes to a second, unlinked file as well, so that a record which a
+command cut, edited, replaced or removed can be put together again. So does what was there
+before, unless it is long: then it is taken from the file itself, and only when its chain still
+leads to the head known at the start.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
+
+from openloop.core.errors import TamperError
+from openloop.fs import files
+from openloop.record import event_format, integrity, reader
+from openloop.record.event_format import Broken
+from openloop.record.integrity import Mismatch
+from openloop.record.lock import Lock
+from openloop.record.reader import Record
+from openloop.record.tamper_watch import signature
+from openloop.record.workspace import EVENTS, Workspace
+
+SHADOWED = 4 << 20  # bytes of an older record that are copied; more would slow every start
+_BLOCK = 1 << 20  # bytes
+
+
+class Ledger:
+    """The open record. `size` is in bytes, `head` the chain's head after them."""
+
+    def __init__(self, workspace: Workspace, lock: Lock) -> None:
+        """Raises TamperError when the record does not hold, OSError when it cannot be opened."""
+        self._workspace = workspace
+        self._lock = lock
+        self._folder = lock.folder
+        self._events = _open_events(workspace, self._folder)
+        try:
+            lock.take_record(self._events)
+            self.loaded = self._load()
+        except BaseException:
+            os.close(self._events)
+            raise
+        self.size = self._kept = self.loaded.size
+        self.head = self._kept_head = self.loaded.head
+        # `_kept` bytes at the start are not in the shadow; `_kept_head` is the head after them.
+        self._shadow = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - open as long as we are
+        if self.size <= SHADOWED:
+            _copy(self._events, self._shadow.fileno(), self.size)
+            self._kept, self._kept_head = 0, event_format.FIRST_PREV
+        self._own = signature(os.fstat(self._events))
+
+    @property
+    def descriptor(self) -> int:
+        """For reading the whole record."""
+        return self._events
+
+    def _load(self) -> Record:
+        with _as_tampering(self._workspace):
+            return integrity.load(self._workspace, self._events)
+
+    def check_files(self) -> None:
+        """Raises TamperError when the latest rounds name files that are not what they say."""
+        with _as_tampering(self._workspace):
+            integrity.check_latest(self._workspace, self._events, self.loaded)
+
+    def drop_torn(self) -> str:
+        """Cut off a torn last line. Returns the name its copy is kept under; "" without one."""
+        torn = self.loaded.torn
+        if not torn:
+            return ""
+        name = files.free_name(EVENTS, folder=self._folder, word="torn")
+        files.replace(name, torn, folder=self._folder)
+        os.ftruncate(self._events, self.size)
+        self._own = signature(os.fstat(self._events))
+        return name
+
+    def append(self, line: bytes, *, durable: bool) -> None:
+        """Append one line. Raises OSError; then nothing of the line is left."""
+        data = line + b"\n"
+        try:
+            files.write_all(self._events, data)
+            files.write_all(self._shadow.fileno(), data)
+            if durable:
+                os.fsync(self._events)
+        except OSError:
+            with contextlib.suppress(OSError):  # half a line is worse than none
+                os.ftruncate(self._events, self.size)
+                os.ftruncate(self._shadow.fileno(), self.size - self._kept)
+            raise
+        self.size += len(data)
+        self.head = event_format.head_of(line)
+        self._own = signature(os.fstat(self._events))
+
+    def difference(self) -> str:
+        """What others did to events.jsonl since the last append; "" for nothing."""
+        try:
+            named = os.stat(EVENTS, dir_fd=self._folder, follow_symlinks=False)
+        except OSError:
+            return f"{EVENTS} was removed while a command ran"
+        if signature(named) == self._own:
+            return ""
+        held = os.fstat(self._events)
+        if (named.st_dev, named.st_ino) != (held.st_dev, held.st_ino):
+            return f"{EVENTS} was replaced while a command ran"
+        if held.st_size != self.size or not self._tail_is_ours():
+            return f"{EVENTS} was edited while a command ran"
+        self._own = signature(named)  # touched, but not changed
+        return ""
+
+    def _tail_is_ours(self) -> bool:
+        """Whether the file still holds what this process appended, and what was before it."""
+        appended = self.size - self._kept
+        for start in range(0, appended, _BLOCK):
+            length = min(_BLOCK, appended - start)
+            ours = os.pread(self._shadow.fileno(), length, start)
+            if os.pread(self._events, length, self._kept + start) != ours:
+                return False
+        return self._start_holds()
+
+    def _start_holds(self) -> bool:
+        """Whether what was there at the start still leads to the head known then."""
+        head = event_format.FIRST_PREV
+        with contextlib.suppress(Broken):
+            lines = reader.lines(self._events, end=self._kept)
+            for _, line in event_format.check_chain(lines):
+                head = event_format.head_of(line)
+            return head == self._kept_head
+        return False
+
+    def put_back(self) -> str:
+        """Restore the record as it was recorded; returns words on what became of the other.
+
+        Raises OSError. What cannot be restored stays as it stands, for `audit` to name.
+        """
+        if os.fstat(self._events).st_size < self._kept or not self._start_holds():
+            return ", and cannot be put back: what was there before this run is damaged too"
+        words = ", put back"
+        if files.exists(EVENTS, folder=self._folder):
+            words += f", the other one kept as {files.set_aside(EVENTS, folder=self._folder)}"
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL
+        restored = files.open_regular(EVENTS, flags, folder=self._folder)
+        _copy(self._events, restored, self._kept)
+        _copy(self._shadow.fileno(), restored, self.size - self._kept)
+        os.fsync(restored)
+        self._lock.take_record(restored)
+        os.close(self._events)
+        self._events = restored
+        self._own = signature(os.fstat(restored))
+        return words
+
+    def close(self) -> None:
+        self._shadow.close()
+        os.close(self._events)
+
+
+@contextlib.contextmanager
+def _as_tampering(workspace: Workspace) -> Iterator[None]:
+    try:
+        yield
+    except (Broken, Mismatch) as error:
+        events = workspace.shown(EVENTS)
+        where, why = getattr(error, "where", events), str(error).removeprefix(f"{events}: ")
+        raise TamperError(
+            f"{EVENTS} does not hold: {why}",
+            where=where,
+            fix=f"look at it: openloop audit {workspace.quoted}; "
+            f"to start a new record: openloop init --force {workspace.quoted}",
+        ) from None
+
+
+def _copy(source: int, target: int, length: int) -> None:
+    for start in range(0, length, _BLOCK):
+        files.write_all(target, os.pread(source, min(_BLOCK, length - start), start))
+
+
+def _open_events(workspace: Workspace, folder: int) -> int:
+    try:
+        return files.open_regular(EVENTS, os.O_RDWR | os.O_APPEND | os.O_CREAT, folder=folder)
+    except files.NotRegular:
+        raise TamperError(
+            f"{EVENTS} is not a regular file",
+            where=workspace.shown(EVENTS),
+            fix="remove what stands there and put the record back",
+        ) from None

@@ -1,0 +1,202 @@
+"""Whether the files that the record names still are what it says of them.
+
+`audit` asks this of every event; a start asks it of the latest rounds, so that a record with
+lines added by somebody else is not gone on with, at a price that does not grow with its length.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Container
+
+from openloop.core import clock
+from openloop.core.vocabulary import Decision, Kind, Status, Step
+from openloop.fs import files
+from openloop.loop.state import Event, State
+from openloop.record import projections, reader, withheld
+from openloop.record.event_format import Broken
+from openloop.record.reader import Record
+from openloop.record.workspace import ARTIFACTS, CHECKPOINTS, EVENTS, LOGS, WITHHELD, Workspace
+
+ROUNDS = 8  # of the latest run, which a start checks
+LARGEST = 256 << 10  # bytes of a log that a start hashes; of a larger one only the size is asked
+_ROUND = re.compile(r"round-(\d{4,12})")
+_BEGUN = ("before-", "best-")  # how checkpoints that only a round makes are called
+
+
+class Mismatch(Exception):
+    """A file and the record do not fit together. where: the file, as the user would write it."""
+
+    def __init__(self, where: str, why: str) -> None:
+        super().__init__(f"{where}: {why}")
+        self.where = where
+        self.why = why
+
+
+def load(place: Workspace, events: int) -> Record:
+    """The record behind an open events.jsonl, whole as far as a look at its end and at the
+    heartbeat tells. Raises Broken, naming the line, or Mismatch."""
+    record = reader.load(events)
+    if why := reader.lost(record.state, record.head, reader.heartbeat(place)):
+        raise Mismatch(place.shown(EVENTS), why)
+    if record.state.seq == 0:
+        check_empty(place)
+    return record
+
+
+def check_latest(place: Workspace, events: int, record: Record) -> None:
+    """Hold the latest rounds of the latest run against each other, and when it was cut off
+    against their logs too. Raises as `check` does.
+
+    A runner that came to its end has watched its logs; what happened to them since is a
+    person's affair, and `audit` names it. After a power cut logs may be short or missing.
+    """
+    running = record.state.status is Status.RUNNING
+    cut_off = running and record.events[-1].time > clock.booted()
+    largest = LARGEST if cut_off else None
+    may_lack = (ARTIFACTS,) if cut_off else (ARTIFACTS, LOGS)
+    for number, state, event in reader.latest_rounds(events, ROUNDS):
+        if event.run == record.state.run:
+            check(place, number, state, event, largest=largest, may_lack=may_lack)
+
+
+def load_path(place: Workspace) -> Record:
+    """As `load` and `check_latest`, of a workspace; empty when there is no record yet."""
+    try:
+        events = files.open_regular(place.file(EVENTS), os.O_RDONLY)
+    except FileNotFoundError:
+        check_empty(place)
+        return reader.load_path(place)
+    try:
+        record = load(place, events)
+        check_latest(place, events, record)
+        return record
+    finally:
+        os.close(events)
+
+
+def check_empty(place: Workspace) -> None:
+    """Raises Mismatch when there are files of rounds that an empty record knows nothing of."""
+    if left := of_rounds(place):
+        raise Mismatch(place.shown(EVENTS), f"no event is left, but {left[0]} is there")
+
+
+def highest_round(place: Workspace) -> int:
+    """The highest round number that an artifact or a log carries; 0 without any."""
+    found = map(_ROUND.search, of_rounds(place))
+    return max((int(match[1]) for match in found if match), default=0)
+
+
+def of_rounds(place: Workspace) -> list[str]:
+    """Artifacts, logs and checkpoints that only a round leaves."""
+    found = []
+    for name in (ARTIFACTS, LOGS):
+        found += [f"{name}/{one}" for one in _names(place.file(name)) if _ROUND.match(one)]
+    manifests = f"{CHECKPOINTS}/manifests"
+    names = _names(place.file(manifests))
+    return found + [f"{manifests}/{name}" for name in names if name.startswith(_BEGUN)]
+
+
+def _names(folder: str) -> list[str]:
+    try:
+        return sorted(os.listdir(folder))
+    except OSError:
+        return []
+
+
+def check(
+    place: Workspace,
+    number: int,
+    state: State,
+    event: Event,
+    *,
+    largest: int | None = None,
+    may_lack: Container[str] = (),
+) -> None:
+    """Hold one event against the state before it and the files that it names.
+
+    largest: bytes of a log up to which it is hashed; None for all. may_lack: which files are not
+    looked at, ARTIFACTS (they are about to be written anew) or LOGS. Raises Broken, Mismatch.
+    """
+    try:
+        match event.kind:
+            case Kind.ROUND_STARTED if state.seq > 0:
+                _carried(number, state, event)
+            case Kind.STEP_FINISHED if LOGS not in may_lack:
+                _log(place, event, largest)
+            case Kind.ROUND_FINISHED:
+                _completion(number, state, event)
+                _artifact(place, state, event, on_disk=ARTIFACTS not in may_lack)
+    except (KeyError, TypeError, ValueError) as error:
+        if isinstance(error, Broken):
+            raise
+        raise Broken(number, f"a field is missing or of another kind: {error}") from None
+
+
+def _carried(number: int, state: State, event: Event) -> None:
+    if event.data["state"] != json.loads(json.dumps(state.to_json())):
+        raise Broken(number, "what it carries does not follow from the events before it")
+
+
+def _completion(number: int, state: State, event: Event) -> None:
+    """A round may say complete only when what it measured passed after the last change."""
+    if event.data["decision"] != Decision.COMPLETE:
+        return
+    measured = {result.step for result in state.steps if result.step.is_gate} | {Step.VERIFY}
+    for gate in sorted(measured):
+        result = state.gates.get(gate)
+        if result is None or not result.outcome.passed or result.seq < state.change_seq:
+            raise Broken(number, f"says complete, but {gate} had not passed since the last change")
+
+
+def _log(place: Workspace, event: Event, largest: int | None) -> None:
+    path = place.shown(event.data["log_path"])
+    size, digest = _digest(place, event.data["log_path"], largest)
+    if size is None and event.data["log_path"] in withheld.archived_logs(place):
+        return  # the log of a private gate, during a change or since a crash in one
+    if size is None:
+        why = "is missing, or is not a regular file any more"
+        if _was_away(place, event):
+            why += f", nor is it in {WITHHELD}/{withheld.ARCHIVE}: look for what else was withheld"
+        raise Mismatch(path, why)
+    if size != event.data["log_bytes"]:
+        raise Mismatch(path, f"holds {size} bytes, recorded were {event.data['log_bytes']}")
+    if digest not in ("", event.data["log_sha256"]):
+        raise Mismatch(path, "was changed after it was recorded: its sha256 differs")
+
+
+def _was_away(place: Workspace, event: Event) -> bool:
+    """Whether it is a private log, and the workspace has held an archive of such ones."""
+    return bool(event.data.get("private")) and os.path.isdir(place.file(WITHHELD))
+
+
+def _artifact(place: Workspace, state: State, event: Event, *, on_disk: bool) -> None:
+    path = place.shown(event.data["artifact"])
+    expected = projections.to_bytes(projections.artifact_of(state, event))
+    if hashlib.sha256(expected).hexdigest() != event.data["artifact_sha256"]:
+        raise Mismatch(path, f"event {event.seq} names a hash that its own events do not give")
+    if not on_disk:
+        return
+    size, digest = _digest(place, event.data["artifact"], None)
+    if size is None:
+        raise Mismatch(path, "is missing; the next run writes the latest ones anew")
+    if digest != event.data["artifact_sha256"]:
+        raise Mismatch(path, "was changed after it was recorded: its sha256 differs")
+
+
+def _digest(place: Workspace, name: str, largest: int | None) -> tuple[int | None, str]:
+    """(size in bytes, sha256) of a workspace file; (None, "") when it is not there, no hash when
+    it is larger than `largest`."""
+    try:
+        descriptor = files.open_regular(place.file(name), os.O_RDONLY)
+    except OSError:
+        return None, ""
+    with open(descriptor, "rb", buffering=0) as file:
+        size = os.fstat(descriptor).st_size
+        if largest is not None and size > largest:
+            return size, ""
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return file.tell(), digest

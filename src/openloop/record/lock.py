@@ -1,0 +1,98 @@
+"""Who may write a workspace: one live runner at a time, and its guard after it.
+
+Two advisory locks. The one on the workspace folder is shared with the guard, so a workspace is
+free only when the last process of a run is gone; a folder leaves no lock file to delete. The
+one on events.jsonl is the runner's alone and tells a live runner from a dead one's guard.
+Neither depends on a PID written in a file.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+
+from openloop.core.clock import monotonic
+from openloop.core.errors import HeldError, RecordError, UsageError
+from openloop.fs import files
+from openloop.record.workspace import EVENTS, Workspace
+
+_POLL = 0.05  # seconds
+_PROBE = 0.1  # seconds in which a reader's look at the lock is over
+
+
+class Lock:
+    """The workspace's lock; `folder` is the locked descriptor of the workspace folder."""
+
+    def __init__(self, workspace: Workspace, *, patience: float) -> None:
+        """patience: seconds to wait for a dead runner's guard. Raises HeldError, UsageError."""
+        self.workspace = workspace
+        try:
+            self.folder = files.open_folder(workspace.path)
+        except OSError as error:
+            raise UsageError(f"cannot open workspace {workspace.given}: {error.strerror}") from None
+        try:
+            self._acquire(patience)
+        except BaseException:
+            os.close(self.folder)
+            raise
+
+    def _acquire(self, patience: float) -> None:
+        deadline = monotonic() + patience
+        while not _try(self.folder, fcntl.LOCK_EX, self.workspace):
+            if runner_lives(self.workspace) or monotonic() > deadline:
+                watch = f"openloop status {self.workspace.quoted} --watch"
+                raise HeldError(
+                    f"a live runner holds {self.workspace.given}",
+                    fix=f"wait for it, or watch it: {watch}",
+                )
+            time.sleep(_POLL)
+
+    def take_record(self, events: int) -> None:
+        """Lock events.jsonl too: from now on readers see a live runner."""
+        deadline = monotonic() + _PROBE
+        while not _try(events, fcntl.LOCK_EX, self.workspace):
+            if monotonic() > deadline:
+                raise HeldError(f"another process holds {self.workspace.shown(EVENTS)}")
+            time.sleep(_PROBE / 10)
+
+    def check(self) -> None:
+        """Raises RecordError when the workspace's path no longer names what is locked."""
+        held = os.fstat(self.folder)
+        try:
+            named = os.stat(self.workspace.path)
+        except OSError:
+            named = None
+        if named is None or (named.st_dev, named.st_ino) != (held.st_dev, held.st_ino):
+            raise RecordError(
+                f"the workspace folder {self.workspace.path} was moved, removed or replaced",
+                fix="put it back, then run again",
+            )
+
+    def release(self) -> None:
+        os.close(self.folder)
+
+
+def runner_lives(workspace: Workspace) -> bool:
+    """Whether a live runner writes this workspace. Changes nothing and waits for nothing."""
+    try:
+        events = files.open_regular(workspace.file(EVENTS), os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        return not _try(events, fcntl.LOCK_SH, workspace)
+    finally:
+        os.close(events)
+
+
+def _try(descriptor: int, kind: int, workspace: Workspace) -> bool:
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        raise UsageError(
+            f"{workspace.given} cannot be locked: {error.strerror}",
+            fix="keep the workspace on a file system with flock (a local disk)",
+        ) from None
+    return True

@@ -1,0 +1,37 @@
+"""What a command line names: a workspace, its configuration, and its project root."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+from openloop.config import config
+from openloop.config.config import Config
+from openloop.record import workspace
+from openloop.record.workspace import CONFIG, Workspace
+
+
+@dataclass(frozen=True, slots=True)
+class Mission:
+    """Read once and kept: what an agent does to the files later changes nothing here.
+
+    data: the bytes of openloop.json. root: the project root's absolute path.
+    """
+
+    workspace: Workspace
+    config: Config
+    data: bytes
+    root: str
+
+    @property
+    def config_sha256(self) -> str:
+        return hashlib.sha256(self.data).hexdigest()
+
+
+def load(path: str) -> Mission:
+    """The mission of the workspace at `path`. Raises UsageError or ConfigError."""
+    place = workspace.existing(path)
+    data = workspace.read_config(place)
+    known = config.parse(data, where=place.shown(CONFIG))
+    root = workspace.existing_project_root(place, known.project_root)
+    return Mission(place, known, data, root)

@@ -1,0 +1,227 @@
+"""What people and dashboards look at, made from the state and the events alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from openloop.core.text import number, printable
+from openloop.core.vocabulary import Decision, Kind, Outcome, RoundOutcome, Status, Step
+from openloop.loop.actions import FinishRound
+from openloop.loop.state import Event, Metric, State, StepResult
+
+VERSION = 1
+
+
+@dataclass(slots=True)
+class Live:
+    """The current or latest command, as far as the record does not know it yet."""
+
+    step: Step | None = None
+    command: str = ""
+    pid: int | None = None
+    log_path: str = ""
+    log_bytes: int = 0
+    started_at: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Runner:
+    """Who writes: `pid` is None once nobody runs."""
+
+    pid: int | None
+    host: str
+
+
+def speed(state: State) -> float | None:
+    """Seconds a round over the latest rounds; None before the first one."""
+    seconds = [r.seconds for r in state.history if r.outcome is not RoundOutcome.INTERRUPTED]
+    return sum(seconds) / len(seconds) if seconds else None
+
+
+def eta_seconds(state: State, elapsed: float) -> float | None:
+    """Seconds until the budget is used up at the present speed; None when unknown.
+
+    elapsed: seconds that the run has lasted by now.
+    """
+    each = speed(state)
+    if each is None or state.status is not Status.RUNNING:
+        return None
+    spent = elapsed - state.round_started_elapsed if state.in_round else 0.0
+    return max(0.0, (state.budget - state.rounds_used) * each - spent)
+
+
+def heartbeat(
+    state: State,
+    live: Live,
+    runner: Runner,
+    *,
+    mission: str,
+    total_rounds: int,
+    now: str,
+    eta: tuple[float, str] | None,
+    head: str,
+) -> dict[str, Any]:
+    """heartbeat.json. eta: (seconds from now, that moment in UTC)."""
+    each = speed(state)
+    return {
+        "version": VERSION,
+        "status": state.status,
+        "reason": state.reason,
+        "mission": mission,
+        "run": state.run,
+        "round": state.round,
+        "total_rounds": state.budget or total_rounds,
+        "step": live.step,
+        "command": live.command,
+        "pid": live.pid,
+        "runner_pid": runner.pid,
+        "host": runner.host,
+        "log_path": live.log_path,
+        "log_bytes": live.log_bytes,
+        "started_at": live.started_at,
+        "run_started_at": state.run_started_at or None,
+        "updated_at": now,
+        "speed": {
+            "seconds_per_round": round(each, 3) if each is not None else None,
+            "rounds_per_hour": round(3600 / each, 3) if each else None,
+        },
+        "eta_seconds": round(eta[0], 1) if eta else None,
+        "eta": eta[1] if eta else None,
+        "normality": normality(state),
+        "metric": state.metric.to_json() if state.metric else None,
+        "consecutive_failures": state.consecutive_failures,
+        "last_error": state.last_error,
+        "event_seq": state.seq,
+        "event_head": head,
+    }
+
+
+def normality(state: State) -> str:
+    """`normal`, or the abnormal outcome of the latest command."""
+    if state.running or not state.steps or state.steps[-1].outcome is Outcome.PASSED:
+        return "normal"
+    return state.steps[-1].outcome
+
+
+def artifact(
+    state: State, end: FinishRound, *, ended_at: str, duration_seconds: float
+) -> dict[str, Any]:
+    """artifacts/round-NNNN.json of the round that `end` closes."""
+    return {
+        "version": VERSION,
+        "run": state.run,
+        "round": state.round,
+        "started_at": state.round_started_at,
+        "ended_at": ended_at,
+        "duration_seconds": duration_seconds,
+        "outcome": end.outcome,
+        "decision": end.decision,
+        "reason": end.reason,
+        "steps": [_step_json(result) for result in state.steps],
+        "metric": state.metric.to_json() if state.metric else None,
+        "policy": _policy_json(state),
+        "consecutive_failures": end.consecutive_failures,
+        "last_error": "" if end.decision is Decision.COMPLETE else state.last_error,
+    }
+
+
+def _policy_json(state: State) -> dict[str, Any] | None:
+    """What the policy undid in the round, and what was kept of it; None for nothing."""
+    if not (state.violations or state.checkpoints):
+        return None
+    violations = [
+        {"step": one.step, "text": one.text, "paths": list(one.paths)} for one in state.violations
+    ]
+    return {"violations": violations, "checkpoints": list(state.checkpoints)}
+
+
+def _step_json(result: StepResult) -> dict[str, Any]:
+    record = result.to_json()
+    del record["error"]  # it is the round's last_error or an earlier one; `detail` says why
+    return record
+
+
+def artifact_of(state: State, event: Event) -> dict[str, Any]:
+    """The same artifact again, from the state before `event` (a round_finished)."""
+    end = FinishRound(
+        RoundOutcome(event.data["outcome"]),
+        Decision(event.data["decision"]),
+        event.data["reason"],
+        event.data["consecutive_failures"],
+    )
+    return artifact(
+        state,
+        end,
+        ended_at=event.data["ended_at"],
+        duration_seconds=event.data["duration_seconds"],
+    )
+
+
+def to_bytes(document: Mapping[str, Any]) -> bytes:
+    """An artifact's."""
+    return (json.dumps(document, indent=2) + "\n").encode()
+
+
+def heartbeat_bytes(document: Mapping[str, Any]) -> bytes:
+    """A line a field: not indented by `json`, which takes more than twice as long."""
+    text = json.dumps(document, separators=(",\n  ", ": "))
+    return f"{{\n  {text[1:-1]}\n}}\n".encode()
+
+
+# --- progress.md ------------------------------------------------------------------------
+
+
+def progress_line(event: Event) -> str:
+    """One Markdown line for what a person cares about; "" for what they do not."""
+    words = _progress_words(event)
+    if not words:
+        return ""
+    return f"- {event.time} {_plain(words)}\n"
+
+
+def _progress_words(event: Event) -> str:
+    data = event.data
+    match event.kind:
+        case Kind.RUN_STARTED:
+            if data["resumed"]:
+                return f"run {event.run} resumed"
+            trial = ", the half-open trial" if data["trial"] else ""
+            return f"run {event.run} started: {data['budget']} round(s) allowed{trial}"
+        case Kind.STEP_FINISHED:
+            again = " (confirm)" if data["confirm"] else ""
+            why = f": {data['detail']}" if data["detail"] else ""
+            seconds = f"{data['duration_seconds']:.1f} s"
+            return f"round {event.round} {event.step}{again} {data['outcome']} in {seconds}{why}"
+        case Kind.ROUND_FINISHED:
+            return f"round {event.round} {data['outcome']}, {data['decision']}: {data['reason']}"
+        case Kind.BREAKER_TRIPPED:
+            return f"breaker tripped: {data['reason']}"
+        case Kind.RUN_FINISHED:
+            return f"run {event.run} {data['status']}: {data['reason']}"
+        case Kind.NOTE:
+            return "" if data.get("note") == "restoring" else f"note: {data['text']}"
+        case Kind.POLICY_VIOLATED | Kind.CHECKPOINT_RESTORED:
+            return f"round {event.round} {event.kind.replace('_', ' ')}: {data['text']}"
+    return ""
+
+
+def _plain(text: str) -> str:
+    """Text that Markdown shows as it stands, on one line."""
+    return "".join(f"\\{c}" if c in "`*_<>[]#|\\" else c for c in printable(text))
+
+
+def progress_title(mission: str) -> str:
+    return f"# Progress\n\n{_plain(' '.join(mission.split()))}\n\n"
+
+
+def metric_words(metric: Metric | None) -> str:
+    """`score=0.93 (greater or equal 0.9, best 0.95)` for people; "" without a metric."""
+    if metric is None:
+        return ""
+    value = "not measured" if metric.value is None else number(metric.value)
+    wanted = f"{metric.direction.replace('_', ' or ')} {number(metric.threshold)}"
+    best = f", best {number(metric.best)}" if metric.best is not None else ""
+    return f"{metric.name}={value} ({wanted}{best})"

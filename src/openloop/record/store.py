@@ -1,0 +1,331 @@
+"""The only writer of a workspace: record an event, and renew what people look at.
+
+events.jsonl is the truth; heartbeat.json, progress.md and artifacts/ follow from it. What was
+read or written once is kept in memory and never read back from where an agent could write.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import threading
+from dataclasses import replace
+from typing import Any
+
+from openloop.core import clock
+from openloop.core.errors import RecordError
+from openloop.core.vocabulary import Kind, Status, Step
+from openloop.fs import files
+from openloop.loop import actions, transitions
+from openloop.loop.state import Event
+from openloop.record import event_format, projections, reader
+from openloop.record.event_log import Ledger
+from openloop.record.heartbeat import HeartbeatFile
+from openloop.record.lock import Lock
+from openloop.record.mission import Mission
+from openloop.record.projections import Live, Runner
+from openloop.record.rebuild import rebuild_missing, rebuild_progress
+from openloop.record.tamper_watch import Finished, Watched
+from openloop.record.workspace import (
+    ARTIFACTS,
+    CONFIG,
+    EVENTS,
+    FOLDERS,
+    HEARTBEAT,
+    LOGS,
+    PROGRESS,
+    Workspace,
+)
+
+
+class Store:
+    """Holds the lock, the record and the state. Close it to let the workspace go."""
+
+    def __init__(self, mission: Mission, lock: Lock) -> None:
+        """Raises TamperError when the record does not hold, OSError when it cannot be opened."""
+        self.workspace = mission.workspace
+        self.lock = lock
+        self.live = Live()
+        self._folder = lock.folder
+        self._mission = mission
+        self._runner = Runner(os.getpid(), socket.gethostname())
+        self._finished = Finished(lock.folder)
+        self._heartbeat = HeartbeatFile(lock.folder)
+        self._config = Watched(CONFIG, mission.data, lock.folder)
+        self._writing = threading.Lock()  # the watchdog beats while the runner records
+        self._started = clock.monotonic()
+        self._base = 0.0  # seconds of the run before this process took it on
+        self._ledger = Ledger(self.workspace, lock)
+        self._progress = -1
+        self._failure = ""  # why the record could not be kept
+        self.state = self._ledger.loaded.state
+        self.line = b""  # the latest event as it was written
+        self._torn = ""
+        self._base = self.state.elapsed
+
+    def prepare(self) -> None:
+        """Mend what a crash left: a torn line, missing projections. Raises OSError."""
+        self._torn = self._ledger.drop_torn()
+        for name in FOLDERS:
+            os.close(files.open_or_make_folder(name, folder=self._folder))
+        rebuild_missing(self._folder, self._ledger.descriptor)
+        self._open_progress()
+
+    def note_torn(self) -> None:
+        """Record that a torn last line was dropped, once a run is open."""
+        if self._torn:
+            text = f"the last line of {EVENTS} was torn: dropped, a copy is {self._torn}"
+            self.record(Kind.NOTE, note="torn", text=text)
+
+    @property
+    def head(self) -> str:
+        """The chain's head: sha256 of the latest event's line."""
+        return self._ledger.head
+
+    # --- events ---
+
+    def record(
+        self,
+        kind: Kind,
+        *,
+        step: Step | None = None,
+        run: int | None = None,
+        round: int | None = None,
+        durable: bool = False,
+        **data: Any,
+    ) -> Event:
+        """Append one event and apply it. Raises RecordError when it cannot be kept."""
+        if kind is Kind.RUN_STARTED and not data["resumed"]:
+            self._started, self._base = clock.monotonic(), 0.0
+        event = Event(
+            kind=kind,
+            time=clock.utc(),
+            elapsed=round_to_ms(self.elapsed),
+            run=self.state.run if run is None else run,
+            round=self.state.round if round is None else round,
+            step=step,
+            data=data,
+            seq=self.state.seq + 1,
+        )
+        state = transitions.apply(self.state, event)
+        line = event_format.encode(event, self.head)
+        with self._writing:
+            try:
+                self._ledger.append(line, durable=durable)
+            except OSError as error:
+                raise self._cannot_keep(EVENTS, error) from None
+            self.state, self.line = state, line
+        self._report(event)
+        return event
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds that the run has lasted, earlier parts of a resumed one included."""
+        return self._base + clock.monotonic() - self._started
+
+    def _cannot_keep(self, name: str, error: OSError) -> RecordError:
+        self._failure = f"the record cannot be kept: {name}: {error.strerror or error}"
+        return RecordError(
+            self._failure,
+            where=self.workspace.shown(name),
+            fix="make room or mend the disk, then run again: the run is resumed",
+        )
+
+    def _report(self, event: Event) -> None:
+        """Append the event to progress.md, made anew when it was removed or replaced."""
+        line = projections.progress_line(event)
+        if not line:
+            return
+        try:
+            if not self._progress_is_ours():
+                self._open_progress()
+            else:
+                files.write_all(self._progress, line.encode())
+        except OSError as error:
+            raise self._cannot_keep(PROGRESS, error) from None
+
+    def _progress_is_ours(self) -> bool:
+        try:
+            named = os.stat(PROGRESS, dir_fd=self._folder, follow_symlinks=False)
+        except OSError:
+            return False
+        held = os.fstat(self._progress)
+        return (named.st_dev, named.st_ino) == (held.st_dev, held.st_ino)
+
+    def _open_progress(self) -> None:
+        if self._progress >= 0:
+            os.close(self._progress)
+            self._progress = -1
+        self._progress = rebuild_progress(
+            self._folder, self._ledger.descriptor, self._mission.config.mission
+        )
+
+    # --- files of a round ---
+
+    def open_log(self, step: str) -> tuple[int, str]:
+        """A new, empty log for a step of the current round: (descriptor, relative path)."""
+        try:
+            folder = files.open_or_make_folder(LOGS, folder=self._folder)
+        except OSError as error:
+            raise self._cannot_keep(LOGS, error) from None
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND
+        stem = f"round-{self.state.round:04d}-{step}"
+        number = 1
+        try:
+            while True:
+                name = f"{stem}.log" if number == 1 else f"{stem}-{number}.log"
+                try:
+                    return files.open_regular(name, flags, folder=folder), f"{LOGS}/{name}"
+                except (FileExistsError, files.NotRegular):
+                    number += 1
+        except OSError as error:
+            raise self._cannot_keep(f"{LOGS}/{name}", error) from None
+        finally:
+            os.close(folder)
+
+    def log_finished(self, log_path: str, log: int, sha256: str) -> str:
+        """From now on the log must not change. Returns what its own command did to it."""
+        return self._finished.add(log_path, os.fstat(log), sha256)
+
+    def write_prompt(self, step: Step, text: str) -> str:
+        """Keep the prompt of a change; returns its absolute path."""
+        number = sum(result.step is step for result in self.state.steps) + 1
+        ending = "" if number == 1 else f"-{number}"
+        name = f"round-{self.state.round:04d}-{step}-prompt{ending}.md"
+        self._put_artifact(name, text.encode(errors="replace"), durable=False)
+        return self.workspace.file(f"{ARTIFACTS}/{name}")
+
+    def finish_round(self, end: actions.FinishRound) -> Event:
+        """Keep the round's artifact durably, then record the end with the artifact's hash."""
+        ended_at = clock.utc()
+        seconds = round_to_ms(self.elapsed - self.state.round_started_elapsed)
+        document = projections.artifact(
+            self.state, end, ended_at=ended_at, duration_seconds=seconds
+        )
+        data = projections.to_bytes(document)
+        name = f"round-{self.state.round:04d}.json"
+        written = self._put_artifact(name, data, durable=True)
+        self._finished.add(f"{ARTIFACTS}/{name}", written, event_format.head_of(data), data)
+        return self.record(
+            Kind.ROUND_FINISHED,
+            durable=True,
+            outcome=end.outcome,
+            decision=end.decision,
+            reason=end.reason,
+            consecutive_failures=end.consecutive_failures,
+            ended_at=ended_at,
+            duration_seconds=seconds,
+            artifact=f"{ARTIFACTS}/{name}",
+            artifact_sha256=event_format.head_of(data),
+        )
+
+    def _put_artifact(self, name: str, data: bytes, *, durable: bool) -> os.stat_result:
+        try:
+            folder = files.open_or_make_folder(ARTIFACTS, folder=self._folder)
+            try:
+                files.replace(name, data, folder=folder, durable=durable)
+                return os.stat(name, dir_fd=folder, follow_symlinks=False)
+            finally:
+                os.close(folder)
+        except OSError as error:
+            raise self._cannot_keep(f"{ARTIFACTS}/{name}", error) from None
+
+    # --- the heartbeat ---
+
+    def beat(self) -> None:
+        """Rewrite heartbeat.json. Raises RecordError; safe to call from the watchdog."""
+        with self._writing:
+            self.lock.check()
+            left = projections.eta_seconds(self.state, self.elapsed)
+            document = projections.heartbeat(
+                self.state,
+                self.live,
+                self._runner,
+                mission=self._mission.config.mission,
+                total_rounds=self._mission.config.total_rounds,
+                now=clock.utc(),
+                eta=None if left is None else (left, clock.utc(left)),
+                head=self.head,
+            )
+            self._put_heartbeat(document)
+
+    def _put_heartbeat(self, document: dict[str, Any]) -> None:
+        try:
+            self._heartbeat.write(projections.heartbeat_bytes(document))
+        except OSError as error:
+            raise self._cannot_keep(HEARTBEAT, error) from None
+
+    # --- tampering ---
+
+    def tampering(self, *, every: bool = False) -> str:
+        """What a command did to the configuration or the record; "" for nothing. every: of finished
+        logs and artifacts look at all, see `Finished`.
+
+        It is put back where that is possible; what stands in its place is kept beside it.
+        """
+        found = []
+        for watched in (self._config, self._ledger):
+            if words := watched.difference():
+                try:
+                    found.append(words + watched.put_back())
+                except OSError as error:
+                    found.append(f"{words}, and cannot be put back: {error.strerror}")
+        found.append(self._finished.difference(every=every))
+        return "; ".join(filter(None, found))
+
+    def fail(self, why: str) -> None:
+        """Why this process cannot go on, for the last heartbeat."""
+        self._failure = self._failure or why
+
+    def check_files(self) -> None:
+        """Raises TamperError when the record's latest rounds name files that do not fit."""
+        self._ledger.check_files()
+
+    def abandon(self) -> None:
+        """Let the workspace go without a word."""
+        self._ledger.close()
+
+    def close(self) -> None:
+        """Let the workspace go: a last heartbeat says that nobody runs any more, and why."""
+        self._runner = Runner(None, self._runner.host)
+        self.live.pid = None
+        if self.state.status is Status.RUNNING:  # the record could not be kept to its end
+            self.state = replace(
+                self.state, status=Status.INTERRUPTED, reason=self._failure or "OpenLoop failed"
+            )
+        with contextlib.suppress(RecordError):
+            self.beat()
+        self._heartbeat.close()
+        if self._progress >= 0:
+            os.close(self._progress)
+        self._ledger.close()
+
+
+def open_checked(mission: Mission, lock: Lock) -> Store:
+    """The store, once its record's latest rounds fit their files. Raises as Store does."""
+    store = Store(mission, lock)
+    try:
+        store.check_files()
+    except BaseException:
+        store.abandon()
+        raise
+    return store
+
+
+def refuse(workspace: Workspace, lock: Lock, reason: str) -> None:
+    """Show `blocked` in the heartbeat of a workspace whose record cannot be continued."""
+    document = reader.heartbeat(workspace) or {"version": projections.VERSION}
+    document |= {
+        "status": Status.BLOCKED,
+        "reason": reason,
+        "pid": None,
+        "runner_pid": None,
+        "updated_at": clock.utc(),
+    }
+    with contextlib.suppress(OSError):
+        files.replace(HEARTBEAT, projections.heartbeat_bytes(document), folder=lock.folder)
+
+
+def round_to_ms(seconds: float) -> float:
+    return round(seconds, 3)

@@ -1,0 +1,134 @@
+"""Where things lie in a workspace, and where its project root is."""
+
+from __future__ import annotations
+
+import os
+
+from openloop.core.errors import UsageError
+from openloop.fs import files
+
+CONFIG = "openloop.json"
+EVENTS = "events.jsonl"
+HEARTBEAT = "heartbeat.json"
+PROGRESS = "progress.md"
+LOGS = "logs"
+ARTIFACTS = "artifacts"
+KNOWLEDGE = "knowledge"
+OUTPUT = "output"
+CHECKPOINTS = "checkpoints"
+HOLDOUT = "holdout"  # what agents never see
+WITHHELD = "withheld"  # where it is kept while one works
+FOLDERS = (LOGS, ARTIFACTS, KNOWLEDGE, OUTPUT)
+DEFAULT_ROOT = "."  # project_root where openloop.json says nothing
+HOME = ".openloop"  # the folder in which workspaces of a project are kept
+_LIMIT = 16 << 20  # bytes; nobody writes a configuration of that size
+
+
+class Workspace:
+    """A state folder. `path` is absolute, its symlinks resolved once; `given` is what the user
+    wrote, for messages."""
+
+    __slots__ = ("given", "path")
+
+    def __init__(self, path: str, given: str) -> None:
+        self.path = path
+        self.given = given
+
+    def file(self, name: str) -> str:
+        return os.path.join(self.path, name)
+
+    @property
+    def quoted(self) -> str:
+        """`given` as a word of a shell's command, for commands that messages propose."""
+        from shlex import quote  # few messages propose one
+
+        return quote(self.given)
+
+    def shown(self, name: str) -> str:
+        """A file's path as the user would write it."""
+        return os.path.join(self.given, name)
+
+    @property
+    def base(self) -> str:
+        """What a relative project root starts from: the folder that holds `.openloop`, or
+        else the workspace's parent. Never the current directory."""
+        folder = os.path.dirname(self.path)
+        inner = folder
+        while inner != os.path.dirname(inner):
+            if os.path.basename(inner) == HOME:
+                return os.path.dirname(inner)
+            inner = os.path.dirname(inner)
+        return folder
+
+    def project_root(self, configured: str) -> str:
+        """The absolute path of the configured project root; it need not exist."""
+        return os.path.realpath(os.path.join(self.base, os.path.expanduser(configured)))
+
+
+def at(path: str) -> Workspace:
+    """The workspace at `path`, whether or not anything is there. Raises UsageError for ""."""
+    if not path:
+        raise UsageError("WORKSPACE is empty", fix="name a folder, such as .openloop/my-task")
+    return Workspace(os.path.realpath(path), path)
+
+
+def existing_folder(path: str) -> Workspace:
+    """The workspace folder at `path`, whatever it holds. Raises UsageError."""
+    found = at(path)
+    if not os.path.isdir(found.path):
+        if _there(found.path, path):
+            raise UsageError(f"workspace {path} is not a folder", fix="choose another name")
+        what = f"workspace {path} does not exist"
+        raise UsageError(what, fix=f"create it: openloop init {found.quoted}")
+    return found
+
+
+def _there(path: str, given: str) -> bool:
+    """Whether anything stands at the path. Raises UsageError where one may not even ask."""
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise UsageError(
+            f"workspace {given} cannot be looked at: {error.strerror}",
+            fix="give yourself permission to enter its folders",
+        ) from None
+    return True
+
+
+def existing(path: str) -> Workspace:
+    """The workspace at `path`. Raises UsageError when there is none."""
+    found = existing_folder(path)
+    if not _there(found.file(CONFIG), path):
+        what = f"{path} is not a workspace: it holds no {CONFIG}"
+        raise UsageError(what, fix=f"openloop init {found.quoted}")
+    return found
+
+
+def read_config(place: Workspace) -> bytes:
+    """The bytes of openloop.json. Raises UsageError."""
+    try:
+        path = os.path.realpath(place.file(CONFIG))  # a person may keep it elsewhere
+        data = files.read(path, limit=_LIMIT)
+    except OSError as error:
+        raise unreadable(place, CONFIG, error) from None
+    return data
+
+
+def unreadable(place: Workspace, name: str, error: OSError) -> UsageError:
+    """That a file of the workspace is there and cannot be read."""
+    fix = "make it readable" if isinstance(error, PermissionError) else ""
+    return UsageError(f"{name} cannot be read: {error.strerror}", where=place.shown(name), fix=fix)
+
+
+def existing_project_root(workspace: Workspace, configured: str) -> str:
+    """The project root's absolute path. Raises UsageError when it is no folder."""
+    root = workspace.project_root(configured)
+    if not os.path.isdir(root):
+        raise UsageError(
+            f"project root {root} does not exist",
+            where=f"{workspace.shown(CONFIG)}: project_root is {configured!r}",
+            fix=f"write a path that is absolute or starts from {workspace.base}",
+        )
+    return root

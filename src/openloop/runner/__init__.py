@@ -1,0 +1,7 @@
+"""The runner: joins the loop, the processes, the policy and the record.
+
+`runner.run` takes a mission to its end.
+"""
+
+MAY_IMPORT = ("core", "config", "loop", "process", "record", "policy")
+DOORS = ("runner", "execution")

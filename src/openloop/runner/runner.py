@@ -1,0 +1,376 @@
+"""The runner joins the loop, the processes and the record."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from openloop.core import clock
+from openloop.core.errors import ExitCode, OpenLoopError, RecordError, TamperError, UsageError
+from openloop.core.vocabulary import Decision, Hook, Kind, SandboxMode, Status
+from openloop.loop import actions
+from openloop.loop.actions import (
+    Action,
+    FinishRound,
+    FinishRun,
+    Keep,
+    OpenRun,
+    PutBack,
+    RunStep,
+    StartRound,
+    TripBreaker,
+)
+from openloop.loop.state import Event, State
+from openloop.policy.enforcement import Enforcement
+from openloop.policy.withholding import Withholding
+from openloop.process import supervisor
+from openloop.process.signals import Interrupts
+from openloop.process.supervisor import Processes
+from openloop.record.lock import Lock
+from openloop.record.mission import Mission
+from openloop.record.projections import Live
+from openloop.record.store import Store, open_checked, refuse
+from openloop.record.workspace import EVENTS
+from openloop.runner import prompt
+from openloop.runner.steps import Steps, overruled
+
+if TYPE_CHECKING:
+    from openloop.policy.bubblewrap import Sandbox
+
+
+class View(Protocol):
+    """Who is shown what goes on. Must not raise."""
+
+    def event(self, event: Event, state: State, line: bytes) -> None:
+        """line: the event as events.jsonl holds it."""
+
+    def beat(self, live: Live, state: State) -> None:
+        """About once a second while a command runs, in the watchdog's thread."""
+
+
+class Runner:
+    """One process's part of a run, from opening it to its end."""
+
+    def __init__(
+        self,
+        mission: Mission,
+        store: Store,
+        processes: Processes,
+        interrupts: Interrupts,
+        gaps: list[float],
+        view: View,
+        walls: Walls,
+    ) -> None:
+        """gaps: seconds in which nothing could run, added by the watchdog's thread."""
+        self._mission = mission
+        self._config = mission.config
+        self._store = store
+        self._processes = processes
+        self._interrupts = interrupts
+        self._gaps = gaps
+        self._view = view
+        self._walls = walls
+        self._withholding = Withholding(mission, sandboxed=walls.sandbox is not None)
+        self._steps = Steps(
+            mission, store, processes, self._show_live, walls.sandbox, self._withholding
+        )
+        self._enforcement = Enforcement(mission, self._record)
+
+    @property
+    def state(self) -> State:
+        return self._store.state
+
+    def run(self, max_rounds: int | None) -> State:
+        """Open a run, take it to its end, and return the state then."""
+        self._bring_back()
+        self._open(max_rounds)
+        while self.state.status is Status.RUNNING:
+            self._notice()
+            action = actions.next_action(self._config, self.state)
+            if not (_decides(action) and self._note_tampering(self._store.tampering(every=True))):
+                self._perform(action)
+        return self.state
+
+    def _bring_back(self) -> None:
+        """What a killed run withheld comes back before anything else."""
+        done, damage = self._withholding.recover(self.state.away)
+        if self.state.away:
+            text = done or "what was withheld cannot be brought back"
+            self._record(Kind.NOTE, note="returned", durable=True, text=text)
+            self._withholding.drop()
+        self._note_tampering(damage)
+
+    def _open(self, max_rounds: int | None) -> None:
+        opened = False
+        while not opened:
+            action = actions.opening(
+                self._config,
+                self.state,
+                max_rounds=max_rounds,
+                config_sha256=self._mission.config_sha256,
+            )
+            self._perform(action)
+            opened = isinstance(action, OpenRun)
+            if self.state.status is Status.BLOCKED and not opened:
+                return  # what cut the old run off has to be looked at first
+        self._store.note_torn()
+
+    def _perform(self, action: Action) -> None:
+        match action:
+            case OpenRun():
+                self._open_run(action)
+            case StartRound():
+                carried = self.state.to_json()
+                self._record(Kind.ROUND_STARTED, round=action.round, state=carried)
+            case RunStep():
+                self._step(action)
+            case Keep():
+                self._enforcement.keep(action.value, action.reason)
+            case PutBack():
+                self._note_tampering(self._enforcement.put_back(action.reason))
+            case FinishRound():
+                self._show(self._store.finish_round(action))
+                self._hook(Hook.ROUND)
+            case TripBreaker():
+                self._record(Kind.BREAKER_TRIPPED, reason=action.reason)
+            case FinishRun():
+                self._finish_run(action)
+
+    def _open_run(self, action: OpenRun) -> None:
+        before = self.state
+        checkpoints = {} if action.resumed else self._enforcement.begin()
+        self._record(
+            Kind.RUN_STARTED,
+            run=action.run,
+            durable=True,
+            budget=action.budget,
+            trial=action.trial,
+            resumed=action.resumed,
+            config_sha256=self._mission.config_sha256,
+            mark=self._processes.mark,
+            project_root=self._mission.root,
+            runner_pid=os.getpid(),
+            **checkpoints,
+        )
+        if self._walls.missing:
+            self._record(Kind.NOTE, note="sandbox", text=self._walls.missing)
+        self._store.beat()
+        if action.resumed:
+            self._note_tampering(self._enforcement.resume(before))
+
+    def _finish_run(self, action: FinishRun) -> None:
+        self._record(Kind.RUN_FINISHED, durable=True, status=action.status, reason=action.reason)
+        self._store.beat()
+        if str(action.status) in tuple(Hook):
+            self._hook(Hook(str(action.status)))
+
+    # --- steps ---
+
+    def _step(self, action: RunStep) -> None:
+        step = action.step
+        command = self._config.command(step)
+        if step.is_change:
+            text = prompt.build(self._mission, self.state, step, self._withholding)
+            self._steps.prompt_file = self._store.write_prompt(step, text)
+        log, log_path = self._store.open_log(step)
+        try:
+            shell = self._steps.text(command, step)
+            live = Live(step, shell, None, log_path, 0, clock.utc())
+            about: dict[str, Any] = {
+                "command": shell,
+                "confirm": action.confirm,
+                "log_path": log_path,
+            }
+            before = self._enforcement.before(step)
+            apart = self._withholding.prepare(step, self._enforcement.copies)
+            # Whoever finds this run killed must know that something is off the disk.
+            durable = bool(apart)
+            self._record(Kind.STEP_STARTED, step=step, durable=durable, **about, **before, **apart)
+            self._show_live(live)
+            with self._withholding.away(step) as planted:
+                result = self._steps.measure(step, command, live, log)
+            tampering = self._store.tampering()  # before anything is added to the record
+            broken, damage = self._enforcement.settle(step, planted)
+            result = overruled(step, result, broken)
+            self._record(Kind.STEP_FINISHED, step=step, **about, **result)
+            self._withholding.settle()
+            self._note_tampering(tampering)
+            self._note_tampering(damage)
+            self._note_tampering(self._store.log_finished(log_path, log, result["log_sha256"]))
+        finally:
+            os.close(log)
+        live.pid = None
+        self._show_live(live)
+
+    def _hook(self, hook: Hook) -> None:
+        """Tell a person's own command. Its failure is noted and changes nothing else; neither does
+        what it makes of a project that has been measured. What it does to the configuration or
+        the record is put back, and blocks a run that goes on; a run that is over stays what it
+        was, because that was decided before the hook began.
+        """
+        command = self._config.hooks.get(hook)
+        if command is None or self._interrupts.received:
+            return
+        log, log_path = self._store.open_log(f"hook-{hook}")
+        try:
+            live = Live(None, self._steps.text(command, hook), None, log_path, 0, clock.utc())
+            self._show_live(live)
+            verdict = self._steps.tell(hook, live, log)
+        finally:
+            os.close(log)
+        live.pid = None
+        self._note_tampering(self._store.tampering())
+        changed, damage = self._enforcement.look_again()
+        self._note_tampering(damage)
+        if changed:
+            text = f"hook {hook} {changed} after it was measured"
+            self._record(Kind.NOTE, note="hook", text=text)
+        if not verdict.outcome.passed:
+            text = f"hook {hook} {verdict.outcome}: {verdict.detail} ({log_path})"
+            self._record(Kind.NOTE, note="hook", text=text)
+        self._show_live(live)
+
+    # --- what happens beside the steps ---
+
+    def _note_tampering(self, found: str) -> bool:
+        """Whether anything was found, which decides how the run ends."""
+        if found:
+            self._record(Kind.NOTE, note="tampered", text=found)
+        return bool(found)
+
+    def _notice(self) -> None:
+        """Put on record what came from outside since the last look."""
+        while self._gaps:
+            text = f"nothing could run for {self._gaps.pop(0):.0f} s; limits were moved along"
+            self._record(Kind.NOTE, note="gap", text=text)
+        if self._interrupts.received and not self.state.interruption:
+            name = self._interrupts.received[0].name
+            self._record(Kind.NOTE, note="signal", signal=name, text=f"received {name}")
+
+    def _record(self, kind: Kind, **fields: Any) -> None:
+        self._show(self._store.record(kind, **fields))
+
+    def _show(self, event: Event) -> None:
+        self._view.event(event, self.state, self._store.line)
+
+    def _show_live(self, live: Live) -> None:
+        self._store.live = live
+        self._store.beat()
+        self._view.beat(live, self.state)
+
+
+def _decides(action: Action) -> bool:
+    """Whether the run ends with this action."""
+    return isinstance(action, FinishRound) and action.decision is not Decision.CONTINUE
+
+
+@dataclass(frozen=True, slots=True)
+class Walls:
+    """What changes run in. missing: why there is no sandbox though one was asked for."""
+
+    sandbox: Sandbox | None = None
+    missing: str = ""
+
+
+def _walls(mission: Mission) -> Walls:
+    policy = mission.config.policy
+    if policy is None or policy.sandbox is SandboxMode.NONE:
+        return Walls()
+    from openloop.policy import bubblewrap
+
+    return Walls(*bubblewrap.choose(mission))
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a run ended. head: of the chain then. signal: what interrupted it, if anything."""
+
+    state: State
+    head: str
+    signal: int | None
+
+    @property
+    def exit_code(self) -> int:
+        """What `openloop run` ends with."""
+        if self.state.status is Status.INTERRUPTED and self.signal is not None:
+            return 128 + self.signal
+        codes = {
+            Status.COMPLETE: ExitCode.OK,
+            Status.EXHAUSTED: ExitCode.FAILED,
+            Status.BLOCKED: ExitCode.BLOCKED,
+        }
+        return codes.get(self.state.status, ExitCode.RECORD)
+
+
+def run(mission: Mission, *, max_rounds: int | None, view: View, interrupts: Interrupts) -> Ending:
+    """Run a mission in this process until it ends. Everything it started is gone then.
+
+    max_rounds: lowers the configured budget; None leaves it. interrupts: entered.
+    Raises HeldError when a live runner holds the workspace, TamperError when its record does
+    not hold (the heartbeat says `blocked` then), RecordError when it cannot be kept.
+    """
+    walls = _walls(mission)
+    lock = Lock(mission.workspace, patience=mission.config.limits.kill_grace + 10)
+    try:
+        try:
+            store = open_checked(mission, lock)
+        except TamperError as error:
+            refuse(mission.workspace, lock, error.what)
+            raise
+        except OSError as error:
+            raise _not_started(mission, error) from None
+        try:
+            return _run(mission, store, interrupts, max_rounds, view, walls)
+        except OpenLoopError as error:
+            store.fail(error.what)
+            raise
+        except OSError as error:
+            store.fail(str(error))
+            raise RecordError(
+                f"the run cannot go on: {error.strerror or error}",
+                where=str(error.filename or mission.workspace.given),
+                fix="mend that, then run again: the run is resumed",
+            ) from None
+        finally:
+            store.close()
+    finally:
+        lock.release()
+
+
+def _run(
+    mission: Mission,
+    store: Store,
+    interrupts: Interrupts,
+    max_rounds: int | None,
+    view: View,
+    walls: Walls,
+) -> Ending:
+    before = store.state
+    mark = before.mark if before.status is Status.RUNNING else None
+    if left := supervisor.end_leftovers(mark, mission.config.limits.kill_grace):
+        raise RecordError(
+            f"PIDs {sorted(left)} of a killed run cannot be ended",
+            fix="end them, then run again",
+        )
+    gaps: list[float] = []
+    record = mission.workspace.file(EVENTS)
+    processes = Processes(store.lock.folder, interrupts, gaps.append, record=record)
+    try:
+        try:
+            store.prepare()
+        except OSError as error:
+            raise _not_started(mission, error) from None
+        runner = Runner(mission, store, processes, interrupts, gaps, view, walls)
+        state = runner.run(max_rounds)
+        return Ending(state, store.head, next(iter(interrupts.received), None))
+    finally:
+        processes.close()
+
+
+def _not_started(mission: Mission, error: OSError) -> UsageError:
+    return UsageError(
+        f"the record cannot be written: {error.strerror or error}",
+        where=mission.workspace.shown(str(error.filename or "")),
+        fix="make room, or the file system writable; nothing was started",
+    )

@@ -1,0 +1,7 @@
+"""Before a run: what `init` proposes and what `doctor` examines.
+
+`init.init` and `doctor.examine`.
+"""
+
+MAY_IMPORT = ("core", "config", "loop", "fs", "process", "record", "policy", "runner", "views")
+DOORS = ("init", "doctor", "probe")

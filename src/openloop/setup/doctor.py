@@ -1,0 +1,410 @@
+"""`openloop doctor`: everything about a workspace that can be known before money is spent."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any
+
+from openloop.config import config, template
+from openloop.config.config import NO_POLICY, Command, Config
+from openloop.config.globs import Globs
+from openloop.core.errors import ConfigError, UsageError
+from openloop.core.text import printable
+from openloop.core.vocabulary import SandboxMode, Status, Step
+from openloop.fs import snapshot
+from openloop.fs.files import NotRegular
+from openloop.policy import bubblewrap
+from openloop.process import log_scan, run_marks
+from openloop.record import event_format, integrity, reader, withheld
+from openloop.record import workspace as places
+from openloop.record.lock import runner_lives
+from openloop.record.workspace import CONFIG, EVENTS, FOLDERS, HOLDOUT, Workspace
+from openloop.setup import documents
+
+_ROOM = 200 << 20  # bytes of free disk below which logs may not fit
+_LITTLE_ROOM = 10 << 20  # bytes below which not even the record may
+_ORDINARY = "collected 12 items\n............ [100%]\n12 passed in 0.34s\nscore=0.5\n"
+_HARD = ("a" * 5000 + "!", "1" * 5000 + "!", " " * 5000 + "!", "a1 " * 2000 + "\n")
+_BY_MODULE = re.compile(r"\bpython[\d.]*\s+-m\s+openloop\b")  # the current directory comes first
+_ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=\S*\s+")
+_PLAIN_WORD = re.compile(r"[\w./+@%:,~-]+", re.ASCII)
+_KEYWORDS = frozenset(
+    ("if", "for", "while", "until", "case", "function", "select", "time", "{", "(", "!", "[[")
+)
+
+
+class Level(StrEnum):
+    OK = "ok"
+    WARNING = "warning"
+    PROBLEM = "problem"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at. fix: how to mend it, "" when nothing is wrong."""
+
+    level: Level
+    what: str
+    fix: str = ""
+
+    def to_json(self) -> dict[str, str]:
+        return {"level": self.level, "what": self.what, "fix": self.fix}
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    findings: tuple[Finding, ...]
+
+    def of(self, level: Level) -> tuple[Finding, ...]:
+        return tuple(finding for finding in self.findings if finding.level is level)
+
+    def with_findings(self, findings: Iterable[Finding]) -> Report:
+        return Report((*self.findings, *findings))
+
+    @property
+    def sound(self) -> bool:
+        return not self.of(Level.PROBLEM)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "sound": self.sound,
+            "counts": {level: len(self.of(level)) for level in Level},
+            "findings": [finding.to_json() for finding in self.findings],
+        }
+
+
+def examine(path: str) -> Report:
+    """Look at the workspace at `path`; runs none of its commands. Raises UsageError."""
+    place = places.existing_folder(path)
+    findings = [*_folders(place), *_disk(place), *_record(place), *_machine()]
+    known = _config(place, findings)
+    if known:
+        findings += _mission(place, known)
+    return Report(tuple(findings))
+
+
+def ok(what: str) -> Finding:
+    return Finding(Level.OK, what)
+
+
+def warning(what: str, fix: str) -> Finding:
+    return Finding(Level.WARNING, what, fix)
+
+
+def problem(what: str, fix: str) -> Finding:
+    return Finding(Level.PROBLEM, what, fix)
+
+
+# --- the workspace ----------------------------------------------------------------------
+
+
+def _folders(place: Workspace) -> Iterator[Finding]:
+    missing = [n for n in documents.NAMES if not os.path.isfile(place.file(n))]
+    if missing:
+        fix = f"write them, or let init do it: openloop init --force {place.quoted}"
+        yield warning(f"{', '.join(missing)} missing: agents are told to read them", fix)
+    else:
+        yield ok(f"{', '.join(documents.NAMES)} are there")
+    for name in FOLDERS:
+        path = place.file(name)
+        if os.path.lexists(path) and (os.path.islink(path) or not os.path.isdir(path)):
+            yield problem(f"{place.shown(name)} is not a folder", "remove it; a run makes it anew")
+    if os.access(place.path, os.W_OK | os.X_OK) and not _read_only(place.path):
+        yield ok("the workspace can be written")
+    else:
+        yield problem(f"{place.given} cannot be written", "give yourself write permission")
+
+
+def _read_only(path: str) -> bool:
+    return bool(os.statvfs(path).f_flag & os.ST_RDONLY)
+
+
+def _disk(place: Workspace) -> Iterator[Finding]:
+    free = shutil.disk_usage(place.path).free
+    room = f"{free / 1e6:.0f} MB of disk are free"
+    if free < _LITTLE_ROOM:
+        yield problem(f"only {room}: the record could not be kept", "make room")
+    elif free < _ROOM:
+        yield warning(f"only {room}: logs may not fit", "make room")
+    else:
+        yield ok(room)
+
+
+def _record(place: Workspace) -> Iterator[Finding]:
+    if runner_lives(place):
+        pid = (reader.heartbeat(place) or {}).get("runner_pid")
+        fix = f"wait for it, or watch it: openloop status {place.quoted} --watch"
+        yield warning(f"a live runner (PID {pid}) holds the workspace", fix)
+        return
+    try:
+        record = integrity.load_path(place)
+    except (event_format.Broken, integrity.Mismatch, NotRegular) as error:
+        fix = (
+            f"look at it: openloop audit {place.quoted}; "
+            f"to start a new record: openloop init --force {place.quoted}"
+        )
+        yield problem(f"{EVENTS} does not hold: {error}", fix)
+        return
+    except OSError as error:
+        found = places.unreadable(place, EVENTS, error)
+        yield problem(found.what, found.fix)
+        return
+    yield ok(f"the record holds ({record.state.seq} events; audit looks at all of them)")
+    if record.torn:
+        yield warning(f"the last line of {EVENTS} is torn", "the next run drops it, a copy is kept")
+
+
+def _machine() -> Iterator[Finding]:
+    if not os.path.exists("/bin/sh"):
+        yield problem("/bin/sh is missing: no command can run", "install a POSIX shell")
+    if not os.path.isdir("/proc/self"):
+        yield problem("there is no /proc: no process can be followed", "run on Linux, with /proc")
+        return
+    yield ok("process trees can be followed, daemons included")
+    if not run_marks.can_be_set():
+        what = "file locks are limited: what a killed run left is known by its environment alone"
+        yield warning(what, "lift the limit if nothing needs it: ulimit -x unlimited")
+
+
+# --- the configuration ------------------------------------------------------------------
+
+
+def _config(place: Workspace, findings: list[Finding]) -> Config | None:
+    try:
+        known = config.parse(places.read_config(place), where=place.shown(CONFIG))
+    except ConfigError as error:
+        findings += [problem(f"{p.what} (in {p.where})", p.fix) for p in error.problems]
+        return None
+    except UsageError as error:
+        findings.append(problem(error.what, error.fix or f"openloop init {place.quoted}"))
+        return None
+    findings.append(ok(f"{CONFIG} is valid: gates {', '.join(known.gates)}"))
+    return known
+
+
+def _mission(place: Workspace, known: Config) -> Iterator[Finding]:
+    try:
+        root = places.existing_project_root(place, known.project_root)
+    except UsageError as error:
+        yield problem(error.what, error.fix)
+        return
+    yield ok(f"project root {root}")
+    if root == place.path or root.startswith(place.path + "/"):
+        fix = "keep the workspace in PROJECT/.openloop/NAME and name the project as root"
+        yield warning("the project root is, or lies in, the workspace itself", fix)
+    if not known.mission.strip():
+        yield warning("no mission is written: agents are told nothing of the goal", "write one")
+    yield from _limits(known)
+    for name, command in (*_commands(known), *_canaries(known)):
+        yield from _first_word(name, command, root)
+        for words in template.warnings(command.run):
+            yield warning(f"{name}: {words}", "check that this is meant")
+        if _BY_MODULE.search(command.run):
+            what = f"{name}: a file or folder in the project that is called openloop would be run"
+            yield warning(f"{what} instead", "write openloop, or python3 -P -m openloop")
+    yield from _expressions(known)
+    yield from _policy(place, known, root)
+    yield from _sandbox(known, root)
+    yield from _withheld(place, known, root)
+
+
+def _sandbox(known: Config, root: str) -> Iterator[Finding]:
+    policy = known.policy or NO_POLICY
+    if policy.sandbox is SandboxMode.NONE or known.improver is None:
+        if policy.writable:
+            fix = 'add "sandbox": "auto"'
+            yield warning("policy.writable says nothing without a sandbox", fix)
+        return
+    why = bubblewrap.trouble(root)
+    if not why:
+        yield ok("the sandbox works: changes run in bubblewrap")
+    elif policy.sandbox is SandboxMode.BWRAP:
+        yield problem(f"the sandbox cannot be used: {why}", bubblewrap.remedy())
+    else:
+        yield warning(f"changes run without a sandbox: {why}", bubblewrap.remedy())
+    for path in policy.writable:
+        if not os.path.exists(os.path.expanduser(path)):
+            fix = "create it, or remove the line"
+            yield warning(f"policy.writable {path!r} is not there: it cannot be written", fix)
+
+
+def _withheld(place: Workspace, known: Config, root: str) -> Iterator[Finding]:
+    policy = known.policy or NO_POLICY
+    if (archive := withheld.lying_at(place)) and not runner_lives(place):
+        words = f"withheld files are away since a run was killed, kept in {archive}"
+        if (reader.heartbeat(place) or {}).get("status") == Status.READY:  # a new record
+            what = f"{words}, and the record knows nothing of it"
+            yield problem(what, "unpack it with tar, move what is in it back, then remove it")
+            return
+        yield warning(words, "run: what comes first is bringing them back")
+        return
+    if not policy.withhold and not os.path.isdir(place.file(HOLDOUT)):
+        return
+    told = [gate for gate in known.gates if not known.command(gate).private]
+    if told and known.improver:
+        fix = 'add "private": true to those that use what is withheld'
+        yield warning(f"the logs of {', '.join(told)} can be read by the agent", fix)
+
+
+def _policy(place: Workspace, known: Config, root: str) -> Iterator[Finding]:
+    """Whether the patterns name anything: a mistyped one protects nothing, and what cannot be
+    read cannot be held to anything."""
+    policy = known.policy or NO_POLICY
+    if not (policy.protect or policy.withhold):
+        if known.improver:
+            fix = 'add for example "policy": {"protect": ["tests/**"]}'
+            yield warning("nothing keeps a change from editing the checks themselves", fix)
+        return
+    skip = snapshot.outside_project(root, place.path)
+    from openloop.policy.path_rules import Rules
+    from openloop.policy.project_policy import (
+        unfit,  # slow to import, and many a workspace has no policy
+    )
+
+    rules = Rules(policy)
+    paths = snapshot.scan(root, skip=skip, wanted=rules.protects)
+    yield from (problem(what, fix) for what, fix in unfit(paths, rules))
+    keys = ("protect", "allow") if withheld.lying_at(place) else ("protect", "allow", "withhold")
+    for key in keys:
+        patterns: tuple[str, ...] = getattr(policy, key) or ()
+        for pattern in patterns:
+            found = Globs((pattern.removeprefix("!"),))
+            if not any(map(found.matches, paths)):
+                fix = f"write it from {root} as in .gitignore"
+                yield warning(f"policy.{key} {pattern!r} matches no file", fix)
+    hidden, allowed = Globs(policy.withhold), Globs(policy.allow or ())
+    both = [path for path in paths if hidden.matches(path) and allowed.matches(path)]
+    if both:
+        shown = printable(os.fsdecode(both[0]))
+        fix = "take it out of allow: a pattern that begins with ! takes back"
+        yield warning(f"{shown} is both allowed and withheld: it counts as protected", fix)
+
+
+def _commands(known: Config) -> Iterator[tuple[str, Command]]:
+    for step in Step:
+        if step in known.commands:
+            yield f"commands.{step}", known.commands[step]
+    if known.baseline:
+        yield "baseline.command", known.baseline.command
+    for hook, command in known.hooks.items():
+        yield f"hooks.{hook}", command
+
+
+def _canaries(known: Config) -> Iterator[tuple[str, Command]]:
+    for name, command in _commands(known):
+        if command.canary is not None:
+            yield f"{name}.canary", replace(command, run=command.canary)
+
+
+def _limits(known: Config) -> Iterator[Finding]:
+    limits = known.limits
+    if known.improver is None:
+        fix = "add commands.fix if something should repair it"
+        yield warning("neither fix nor improve is configured: a run only measures", fix)
+    if limits.max_consecutive_failures > known.total_rounds:
+        fix = "lower it to total_rounds or below"
+        yield warning(
+            f"max_consecutive_failures {limits.max_consecutive_failures} is above total_rounds "
+            f"{known.total_rounds}: the breaker can trip only over several runs",
+            fix,
+        )
+    for name, command in _commands(known):
+        if command.stall_timeout > command.timeout:
+            yield warning(
+                f"{name}: the stall limit ({command.stall_timeout:g} s) is above its timeout "
+                f"({command.timeout:g} s): a stall is never noticed",
+                "make stall_timeout_seconds the smaller one",
+            )
+        if limits.max_runtime is not None and command.timeout > limits.max_runtime:
+            yield warning(
+                f"{name}: its timeout ({command.timeout:g} s) is above max_runtime_seconds "
+                f"({limits.max_runtime:g} s)",
+                "a gate may run on past the end of the time allowed; lower the timeout",
+            )
+
+
+def _first_word(name: str, command: Command, root: str) -> Iterator[Finding]:
+    """Whether the command's first word is something the shell can run."""
+    text = command.run.strip()
+    while match := _ASSIGNMENT.match(text):
+        text = text[match.end() :]
+    word = text.split(None, 1)[0] if text else ""
+    if word in _KEYWORDS or not _PLAIN_WORD.fullmatch(word):
+        fix = "try the command by hand once"
+        yield warning(f"{name}: cannot judge whether {printable(word)!r} can be run", fix)
+    elif _resolves(word, command, root):
+        yield ok(f"{name}: {word} can be run")
+    else:
+        yield problem(
+            f"{name}: {word} is neither a program on PATH nor a file in the project root",
+            "install it, correct the name, or write its path from the project root",
+        )
+
+
+def _resolves(word: str, command: Command, root: str) -> bool:
+    asked = subprocess.run(
+        ["/bin/sh", "-c", 'command -v "$1"', "sh", os.path.expanduser(word)],
+        cwd=root,
+        env={**os.environ, **command.env},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=10,
+        check=False,
+    )
+    return asked.returncode == 0
+
+
+# --- regular expressions ----------------------------------------------------------------
+
+
+def _expressions(known: Config) -> Iterator[Finding]:
+    for name, command in _commands(known):
+        if command.expect is not None:
+            yield from _expression(f"{name}.expect", command.expect, "passes whatever is printed")
+        if command.reject is not None:
+            yield from _expression(f"{name}.reject", command.reject, "can never pass")
+    if known.baseline:
+        yield from _speed("baseline.regex", known.baseline.regex)
+    for position, marker in enumerate(known.limits.oom_markers):
+        name = f"limits.oom_markers[{position}]"
+        if log_scan.search(marker, _ORDINARY):
+            fix = "anchor it at the start of a line and name the whole message"
+            yield problem(f"{name} {marker!r} matches an ordinary log: everything is oom", fix)
+
+
+def _expression(name: str, pattern: str, effect: str) -> Iterator[Finding]:
+    if log_scan.search(pattern, ""):
+        yield warning(
+            f"{name} {pattern!r} matches an empty log, so the step {effect}",
+            "write what really distinguishes good from bad",
+        )
+    yield from _speed(name, pattern)
+
+
+def _speed(name: str, pattern: str) -> Iterator[Finding]:
+    """Whether the expression takes its time on text that makes bad ones explode."""
+    if any(log_scan.search(pattern, sample) is None for sample in _HARD):
+        fix = "avoid nested repetition such as (a+)+; anchor it, or name the text more exactly"
+        yield problem(f"{name} {pattern!r} takes longer than 2 s on a line of 5,000 letters", fix)
+    else:
+        yield ok(f"{name} is fast on samples")
+
+
+def lines(report: Report) -> list[str]:
+    """The report for a person, the worst last, where the eye is."""
+    shown = []
+    for level in Level:
+        for finding in report.of(level):
+            shown.append(f"{level + ':':<9} {printable(finding.what)}")
+            if finding.fix:
+                shown.append(f"{'':<9} fix: {printable(finding.fix)}")
+    problems, warnings = len(report.of(Level.PROBLEM)), len(report.of(Level.WARNING))
+    verdict = "sound" if report.sound else "not sound"
+    shown.append(f"{verdict}: {problems} problems, {warnings} warnings")
+    return shown

@@ -1,0 +1,235 @@
+"""`openloop init`: write a workspace that a person and an agent can use at once."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from openloop.config import config
+from openloop.config.config import Config
+from openloop.core import clock
+from openloop.core.errors import UsageError
+from openloop.core.vocabulary import Kind
+from openloop.fs import files
+from openloop.fs.files import NotRegular
+from openloop.loop import transitions
+from openloop.loop.state import Event, State
+from openloop.record import event_format, integrity, projections
+from openloop.record import workspace as places
+from openloop.record.event_format import Broken
+from openloop.record.integrity import Mismatch
+from openloop.record.lock import Lock
+from openloop.record.projections import Live, Runner
+from openloop.record.workspace import CONFIG, EVENTS, FOLDERS, HEARTBEAT, PROGRESS, Workspace
+from openloop.setup import agent_presets, detect, documents
+
+_SCHEMA = os.path.abspath(
+    os.path.join(os.path.dirname(__file__), os.pardir, "openloop.schema.json")
+)
+_DEFAULT_MISSION = "Keep the project working: every gate passes."
+
+
+@dataclass(frozen=True, slots=True)
+class Scaffold:
+    """What was made: the workspace, and what init has to say of it."""
+
+    workspace: Workspace
+    root: str
+    said: tuple[str, ...]
+
+
+def init(
+    path: str, *, project_root: str | None, mission: str | None, agent: str | None, force: bool
+) -> Scaffold:
+    """Create the workspace at `path`. Raises UsageError, HeldError, OSError.
+
+    force: write openloop.json and the documents anew; nothing else is ever replaced, and a
+    record that does not hold is set aside.
+    """
+    place = places.at(path)
+    root = _root(place, project_root)
+    _refuse_to_overwrite(place, force)
+    found = detect.detect(root)
+    document = _document(place, root, mission or _DEFAULT_MISSION, agent, found)
+    data = (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode()
+    known = config.parse(data, where=place.shown(CONFIG))
+    _make_folder(place)
+    lock = Lock(place, patience=0)
+    try:
+        said = _write(place, lock.folder, known, data)
+    except OSError as error:
+        raise UsageError(
+            f"{place.given} cannot be written: {error.strerror}",
+            fix="make room, or give yourself permission, then: openloop init --force",
+        ) from None
+    finally:
+        lock.release()
+    if agent is not None:
+        chosen = agent_presets.agent_named(agent)
+        said += [f"{chosen.name}: {chosen.note}", f"if it is not installed: {chosen.install}"]
+    return Scaffold(place, root, (*found.found, *said))
+
+
+def _root(place: Workspace, project_root: str | None) -> str:
+    root = os.path.realpath(place.base if project_root is None else project_root)
+    if os.path.isdir(root):
+        return root
+    what = "is not a folder" if os.path.exists(root) else "does not exist"
+    if project_root is None:
+        raise UsageError(
+            f"{place.given} has no project: {root} {what}",
+            fix="choose a place in the project's folder, or name it: --project-root PATH",
+        )
+    raise UsageError(
+        f"project root {project_root} {what}", fix="name an existing folder: --project-root PATH"
+    )
+
+
+def _refuse_to_overwrite(place: Workspace, force: bool) -> None:
+    if os.path.lexists(place.path) and not os.path.isdir(place.path):
+        raise UsageError(f"{place.given} exists and is not a folder", fix="choose another name")
+    mine = (CONFIG, *documents.NAMES, EVENTS, HEARTBEAT, PROGRESS)
+    there = [name for name in mine if os.path.lexists(place.file(name))]
+    if there and not force:
+        raise UsageError(
+            f"{place.given} already holds {', '.join(there)}",
+            fix="choose another folder, or write the configuration and the documents anew "
+            f"(the record, logs, artifacts, knowledge and output stay): "
+            f"openloop init --force {place.quoted}",
+        )
+
+
+def _document(
+    place: Workspace, root: str, mission: str, agent: str | None, found: detect.Detection
+) -> dict[str, Any]:
+    """openloop.json: what was found in the project, with the limits spelled out."""
+    commands: dict[str, Any] = {str(step): run for step, run in found.commands.items()}
+    if agent is not None:
+        chosen = agent_presets.agent_named(agent).as_command()
+        commands |= {"fix": chosen, "improve": chosen}
+    order = ("play", "scan", "fix", "verify", "improve")
+    document: dict[str, Any] = {
+        "$schema": f"file://{_SCHEMA}",
+        "version": 1,
+        "mission": mission,
+        "total_rounds": 3,
+        "project_root": _relative(place, root),
+        "commands": {step: commands[step] for step in order if step in commands},
+    }
+    if found.baseline:
+        document["baseline"] = dict(found.baseline)
+    if found.tests:
+        document["policy"] = {"protect": found.tests}
+        if found.sources:
+            document["policy"]["allow"] = found.sources
+    document["limits"] = {
+        "command_timeout_seconds": 900,
+        "stall_timeout_seconds": 300,
+        "max_consecutive_failures": 3,
+    }
+    return document
+
+
+def _relative(place: Workspace, root: str) -> str:
+    """The root from the workspace's base where it lies below it, else absolute."""
+    base = os.path.realpath(place.base)
+    inside = root == base or root.startswith(base.rstrip("/") + "/")
+    return os.path.relpath(root, base) if inside else root
+
+
+def _make_folder(place: Workspace) -> None:
+    try:
+        os.makedirs(place.path, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"cannot create {place.given}: {error.strerror}") from None
+
+
+def _write(place: Workspace, folder: int, known: Config, data: bytes) -> list[str]:
+    said = []
+    for name in FOLDERS:
+        os.close(files.open_or_make_folder(name, folder=folder))
+    if _set_aside_broken_record(place, folder):
+        said.append(
+            f"the old record does not hold: set aside as {EVENTS}.broken-*, a new one begins"
+        )
+    _write_documents(folder, known, data)
+    begun = None if files.exists(EVENTS, folder=folder) else _begin_record(place, folder)
+    if not files.exists(HEARTBEAT, folder=folder):
+        files.replace(HEARTBEAT, projections.heartbeat_bytes(_ready(known, begun)), folder=folder)
+    if not files.exists(PROGRESS, folder=folder):
+        text = projections.progress_title(known.mission)
+        text += projections.progress_line(begun) if begun else ""
+        files.replace(PROGRESS, text.encode(errors="replace"), folder=folder)
+    return said
+
+
+def _begin_record(place: Workspace, folder: int) -> Event | None:
+    """Make events.jsonl, empty but beside files of earlier rounds: there its one event says that
+    a person began it anew, so that a record which somebody emptied is never taken for new."""
+    begun = None
+    if integrity.of_rounds(place):
+        last = integrity.highest_round(place)
+        text = f"a new record begins beside the files of earlier rounds, after round {last}"
+        data = {"note": "begun", "text": text}
+        begun = Event(Kind.NOTE, clock.utc(), 0.0, 0, last, None, data, seq=1)
+    files.replace(EVENTS, _line(begun) + b"\n" if begun else b"", folder=folder)
+    return begun
+
+
+def _line(event: Event) -> bytes:
+    return event_format.encode(event, event_format.FIRST_PREV)
+
+
+def _write_documents(folder: int, known: Config, data: bytes) -> None:
+    texts: Mapping[str, str] = documents.write(known)
+    for name, content in ((CONFIG, data), *((n, t.encode()) for n, t in texts.items())):
+        files.replace(name, content, folder=folder)
+
+
+def _set_aside_broken_record(place: Workspace, folder: int) -> bool:
+    """Rename a record that cannot be continued; its logs and artifacts stay where they are."""
+    if _holds(place):
+        return False
+    for name in (EVENTS, HEARTBEAT, PROGRESS):
+        if files.exists(name, folder=folder):
+            files.set_aside(name, folder=folder, word="broken")
+    return True
+
+
+def _holds(place: Workspace) -> bool:
+    """Whether the next run could go on from the record, or has nothing to go on from. Raises
+    UsageError for one that cannot be read, which may well hold."""
+    try:
+        integrity.load_path(place)
+    except (NotRegular, Broken, Mismatch):
+        return False
+    except OSError as error:
+        raise places.unreadable(place, EVENTS, error) from None
+    return True
+
+
+def _ready(known: Config, begun: Event | None) -> dict[str, Any]:
+    return projections.heartbeat(
+        transitions.apply(State(), begun) if begun else State(),
+        Live(),
+        Runner(None, ""),
+        mission=known.mission,
+        total_rounds=known.total_rounds,
+        now="",
+        eta=None,
+        head=event_format.head_of(_line(begun)) if begun else event_format.FIRST_PREV,
+    )
+
+
+def lines(made: Scaffold) -> list[str]:
+    """What init says to a person."""
+    given = made.workspace.given
+    return [
+        f"workspace {given} for {made.root}",
+        *(f"  {sentence}" for sentence in made.said),
+        f"  nothing of it was run; read {made.workspace.shown(CONFIG)} before you trust it",
+        f"next: openloop doctor {made.workspace.quoted}",
+    ]

@@ -1,0 +1,18 @@
+"""What people and programs read: console, status, logs, audit, reports. Never writes a record.
+
+One module a view.
+"""
+
+MAY_IMPORT = ("core", "config", "loop", "fs", "record")
+DOORS = (
+    "console",
+    "github",
+    "status",
+    "logs",
+    "audit",
+    "report",
+    "report_html",
+    "report_markdown",
+    "report_junit",
+    "junit_xml",
+)

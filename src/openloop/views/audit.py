@@ -1,0 +1,179 @@
+"""`openloop audit`: does the whole record hold, and do the files it names still match it?
+
+Everything is derived again from events.jsonl: the chain, the transitions, what each round
+knew, every log's size and hash, every artifact. The first thing that does not hold is named.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from openloop.core.vocabulary import Kind
+from openloop.fs import files
+from openloop.loop.state import State
+from openloop.record import event_format, integrity, reader
+from openloop.record.event_format import Broken
+from openloop.record.integrity import Mismatch
+from openloop.record.workspace import EVENTS, HEARTBEAT, Workspace
+
+
+@dataclass(slots=True)
+class Finding:
+    """The first thing that does not hold: where, and why."""
+
+    where: str
+    why: str
+
+
+@dataclass(slots=True)
+class Report:
+    """What an audit saw. head: of the chain as it stands. notes: what is odd but no break."""
+
+    head: str = event_format.FIRST_PREV
+    events: int = 0
+    runs: int = 0
+    rounds: int = 0
+    logs: int = 0
+    artifacts: int = 0
+    broken: Finding | None = None
+    notes: list[str] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, Any]:
+        broken = {"where": self.broken.where, "why": self.broken.why} if self.broken else None
+        return {
+            "intact": self.broken is None,
+            "broken": broken,
+            "head": self.head,
+            "events": self.events,
+            "runs": self.runs,
+            "rounds": self.rounds,
+            "logs": self.logs,
+            "artifacts": self.artifacts,
+            "notes": self.notes,
+        }
+
+
+def examine(place: Workspace, *, head: str | None = None) -> Report:
+    """Audit a workspace. head: what the chain's head must be, as a run printed it."""
+    report = Report()
+    beat = reader.heartbeat(place)  # before the events: a live runner is ahead of it
+    try:
+        heads = _chain(place, report, {head, (beat or {}).get("event_head")})
+        _heartbeat(place, report, beat, heads)
+        if head is not None and report.head != head:
+            raise Mismatch(place.shown(EVENTS), _wrong_head(head, report, heads))
+        _replay(place, report)
+    except Mismatch as found:
+        report.broken = Finding(found.where, found.why)
+    return report
+
+
+def _wrong_head(head: str, report: Report, heads: dict[str, int]) -> str:
+    if head in heads:
+        later = report.events - heads[head]
+        return f"its head is {report.head}; {head} was its head {later} events ago"
+    return f"its head is {report.head}, not {head}: this is another record or a rewritten one"
+
+
+@contextlib.contextmanager
+def _opened(place: Workspace) -> Iterator[int]:
+    """events.jsonl; what is wrong with a line of it ends the audit."""
+    try:
+        descriptor = files.open_regular(place.file(EVENTS), os.O_RDONLY)
+    except OSError as error:
+        raise Mismatch(place.shown(EVENTS), str(error.strerror)) from None
+    try:
+        yield descriptor
+    except Broken as error:
+        raise Mismatch(f"{place.shown(EVENTS)}, line {error.line}", error.why) from None
+    finally:
+        os.close(descriptor)
+
+
+def _chain(place: Workspace, report: Report, asked: set[str | None]) -> dict[str, int]:
+    """Check the chain before anything is made of a line: an edited one must not put the blame
+    on a file that it names. Returns the line numbers of the heads that are asked about."""
+    heads: dict[str, int] = {}
+    if not os.path.lexists(place.file(EVENTS)):
+        return heads
+    with _opened(place) as events:
+        torn = _Torn(events)
+        for number, line in event_format.check_chain(torn.whole_lines()):
+            report.head, report.events = event_format.head_of(line), number
+            if report.head in asked:
+                heads[report.head] = number
+        if torn.bytes:
+            words = f"the last line is torn ({torn.bytes} bytes)"
+            report.notes.append(f"{words}: the next run drops it and keeps a copy")
+    return heads
+
+
+def _replay(place: Workspace, report: Report) -> None:
+    """Derive everything again from the events that the chain holds together."""
+    if report.events == 0:
+        integrity.check_empty(place)
+        return
+    with _opened(place) as events:
+        state = State()
+        for number, line in zip(range(1, report.events + 1), reader.lines(events), strict=False):
+            event = reader.decode_at(number, line)
+            integrity.check(place, number, state, event)
+            report.logs += event.kind is Kind.STEP_FINISHED
+            report.artifacts += event.kind is Kind.ROUND_FINISHED
+            state = reader.apply_at(number, state, event)
+        report.runs, report.rounds = state.run, state.round
+
+
+class _Torn:
+    """The whole lines of events.jsonl, and how many bytes follow them."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self.bytes = os.fstat(descriptor).st_size
+
+    def whole_lines(self) -> Iterator[bytes]:
+        for line in reader.lines(self._descriptor):
+            self.bytes -= len(line) + 1
+            yield line
+
+
+def _heartbeat(
+    place: Workspace, report: Report, beat: dict[str, Any] | None, heads: dict[str, int]
+) -> None:
+    """The heartbeat must not know more than the record, nor something else."""
+    if beat is None:
+        report.notes.append(f"{HEARTBEAT} is missing or garbage; the next run writes it anew")
+        return
+    seq, head = beat.get("event_seq"), beat.get("event_head")
+    if not isinstance(seq, int) or seq == 0:
+        return
+    if seq > report.events:
+        why = f"ends at event {report.events}, the heartbeat knows event {seq}: the end was cut"
+        raise Mismatch(place.shown(EVENTS), why)
+    if heads.get(str(head)) != seq:
+        why = f"line {seq} is not the one that the heartbeat of that moment knew"
+        raise Mismatch(place.shown(EVENTS), why)
+
+
+def counts(report: Report) -> str:
+    """How much was checked, in words."""
+    return (
+        f"{report.events} events, {report.runs} runs, {report.rounds} rounds, "
+        f"{report.logs} logs, {report.artifacts} artifacts"
+    )
+
+
+def lines(report: Report) -> list[str]:
+    """The report for a person."""
+    checked = counts(report)
+    if report.broken:
+        shown = [f"broken: {report.broken.where}: {report.broken.why}", f"  checked   {checked}"]
+    else:
+        shown = [f"intact: {checked}"]
+    shown += [f"  note      {note}" for note in report.notes]
+    shown.append(f"  head      {report.head}")
+    return shown

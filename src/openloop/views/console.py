@@ -1,0 +1,262 @@
+"""What a person sees of a run: a live line, a line for each finished step, a verdict.
+
+Progress goes to stderr, the verdict to stdout. On a terminal the running command has one live
+line; elsewhere nothing is ever redrawn and no control character is written. Everything that a
+command wrote is escaped first. A reader that stands still (Ctrl-S, a full pipe) holds up the
+next step, but neither the watchdog nor a signal.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import shlex
+import shutil
+import threading
+import time
+from collections.abc import Callable
+from typing import TextIO
+
+from openloop.core.text import fit, printable
+from openloop.core.vocabulary import Kind, Outcome, Status
+from openloop.fs import files
+from openloop.loop.state import Event, State, Violation
+from openloop.record import projections
+from openloop.record.projections import Live
+from openloop.record.workspace import ARTIFACTS, LOGS, Workspace
+
+READER_PATIENCE = 1.0  # seconds that a reader which takes nothing is waited for after a signal
+_COLOURS = {"green": "32", "red": "31", "yellow": "33", "dim": "2", "bold": "1"}
+_STATUS_COLOUR = {Status.COMPLETE: "green", Status.EXHAUSTED: "yellow", Status.BLOCKED: "red"}
+
+
+class Screen:
+    """A stream that may be a terminal, and may be closed by its reader at any time."""
+
+    def __init__(self, stream: TextIO, give_up: Callable[[], object] = lambda: False) -> None:
+        """give_up: asked while the reader takes nothing; true ends the wait, and the stream."""
+        self._encoding = stream.encoding
+        self._descriptor = stream.fileno()
+        self._ready = select.poll()
+        self._ready.register(self._descriptor, select.POLLOUT)
+        self._give_up = give_up
+        self.is_terminal = stream.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+        self._coloured = self.is_terminal and not os.environ.get("NO_COLOR")
+        self._live = False
+        self._open = True
+        self._writing = threading.Lock()
+
+    @property
+    def is_open(self) -> bool:
+        """False once the reader of the stream has gone."""
+        return self._open
+
+    def paint(self, text: str, colour: str) -> str:
+        return f"\x1b[{_COLOURS[colour]}m{text}\x1b[0m" if self._coloured and colour else text
+
+    def line(self, text: str) -> None:
+        """A permanent line, above the live one."""
+        with self._writing:
+            self._write(f"{self._clear()}{text}\n")
+
+    def live(self, text: str) -> None:
+        """The one line that is redrawn; nothing where there is no terminal, or it stands still."""
+        if not self.is_terminal or not self._writing.acquire(blocking=False):
+            return
+        try:
+            if self._ready.poll(0):
+                width = shutil.get_terminal_size().columns - 1
+                self._write(self._clear() + fit(text, width))
+                self._live = True
+        finally:
+            self._writing.release()
+
+    def end_live(self) -> None:
+        with self._writing:
+            self._write(self._clear())
+
+    def _clear(self) -> str:
+        was, self._live = self._live, False
+        return "\r\x1b[2K" if was else ""
+
+    def _write(self, text: str) -> None:
+        """A reader that went away (`| head`) must not end the run."""
+        data = text.encode(self._encoding, "backslashreplace")  # what the locale cannot show
+        for start in range(0, len(data), select.PIPE_BUF):  # as much as never blocks when ready
+            self._open = self._open and self._wait()
+            if not self._open:
+                return
+            try:
+                files.write_all(self._descriptor, data[start : start + select.PIPE_BUF])
+            except OSError:
+                self._open = False
+
+    def _wait(self) -> bool:
+        while not self._ready.poll(READER_PATIENCE * 1000):
+            if self._give_up():
+                return False
+        return True
+
+
+class Console:
+    """The view for people: on a terminal and in the log of a CI job."""
+
+    def __init__(self, screen: Screen) -> None:
+        self._screen = screen
+        self._last = ""
+        self._began = time.monotonic()
+        self._command: Live | None = None
+
+    def event(self, event: Event, state: State, line: bytes) -> None:
+        match event.kind:
+            case Kind.RUN_STARTED:
+                self._screen.line(_opening_words(event, state))
+            case Kind.STEP_FINISHED:
+                self.step(event, state)
+            case Kind.ROUND_FINISHED:
+                self.round(event, state)
+            case Kind.BREAKER_TRIPPED:
+                self._screen.line(self._screen.paint("breaker tripped", "red"))
+            case Kind.NOTE if event.data["note"] != "restoring":
+                self._screen.line(f"note: {printable(event.data['text'])}")
+            case Kind.POLICY_VIOLATED:
+                self._screen.line(f"policy: {event.step} {printable(event.data['text'])}")
+            case Kind.CHECKPOINT_RESTORED:
+                whose = "policy: " if event.data["why"] == "policy" else ""
+                self._screen.line(f"{whose}{printable(event.data['text'])}")
+            case Kind.RUN_FINISHED:
+                self._screen.end_live()
+
+    def step(self, event: Event, state: State) -> None:
+        result = state.steps[-1]
+        self._last = f"{result.step} {result.outcome}"
+        self._screen.line(step_line(self._screen, state))
+
+    def round(self, event: Event, state: State) -> None:
+        words = f"round {event.round} {event.data['outcome']}"
+        if event.data["decision"] == "continue":
+            self._screen.line(f"{words}: {printable(event.data['reason'])}")
+        else:
+            self._screen.line(words)
+
+    def beat(self, live: Live, state: State) -> None:
+        if live is not self._command:
+            self._command, self._began = live, time.monotonic()
+        if live.pid is not None:
+            self._screen.live(live_line(live, state, time.monotonic() - self._began, self._last))
+
+
+def _opening_words(event: Event, state: State) -> str:
+    verb = "resumed" if event.data["resumed"] else "started"
+    left = state.budget - state.rounds_used
+    rounds = "1 round" if left == 1 else f"{left} rounds"
+    trial = " (half-open trial)" if state.trial else ""
+    return f"run {state.run} {verb}: {rounds} at most{trial}"
+
+
+def step_line(screen: Screen, state: State) -> str:
+    """One finished step on one line."""
+    result = state.steps[-1]
+    colour = "green" if result.outcome is Outcome.PASSED else "red"
+    outcome = screen.paint(f"{result.outcome:<11}", colour)
+    name = f"{result.step}{' again' if result.confirm else ''}"
+    words = f"  {state.round:>4}  {name:<14} {outcome} {duration(result.duration_seconds):>7}"
+    if result.detail:
+        words += f"  {printable(result.detail)}"
+    if result.outcome is not Outcome.PASSED:
+        words += f"  {screen.paint(result.log_path, 'dim')}"
+    return words
+
+
+def live_line(live: Live, state: State, seconds: float, last: str) -> str:
+    """`round 4 (2 of 3) | verify 12 s | log 3.4 KB | ETA 2 min | last play passed`."""
+    parts = [
+        f"round {state.round} ({state.rounds_used + 1} of {state.budget})",
+        f"{live.step or 'hook'} {duration(seconds)}",
+        f"log {size(live.log_bytes)}",
+    ]
+    in_run = state.elapsed + seconds
+    left = projections.eta_seconds(state, in_run)
+    parts.append(f"ETA {duration(left)}" if left is not None else "ETA not known yet")
+    if last:
+        parts.append(f"last {last}")
+    return " | ".join(parts)
+
+
+def verdict(screen: Screen, workspace: Workspace, state: State, head: str) -> None:
+    """The closing summary."""
+    status = screen.paint(state.status, _STATUS_COLOUR.get(state.status, "yellow"))
+    screen.line(f"{status}: {printable(state.reason)}")
+    rounds = "1 round" if state.rounds_used == 1 else f"{state.rounds_used} rounds"
+    facts = [("run", f"{state.run}, {rounds}, {duration(state.elapsed)}")]
+    if state.metric:
+        facts.append(("metric", projections.metric_words(state.metric)))
+    if state.last_error:
+        facts.append(("error", printable(state.last_error)[:300]))
+    if state.unwalled:
+        facts.append(("warning", state.unwalled))
+    facts += [("undone", undone_words(one)) for one in state.undone]
+    if state.round:
+        artifact = workspace.shown(f"{ARTIFACTS}/round-{state.round:04d}.json")
+        facts.append(("evidence", f"{artifact}, logs in {workspace.shown(LOGS)}"))
+    facts.append(("head", head))
+    facts.append(("next", next_step(workspace, state, head)))
+    for name, text in facts:
+        screen.line(f"  {name:<9} {printable(text)}")
+
+
+def undone_words(one: Violation) -> str:
+    return printable(f"round {one.round}, {one.step}: {one.text}")
+
+
+def next_step(workspace: Workspace, state: State, head: str) -> str:
+    """What a person does after a run that ended so."""
+    place = shlex.quote(workspace.given)
+    match state.status:
+        case Status.COMPLETE:
+            return f"prove it later: openloop audit {place} --head {head}"
+        case Status.BLOCKED:
+            return (
+                f"look at the evidence, mend the cause, then one trial round: openloop run {place}"
+            )
+        case Status.EXHAUSTED:
+            return f"look at the evidence, or allow more rounds: openloop run {place}"
+    return f"go on where it stopped: openloop run {place}"
+
+
+def duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    if seconds < 3600:
+        return f"{seconds / 60:.1f} min"
+    return f"{seconds / 3600:.1f} h"
+
+
+def size(count: int) -> str:
+    """Bytes with a decimal unit."""
+    amount = float(count)
+    for unit in ("B", "KB", "MB"):
+        if amount < 1000:
+            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
+        amount /= 1000
+    return f"{amount:.1f} GB"
+
+
+class Quiet:
+    """The view of `--quiet`: only the verdict is said, by the caller."""
+
+    def event(self, event: Event, state: State, line: bytes) -> None:
+        pass
+
+    def beat(self, live: Live, state: State) -> None:
+        pass
+
+
+class EventStream(Quiet):
+    """The view of `run --json`: every event as it is recorded, one object a line."""
+
+    def __init__(self, screen: Screen) -> None:
+        self._screen = screen
+
+    def event(self, event: Event, state: State, line: bytes) -> None:
+        self._screen.line(line.decode())

@@ -1,0 +1,291 @@
+"""`openloop logs`: what the commands wrote; the latest log, an older one, or as it is written.
+
+A terminal gets text in which every escape is visible. Anything else gets the bytes as they are.
+"""
+
+from __future__ import annotations
+
+import codecs
+import os
+import select
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from openloop.core.errors import OutputError, UsageError
+from openloop.core.text import printable
+from openloop.core.vocabulary import Kind, Step
+from openloop.fs import files
+from openloop.loop.state import Event
+from openloop.record import event_format, lock
+from openloop.record.workspace import EVENTS, LOGS, Workspace
+
+POLL_INTERVAL = 0.5  # seconds between two looks at a live run
+_BLOCK = 1 << 16  # bytes
+_ENVELOPE = 160  # bytes in which a line names its event
+_TOLD = [f'"event": "{kind}"'.encode() for kind in (Kind.STEP_STARTED, Kind.ROUND_FINISHED)]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Whose logs are wanted; None is any."""
+
+    round: int | None = None
+    step: Step | None = None
+
+    def wants(self, event: Event) -> bool:
+        return (
+            event.kind is Kind.STEP_STARTED
+            and self.round in (None, event.round)
+            and self.step in (None, event.step)
+        )
+
+    def is_over(self, event: Event) -> bool:
+        """Whether nothing that is wanted can follow this event."""
+        if self.round is None:
+            return False
+        return event.round > self.round or (
+            event.kind is Kind.ROUND_FINISHED and event.round == self.round
+        )
+
+    def __str__(self) -> str:
+        words = f" of {self.step}" if self.step else ""
+        return f"{words} in round {self.round}" if self.round is not None else words
+
+
+class Sink(Protocol):
+    """Where a log goes."""
+
+    def write(self, data: bytes) -> None: ...
+
+    def end(self) -> None:
+        """The log that was written is over, or another one follows."""
+
+
+class Bytes:
+    """A pipe or a file: the bytes as they are."""
+
+    def write(self, data: bytes) -> None:
+        sys.stdout.buffer.write(data)
+
+    def end(self) -> None:
+        pass
+
+
+class Visible:
+    """A terminal: text whose escapes and control characters can be seen and do nothing."""
+
+    def __init__(self) -> None:
+        self._decode = codecs.getincrementaldecoder("utf-8")(errors="replace").decode
+        self._held = ""  # a carriage return that may belong to a line's end
+        self._in_line = False
+
+    def write(self, data: bytes) -> None:
+        self._say(self._held + self._decode(data))
+
+    def _say(self, text: str, *, last: bool = False) -> None:
+        self._held = "" if last or not text.endswith("\r") else "\r"
+        shown = visible(text.removesuffix(self._held))
+        sys.stdout.write(shown)
+        self._in_line = not shown.endswith("\n") if shown else self._in_line
+
+    def end(self) -> None:
+        self._say(self._held + self._decode(b"", True), last=True)
+        if self._in_line:
+            sys.stdout.write("\n")
+            self._in_line = False
+
+
+def visible(text: str) -> str:
+    """Lines and tabs as they are, everything else that cannot be printed as an escape."""
+    lines = text.replace("\r\n", "\n").split("\n")
+    return "\n".join("\t".join(map(printable, line.split("\t"))) for line in lines)
+
+
+def show(place: Workspace, asked: Asked, *, follow: bool) -> None:
+    """Write the latest log that is asked for to standard output; with `follow` go on until the
+    run is over. Raises UsageError when there is no such log."""
+    sink: Sink = Visible() if sys.stdout.isatty() else Bytes()
+    shown = _Shown(place, sink)
+    record = _Record(place)
+    latest = record.latest(asked)
+    if latest:
+        shown.turn_to(latest)
+    if follow:
+        _follow(place, record, asked, shown)
+    shown.copy()
+    shown.end()
+    if not shown.any:
+        raise _no_log(place, record, asked)
+
+
+def _no_log(place: Workspace, record: _Record, asked: Asked) -> UsageError:
+    if record.latest(Asked()):
+        fix = f"look at what there is: ls {place.shown(LOGS)}"
+        return UsageError(f"there is no log{asked}", where=place.shown(LOGS), fix=fix)
+    what = f"there is no log yet: nothing has run in {place.given}"
+    return UsageError(what, fix=f"openloop run {place.quoted}")
+
+
+def _follow(place: Workspace, record: _Record, asked: Asked, shown: _Shown) -> None:
+    """Write what comes, log after log, until the run, or the round that is asked for, is over."""
+    over = False
+    while not over:
+        lives = lock.runner_lives(place)  # first: what is read after it is all there is
+        for event in record.new():
+            over = over or asked.is_over(event)
+            if asked.wants(event):
+                shown.turn_to(event)
+        over = over or not lives
+        shown.copy()
+        if not over:
+            _wait()
+
+
+def _wait() -> None:
+    """Until the next look, or until the reader of standard output has gone."""
+    sys.stdout.flush()
+    gone = select.poll()
+    gone.register(sys.stdout.fileno(), 0)
+    if gone.poll(POLL_INTERVAL * 1000):
+        raise BrokenPipeError
+
+
+class _Shown:
+    """The log that is being written out, and how far."""
+
+    def __init__(self, place: Workspace, sink: Sink) -> None:
+        self._place = place
+        self._sink = sink
+        self._log = -1
+        self._offset = 0
+        self.any = False
+
+    def turn_to(self, event: Event) -> None:
+        """Write the present log to its end, then turn to that of a step_started."""
+        self.copy()
+        self.end()
+        name = os.path.basename(str(event.data.get("log_path")))
+        sys.stdout.flush()
+        print(printable(f"==> {LOGS}/{name}"), file=sys.stderr, flush=True)
+        self._log, self._offset, self.any = _open(self._place, name), 0, True
+
+    def copy(self) -> None:
+        """Write what has come since the last time."""
+        if self._log < 0:
+            return
+        try:
+            while data := os.pread(self._log, _BLOCK, self._offset):
+                self._offset += len(data)
+                self._sink.write(data)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise OutputError(f"the log cannot be shown: {error.strerror}") from None
+
+    def end(self) -> None:
+        if self._log >= 0:
+            self._sink.end()
+            os.close(self._log)
+            self._log = -1
+
+
+def _open(place: Workspace, name: str) -> int:
+    path = place.shown(f"{LOGS}/{name}")
+    try:
+        folder = files.open_folder(place.file(LOGS))
+        try:
+            return files.open_regular(name, os.O_RDONLY, folder=folder)
+        finally:
+            os.close(folder)
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        why = error.strerror if isinstance(error, OSError) else str(error)
+        raise UsageError(
+            f"a log that the record names cannot be read: {why}",
+            where=path,
+            fix="look at the whole record: openloop audit",
+        ) from None
+
+
+class _Record:
+    """events.jsonl, searched from its end and then read as it grows; its chain is not checked."""
+
+    def __init__(self, place: Workspace) -> None:
+        self._place = place
+        self._offset = 0  # bytes of it that `new` need not read any more
+
+    def latest(self, asked: Asked) -> Event | None:
+        """The latest step_started that is asked for; `new` goes on after it, or at the end."""
+        events = self._open()
+        if events < 0:
+            return None
+        try:
+            found = None
+            end = self._offset = _whole(events)
+            for line in _backward(events, end):
+                found = _event(line)
+                if found and asked.wants(found):
+                    self._offset = end
+                    return found
+                end -= len(line) + 1
+            return None
+        finally:
+            os.close(events)
+
+    def new(self) -> Iterator[Event]:
+        """The events on logs that were recorded since the last time."""
+        events = self._open()
+        if events < 0:
+            return
+        try:
+            data = b""
+            while part := os.pread(events, _BLOCK, self._offset + len(data)):
+                data += part
+        finally:
+            os.close(events)
+        whole, newline, _ = data.rpartition(b"\n")
+        self._offset += len(whole) + len(newline)
+        yield from filter(None, map(_event, whole.split(b"\n")))
+
+    def _open(self) -> int:
+        try:
+            return files.open_regular(self._place.file(EVENTS), os.O_RDONLY)
+        except OSError:
+            return -1
+
+
+def _whole(events: int) -> int:
+    """The bytes of an open record up to the end of its last whole line."""
+    end = os.fstat(events).st_size
+    while end > 0:
+        start = max(0, end - _BLOCK)
+        newline = os.pread(events, end - start, start).rfind(b"\n")
+        if newline >= 0:
+            return start + newline + 1
+        end = start
+    return 0
+
+
+def _backward(events: int, end: int) -> Iterator[bytes]:
+    """The whole lines before byte `end`, without their newlines, the last one first."""
+    kept = b""
+    end -= 1  # the newline of the last line
+    while end > 0:
+        start = max(0, end - _BLOCK)
+        kept, *lines = (os.pread(events, end - start, start) + kept).split(b"\n")
+        yield from reversed(lines)
+        end = start
+    if kept:
+        yield kept
+
+
+def _event(line: bytes) -> Event | None:
+    """What a line says of logs; None for anything else, and for what is no event."""
+    if not any(line.find(told, 0, _ENVELOPE) >= 0 for told in _TOLD):
+        return None
+    try:
+        return event_format.decode(line)
+    except ValueError:
+        return None

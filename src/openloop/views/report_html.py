@@ -1,0 +1,293 @@
+"""A report as one page: no script, no network, dark and light, everything shown escaped."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import shlex
+from collections.abc import Iterable, Sequence
+from importlib import resources
+
+from openloop import __version__
+from openloop.core.vocabulary import Status, Step
+from openloop.loop.state import StepResult
+from openloop.record import projections
+from openloop.record.log_tail import Excerpt
+from openloop.views import charts
+from openloop.views.audit import counts
+from openloop.views.charts import text
+from openloop.views.console import duration, size, undone_words
+from openloop.views.history import Round, Station
+from openloop.views.report import Failure, Gate, Report
+
+_LOG_END = 8000  # bytes of a failure's log
+_FAILURES = 20  # failures that are shown with the end of their logs
+_PATHS = 20  # paths that are named for one violation
+
+
+def render(report: Report) -> str:
+    """The page, as text to be encoded in UTF-8."""
+    style = resources.files("openloop.views").joinpath("report.css").read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    parts = (
+        _header(report),
+        _broken(report),
+        _gates(report),
+        _timeline(report),
+        _metric(report),
+        _failures(report),
+        _policy(report),
+        _rounds(report),
+        _record(report),
+    )
+    return f"""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'sha256-{digest}'\
+; base-uri 'none'; form-action 'none'">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<meta name="referrer" content="no-referrer">
+<title>{text(report.name)}: {text(report.status)} - OpenLoop report</title>
+<style>{style}</style>
+</head>
+<body>
+<main>
+{"".join(parts)}
+<footer>Made by OpenLoop {text(__version__)} at {text(_time(report.generated_at))} UTC.
+This page needs no network and runs no script.</footer>
+</main>
+</body>
+</html>
+"""
+
+
+def _header(report: Report) -> str:
+    mission = " ".join(report.mission.split()) or report.name
+    rounds = _counted(len(report.run_rounds), "round")
+    shown = rounds if len(report.run_rounds) < len(report.rounds) else _rounds_words(report)
+    facts = [("workspace", text(report.place.given))]
+    if report.run:
+        facts.append(("run", f"{report.run}: {text(shown)}, {duration(report.seconds)}"))
+    if report.metric:
+        facts.append(("metric", text(projections.metric_words(report.metric))))
+    if report.consecutive_failures:
+        facts.append(("failed", f"{_counted(report.consecutive_failures, 'round')} in a row"))
+    if report.updated_at:
+        facts.append(("updated", f"{text(_time(report.updated_at))} UTC"))
+    if report.next and report.status != Status.COMPLETE:
+        facts.append(("next", text(report.next)))
+    rows = "".join(f"<div><dt>{name}</dt><dd>{words}</dd></div>" for name, words in facts)
+    return f"""<header class="s-{text(report.status)}">
+<p class="brand">OpenLoop <span>report</span></p>
+<h1>{text(mission[:300])}</h1>
+<p class="verdict"><strong>{text(report.status)}</strong> <span>{text(report.reason)}</span></p>
+<dl>{rows}</dl>
+</header>
+"""
+
+
+def _rounds_words(report: Report) -> str:
+    """How many rounds there are, and how many of them are counted only."""
+    earlier = sum(report.history.earlier.values())
+    words = _counted(len(report.rounds) + earlier, "round")
+    return f"{words}, the latest {len(report.rounds)} shown" if earlier else words
+
+
+def _counted(count: int, thing: str) -> str:
+    return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
+
+
+def _time(utc: str) -> str:
+    """`2026-01-31 12:00:59` of an ISO time."""
+    return utc[:19].replace("T", " ")
+
+
+def _broken(report: Report) -> str:
+    """What cannot be believed or is not valid, before anything else is said."""
+    lines = [str(problem) for problem in report.problems]
+    if report.history.broken:
+        lines.append(
+            f"The record holds no further than this: {report.history.broken}. "
+            "What came later is not shown."
+        )
+    items = "".join(f"<li><pre>{_lines(line.splitlines())}</pre></li>" for line in lines)
+    return f'<section class="problems"><h2>Problems</h2><ul>{items}</ul></section>' if lines else ""
+
+
+def _lines(lines: Iterable[str]) -> str:
+    return "\n".join(map(text, lines))
+
+
+def _gates(report: Report) -> str:
+    if not report.gates:
+        return ""
+    cards = "".join(map(_card, report.gates))
+    return f"""<section><h2>What decides</h2>
+<p class="hint">The latest result of each gate. Stale: measured before the latest change.</p>
+<ul class="cards">{cards}</ul></section>
+"""
+
+
+def _card(gate: Gate) -> str:
+    stale = ' <span class="stale">stale</span>' if gate.stale else ""
+    why = f"<p>{text(gate.result.error[:300])}</p>" if gate.result.error else ""
+    outcome = gate.result.outcome
+    return f"<li><h3>{gate.step}</h3>{_badge(outcome)}{stale}{why}</li>"
+
+
+def _badge(outcome: str) -> str:
+    return f'<span class="badge o-{text(outcome)}">{text(outcome)}</span>'
+
+
+def _timeline(report: Report) -> str:
+    if not report.rounds:
+        return ""
+    earlier = report.history.earlier
+    counted = ", ".join(f"{count} {text(outcome)}" for outcome, count in earlier.items())
+    before = f"<p class='hint'>Earlier rounds, not drawn: {counted}.</p>" if counted else ""
+    return f"""<section><h2>Rounds</h2>
+<p class="hint">A row is a round, a bar is a step: the longer it took, the wider.
+<span class="key gate o-passed"></span> gate passed
+<span class="key gate o-failed"></span> did not pass
+<span class="key change o-passed"></span> change
+<span class="key gate o-policy"></span> undone by the policy</p>
+{before}<div class="picture">{charts.timeline(report.rounds)}</div></section>
+"""
+
+
+def _metric(report: Report) -> str:
+    measured = report.history.measured
+    if not measured:
+        return ""
+    latest = measured[-1].metric
+    return f"""<section><h2>Metric: {text(latest.name)}</h2>
+<p class="hint"><span class="key line-value"></span> measured
+<span class="key line-best"></span> best so far
+<span class="key line-baseline"></span> baseline, {latest.direction.replace("_", " or ")}</p>
+<div class="picture">{charts.metric(measured)}</div></section>
+"""
+
+
+def _failures(report: Report) -> str:
+    failures = report.failures
+    if not failures:
+        return ""
+    shown = "".join(
+        _failure(report, failure, is_open=index == 0 and report.status != Status.COMPLETE)
+        for index, failure in enumerate(failures[:_FAILURES])
+    )
+    left = len(failures) - _FAILURES
+    more = f"<p class='hint'>{left} earlier ones are left out.</p>" if left > 0 else ""
+    return f"<section><h2>What did not pass</h2>{shown}{more}</section>\n"
+
+
+def _failure(report: Report, failure: Failure, *, is_open: bool) -> str:
+    result = failure.result
+    title = f"round {failure.round.number}, {_name(result.step, confirm=result.confirm)}"
+    end = report.log_end(result, _LOG_END)
+    return f"""<details{" open" if is_open else ""}><summary><b>{text(title)}</b>
+{_badge(result.outcome)} <span class="why">{text(result.detail)}</span></summary>
+<p class="command"><code>{text(result.command)}</code></p>
+{_log(result, end)}</details>
+"""
+
+
+def _name(step: Step, *, confirm: bool) -> str:
+    return f"{step} again" if confirm else str(step)
+
+
+def _log(result: StepResult, end: Excerpt | None) -> str:
+    path = text(result.log_path)
+    if end is None:
+        return f"<p class='hint'>{path} is not there any more.</p>"
+    if not end.lines:
+        return f"<p class='hint'>{path} is empty.</p>"
+    before = f", {size(end.before)} before it left out" if end.before else ""
+    return (
+        f'<p class="hint">{path}{before}</p><div class="log"><pre>{_lines(end.lines)}</pre></div>'
+    )
+
+
+def _policy(report: Report) -> str:
+    kept = [(one.number, words) for one in reversed(report.rounds) for words in one.checkpoints]
+    if not report.undone and not kept:
+        return ""
+    undone = "".join(
+        f"<li>{text(undone_words(one))}{_paths(one.paths)}</li>" for one in report.undone
+    )
+    checkpoints = "".join(f"<li>round {number}: {text(words)}</li>" for number, words in kept)
+    parts = [f"<h3>Undone</h3><ul>{undone}</ul>"] if undone else []
+    parts += [f"<h3>Kept and put back</h3><ul>{checkpoints}</ul>"] if checkpoints else []
+    return f'<section class="policy"><h2>Policy</h2>{"".join(parts)}</section>\n'
+
+
+def _paths(paths: Sequence[str]) -> str:
+    if len(paths) < 2:
+        return ""  # the words have named it
+    left = len(paths) - _PATHS
+    more = f"<li>and {left} more</li>" if left > 0 else ""
+    items = "".join(f"<li><code>{text(path)}</code></li>" for path in paths[:_PATHS])
+    return f"<ul>{items}{more}</ul>"
+
+
+def _rounds(report: Report) -> str:
+    if not report.rounds:
+        return ""
+    shown = "".join(
+        _round(one, is_open=index == 0) for index, one in enumerate(reversed(report.rounds))
+    )
+    return f"<section><h2>Every step</h2>{shown}</section>\n"
+
+
+def _round(one: Round, *, is_open: bool) -> str:
+    rows = "".join(map(_step, one.steps))
+    if running := one.running:
+        name = _name(running.step, confirm=running.confirm)
+        rows += (
+            f"<tr><td>{name}</td><td>not finished</td><td></td><td></td><td></td>"
+            f"<td></td><td><code>{text(running.log_path)}</code></td></tr>"
+        )
+    notes = "".join(f"<p class='hint'>{text(note)}</p>" for note in one.notes)
+    outcome = one.outcome or "open"
+    return f"""<details{" open" if is_open else ""}><summary><b>round {one.number}</b>
+<span class="badge r-{outcome}">{outcome}</span>
+<span class="why">{duration(one.seconds)}, {text(_time(one.started_at))} UTC{_because(one)}</span>
+</summary><div class="picture"><table><thead><tr><th>step</th><th>outcome</th><th>time</th>
+<th>CPU</th><th>memory</th><th>why</th><th>log</th></tr></thead><tbody>{rows}</tbody></table></div>
+{notes}</details>
+"""
+
+
+def _because(one: Round) -> str:
+    return f": {text(one.reason)}" if one.reason else ""
+
+
+def _step(station: Station) -> str:
+    result = station.result
+    cpu = "" if result.cpu_seconds is None else duration(result.cpu_seconds)
+    memory = "" if result.peak_rss_bytes is None else size(result.peak_rss_bytes)
+    cells = (
+        text(_name(result.step, confirm=result.confirm)),
+        _badge(result.outcome),
+        duration(result.duration_seconds),
+        cpu,
+        memory,
+        text(result.detail),
+        f"<code>{text(result.log_path)}</code>",
+    )
+    return f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
+
+
+def _record(report: Report) -> str:
+    seen = report.audit
+    if seen.broken:
+        verdict = f"{_badge('broken')} {text(seen.broken.where)}: {text(seen.broken.why)}"
+    else:
+        verdict = f"{_badge('intact')} {text(counts(seen))}"
+    notes = "".join(f"<p class='hint'>{text(note)}</p>" for note in seen.notes)
+    command = f"openloop audit {shlex.quote(report.place.given)} --head {seen.head}"
+    check = f"<p class='hint'>Check it later:</p><pre>{text(command)}</pre>" if seen.events else ""
+    return f"""<section class="record"><h2>Record</h2><p>{verdict}</p>{notes}{check}</section>
+"""

@@ -1,0 +1,98 @@
+"""A report as JUnit XML: a test suite a round of the latest run, a test case a gate.
+
+The schemas in use have no place for the output of a test case that both of them allow. So a case
+holds its failure with the end of its log, and the logs of all gates of a round are the output of
+its suite.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from openloop.core.text import printable
+from openloop.core.vocabulary import Outcome, Status
+from openloop.loop.state import StepResult
+from openloop.views import junit_xml
+from openloop.views.history import Round
+from openloop.views.report import Report
+
+_LOG_END = 8000  # bytes of each log
+_ERRORS = (Outcome.ERROR, Outcome.INTERRUPTED)  # nothing was measured
+_FINE = (Status.COMPLETE, Status.RUNNING, Status.READY)
+_GONE = "(not there any more)"
+
+
+def render(report: Report) -> str:
+    suites = [_suite(report, one) for one in report.run_rounds]
+    if why := _untold(report, suites):
+        suites.append(_run(report, printable(why)))
+    return junit_xml.document(suites).decode()
+
+
+def _untold(report: Report, suites: Sequence[junit_xml.Suite]) -> str:
+    """Why the run is not complete where no gate shows it, "" otherwise: a run that is blocked
+    because of its record must not look as if all had passed."""
+    if broken := report.audit.broken:
+        return f"{broken.where}: {broken.why}"
+    told = any(test.failure for test in suites[-1].tests) if suites else False
+    return "" if told or report.status in _FINE else f"{report.status}: {report.reason}"
+
+
+def _run(report: Report, why: str) -> junit_xml.Suite:
+    group = printable(f"openloop.{report.name}.run")
+    test = junit_xml.Test("run", group, 0.0, failure=why, kind=report.status)
+    when, host = report.updated_at or report.generated_at, report.host or "localhost"
+    return junit_xml.Suite("run", when, host, 0.0, [test])
+
+
+def _suite(report: Report, one: Round) -> junit_xml.Suite:
+    gates = [station.result for station in one.steps if station.result.step.is_gate]
+    return junit_xml.Suite(
+        name=f"round {one.number}",
+        started=one.started_at,
+        host=report.host,
+        seconds=one.seconds,
+        tests=[_test(report, one, result) for result in gates],
+        out="\n".join(_output(report, result) for result in gates),
+        err="\n".join(map(printable, _not_gates(one))),
+        properties={
+            "run": str(one.run),
+            "outcome": one.outcome or "open",
+            "reason": printable(one.reason),
+        },
+    )
+
+
+def _test(report: Report, one: Round, result: StepResult) -> junit_xml.Test:
+    name = f"{result.step} again" if result.confirm else str(result.step)
+    group = printable(f"openloop.{report.name}.round {one.number}")
+    if result.outcome.passed:
+        return junit_xml.Test(name, group, result.duration_seconds)
+    return junit_xml.Test(
+        name,
+        group,
+        result.duration_seconds,
+        failure=printable(result.detail) or result.outcome,
+        kind=result.outcome,
+        output=_log(report, result),
+        is_error=result.outcome in _ERRORS,
+    )
+
+
+def _output(report: Report, result: StepResult) -> str:
+    return f"==> {printable(result.log_path)}\n{_log(report, result)}\n"
+
+
+def _log(report: Report, result: StepResult) -> str:
+    end = report.log_end(result, _LOG_END)
+    return end.text if end else _GONE
+
+
+def _not_gates(one: Round) -> list[str]:
+    """What the changes and the policy did, which no test case tells."""
+    changes = [
+        f"{station.result.step} {station.result.outcome} {station.result.detail}".rstrip()
+        for station in one.steps
+        if station.result.step.is_change
+    ]
+    return [*changes, *(f"undone in {found.step}: {found.text}" for found in one.undone)]

@@ -1,0 +1,103 @@
+"""A report for a pull request: short, and safe to paste whatever a log holds."""
+
+from __future__ import annotations
+
+from openloop.core.text import markup
+from openloop.loop.state import StepResult
+from openloop.record import log_tail, projections
+from openloop.views import console
+from openloop.views.audit import counts
+from openloop.views.console import duration
+from openloop.views.report import Failure, Report
+
+_ROUNDS = 10  # latest rounds in the table
+_FAILURES = 3  # latest failures that are shown with the end of their logs
+_LOG_END = 2000  # bytes
+_LOG_LINES = 30
+_UNDONE = 10
+
+
+def render(report: Report) -> str:
+    parts = [
+        _verdict(report),
+        _gates(report),
+        _rounds(report),
+        _undone(report),
+        *(_failure(report, failure) for failure in report.failures[:_FAILURES]),
+        _record(report),
+    ]
+    return "\n".join(part for part in parts if part)
+
+
+def _verdict(report: Report) -> str:
+    lines = [f"### OpenLoop: {markup(report.status)}", "", _words(report.reason), ""]
+    if mission := " ".join(report.mission.split()):
+        lines[1:1] = ["", f"> {_words(mission[:300])}"]
+    if report.metric:
+        lines += [_words(projections.metric_words(report.metric)), ""]
+    for problem in report.problems:
+        lines += [f"**Problem:** {_words(' '.join(str(problem).split()))}", ""]
+    return "\n".join(lines)
+
+
+def _words(text: str) -> str:
+    """Words of somebody else: in `code`, so that they mention nobody and refer to nothing."""
+    return f"<code>{markup(text)}</code>" if text else ""
+
+
+def _gates(report: Report) -> str:
+    if not report.gates:
+        return ""
+    lines = ["| gate | latest result | why |", "|---|---|---|"]
+    for gate in report.gates:
+        outcome = f"{gate.result.outcome}{', stale' if gate.stale else ''}"
+        lines.append(f"| {gate.step} | {outcome} | {_words(gate.result.error[:200])} |")
+    return "\n".join([*lines, ""])
+
+
+def _rounds(report: Report) -> str:
+    rounds = report.run_rounds[-_ROUNDS:]
+    if not rounds:
+        return ""
+    lines = ["| round | outcome | time | steps |", "|---|---|---|---|"]
+    for one in rounds:
+        steps = ", ".join(f"{s.result.step} {_sign(s.result)}" for s in one.steps)
+        outcome = one.outcome or "open"
+        lines.append(f"| {one.number} | {outcome} | {duration(one.seconds)} | {steps} |")
+    left = sum(report.history.earlier.values()) + len(report.rounds) - len(rounds)
+    if left:
+        lines += ["", f"{left} earlier rounds are left out."]
+    return "\n".join([*lines, ""])
+
+
+def _sign(result: StepResult) -> str:
+    return "✓" if result.outcome.passed else f"**{result.outcome}**"
+
+
+def _undone(report: Report) -> str:
+    found = report.undone[:_UNDONE]
+    if not found:
+        return ""
+    lines = [f"- undone in {_words(console.undone_words(one))}" for one in found]
+    left = len(report.undone) - len(found)
+    if left:
+        lines.append(f"- and {left} more")
+    return "\n".join([*lines, ""])
+
+
+def _failure(report: Report, failure: Failure) -> str:
+    result = failure.result
+    end = report.log_end(result, _LOG_END)
+    title = f"round {failure.round.number}, {result.step} {result.outcome}"
+    log = f"{_words(result.log_path)} is empty or gone.\n"
+    if end and end.lines:
+        log = log_tail.fenced(end.lines[-_LOG_LINES:])
+    return f"<details><summary>{title}: {_words(result.detail)}</summary>\n\n{log}\n</details>\n"
+
+
+def _record(report: Report) -> str:
+    seen = report.audit
+    if seen.broken:
+        words = _words(f"{seen.broken.where}: {seen.broken.why}")
+        return f"Record: **broken**, {words}\n"
+    return f"Record: intact, {counts(seen)}, head `{seen.head}`\n"

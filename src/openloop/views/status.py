@@ -1,0 +1,269 @@
+"""`openloop status`: the latest heartbeat, whether it can be believed, and how to go on.
+
+Starts quickly: what only an unusual workspace needs is imported where it is needed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+
+from openloop.core.errors import ConfigError, OpenLoopError, UsageError
+from openloop.core.text import printable
+from openloop.core.vocabulary import Status
+from openloop.fs.files import NotRegular
+from openloop.record import chain, tail, withheld, workspace
+from openloop.record.lock import runner_lives
+from openloop.record.workspace import CONFIG, EVENTS, HEARTBEAT, Workspace
+
+TYPE_CHECKING = False  # typing is slow to import
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from openloop.views.console import Screen
+
+WATCH_INTERVAL = 1.0  # seconds
+
+
+class Report:
+    """heartbeat: the document, `crashed` derived. problems: what makes it not valid. undone: what
+    the policy has put back in this run, the latest last: round, step, text of each. withheld: where
+    files are that have been taken off the disk, "" when none are."""
+
+    __slots__ = ("heartbeat", "place", "problems", "undone", "withheld")
+
+    def __init__(
+        self,
+        place: Workspace,
+        heartbeat: Mapping[str, Any],
+        problems: tuple[OpenLoopError, ...],
+        undone: list[dict[str, Any]],
+    ) -> None:
+        self.place = place
+        self.heartbeat = heartbeat
+        self.problems = problems
+        self.undone = undone
+        self.withheld = withheld.lying_at(place)
+
+    @property
+    def status(self) -> str:
+        return str(self.heartbeat["status"])
+
+    def to_json(self) -> dict[str, Any]:
+        problems = [{"what": p.what, "where": p.where, "fix": p.fix} for p in self.problems]
+        return {
+            **self.heartbeat,
+            "undone": self.undone,
+            "withheld": self.withheld or None,
+            "valid": not problems,
+            "problems": problems,
+        }
+
+
+def inspect(path: str) -> Report:
+    """The state of the workspace at `path`. Raises UsageError when there is none."""
+    place = workspace.existing(path)
+    problems: list[OpenLoopError] = []
+    document = tail.heartbeat(place)
+    try:
+        seen = tail.look(place)
+    except (chain.Broken, NotRegular) as error:
+        seen = None
+        fix = f"look at it: openloop audit {place.quoted}"
+        problems.append(_problem(place, EVENTS, f"{EVENTS} does not hold: {error}", fix))
+    except OSError as error:
+        seen = None
+        problems.append(workspace.unreadable(place, EVENTS, error))
+    problems[:0] = _config_problems(place, seen.config_sha256 if seen else "")
+    if document is None:
+        problems.append(_lost_heartbeat(place))
+        document = _from_record(place) if seen else _UNKNOWN
+    if document["status"] == Status.RUNNING and not runner_lives(place):
+        document = tail.heartbeat(place) or document  # it may just have come to its end
+    if document["status"] == Status.RUNNING and not runner_lives(place):
+        document = {**document, "status": Status.CRASHED, "reason": "its runner is gone"}
+    return Report(place, document, tuple(problems), seen.undone if seen else [])
+
+
+def _config_problems(place: Workspace, checked: str) -> tuple[OpenLoopError, ...]:
+    """checked: sha256 of a configuration that a run has accepted, "" when none has."""
+    try:
+        data = workspace.read_config(place)
+        if hashlib.sha256(data).hexdigest() == checked:
+            root = json.loads(data).get("project_root", workspace.DEFAULT_ROOT)
+        else:
+            from openloop.config import config
+
+            root = config.parse(data, where=place.shown(CONFIG)).project_root
+        workspace.existing_project_root(place, root)
+    except ConfigError as error:
+        return error.problems
+    except UsageError as error:
+        return (error,)
+    return ()
+
+
+def _problem(place: Workspace, name: str, what: str, fix: str) -> OpenLoopError:
+    return OpenLoopError(what, where=place.shown(name), fix=fix)
+
+
+def _lost_heartbeat(place: Workspace) -> OpenLoopError:
+    there = os.path.lexists(place.file(HEARTBEAT))
+    what = f"{HEARTBEAT} is {'not readable as a heartbeat' if there else 'missing'}"
+    return _problem(place, HEARTBEAT, what, "the next run writes it anew")
+
+
+_UNKNOWN = {"status": "unknown", "reason": "neither heartbeat nor record can be read"}
+
+
+def _from_record(place: Workspace) -> dict[str, Any]:
+    """What the record alone says, where the heartbeat is gone."""
+    from openloop.record import projections, reader
+
+    try:
+        record = reader.load_path(place)
+    except (chain.Broken, OSError):  # damaged since it was seen
+        return _UNKNOWN
+    return projections.heartbeat(
+        record.state,
+        projections.Live(),
+        projections.Runner(None, ""),
+        mission="",
+        total_rounds=0,
+        now="",
+        eta=None,
+        head=record.head,
+    )
+
+
+def lines(report: Report) -> list[str]:
+    """The report for a person."""
+    beat = report.heartbeat
+    shown = [f"{report.status}: {_text(beat.get('reason')) or nothing_yet(report)}"]
+    for name, words in (
+        ("mission", _text(beat.get("mission"))),
+        ("run", _run_words(beat)),
+        ("step", _step_words(beat)),
+        ("log", _log_words(beat)),
+        ("metric", _metric_words(beat.get("metric"))),
+        ("speed", _speed_words(beat)),
+        ("failures", _failure_words(beat)),
+        ("error", _text(beat.get("last_error"))[:300]),
+        ("updated", _text(beat.get("updated_at"))),
+        ("head", _text(beat.get("event_head"))),
+    ):
+        if words:
+            shown.append(f"  {name:<9} {words}")
+    for one in report.undone:
+        words = f"round {one['round']}, {one['step']}: {one['text']}"
+        shown.append(f"  {'undone':<9} {printable(words)}")
+    if report.withheld:
+        until: dict[str, str] = {
+            Status.RUNNING: "until it ends",
+            Status.READY: "and no record knows of it: unpack it by hand",
+        }
+        back = until.get(report.status, "until the next run")
+        shown.append(f"  {'withheld':<9} files are kept in {report.withheld} {back}")
+    shown += [line for problem in report.problems for line in str(problem).splitlines()]
+    shown.append(f"  {'state':<9} {'not valid' if report.problems else 'valid'}")
+    return shown
+
+
+def _text(value: object) -> str:
+    return printable(str(value)) if value not in (None, "") else ""
+
+
+def nothing_yet(report: Report) -> str:
+    """What is said where no reason is known."""
+    if report.status == Status.RUNNING:
+        return "no round has ended yet"
+    return "nothing has run yet" if report.status == Status.READY else "no reason given"
+
+
+def _run_words(beat: Mapping[str, Any]) -> str:
+    if not beat.get("run"):
+        return ""
+    return f"{_text(beat['run'])}, round {_text(beat.get('round'))}"
+
+
+def _step_words(beat: Mapping[str, Any]) -> str:
+    if not beat.get("command"):
+        return ""
+    pid = f", PID {_text(beat['pid'])}" if beat.get("pid") else ""
+    normality = _text(beat.get("normality"))
+    return f"{_text(beat.get('step')) or 'hook'}{pid}, {normality}: {_text(beat['command'])[:200]}"
+
+
+def _log_words(beat: Mapping[str, Any]) -> str:
+    if not beat.get("log_path"):
+        return ""
+    return f"{_text(beat['log_path'])}, {_text(beat.get('log_bytes'))} bytes"
+
+
+def _metric_words(metric: object) -> str:
+    if not isinstance(metric, dict):
+        return ""
+    passed = "passed" if metric.get("passed") else "missed"
+    value, best = _text(metric.get("value")) or "not measured", _text(metric.get("best"))
+    wanted = f"{_text(metric.get('direction'))} {_text(metric.get('threshold'))}"
+    return f"{_text(metric.get('name'))} {value}, {passed} ({wanted}, best {best or 'none'})"
+
+
+def _speed_words(beat: Mapping[str, Any]) -> str:
+    speed = beat.get("speed")
+    if not isinstance(speed, dict) or speed.get("seconds_per_round") is None:
+        return ""
+    eta = f", ETA {_text(beat['eta'])}" if beat.get("eta") else ""
+    return f"{_text(speed['seconds_per_round'])} s a round{eta}"
+
+
+def _failure_words(beat: Mapping[str, Any]) -> str:
+    count = beat.get("consecutive_failures")
+    return f"{_text(count)} failed rounds in a row" if count else ""
+
+
+# --- following a live run ---------------------------------------------------------------
+
+
+def watch(path: str, screen: Screen) -> Report:
+    """Show a live run on one line until it is over. Returns the last report."""
+    shown = ""
+    while True:
+        report = inspect(path)
+        if report.status != Status.RUNNING or not screen.is_open:
+            screen.end_live()
+            return report
+        words = live_words(report.heartbeat)
+        if screen.is_terminal:
+            screen.live(words)
+        elif (steady := _steady(report.heartbeat)) != shown:
+            shown = steady
+            screen.line(words)
+        time.sleep(WATCH_INTERVAL)
+
+
+def _steady(beat: Mapping[str, Any]) -> str:
+    """What has to change before a new line is worth it."""
+    return f"{beat.get('round')} {beat.get('step')} {beat.get('started_at')} {beat.get('pid')}"
+
+
+def live_words(beat: Mapping[str, Any]) -> str:
+    """`round 4 of 5 | verify, PID 123 | log 3.4 KB | ETA …` from a heartbeat."""
+    from openloop.views.console import duration, size
+
+    parts = [
+        f"round {_text(beat.get('round'))}",
+        _text(beat.get("step")) or "between steps",
+    ]
+    if beat.get("pid"):
+        parts.append(f"PID {_text(beat['pid'])}")
+    if isinstance(beat.get("log_bytes"), int):
+        parts.append(f"log {size(beat['log_bytes'])}")
+    eta = beat.get("eta_seconds")
+    parts.append(f"ETA {duration(eta)}" if isinstance(eta, int | float) else "ETA not known yet")
+    if beat.get("last_error"):
+        parts.append(_text(beat["last_error"]))
+    return " | ".join(parts)

@@ -1,0 +1,1 @@
+"""One module a family of agents; `index.FAMILIES` says what each does."""

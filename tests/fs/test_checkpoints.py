@@ -1,0 +1,369 @@
+"""The store: what is kept, pruned, noticed as damaged and mended."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import unittest
+from collections.abc import Callable
+
+from fs.trees import (
+    Restoring,
+    git,
+    in_child,
+    look,
+    remove,
+    see,
+)
+from openloop.fs import snapshot
+from openloop.fs.checkpoints import Checkpoints, Damaged, Incomplete
+from openloop.fs.diff import difference
+from openloop.fs.object_store import ChangedMeanwhile
+from support import need
+
+HIDDEN = (b".git",)
+
+
+class Store(Restoring):
+    """Contents are kept once, as long as they are needed, and never silently wrong."""
+
+    def test_each_content_once_and_read_only(self) -> None:
+        self.write_all({"a": b"same", "b": b"same", "c/d": b"other", "e": b""})
+        self.kept()
+        self.kept()
+        self.assertEqual(3, len(self.objects()))
+        for path in self.objects():
+            self.assertEqual(0, see(os.fsencode(path)).mode & 0o222)
+
+    def test_unwanted_files_are_not_kept(self) -> None:
+        self.write_all({"in": b"in", "out": b"out"})
+        self.checkpoints.keep(self.root, self.scan(wanted=lambda path: path == b"in"))
+        self.assertEqual(1, len(self.objects()))
+
+    def test_file_that_changed_since_the_scan(self) -> None:
+        for change in (
+            lambda: self.write("x", b"other bytes"),
+            lambda: self.write("x", b""),
+            lambda: remove(self.path("x")),
+            lambda: (remove(self.path("x")), os.symlink("y", self.path("x"))),
+            lambda: (remove(self.path("x")), os.mkfifo(self.path("x"))),
+        ):
+            remove(self.path("x"))
+            self.write_all({"x": b"first bytes", "y": b"y"})
+            found = self.scan()
+            change()
+            with (
+                self.subTest(see(self.path("")).kind),
+                self.assertRaises(ChangedMeanwhile) as caught,
+            ):
+                self.checkpoints.keep(self.root, found)
+            self.assertEqual(b"x", caught.exception.path)
+            with self.assertRaises(ChangedMeanwhile), self.vault(found):
+                pass
+            self.assertEqual([], [path for path in os.listdir(self.store) if path == ".new"])
+
+    def test_want_of_descriptors_is_no_change_of_the_project(self) -> None:
+        self.write("d/x", b"as it is")
+        found = self.scan()
+        wanting = 0
+
+        def keep() -> None:
+            with contextlib.suppress(OSError):
+                self.checkpoints.keep(self.root, found)
+                os._exit(0)
+            os._exit(3)
+
+        with open(os.devnull, "rb") as highest:
+            for more in range(12):
+                ended = in_child(keep, descriptors=highest.fileno() + 1 + more)
+                self.assertIn(os.waitstatus_to_exitcode(ended), (0, 3), f"{more} more")
+                wanting += ended != 0
+                remove(self.store)
+        self.assertIn(wanting, range(1, 12))
+
+    def test_large_file(self) -> None:
+        block = os.urandom(1 << 20)
+        with open(self.path("large"), "wb") as file:
+            for _ in range(50):
+                file.write(block)
+        self.write("empty")
+        target = self.kept()
+        with self.vault(target, [b"empty"]) as vault:
+            remove(self.path("empty"))
+            with open(self.path("large"), "r+b") as file:
+                file.seek(30_000_000)
+                file.write(b"x")
+            self.put_back(target, vault=vault)
+        self.assertFalse(difference(target, self.scan()))
+        self.assertEqual(50 << 20, os.path.getsize(self.path("large")))
+
+    def test_prune(self) -> None:
+        self.write_all({"a": b"old", "b": b"both"})
+        old = self.kept()
+        old_digest = self.checkpoints.save("old", old)
+        self.write("a", b"new")
+        new = self.kept()
+        new_digest = self.checkpoints.save("new", new)
+        self.assertEqual(3, len(self.objects()))
+        self.assertEqual(0, self.checkpoints.prune([("old", old_digest), ("new", new_digest)]))
+        self.assertEqual(1, self.checkpoints.prune([("new", new_digest)]))
+        self.assertEqual([], self.lost(new))
+        self.assertEqual([old[b"a"].content], self.lost(old))
+        with self.assertRaises(Damaged):
+            self.checkpoints.load("old", old_digest)
+        self.assertEqual(2, self.checkpoints.prune([]))
+
+    def test_prune_with_a_manifest_that_cannot_be_read_removes_nothing(self) -> None:
+        self.write("a", b"x")
+        digest = self.checkpoints.save("one", self.kept())
+        self.spoil_manifest(digest)
+        with self.assertRaises(Damaged):
+            self.checkpoints.prune([("one", digest)])
+        self.assertEqual(1, len(self.objects()))
+
+    def spoil_manifest(self, digest: str) -> None:
+        path = os.path.join(self.store, "manifests", f"one-{digest}.json")
+        with open(path, "r+b") as file:
+            data = file.read()
+            file.seek(-20, os.SEEK_END)
+            file.write(b"7" if data[-20] != ord("7") else b"8")
+
+    def test_spoilt_missing_and_forged_manifests(self) -> None:
+        self.write("a", b"x")
+        digest = self.checkpoints.save("one", self.kept())
+        self.write("a", b"forged")
+        forged = self.checkpoints.save("one", self.kept())
+        self.assertNotEqual(digest, forged)
+        self.assertNotEqual(
+            dict(self.checkpoints.load("one", digest)), self.checkpoints.load("one", forged)
+        )
+        place = os.path.join(self.store, "manifests")
+        os.replace(f"{place}/one-{forged}.json", f"{place}/one-{digest}.json")
+        for each in (digest, forged):
+            with self.assertRaises(Damaged):
+                self.checkpoints.load("one", each)
+        digest = self.checkpoints.save("one", self.kept())
+        self.spoil_manifest(digest)
+        with self.assertRaises(Damaged):
+            self.checkpoints.load("one", digest)
+
+    def test_a_manifest_stays_while_the_next_one_is_not_on_record(self) -> None:
+        self.write("a", b"x")
+        digest = self.checkpoints.save("one", self.kept())
+        self.write("a", b"y")
+        self.checkpoints.save("one", self.kept())
+        self.assertEqual({b"a"}, set(self.checkpoints.load("one", digest)))
+
+    def test_git_is_not_asked_and_its_filters_not_applied(self) -> None:
+        need(shutil.which("git"), "git")
+        git(self.root, "init", "-q")
+        self.write(".gitattributes", b"* text eol=crlf ident\n")
+        self.write("a", b"one\ntwo\r\n$Id$\n")
+        self.write("b", bytes(range(256)))
+        git(self.root, "add", "-A")
+        git(self.root, "commit", "-qm", "x")
+        repository = look(os.fsdecode(self.path(".git")))
+        target = self.kept()
+        seen = look(self.root, without=HIDDEN)
+        for name in ("a", "b"):
+            remove(self.path(name))
+        self.put_back(target)
+        self.assertEqual(seen, look(self.root, without=HIDDEN))
+        self.assertEqual(repository, look(os.fsdecode(self.path(".git"))))
+
+    def test_nested_repository_and_submodule(self) -> None:
+        need(shutil.which("git"), "git")
+        self.make_repositories()
+        target = self.kept()
+        self.write("module/l", b"wrong")
+        self.write("module/new", b"wrong")
+        remove(self.path("nested/n"))
+        self.put_back(target)
+        for folder in ("module", "nested"):
+            self.assertEqual("", git(self.path(folder), "status", "--porcelain"))
+
+    def test_workspace_inside_the_project(self) -> None:
+        for place in (".openloop/demo", "state"):
+            with self.subTest(place):
+                folder = os.path.join(self.root, place)
+                self.skip = snapshot.outside_project(self.root, folder)
+                self.checkpoints = Checkpoints(os.path.join(folder, "checkpoints"))
+                self.write("src/x", b"right")
+                self.write(f"{place}/events.jsonl", b"{}\n")
+                target = self.kept()
+                digest = self.checkpoints.save("start", target)
+                self.write("src/x", b"wrong")
+                self.write("new", b"wrong")
+                self.write(f"{place}/events.jsonl", b"{}\n{}\n")
+                self.put_back(target)
+                self.assertEqual(b"right", self.read("src/x"))
+                self.assertEqual(b"{}\n{}\n", self.read(f"{place}/events.jsonl"))
+                self.assertFalse(os.path.exists(self.path("new")))
+                self.checkpoints.load("start", digest)
+                remove(folder)
+
+
+class Damage(Restoring):
+    """A command got at the store."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.write_all({"tests/a": b"a" * 5000, "tests/b": b"b", "src/c": b"c"})
+        self.target = self.kept()
+        self.protected = [b"tests/a", b"tests/b"]
+
+    def spoil_objects(self) -> None:
+        for path in self.objects():
+            os.chmod(path, 0o644)
+            with open(path, "r+b") as file:
+                file.write(b"!")
+
+    def truncate_objects(self) -> None:
+        for path in self.objects():
+            os.chmod(path, 0o644)
+            os.truncate(path, 0)
+
+    def remove_store(self) -> None:
+        shutil.rmtree(self.store)
+
+    def replace_store(self) -> None:
+        shutil.rmtree(self.store)
+        with open(self.store, "wb") as file:
+            file.write(b"not a folder")
+
+    def link_objects_elsewhere(self) -> None:
+        os.rename(os.path.join(self.store, "objects"), os.path.join(self.folder, "moved"))
+        os.symlink(os.path.join(self.folder, "moved"), os.path.join(self.store, "objects"))
+
+    def plant_for_objects_folders(self) -> None:
+        for path in self.objects():
+            if os.path.exists(path):
+                shutil.rmtree(os.path.dirname(path))
+                with open(os.path.dirname(path), "wb"):
+                    pass
+
+    def plant_in_objects(self) -> None:
+        for path in self.objects():
+            os.unlink(path)
+            os.mkfifo(path)
+        os.mkdir(os.path.join(self.store, "objects", ".new"))
+
+    def ways(self) -> list[Callable[[], None]]:
+        return [
+            self.spoil_objects,
+            self.truncate_objects,
+            self.plant_in_objects,
+            self.plant_for_objects_folders,
+            self.link_objects_elsewhere,
+            self.remove_store,
+            self.replace_store,
+        ]
+
+    def test_is_noticed_and_what_is_missing_is_kept_again(self) -> None:
+        contents = sorted(entry.content for entry in self.target.values() if entry.is_hashed)
+        for way in self.ways():
+            with self.subTest(way.__name__):
+                way()
+                self.assertEqual(contents, self.lost(self.target))
+                self.checkpoints.keep(self.root, self.target)
+                spoilt = way == self.spoil_objects  # of the right size: seen when it is read
+                self.assertEqual(contents if spoilt else [], self.lost(self.target))
+                shutil.rmtree(os.path.join(self.folder, "moved"), ignore_errors=True)
+
+    def test_what_a_power_cut_emptied_is_kept_again(self) -> None:
+        self.truncate_objects()
+        self.checkpoints.keep(self.root, self.target)
+        self.assertEqual([], self.lost(self.target))
+
+    def test_protected_files_come_back_from_the_vault(self) -> None:
+        with self.vault(self.target, self.protected) as vault:
+            for way in self.ways():
+                with self.subTest(way.__name__):
+                    way()
+                    self.write("tests/a", b"wrong")
+                    remove(self.path("tests/b"))
+                    self.put_back(self.target, vault=vault)
+                    self.assertEqual(b"a" * 5000, self.read("tests/a"))
+                    self.assertEqual(b"b", self.read("tests/b"))
+                    self.checkpoints.keep(self.root, self.target)
+                    shutil.rmtree(os.path.join(self.folder, "moved"), ignore_errors=True)
+
+    def test_without_the_vault_the_others_come_back_and_the_lost_are_named(self) -> None:
+        spoilt = os.path.join(self.store, "objects", self.object(b"tests/a"))
+        os.chmod(spoilt, 0o644)
+        with open(spoilt, "wb") as file:
+            file.write(b"x" * 5000)
+        self.write("tests/a", b"wrong")
+        self.write("tests/b", b"wrong")
+        with self.assertRaises(Incomplete) as caught:
+            self.put_back(self.target)
+        self.assertEqual([b"tests/a"], [failure.path for failure in caught.exception.failures])
+        self.assertTrue(caught.exception.failures[0].lost)
+        self.assertEqual(b"wrong", self.read("tests/a"))
+        self.assertEqual(b"b", self.read("tests/b"))
+        self.assertEqual([], os.listdir(os.path.join(self.store, "intents")))
+        self.assertEqual({b"a", b"b"}, set(os.listdir(self.path("tests"))))
+
+    def object(self, path: bytes) -> str:
+        content = self.target[path].content
+        return os.path.join(content[:2], content[2:])
+
+    def test_vault_that_was_cut_off_is_noticed(self) -> None:
+        with self.vault(self.target, self.protected) as vault:
+            os.ftruncate(vault._descriptor, 10)  # as through /proc/PID/fd
+            self.write("tests/a", b"wrong")
+            self.put_back(self.target, vault=vault)  # from the store
+            self.assertEqual(b"a" * 5000, self.read("tests/a"))
+            self.remove_store()
+            self.write("tests/a", b"wrong")
+            with self.assertRaises(Incomplete):
+                self.put_back(self.target, vault=vault)
+
+    def test_vault_leaves_no_name_behind(self) -> None:
+        before = look(self.place)
+        with self.vault(self.target):
+            self.assertEqual(before, look(self.place))
+
+    def test_planted_symlinks_are_neither_written_nor_pruned_through(self) -> None:
+        outside = os.path.join(self.folder, "outside")
+        os.makedirs(os.path.join(outside, "ab"))
+        with open(os.path.join(outside, "ab", "precious"), "wb"):
+            pass
+        before = look(outside)
+        for planted in ("objects", "manifests", "intents", "objects/ab", "objects/00"):
+            path = os.path.join(self.store, planted)
+            shutil.rmtree(path, ignore_errors=True)
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            os.symlink(outside, path)
+            self.checkpoints.keep(self.root, self.target)
+            self.checkpoints.save("x", self.target)
+            remove(os.fsencode(path))
+            os.symlink(outside, path)
+            self.checkpoints.prune([])
+            self.assertEqual(before, look(outside), planted)
+            self.assertFalse(os.path.islink(path), planted)
+
+    def test_closed_store_of_an_ordinary_user(self) -> None:
+        def work() -> None:
+            self.store += "2"
+            self.checkpoints = Checkpoints(self.store)
+            self.write("x", b"right")
+            target = self.kept()
+            self.write("x", b"wrong")
+            fans = [os.path.dirname(path) for path in self.objects()]
+            for folder in (*fans, self.store + "/objects", self.store):
+                os.chmod(folder, 0)
+            with self.assertRaises(Incomplete):
+                self.put_back(target)
+            self.write("x", b"right")
+            self.checkpoints.keep(self.root, target)
+            self.write("x", b"wrong")
+            self.put_back(target)
+            self.assertEqual(b"right", self.read("x"))
+
+        self.assertEqual(0, in_child(work, ordinary=True))
+
+
+if __name__ == "__main__":
+    unittest.main()

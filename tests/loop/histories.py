@@ -1,0 +1,1014 @@
+"""A table of whole missions, in the words of `missions`: what a round is, told by examples."""
+
+from dataclasses import dataclass
+
+from loop.missions import EVERYTHING, Mission, Result, configured, tell
+from openloop.config.config import Config
+from openloop.core.vocabulary import Outcome
+
+
+@dataclass(frozen=True)
+class History:
+    title: str
+    config: Config
+    story: str
+
+
+def told(title: str, steps: str, story: str, **limits: float) -> History:
+    return History(title, configured(steps, **limits), story)
+
+
+ORDER = (
+    told(
+        "everything passes",
+        EVERYTHING,
+        "run1/5 1: play scan verify baseline=0.95 =healthy/complete complete",
+    ),
+    told("verify alone", "verify", "run1/5 1: verify =healthy/complete complete"),
+    told(
+        "scan runs even when play failed",
+        "play scan verify",
+        "run1/5 1: play- scan verify =unhealthy/continue"
+        " 2: play scan verify =healthy/complete complete",
+    ),
+    told(
+        "verify runs even when play and scan failed",
+        "play scan verify",
+        "run1/1 1: play- scan- verify =unhealthy/exhausted exhausted",
+        rounds=1,
+    ),
+    told(
+        "fix answers a failed play in the same round",
+        "play scan fix verify",
+        "run1/5 1: play- scan fix verify *play *scan =repaired/complete complete",
+    ),
+    told(
+        "fix answers a failed scan in the same round",
+        "play scan fix verify",
+        "run1/5 1: play scan- fix verify *play *scan =repaired/complete complete",
+    ),
+    told(
+        "fix runs once for both",
+        "play scan fix verify",
+        "run1/5 1: play- scan- fix verify *play *scan =repaired/complete complete",
+    ),
+    told(
+        "nothing is fixed before verify has failed",
+        "fix verify",
+        "run1/5 1: verify- =unhealthy/continue 2: fix verify =repaired/complete complete",
+    ),
+    told(
+        "a failed verify is outstanding in the next round, whatever passes before it",
+        "play scan fix verify",
+        "run1/5 1: play scan verify- =unhealthy/continue"
+        " 2: play scan fix verify *play *scan =repaired/complete complete",
+    ),
+    told(
+        "a failure that a fix has answered is not outstanding",
+        "play fix verify",
+        "run1/5 1: play- fix verify *play- =unhealthy/continue"
+        " 2: play verify =healthy/complete complete",
+    ),
+    told(
+        "a failed verify is outstanding in the next run",
+        "fix verify",
+        "run1/1 1: verify- =unhealthy/exhausted exhausted"
+        " run2/1 2: fix verify =repaired/complete complete",
+        rounds=1,
+    ),
+    told(
+        "without a fix a failure is only measured again",
+        "scan verify",
+        "run1/5 1: scan- verify =unhealthy/continue 2: scan verify =healthy/complete complete",
+    ),
+    told(
+        "without a fix improve does not answer a failed verify",
+        "verify baseline improve",
+        "run1/5 1: verify- =unhealthy/continue 2: verify baseline=0.9 =healthy/complete complete",
+    ),
+    told(
+        "no baseline after a failed verify",
+        "fix verify baseline improve",
+        "run1/1 1: verify- =unhealthy/exhausted exhausted",
+        rounds=1,
+    ),
+    told(
+        "baseline runs when play and scan failed but verify passed",
+        "play scan verify baseline",
+        "run1/1 1: play- scan- verify baseline=0.95 =unhealthy/exhausted exhausted",
+        rounds=1,
+    ),
+    told(
+        "improve answers a missed baseline, the next round measures",
+        EVERYTHING,
+        "run1/5 1: play scan verify baseline=0.5 improve =unhealthy/continue"
+        " 2: play scan verify baseline=0.95 =healthy/complete complete",
+    ),
+    told(
+        "improve answers a baseline that could not be measured",
+        "verify baseline improve",
+        "run1/5 1: verify baseline- improve =unhealthy/continue"
+        " 2: verify baseline=0.95 =healthy/complete complete",
+    ),
+    told(
+        "no improve while another gate's latest result is a failure",
+        "play verify baseline improve",
+        "run1/5 1: play- verify baseline=0.5 =unhealthy/continue"
+        " 2: play verify baseline=0.5 improve =unhealthy/continue"
+        " 3: play verify baseline=0.95 =healthy/complete complete",
+    ),
+    told(
+        "no improve while that failure is only older than the fix",
+        "play fix verify baseline improve",
+        "run1/5 1: play- fix verify baseline=0.5 =unhealthy/continue"
+        " 2: play fix verify baseline=0.95 *play =repaired/complete complete",
+    ),
+    told(
+        "improve follows a fix that mended verify",
+        "fix verify baseline improve",
+        "run1/5 1: verify- =unhealthy/continue"
+        " 2: fix verify baseline=0.5 improve =unhealthy/continue"
+        " 3: verify baseline=0.95 =healthy/complete complete",
+    ),
+    told(
+        "fix stands in for improve",
+        "fix verify baseline",
+        "run1/5 1: verify baseline=0.5 fix =unhealthy/continue"
+        " 2: verify baseline=0.95 =healthy/complete complete",
+    ),
+    told(
+        "fix runs twice in a round when it stands in",
+        "fix verify baseline",
+        "run1/5 1: verify- =unhealthy/continue"
+        " 2: fix verify baseline=0.5 fix =unhealthy/continue"
+        " 3: verify baseline=0.95 =healthy/complete complete",
+    ),
+    told(
+        "neither fix nor improve: the baseline is only measured again",
+        "verify baseline",
+        "run1/5 1: verify baseline=0.5 =unhealthy/continue"
+        " 2: verify baseline=0.95 =healthy/complete complete",
+    ),
+    told(
+        "a failed change does not fail the round by itself",
+        "play fix verify",
+        "run1/5 1: play- fix- verify *play =repaired/complete complete",
+    ),
+    told(
+        "a change that runs into its limit is a change all the same",
+        "play fix verify",
+        "run1/5 1: play- fix:timeout verify *play- =unhealthy/continue"
+        " 2: play- fix:stalled verify *play =repaired/complete complete",
+    ),
+)
+
+EVIDENCE = (
+    told(
+        "gates older than the fix are measured again, in the order of a round",
+        EVERYTHING,
+        "run1/5 1: play- scan fix verify baseline=0.95 *play *scan =repaired/complete complete",
+    ),
+    told(
+        "nothing is measured again after a failed verify",
+        "play scan fix verify baseline",
+        "run1/5 1: play- scan fix verify- =unhealthy/continue"
+        " 2: play scan fix verify baseline=0.95 *play *scan =repaired/complete complete",
+    ),
+    told(
+        "nothing but the failure is new: the next gates wait for the next round",
+        "play scan fix verify",
+        "run1/5 1: play- scan fix verify *play- =unhealthy/continue"
+        " 2: play scan verify =healthy/complete complete",
+    ),
+    told(
+        "the last gate measured again fails",
+        "play scan fix verify",
+        "run1/5 1: play- scan fix verify *play *scan- =unhealthy/continue"
+        " 2: play scan- fix verify *play *scan =repaired/complete complete",
+    ),
+    told(
+        "a missed baseline after a fix: improve first, measure in the next round",
+        EVERYTHING,
+        "run1/5 1: play scan verify- =unhealthy/continue"
+        " 2: play scan fix verify baseline=0.5 improve =unhealthy/continue"
+        " 3: play scan verify baseline=0.95 =healthy/complete complete",
+    ),
+    told(
+        "after improve in the last round everything is measured again",
+        EVERYTHING,
+        "run1/1 1: play scan verify baseline=0.5 improve"
+        " *play *scan *verify *baseline=0.95 =repaired/complete complete",
+        rounds=1,
+    ),
+    told(
+        "after improve in the last round, still missed",
+        "verify baseline improve",
+        "run1/1 1: verify baseline=0.5 improve *verify *baseline=0.6"
+        " =unhealthy/exhausted exhausted",
+        rounds=1,
+    ),
+    told(
+        "improve broke verify in the last round: no baseline",
+        "verify baseline improve",
+        "run1/1 1: verify baseline=0.5 improve *verify- =unhealthy/exhausted exhausted",
+        rounds=1,
+    ),
+    told(
+        "improve broke play in the last round: the others are measured all the same",
+        EVERYTHING,
+        "run1/1 1: play scan verify baseline=0.5 improve"
+        " *play- *scan *verify *baseline=0.95 =unhealthy/exhausted exhausted",
+        rounds=1,
+    ),
+    told(
+        "the stand-in in the last round",
+        "fix verify baseline",
+        "run1/1 1: verify baseline=0.5 fix *verify *baseline=0.95 =repaired/complete complete",
+        rounds=1,
+    ),
+    told(
+        "the last round by --max-rounds",
+        "verify baseline improve",
+        "--max-rounds=1 run1/1 1: verify baseline=0.5 improve *verify *baseline=0.95"
+        " =repaired/complete complete",
+    ),
+    told(
+        "improve before the breaker trips",
+        "verify baseline improve",
+        "run1/5 1: verify baseline=0.5 improve *verify *baseline=0.4"
+        " =unhealthy/blocked trip blocked",
+        failures=1,
+    ),
+    told(
+        "improve before the breaker would have tripped",
+        "verify baseline improve",
+        "run1/5 1: verify baseline=0.5 improve *verify *baseline=0.95 =repaired/complete complete",
+        failures=1,
+    ),
+    told(
+        "what is measured again beats the best and keeps the breaker closed",
+        "verify baseline improve",
+        "run1/5 1: verify baseline=0.5 improve *verify *baseline=0.6 =unhealthy/continue"
+        " 2: verify baseline=0.95 =healthy/complete complete",
+        failures=1,
+    ),
+    told(
+        "improve in the trial",
+        "verify baseline improve",
+        "run1/5 1: verify- =unhealthy/blocked trip blocked"
+        " trial2/1 2: verify baseline=0.5 improve *verify *baseline=0.95"
+        " =repaired/complete complete",
+        failures=1,
+    ),
+    told(
+        "the time is over after improve",
+        "verify baseline improve",
+        "run1/5 1: verify baseline=0.5 +60s improve *verify *baseline=0.95"
+        " =repaired/complete complete",
+        runtime=60,
+    ),
+    told(
+        "the time is over before improve",
+        "verify baseline improve",
+        "run1/5 1: verify +60s baseline=0.5 =unhealthy/exhausted exhausted",
+        runtime=60,
+    ),
+    told(
+        "the time is over before fix",
+        "play scan fix verify",
+        "run1/5 1: +60s play- scan verify =unhealthy/exhausted exhausted",
+        runtime=60,
+    ),
+    told(
+        "the time is over after fix",
+        "play scan fix verify",
+        "run1/5 1: play- scan +60s fix verify *play *scan =repaired/complete complete",
+        runtime=60,
+    ),
+    told(
+        "the time is over when everything passed",
+        "play verify",
+        "run1/5 1: play +60s verify =healthy/complete complete",
+        runtime=60,
+    ),
+    told(
+        "a new run has its own time",
+        "verify",
+        "run1/5 1: +60s verify- =unhealthy/exhausted exhausted"
+        " run2/5 2: +59s verify- =unhealthy/continue"
+        " 3: +1s verify- =unhealthy/exhausted exhausted",
+        runtime=60,
+        failures=9,
+    ),
+)
+
+BREAKER = (
+    told(
+        "three failed rounds in a row",
+        "verify",
+        "run1/5 1: verify- =unhealthy/continue 2: verify- =unhealthy/continue"
+        " 3: verify- =unhealthy/blocked trip blocked",
+    ),
+    told(
+        "the first failed round, when the limit is one",
+        "verify",
+        "run1/5 1: verify- =unhealthy/blocked trip blocked",
+        failures=1,
+    ),
+    told(
+        "the count carries over from run to run",
+        "verify",
+        "run1/2 1: verify- =unhealthy/continue 2: verify- =unhealthy/exhausted exhausted"
+        " run2/2 3: verify- =unhealthy/blocked trip blocked",
+        rounds=2,
+    ),
+    told(
+        "blocked rather than exhausted on the last budgeted round",
+        "verify",
+        "run1/3 1: verify- =unhealthy/continue 2: verify- =unhealthy/continue"
+        " 3: verify- =unhealthy/blocked trip blocked",
+        rounds=3,
+    ),
+    told(
+        "blocked rather than exhausted when the time is over as well",
+        "verify",
+        "run1/5 1: +60s verify- =unhealthy/blocked trip blocked",
+        failures=1,
+        runtime=60,
+    ),
+    told(
+        "a metric that beats its best resets the count",
+        "verify baseline",
+        "run1/9 1: verify baseline=0.1 =unhealthy/continue"
+        " 2: verify baseline=0.2 =unhealthy/continue"
+        " 3: verify baseline=0.2 =unhealthy/continue"
+        " 4: verify baseline=0.1 =unhealthy/blocked trip blocked",
+        rounds=9,
+        failures=2,
+    ),
+    told(
+        "a first value beats nothing",
+        "verify baseline",
+        "run1/5 1: verify baseline=0.5 =unhealthy/blocked trip blocked",
+        failures=1,
+    ),
+    told(
+        "the best of an earlier run has to be beaten",
+        "verify baseline",
+        "run1/1 1: verify baseline=0.5 =unhealthy/exhausted exhausted"
+        " run2/1 2: verify baseline=0.5 =unhealthy/blocked trip blocked",
+        rounds=1,
+        failures=2,
+    ),
+    told(
+        "an equal, a worse and a missing value are no progress",
+        "verify baseline",
+        "run1/9 1: verify baseline=0.5 =unhealthy/continue"
+        " 2: verify baseline=0.5 =unhealthy/continue"
+        " 3: verify baseline=0.4 =unhealthy/continue"
+        " 4: verify baseline- =unhealthy/blocked trip blocked",
+        rounds=9,
+        failures=4,
+    ),
+    told(
+        "progress counts though another gate fails",
+        "play verify baseline",
+        "run1/9 1: play- verify baseline=0.5 =unhealthy/continue"
+        " 2: play- verify baseline=0.6 =unhealthy/continue"
+        " 3: play- verify baseline=0.6 =unhealthy/continue"
+        " 4: play- verify baseline=0.6 =unhealthy/blocked trip blocked",
+        rounds=9,
+        failures=2,
+    ),
+    told(
+        "a complete round resets the count",
+        "verify",
+        "run1/5 1: verify- =unhealthy/continue 2: verify =healthy/complete complete"
+        " run2/5 3: verify- =unhealthy/continue"
+        " 4: verify- =unhealthy/blocked trip blocked",
+        failures=2,
+    ),
+    told(
+        "a trial that ends complete closes the breaker",
+        "verify",
+        "run1/5 1: verify- =unhealthy/continue 2: verify- =unhealthy/blocked trip blocked"
+        " trial2/1 3: verify =healthy/complete complete"
+        " run3/5 4: verify- =unhealthy/continue"
+        " 5: verify- =unhealthy/blocked trip blocked",
+        failures=2,
+    ),
+    told(
+        "any other trial blocks again at once, as often as it is tried",
+        "verify",
+        "run1/5 1: verify- =unhealthy/blocked trip blocked"
+        " trial2/1 2: verify- =unhealthy/blocked trip blocked"
+        " trial3/1 3: verify =healthy/complete complete",
+        failures=1,
+    ),
+    told(
+        "progress does not save a trial",
+        "verify baseline",
+        "run1/5 1: verify baseline=0.1 =unhealthy/blocked trip blocked"
+        " trial2/1 2: verify baseline=0.8 =unhealthy/blocked trip blocked",
+        failures=1,
+    ),
+    told(
+        "a trial may fix what was outstanding",
+        "fix verify",
+        "run1/5 1: verify- =unhealthy/blocked trip blocked"
+        " trial2/1 2: fix verify =repaired/complete complete",
+        failures=1,
+    ),
+    told(
+        "an interrupted trial is resumed as a trial",
+        "verify",
+        "run1/5 1: verify- =unhealthy/blocked trip blocked"
+        " trial2/1 2: verify:interrupted SIGINT =interrupted/continue interrupted"
+        " resume2/1 3: verify- =unhealthy/blocked trip blocked",
+        failures=1,
+    ),
+    told(
+        "a killed trial is resumed as a trial",
+        "verify",
+        "run1/5 1: verify- =unhealthy/blocked trip blocked"
+        " trial2/1 2: verify~ KILL"
+        " resume2/1 =interrupted/continue 3: verify =healthy/complete complete"
+        " run3/5 4: verify =healthy/complete complete",
+        failures=1,
+    ),
+    told(
+        "an interrupted round neither fails nor resets",
+        "verify",
+        "run1/5 1: verify- =unhealthy/continue"
+        " 2: verify:interrupted SIGTERM =interrupted/continue interrupted"
+        " resume1/5 3: verify- =unhealthy/blocked trip blocked",
+        failures=2,
+    ),
+    told(
+        "a killed round neither fails nor resets",
+        "verify",
+        "run1/5 1: verify- =unhealthy/continue 2: verify~ KILL"
+        " resume1/5 =interrupted/continue 3: verify- =unhealthy/blocked trip blocked",
+        failures=2,
+    ),
+)
+
+BUDGET = (
+    told(
+        "all rounds used",
+        "verify",
+        "run1/2 1: verify- =unhealthy/continue 2: verify- =unhealthy/exhausted exhausted",
+        rounds=2,
+    ),
+    told(
+        "--max-rounds lowers the budget",
+        "verify",
+        "--max-rounds=1 run1/1 1: verify- =unhealthy/exhausted exhausted",
+    ),
+    told(
+        "--max-rounds does not raise the budget",
+        "verify",
+        "--max-rounds=9 run1/1 1: verify- =unhealthy/exhausted exhausted",
+        rounds=1,
+    ),
+    told(
+        "each run has its own budget, and round numbers go on",
+        "verify",
+        "run1/2 1: verify- =unhealthy/continue 2: verify- =unhealthy/exhausted exhausted"
+        " run2/2 3: verify- =unhealthy/continue 4: verify- =unhealthy/exhausted exhausted",
+        rounds=2,
+        failures=9,
+    ),
+    told(
+        "a complete mission may be run again",
+        "verify",
+        "run1/5 1: verify =healthy/complete complete run2/5 2: verify =healthy/complete complete",
+    ),
+    told(
+        "interrupted rounds are not counted",
+        "verify",
+        "run1/2 1: verify:interrupted SIGINT =interrupted/continue interrupted"
+        " resume1/2 2: verify- =unhealthy/continue 3: verify~ KILL"
+        " resume1/2 =interrupted/continue 4: verify- =unhealthy/exhausted exhausted",
+        rounds=2,
+    ),
+    told(
+        "--max-rounds of a resumed run is what may still follow",
+        "verify",
+        "run1/5 1: verify- =unhealthy/continue 2: verify~ KILL"
+        " --max-rounds=2 resume1/3 =interrupted/continue 3: verify- =unhealthy/continue"
+        " 4: verify- =unhealthy/exhausted exhausted",
+        failures=9,
+    ),
+    told(
+        "a resumed run never gets more than the configuration allows",
+        "verify",
+        "run1/2 1: verify- =unhealthy/continue 2: verify~ KILL"
+        " --max-rounds=2 resume1/2 =interrupted/continue"
+        " 3: verify- =unhealthy/exhausted exhausted",
+        rounds=2,
+    ),
+)
+
+RESUMED = (
+    told(
+        "killed in the middle of a gate",
+        "play scan verify",
+        "run1/5 1: play scan~ KILL"
+        " resume1/5 =interrupted/continue 2: play scan verify =healthy/complete complete",
+    ),
+    told(
+        "killed between two steps",
+        "play verify",
+        "run1/5 1: play KILL"
+        " resume1/5 =interrupted/continue 2: play verify =healthy/complete complete",
+    ),
+    told(
+        "killed before a round's first step",
+        "verify",
+        "run1/5 1: KILL resume1/5 =interrupted/continue 2: verify =healthy/complete complete",
+    ),
+    told(
+        "killed before the first round",
+        "verify",
+        "run1/5 KILL resume1/5 1: verify =healthy/complete complete",
+    ),
+    told(
+        "killed after the last step of a round that would have been complete",
+        "verify",
+        "run1/5 1: verify KILL"
+        " resume1/5 =interrupted/continue 2: verify =healthy/complete complete",
+    ),
+    told(
+        "killed between two rounds: no broken round to close",
+        "verify",
+        "run1/5 1: verify- =unhealthy/continue KILL resume1/5 2: verify =healthy/complete complete",
+    ),
+    told(
+        "killed again before the broken round was closed",
+        "verify",
+        "run1/5 1: verify~ KILL resume1/5 KILL"
+        " resume1/5 =interrupted/continue KILL"
+        " resume1/5 2: verify =healthy/complete complete",
+    ),
+    told(
+        "killed in the middle of fix: nothing is outstanding until a gate has measured",
+        "fix verify",
+        "run1/5 1: verify- =unhealthy/continue 2: fix~ KILL"
+        " resume1/5 =interrupted/continue 3: verify- =unhealthy/continue"
+        " 4: fix verify =repaired/complete complete",
+        failures=9,
+    ),
+    told(
+        "killed in the middle of fix: an early gate that fails again is answered",
+        "play fix verify",
+        "run1/5 1: play- fix~ KILL"
+        " resume1/5 =interrupted/continue 2: play- fix verify *play =repaired/complete complete",
+    ),
+    told(
+        "killed in the middle of improve: measured in the next round",
+        "verify baseline improve",
+        "run1/5 1: verify baseline=0.5 improve~ KILL"
+        " resume1/5 =interrupted/continue"
+        " 2: verify baseline=0.95 =healthy/complete complete",
+    ),
+    told(
+        "killed after fix: what failed before it is not outstanding",
+        "fix verify",
+        "run1/5 1: verify- =unhealthy/continue 2: fix KILL"
+        " resume1/5 =interrupted/continue 3: verify =healthy/complete complete",
+    ),
+    told(
+        "killed while gates are measured again",
+        "verify baseline improve",
+        "run1/1 1: verify baseline=0.5 improve *verify KILL"
+        " resume1/1 =interrupted/continue 2: verify baseline=0.95 =healthy/complete complete",
+        rounds=1,
+    ),
+    told(
+        "killed between round_finished and run_finished: complete, and a new run",
+        "verify",
+        "run1/5 1: verify =healthy/complete KILL"
+        " complete run2/5 2: verify =healthy/complete complete",
+    ),
+    told(
+        "killed between round_finished and run_finished: exhausted, and a new run",
+        "verify",
+        "run1/1 1: verify- =unhealthy/exhausted KILL"
+        " exhausted run2/1 2: verify- =unhealthy/exhausted exhausted",
+        rounds=1,
+    ),
+    told(
+        "killed before the breaker's trip was recorded",
+        "verify",
+        "run1/5 1: verify- =unhealthy/blocked KILL"
+        " trip blocked trial2/1 2: verify =healthy/complete complete",
+        failures=1,
+    ),
+    told(
+        "killed after the breaker's trip was recorded: it trips once",
+        "verify",
+        "run1/5 1: verify- =unhealthy/blocked trip KILL"
+        " blocked trial2/1 2: verify =healthy/complete complete",
+        failures=1,
+    ),
+    told(
+        "interrupted in a gate",
+        "play verify",
+        "run1/5 1: play verify:interrupted SIGINT =interrupted/continue interrupted"
+        " resume1/5 2: play verify =healthy/complete complete",
+    ),
+    told(
+        "interrupted in fix: nothing is outstanding until a gate has measured",
+        "fix verify",
+        "run1/5 1: verify- =unhealthy/continue"
+        " 2: fix:interrupted SIGTERM =interrupted/continue interrupted"
+        " resume1/5 3: verify- =unhealthy/continue 4: fix verify =repaired/complete complete",
+    ),
+    told(
+        "an interrupted gate measured nothing: the failure before it is still outstanding",
+        "fix verify",
+        "run1/5 1: verify- =unhealthy/continue 2: fix verify- =unhealthy/continue"
+        " 3: SIGHUP =interrupted/continue interrupted"
+        " resume1/5 4: fix verify:interrupted SIGHUP =interrupted/continue interrupted"
+        " resume1/5 5: verify =healthy/complete complete",
+    ),
+    told(
+        "interrupted in a confirming gate: no change is measured to its end",
+        "verify baseline improve",
+        "run1/1 1: verify baseline=0.5 improve *verify:interrupted SIGINT"
+        " =interrupted/continue interrupted"
+        " resume1/1 2: verify baseline=0.95 =healthy/complete complete",
+        rounds=1,
+    ),
+    told(
+        "interrupted between two rounds",
+        "verify",
+        "run1/5 1: verify- =unhealthy/continue SIGHUP interrupted"
+        " resume1/5 2: verify =healthy/complete complete",
+    ),
+    told(
+        "a signal after the round that ended complete comes too late",
+        "verify",
+        "run1/5 1: verify =healthy/complete SIGINT complete"
+        " run2/5 2: verify =healthy/complete complete",
+    ),
+    told(
+        "killed between an interrupted round and the end of its run",
+        "verify",
+        "run1/5 1: verify:interrupted SIGINT =interrupted/continue KILL"
+        " resume1/5 2: verify =healthy/complete complete",
+    ),
+    told(
+        "interrupted while a broken round is closed",
+        "verify",
+        "run1/5 1: verify~ KILL resume1/5 SIGINT =interrupted/continue interrupted"
+        " resume1/5 2: verify =healthy/complete complete",
+    ),
+    told(
+        "the time of a resumed run goes on",
+        "verify",
+        "run1/5 1: +59s verify~ KILL"
+        " resume1/5 =interrupted/continue 2: +1s verify- =unhealthy/exhausted exhausted",
+        runtime=60,
+    ),
+)
+
+EDITED = (
+    told(
+        "edited after the end of a run",
+        "verify",
+        "run1/1 1: verify- =unhealthy/exhausted exhausted"
+        " EDIT run2/1 2: verify =healthy/complete complete",
+        rounds=1,
+    ),
+    told(
+        "edited after an interruption: a new run with its own budget",
+        "verify",
+        "run1/2 1: verify- =unhealthy/continue SIGINT interrupted"
+        " EDIT run2/2 2: verify- =unhealthy/continue 3: verify- =unhealthy/exhausted exhausted",
+        rounds=2,
+        failures=9,
+    ),
+    told(
+        "edited after a kill in a gate: the old run is closed, a new one begins",
+        "play verify",
+        "run1/5 1: play~ KILL EDIT"
+        " =interrupted/continue interrupted run2/5 2: play verify =healthy/complete complete",
+    ),
+    told(
+        "edited after a kill in a change: blocked",
+        "play fix verify",
+        "run1/5 1: play- fix~ KILL EDIT"
+        " =interrupted/blocked blocked trial2/1 2: play verify =healthy/complete complete",
+    ),
+    told(
+        "killed while that is recorded",
+        "fix verify",
+        "run1/5 1: verify- =unhealthy/continue 2: fix~ KILL EDIT"
+        " =interrupted/blocked KILL blocked trial2/1 3: verify =healthy/complete complete",
+    ),
+    told(
+        "edited after a kill in improve: blocked",
+        "verify baseline improve",
+        "run1/5 1: verify baseline=0.5 improve~ KILL EDIT =interrupted/blocked blocked",
+    ),
+    told(
+        "edited after a kill behind a change that had ended: a new run",
+        "play fix verify",
+        "run1/5 1: play- fix KILL EDIT"
+        " =interrupted/continue interrupted run2/5 2: play verify =healthy/complete complete",
+    ),
+    told(
+        "edited after a kill between two rounds",
+        "verify",
+        "run1/5 1: verify- =unhealthy/continue KILL EDIT"
+        " interrupted run2/5 2: verify =healthy/complete complete",
+    ),
+    told(
+        "edited after a kill before the first round",
+        "verify",
+        "run1/5 KILL EDIT interrupted run2/5 1: verify =healthy/complete complete",
+    ),
+    told(
+        "edited after a kill between round_finished and run_finished",
+        "verify",
+        "run1/5 1: verify =healthy/complete KILL EDIT"
+        " complete run2/5 2: verify =healthy/complete complete",
+    ),
+    told(
+        "edited while blocked: the trial all the same",
+        "verify",
+        "run1/5 1: verify- =unhealthy/blocked trip blocked"
+        " EDIT trial2/1 2: verify =healthy/complete complete",
+        failures=1,
+    ),
+    told(
+        "edited during an interrupted trial: still a trial",
+        "verify baseline",
+        "run1/5 1: verify baseline=0.1 =unhealthy/blocked trip blocked"
+        " trial2/1 2: SIGINT =interrupted/continue interrupted"
+        " EDIT trial3/1 3: verify baseline=0.2 =unhealthy/blocked trip blocked",
+        failures=1,
+    ),
+    told(
+        "edited during a killed trial: still a trial",
+        "verify baseline",
+        "run1/5 1: verify baseline=0.1 =unhealthy/blocked trip blocked"
+        " trial2/1 2: verify~ KILL EDIT =interrupted/continue interrupted"
+        " trial3/1 3: verify baseline=0.2 =unhealthy/blocked trip blocked",
+        failures=1,
+    ),
+)
+
+TAMPERED = (
+    told(
+        "by a gate",
+        "play verify",
+        "run1/5 1: play TAMPER =unhealthy/blocked blocked"
+        " trial2/1 2: play verify =healthy/complete complete",
+    ),
+    told(
+        "by the gate that would have made it complete",
+        "verify",
+        "run1/5 1: verify TAMPER =unhealthy/blocked blocked",
+    ),
+    told(
+        "by a change",
+        "play fix verify",
+        "run1/5 1: play- fix TAMPER =unhealthy/blocked blocked"
+        " trial2/1 2: play verify =healthy/complete complete",
+    ),
+    told(
+        "between two rounds",
+        "verify",
+        "run1/5 1: verify- =unhealthy/continue TAMPER blocked"
+        " trial2/1 2: verify =healthy/complete complete",
+    ),
+    told(
+        "in a trial",
+        "verify",
+        "run1/5 1: verify TAMPER =unhealthy/blocked blocked"
+        " trial2/1 2: verify TAMPER =unhealthy/blocked blocked",
+    ),
+    told(
+        "and interrupted at once",
+        "verify",
+        "run1/5 1: verify:interrupted TAMPER SIGINT =unhealthy/blocked blocked",
+    ),
+    told(
+        "and killed between round_finished and run_finished",
+        "verify",
+        "run1/5 1: verify TAMPER =unhealthy/blocked KILL blocked"
+        " trial2/1 2: verify =healthy/complete complete",
+    ),
+    told(
+        "and killed before the round was closed",
+        "verify",
+        "run1/5 1: verify TAMPER KILL resume1/5 =unhealthy/blocked blocked"
+        " trial2/1 2: verify =healthy/complete complete",
+    ),
+    told(
+        "after the round that ended complete",
+        "verify",
+        "run1/5 1: verify =healthy/complete TAMPER blocked"
+        " trial2/1 2: verify =healthy/complete complete",
+    ),
+    told(
+        "after the last budgeted round",
+        "verify",
+        "run1/1 1: verify- =unhealthy/exhausted TAMPER blocked",
+        rounds=1,
+    ),
+    told(
+        "and killed, and edited again before the round was closed",
+        "verify",
+        "run1/5 1: verify TAMPER KILL EDIT =interrupted/blocked blocked"
+        " trial2/1 2: verify =healthy/complete complete",
+    ),
+    told(
+        "and killed, and edited again between two rounds",
+        "verify",
+        "run1/5 1: verify- =unhealthy/continue TAMPER KILL EDIT blocked"
+        " trial2/1 2: verify =healthy/complete complete",
+    ),
+    told(
+        "and a new run has forgotten it",
+        "verify",
+        "run1/5 1: verify TAMPER =unhealthy/blocked blocked"
+        " trial2/1 2: verify =healthy/complete complete"
+        " run3/5 3: verify- =unhealthy/continue 4: verify =healthy/complete complete",
+    ),
+)
+
+BEST = (
+    told(
+        "the first measurement is kept, a better one too",
+        "verify baseline improve",
+        "run1/5 1: verify baseline=0.5 keep improve =unhealthy/continue"
+        " 2: verify baseline=0.6 keep improve =unhealthy/continue"
+        " 3: verify baseline=0.95 =healthy/complete complete",
+        min_delta=0,
+    ),
+    told(
+        "a worse metric is put back, measured anew and improved from there",
+        "verify baseline improve",
+        "run1/5 1: verify baseline=0.5 keep improve =unhealthy/continue"
+        " 2: verify baseline=0.4 putback *baseline=0.5 improve =unhealthy/continue"
+        " 3: verify baseline=0.95 =healthy/complete complete",
+        min_delta=0,
+    ),
+    told(
+        "an equal metric is put back",
+        "verify baseline improve",
+        "run1/5 1: verify baseline=0.5 keep improve =unhealthy/continue"
+        " 2: verify baseline=0.5 putback *baseline=0.5 improve =unhealthy/continue"
+        " 3: verify baseline=0.95 =healthy/complete complete",
+        min_delta=0,
+    ),
+    told(
+        "what is better by less than min_delta is put back",
+        "verify baseline improve",
+        "run1/5 1: verify baseline=0.5 keep improve =unhealthy/continue"
+        " 2: verify baseline=0.55 putback *baseline=0.5 improve =unhealthy/continue"
+        " 3: verify baseline=0.625 keep improve =unhealthy/continue"
+        " 4: verify baseline=0.95 =healthy/complete complete",
+        min_delta=0.125,
+        failures=9,
+    ),
+    told(
+        "a metric that cannot be measured is put back",
+        "verify baseline improve",
+        "run1/5 1: verify baseline=0.5 keep improve =unhealthy/continue"
+        " 2: verify baseline- putback *baseline=0.5 improve =unhealthy/continue"
+        " 3: verify baseline=0.95 =healthy/complete complete",
+        min_delta=0,
+    ),
+    told(
+        "a gate that fails after improve is put back, and need not be measured again",
+        "verify baseline improve",
+        "run1/5 1: verify baseline=0.5 keep improve =unhealthy/continue"
+        " 2: verify- putback baseline=0.5 improve =unhealthy/continue"
+        " 3: verify baseline=0.95 =healthy/complete complete",
+        min_delta=0,
+    ),
+    told(
+        "an early gate that fails after improve is put back before anything else runs",
+        "play scan verify baseline improve",
+        "run1/5 1: play scan verify baseline=0.5 keep improve =unhealthy/continue"
+        " 2: play- putback scan verify baseline=0.5 improve =unhealthy/continue"
+        " 3: play scan verify baseline=0.95 =healthy/complete complete",
+        min_delta=0,
+    ),
+    told(
+        "nothing is kept before something was measured",
+        "verify baseline improve",
+        "run1/5 1: verify baseline- improve =unhealthy/continue"
+        " 2: verify baseline=0.5 keep improve =unhealthy/continue"
+        " 3: verify baseline=0.95 =healthy/complete complete",
+        min_delta=0,
+    ),
+    told(
+        "nothing is kept while another gate fails",
+        "play verify baseline improve",
+        "run1/5 1: play- verify baseline=0.5 =unhealthy/continue"
+        " 2: play verify baseline=0.5 keep improve =unhealthy/continue"
+        " 3: play verify baseline=0.95 =healthy/complete complete",
+        min_delta=0,
+    ),
+    told(
+        "a worse metric in the last round is put back, and what was put back is measured",
+        "verify baseline improve",
+        "run1/1 1: verify baseline=0.5 keep improve *verify *baseline=0.4 putback *baseline=0.5"
+        " =unhealthy/exhausted exhausted",
+        rounds=1,
+        min_delta=0,
+    ),
+    told(
+        "a failed gate in the last round is put back, and the rest is measured",
+        "verify baseline improve",
+        "run1/1 1: verify baseline=0.5 keep improve *verify- putback *baseline=0.5"
+        " =unhealthy/exhausted exhausted",
+        rounds=1,
+        min_delta=0,
+    ),
+    told(
+        "killed in improve: what it left is judged like any other",
+        "verify baseline improve",
+        "run1/5 1: verify baseline=0.5 keep improve~ KILL"
+        " resume1/5 =interrupted/continue"
+        " 2: verify baseline=0.4 putback *baseline=0.5 improve =unhealthy/continue"
+        " 3: verify baseline=0.95 =healthy/complete complete",
+        min_delta=0,
+    ),
+    told(
+        "killed before the worse was put back: a person may have mended it, so measured first",
+        "verify baseline improve",
+        "run1/5 1: verify baseline=0.5 keep improve =unhealthy/continue"
+        " 2: verify baseline=0.4 KILL"
+        " resume1/5 =interrupted/continue"
+        " 3: verify baseline=0.4 putback *baseline=0.5 improve =unhealthy/continue"
+        " 4: verify baseline=0.95 =healthy/complete complete",
+        min_delta=0,
+    ),
+    told(
+        "a new run keeps anew, and only what it has measured itself",
+        "verify baseline improve",
+        "run1/1 1: verify baseline=0.5 keep improve *verify *baseline=0.6 keep"
+        " =unhealthy/exhausted exhausted"
+        " run2/1 2: verify baseline=0.5 keep improve *verify *baseline=0.95"
+        " =repaired/complete complete",
+        rounds=1,
+        min_delta=0,
+    ),
+)
+
+POLICY = (
+    told(
+        "a violation that fails the round ends it at once",
+        "play fix verify",
+        "run1/5 1: play- fix:policy VIOLATE =unhealthy/continue"
+        " 2: play verify =healthy/complete complete",
+    ),
+    told(
+        "also in the last gate of a round that would have been complete",
+        "verify",
+        "run1/1 1: verify VIOLATE =unhealthy/exhausted exhausted",
+        rounds=1,
+    ),
+    told(
+        "a violation that is only undone goes on",
+        "play fix verify",
+        "run1/5 1: play- fix:policy verify *play =repaired/complete complete",
+    ),
+    told(
+        "violations count for the breaker",
+        "play fix verify",
+        "run1/5 1: play- fix:policy VIOLATE =unhealthy/blocked trip blocked"
+        " trial2/1 2: play verify =healthy/complete complete",
+        failures=1,
+    ),
+)
+
+HISTORIES = (
+    *ORDER,
+    *EVIDENCE,
+    *BREAKER,
+    *BUDGET,
+    *RESUMED,
+    *EDITED,
+    *TAMPERED,
+    *BEST,
+    *POLICY,
+)
+
+
+def lived(history: History) -> Mission:
+    """The mission after its history, or after as much of it as the loop goes along with."""
+    mission = Mission(history.config)
+    try:
+        tell(mission, history.story)
+    except AssertionError:  # told by the test of its own; finished here in the loop's own way
+        while (action := mission.next()) and mission.is_open:
+            mission.perform(action, Result(Outcome.PASSED))
+    return mission

@@ -1,0 +1,325 @@
+"""What the documents say of keys, options, codes and files is what the program has."""
+
+from __future__ import annotations
+
+import argparse
+import glob
+import json
+import os
+import re
+import signal
+import unittest
+from collections.abc import Iterator
+from typing import Any
+
+from openloop.cli import command_line, completion, help_topics
+from openloop.config import config, schema, template
+from openloop.core.errors import ExitCode
+from openloop.core.vocabulary import Kind, Outcome, Status, Step
+from openloop.loop.state import State
+from openloop.record import projections
+from openloop.setup import agent_presets
+from repository.markdown import (
+    AGENT,
+    COMMANDS,
+    CONTRIBUTING,
+    DOCUMENTS,
+    JUDGE,
+    README,
+    RECORD,
+    RUNS,
+    anchors,
+    blocks,
+    code,
+    links,
+    prose,
+    read,
+    rows,
+    section,
+)
+from support import ROOT, SRC, Case, run_openloop
+
+ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+SUBCOMMANDS = (
+    *("init", "doctor", "run", "status", "logs", "report", "audit", "judge"),
+    *("completion", "help"),
+)
+# `openloop NAME`, and what follows it up to the next command
+CALL = re.compile(r"\bopenloop (\w+)(?= (?:\.openloop|WORKSPACE|--))((?:(?!openloop \w)[^`\n,])*)")
+
+
+def first_cells(text: str) -> list[str]:
+    """Every name in `…` in the first column of a section's tables, in order."""
+    return [name for row in rows(text) for name in code(row[0])]
+
+
+class Links(unittest.TestCase):
+    def test_every_relative_link_resolves(self) -> None:
+        for document in DOCUMENTS:
+            for link in links(document):
+                if re.match(r"[a-z]+:", link):
+                    continue
+                with self.subTest(document=document, link=link):
+                    path, _, anchor = link.partition("#")
+                    folder = os.path.dirname(document)
+                    target = os.path.normpath(os.path.join(folder, path)) if path else document
+                    self.assertTrue(os.path.exists(os.path.join(ROOT, target)))
+                    if anchor:
+                        self.assertIn(anchor, anchors(target))
+
+    def test_paths_and_names_of_the_code_exist(self) -> None:
+        sources = "".join(map(_text, glob.glob(f"{SRC}/openloop/**/*.py", recursive=True)))
+        for word in code(prose(CONTRIBUTING)):
+            with self.subTest(word=word):
+                if re.fullmatch(r"(tests|scripts)/[\w/.]+", word):
+                    self.assertTrue(os.path.exists(os.path.join(ROOT, word)))
+                elif re.fullmatch(r"(\w+/)?\w+\.py|openloop\.\w+\.json", word):
+                    self.assertTrue(os.path.exists(os.path.join(SRC, "openloop", word)))
+                elif re.fullmatch(r"_[a-zA-Z]\w+", word):
+                    self.assertRegex(sources, rf"\b{word}\b")
+
+
+def _text(path: str) -> str:
+    with open(path, encoding="utf-8") as file:
+        return file.read()
+
+
+class ConfigurationReference(unittest.TestCase):
+    """The tables of the configuration, against the schema that ships."""
+
+    def setUp(self) -> None:
+        self.text = section(README, "## Configuration")
+        self.table = {name: row[1:] for row in rows(self.text) for name in code(row[0])}
+
+    def test_every_key_is_there_and_no_other(self) -> None:
+        known = {name for name, _, _ in keys()}
+        variables = {f"{{{name}}}" for name in template.VARIABLES} | environment_names()
+        self.assertEqual(set(self.table) - variables, known)
+
+    def test_defaults(self) -> None:
+        for name, rule, required in keys():
+            with self.subTest(key=name):
+                if "default" in rule:
+                    self.assertEqual(self.table[name][0], f"`{json.dumps(rule['default'])}`")
+                elif required:
+                    self.assertIn("required", self.table[name][0])
+
+    def test_directions_and_matches(self) -> None:
+        for name in ("direction", "match"):
+            row = " ".join(self.table[f"baseline.{name}"])
+            for word in schema.load()["properties"]["baseline"]["properties"][name]["enum"]:
+                self.assertIn(f'`"{word}"`', row)
+
+    def test_template_variables(self) -> None:
+        named = first_cells(section(README, "### Template variables"))
+        self.assertEqual(named, [f"{{{name}}}" for name in template.VARIABLES])
+
+    def test_environment(self) -> None:
+        named = first_cells(section(README, "### Environment"))
+        self.assertEqual(set(named), environment_names())
+
+
+def keys() -> Iterator[tuple[str, dict[str, Any], bool]]:
+    """(dotted key, its rule, whether it is required) of everything that is accepted."""
+    rules = schema.load()
+    command = rules["$defs"]["gate"]["anyOf"][1]
+    for name, rule in rules["properties"].items():
+        yield name, rule, name in rules["required"]
+        required = (*rule.get("required", ()), *rule.get("else", {}).get("required", ()))
+        for inner, part in rule.get("properties", {}).items():
+            yield f"{name}.{inner}", part, inner in required
+    for name, rule in command["properties"].items():
+        yield name, rule, name in command["required"]
+
+
+def environment_names() -> set[str]:
+    return {*template.VARIABLES.values(), "OPENLOOP_MISSION"}
+
+
+class CasesOfJudge(unittest.TestCase):
+    """The table of a case's keys, against the schema that ships."""
+
+    def test_keys_and_defaults(self) -> None:
+        table = {code(row[0])[0]: row[1] for row in rows(prose(JUDGE))}
+        rules = schema.load("judge/case")["properties"]
+        self.assertEqual(list(table), list(rules))
+        for name, rule in rules.items():
+            if "default" in rule:
+                self.assertEqual(table[name], f"`{json.dumps(rule['default'])}`")
+
+    def test_ways_to_match(self) -> None:
+        row = next(r for r in rows(prose(JUDGE)) if "`match`" in r[0])
+        said = [word.strip('"') for word in code(row[2])]
+        rule = schema.load("judge/case")["properties"]["match"]
+        self.assertEqual(sorted(said), sorted(rule["enum"]))
+
+
+class JsonBlocks(unittest.TestCase):
+    def test_every_configuration_is_accepted(self) -> None:
+        """What shows a part of one is completed with what every configuration needs."""
+        shown = [block for document in DOCUMENTS for block in blocks(document, "json")]
+        self.assertTrue(any('"version"' in block.text for block in shown))
+        for block in shown:
+            with self.subTest(block=str(block)):
+                whole = block.text.startswith("{")
+                part = json.loads(block.text if whole else f"{{{block.text}}}")
+                document = {"version": 1, **part}
+                document["commands"] = {"verify": "true", **document.get("commands", {})}
+                config.parse(json.dumps(document).encode(), where=str(block))
+
+
+class CommandLine(unittest.TestCase):
+    """The command reference, against what `--help` prints."""
+
+    def test_options_of_each_command(self) -> None:
+        for name in SUBCOMMANDS:
+            with self.subTest(command=name):
+                named = first_cells(section(COMMANDS, f"## openloop {name}"))
+                self.assertEqual(named, options(name))
+
+    def test_usage_lines(self) -> None:
+        usage = blocks(COMMANDS, "text")[0]
+        self.assertEqual(usage.text.splitlines(), list(map(usage_line, SUBCOMMANDS)))
+
+    def test_the_commands_are_all_there_are(self) -> None:
+        shown = re.findall(r"^\| `openloop (\w+)", section(README, "## Command line"), re.MULTILINE)
+        self.assertEqual(tuple(shown), SUBCOMMANDS)
+        listed = re.findall(r"^    (\w+) +[A-Z]", run_openloop("--help").out, re.MULTILINE)
+        self.assertEqual(tuple(listed), SUBCOMMANDS)
+
+    def test_commands_in_the_text_can_be_typed(self) -> None:
+        """Also those in prompts, which no test can run."""
+        known = {name: {option.split()[0] for option in options(name)} for name in SUBCOMMANDS}
+        for document in DOCUMENTS:
+            for name, rest in CALL.findall(read(document)):
+                with self.subTest(document=document, call=f"{name}{rest}"):
+                    self.assertIn(name, known)
+                    own = rest.partition(" -- ")[0]
+                    said = {word.strip(".[]") for word in own.split() if word.startswith("--")}
+                    self.assertLessEqual(said, known[name] | {"--help"})
+
+    def test_agents(self) -> None:
+        listed = section(README, "## Your own project").partition("The\nnames are ")[2]
+        self.assertEqual(code(listed.partition(".")[0]), list(agent_presets.AGENTS))
+
+
+def usage_line(name: str) -> str:
+    """The usage that the command's help begins with, what it is about before its options."""
+    words = run_openloop(name, "--help").out.partition("\n\n")[0].split()[1:]
+    end = words.index("--") if "--" in words else len(words)
+    own = words[3:end]  # behind `openloop NAME [-h]`
+    bare = [word for word in own if re.fullmatch(r"[A-Z]+|\[[A-Z]+\]", word)]
+    return " ".join([*words[:2], *bare, *(w for w in own if w not in bare), *words[end:]])
+
+
+def options(name: str) -> list[str]:
+    """`--option METAVAR` in the order of the command's own help."""
+    found = re.findall(r"^  (--[\w-]+(?: [A-Z]+)?)", run_openloop(name, "--help").out, re.MULTILINE)
+    return [option for option in found if option != "--help"]
+
+
+class Topics(unittest.TestCase):
+    """What `openloop help TOPIC` says stands in the README too, word for word."""
+
+    def test_every_table_and_every_paragraph(self) -> None:
+        text = " ".join(prose(README).split())
+        for name in help_topics.names():
+            said = help_topics.source(name)
+            self.assertTrue(rows(said), name)
+            for block in said.split("\n## ", 1)[1].split("\n\n")[1:]:
+                if not block.startswith("## "):
+                    with self.subTest(topic=name, block=block[:60]):
+                        self.assertIn(" ".join(block.split()), text)
+
+    def test_the_configuration_is_all_there(self) -> None:
+        told = {name for row in rows(help_topics.source("configuration")) for name in code(row[0])}
+        shown = {name for row in rows(section(README, "## Configuration")) for name in code(row[0])}
+        self.assertEqual(shown - told, environment_names())
+        self.assertLessEqual(told, shown)
+
+    def test_the_other_topics_are_all_there(self) -> None:
+        for name, heading in (
+            ("exit-codes", "## When a run ends"),
+            ("environment", "### Environment"),
+        ):
+            told = [row[0] for row in rows(help_topics.source(name))]
+            self.assertLessEqual({row[0] for row in rows(section(README, heading))}, set(told))
+
+    def test_what_arguments_may_be(self) -> None:
+        for command, argument, values in (
+            ("help", "topic", help_topics.names()),
+            ("logs", "step", list(Step)),
+            ("completion", "shell", completion.SHELLS),
+        ):
+            parser = argparse.ArgumentParser()
+            command_line.command(command).add_arguments(parser)
+            action = next(action for action in parser._actions if action.dest == argument)
+            self.assertEqual(list(action.choices or ()), list(values))
+
+    def test_no_line_is_too_long(self) -> None:
+        for name in help_topics.names():
+            for columns in (40, 80):
+                for line in help_topics.lines(name, columns):
+                    self.assertTrue(len(line) < columns or len(line.split()) == 1, line)
+
+
+class Meanings(Case):
+    """Tables of words and numbers, against the vocabulary."""
+
+    def test_exit_codes(self) -> None:
+        table = rows(section(README, "## When a run ends"))
+        codes = {int(number) for row in table for number in row[0].split(",")}
+        self.assertEqual(codes, {*map(int, ExitCode), *(128 + number for number in ENDINGS)})
+        status = {row[0]: code(row[1]) for row in table}
+        for number, word in ((0, Status.COMPLETE), (1, Status.EXHAUSTED), (3, Status.BLOCKED)):
+            self.assertEqual(status[str(number)], [word])
+
+    def test_the_agent_is_told_the_same_codes(self) -> None:
+        told = section(AGENT, "### Telling a person what came of it")
+        mine = section(README, "## When a run ends")
+        self.assertEqual([row[0] for row in rows(told)], [row[0] for row in rows(mine)])
+
+    def test_outcomes(self) -> None:
+        named = first_cells(section(RUNS, "## Outcomes of a step"))
+        self.assertEqual(set(named), set(Outcome))
+
+    def test_events(self) -> None:
+        listed = section(RECORD, "## events.jsonl").partition("Each line is an event: ")[2]
+        self.assertEqual(set(code(listed.partition(".")[0])), set(Kind))
+
+    def test_heartbeat_fields(self) -> None:
+        named = first_cells(section(RECORD, "## heartbeat.json"))
+        written = projections.heartbeat(
+            State(),
+            projections.Live(),
+            projections.Runner(None, ""),
+            mission="",
+            total_rounds=0,
+            now="",
+            eta=None,
+            head="",
+        )
+        said = [name for name in named if name not in ("normal", *Status)]
+        self.assertEqual(sorted(said), sorted(written))
+
+    def test_artifact_fields(self) -> None:
+        place = self.workspace()
+        place.configure({"commands": {"verify": "true"}})
+        place.run()
+        with open(place.file("artifacts/round-0001.json"), "rb") as file:
+            written = json.load(file)
+        self.assertEqual(sorted(first_cells(section(RECORD, "## artifacts/"))), sorted(written))
+
+    def test_workspace_layout(self) -> None:
+        layout = next(block for block in blocks(README, "text") if "my-task/" in block.text)
+        named = re.findall(r"^  ([\w.]+)", layout.text, re.MULTILINE)
+        place = self.workspace()
+        os.unlink(place.file("openloop.json"))
+        run_openloop("init", place.path, "--project-root", place.project)
+        place.configure({"commands": {"verify": "true"}, "policy": {"protect": ["tests/"]}})
+        place.run()
+        self.assertEqual(sorted(named), sorted(os.listdir(place.path)))
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,856 @@
+"""What is proposed for real little projects, and whether the proposals prove anything when run."""
+
+import json
+import os
+import re
+import subprocess
+import tempfile
+import time
+import unittest
+from dataclasses import dataclass, field
+
+import support
+from openloop.config import config, schema
+from openloop.core.vocabulary import Step
+from openloop.setup.detect import REPLACE_ME, Detection, detect
+from openloop.setup.project_listing import ENTRIES, FILE_BYTES, FILES_READ
+from support import environment, need
+
+CASE = """import unittest
+class Tests(unittest.TestCase):
+    def test_it(self):
+        self.assertEqual(1 + 1, {answer})
+"""
+UNITTEST = CASE.format(answer=2)
+FUNCTION = "def test_it():\n    assert 1 + 1 == 2\n"
+MAIN = "if __name__ == '__main__':\n    print('hello')\n"
+COMPILE = (
+    "python3 -c \"import sys; [compile(open(f, 'rb').read(), f, 'exec') for f in sys.argv[1:]]\""
+)
+DJANGO = "import os\nos.environ.setdefault('DJANGO_SETTINGS_MODULE', 'site.settings')\n"
+
+
+def compiles(folder):
+    return f"find {folder} -name '*.py' -exec {COMPILE} {{}} +"
+
+
+def package(**scripts):
+    return json.dumps({"name": "x", "scripts": scripts})
+
+
+@dataclass(frozen=True)
+class Tree:
+    """A project and what must be proposed; None: the step must be absent; said: regexes."""
+
+    name: str
+    files: dict
+    verify: str
+    scan: str | None = None
+    play: str | None = None
+    said: tuple = ()
+    tests: tuple = ()
+    sources: tuple = ()
+    unsaid: tuple = field(default=())
+
+
+TREES = (
+    Tree("empty", {}, REPLACE_ME, said=("No test command was found", "play is left out")),
+    Tree("only a readme", {"README.md": "# x"}, REPLACE_ME),
+    Tree(
+        "pytest by pyproject",
+        {"pyproject.toml": "[tool.pytest.ini_options]\n", "x.py": "", "tests/test_x.py": FUNCTION},
+        "python3 -m pytest -q",
+        f"{COMPILE} x.py",
+        said=("pyproject.toml configures pytest", "must be installed"),
+        tests=("tests/**",),
+        sources=("x.py",),
+    ),
+    Tree(
+        "pytest by pytest.ini, whatever it holds",
+        {"pytest.ini": "", "test_x.py": UNITTEST},
+        "python3 -m pytest -q",
+        f"{COMPILE} test_x.py",
+        tests=("**/test_*.py",),
+    ),
+    Tree(
+        "pytest by setup.cfg",
+        {"setup.cfg": "[metadata]\n[tool:pytest]\n", "setup.py": "", "x/__init__.py": ""},
+        "python3 -m pytest -q",
+        compiles("x"),
+        sources=("x/**",),
+    ),
+    Tree(
+        "pytest by conftest",
+        {"tests/conftest.py": "", "tests/test_x.py": UNITTEST, "src/x/__init__.py": ""},
+        "PYTHONPATH=src python3 -m pytest -q",
+        compiles("src"),
+        said=("tests/conftest.py is pytest's",),
+        tests=("tests/**", "**/conftest.py"),
+        sources=("src/**",),
+    ),
+    Tree(
+        "pytest with a path of its own",
+        {
+            "pyproject.toml": '[tool.pytest.ini_options]\npythonpath = ["src"]\n',
+            "src/x/__init__.py": "",
+        },
+        "python3 -m pytest -q",
+        compiles("src"),
+    ),
+    Tree(
+        "pytest by import",
+        {"x.py": "", "test_x.py": "import pytest\nclass Test:\n    def test_it(self): pass\n"},
+        "python3 -m pytest -q",
+        f"{COMPILE} x.py",
+        said=("test_x.py imports pytest",),
+    ),
+    Tree(
+        "plain test functions",
+        {"x.py": "", "x_test.py": FUNCTION},
+        "python3 -m pytest -q",
+        f"{COMPILE} x.py",
+        tests=("**/*_test.py",),
+    ),
+    Tree(
+        "linters that the project configures",
+        {
+            "pyproject.toml": "[tool.ruff]\nline-length = 100\n[tool.mypy]\nstrict = true\n",
+            "src/x/__init__.py": "",
+            "tests/test_x.py": UNITTEST,
+        },
+        "PYTHONPATH=src python3 -m unittest discover -s tests -p 'test_*.py'",
+        "ruff check . && mypy src",
+    ),
+    Tree(
+        "Django",
+        {
+            "manage.py": DJANGO,
+            "shop/__init__.py": "",
+            "shop/tests.py": "from django.test import TestCase\nclass T(TestCase):\n"
+            "    def test_it(self): pass\n",
+        },
+        "python3 manage.py test",
+        "python3 manage.py check",
+    ),
+    Tree(
+        "Python without tests",
+        {"pyproject.toml": "[project]\nname = 'x'\n", "x/__init__.py": "", "x/__main__.py": "1\n"},
+        REPLACE_ME,
+        compiles("x"),
+        said=("no tests were seen", "python3 -m x may need arguments"),
+    ),
+    Tree(
+        "Django's stub is no test",
+        {"manage.py": DJANGO, "shop/tests.py": "from django.test import TestCase\n# Create your\n"},
+        REPLACE_ME,
+        "python3 manage.py check",
+    ),
+    Tree(
+        "npm",
+        {
+            "package.json": package(test="jest", lint="eslint ."),
+            "src/a.test.js": "",
+            "src/a.js": "",
+        },
+        "npm test --silent",
+        "npm run --silent lint",
+        tests=("**/*.test.js",),
+        sources=("src/**",),
+    ),
+    Tree(
+        "npm's stub is no test",
+        {"package.json": package(test='echo "Error: no test specified" && exit 1', build="tsc")},
+        REPLACE_ME,
+        "npm run --silent build",
+        said=("no test script",),
+    ),
+    Tree(
+        "yarn",
+        {"package.json": package(test="mocha", lint="x", typecheck="tsc"), "yarn.lock": ""},
+        "yarn run test",
+        "yarn run lint && yarn run typecheck",
+    ),
+    Tree(
+        "pnpm",
+        {"package.json": package(test="vitest", start="vite"), "pnpm-lock.yaml": ""},
+        "CI=true pnpm run test",
+        said=("start script of package.json may be a server",),
+    ),
+    Tree("bun", {"package.json": package(test="bun test"), "bun.lockb": ""}, "bun run test"),
+    Tree(
+        "broken package.json",
+        {"package.json": '{"scripts": {"test": "jest"'},
+        REPLACE_ME,
+        said=("not a JSON object",),
+    ),
+    Tree("package.json is a list", {"package.json": "[]"}, REPLACE_ME, said=("not a JSON object",)),
+    Tree("scripts is a number", {"package.json": '{"scripts": 3}'}, REPLACE_ME),
+    Tree("deep package.json", {"package.json": "[" * 60_000}, REPLACE_ME),
+    Tree(
+        "make",
+        {"Makefile": "CC := cc\ntest: all\n\t./run\nlint check:\n\ttrue\n", "src/x.c": ""},
+        "make test",
+        "make lint",
+        said=("Makefile is there: verify is `make test`",),
+        sources=("src/**",),
+    ),
+    Tree("make check", {"GNUmakefile": ".PHONY: check\ncheck:\n\ttrue\n"}, "make check"),
+    Tree(
+        "make lint alone",
+        {"makefile": "lint:\n\ttrue\n"},
+        REPLACE_ME,
+        "make lint",
+        said=("no tests were seen",),
+    ),
+    Tree(
+        "the makefile that make reads",
+        {"GNUmakefile": "all:\n\ttrue\n", "Makefile": "test:\n\ttrue\n"},
+        REPLACE_ME,
+    ),
+    Tree("a make variable is no target", {"Makefile": "test := 1\nbuild:\n\ttrue\n"}, REPLACE_ME),
+    Tree(
+        "just",
+        {"justfile": 'x := "1"\ntest *ARGS:\n  true\n@lint:\n  true\n'},
+        "just test",
+        "just lint",
+    ),
+    Tree(
+        "Rust",
+        {"Cargo.toml": "[package]\n", "src/lib.rs": "#[cfg(test)]\nmod tests {}\n"},
+        "cargo test",
+        "cargo check --all-targets",
+        sources=("src/**",),
+    ),
+    Tree(
+        "Rust workspace with clippy",
+        {"Cargo.toml": "[workspace]\n", "clippy.toml": "", "crates/a/tests/a.rs": "#[tokio::test]"},
+        "cargo test --workspace",
+        "cargo clippy --all-targets",
+        sources=("crates/**",),
+    ),
+    Tree(
+        "Rust without tests",
+        {"Cargo.toml": "[package]\n", "src/main.rs": "fn main() {}\n"},
+        REPLACE_ME,
+        "cargo check --all-targets",
+        said=("Rust: Cargo.toml is there, but no tests were seen",),
+    ),
+    Tree(
+        "Go",
+        {"go.mod": "module x\n", "x.go": "", "x_test.go": "func TestX(t *testing.T) {}\n"},
+        "go test ./...",
+        "go vet ./...",
+        tests=("**/*_test.go",),
+    ),
+    Tree("Go without tests", {"go.mod": "module x\n", "x.go": ""}, REPLACE_ME, "go vet ./..."),
+    Tree(
+        "Gradle",
+        {"build.gradle.kts": "", "gradlew": "", "app/src/test/java/XTest.java": ""},
+        "./gradlew test",
+        tests=("**/src/test/**",),
+    ),
+    Tree("Maven", {"pom.xml": "<project/>", "src/test/java/XTest.java": ""}, "mvn -B test"),
+    Tree(
+        "CMake",
+        {"CMakeLists.txt": "project(x C)\ninclude(CTest)\nadd_test(NAME a COMMAND a)\n"},
+        "cmake -S . -B build && cmake --build build"
+        " && ctest --test-dir build --output-on-failure --no-tests=error",
+        "cmake -S . -B build && cmake --build build",
+    ),
+    Tree(
+        "CMake without tests",
+        {"CMakeLists.txt": "project(x C)\n"},
+        REPLACE_ME,
+        "cmake -S . -B build && cmake --build build",
+    ),
+    Tree(
+        "composer",
+        {"composer.json": '{"scripts": {"test": "phpunit"}}', "tests/XTest.php": ""},
+        "composer run-script test",
+        tests=("tests/**",),
+    ),
+    Tree(
+        "phpunit",
+        {"composer.json": "{}", "phpunit.xml.dist": "", "phpstan.neon": "", "tests/XTest.php": ""},
+        "vendor/bin/phpunit",
+        "vendor/bin/phpstan analyse",
+    ),
+    Tree(
+        "rake",
+        {
+            "Rakefile": "Rake::TestTask.new\n",
+            "Gemfile": "",
+            "test/x_test.rb": "",
+            ".rubocop.yml": "",
+        },
+        "bundle exec rake test",
+        "bundle exec rubocop",
+        tests=("test/**",),
+    ),
+    Tree("rspec", {"x.gemspec": "", "spec/x_spec.rb": ""}, "rspec", tests=("spec/**",)),
+    Tree(
+        "mix",
+        {"mix.exs": "", "lib/x.ex": "", "test/x_test.exs": ""},
+        "mix test",
+        "mix compile --warnings-as-errors",
+        sources=("lib/**",),
+    ),
+    Tree(
+        "dotnet",
+        {
+            "x.sln": "",
+            "x.Tests/x.Tests.csproj": '<PackageReference Include="Microsoft.NET.Test.Sdk" />',
+        },
+        "dotnet test",
+        "dotnet build",
+    ),
+    Tree("dotnet without tests", {"x.csproj": "<Project/>"}, REPLACE_ME, "dotnet build"),
+    Tree("tox", {"tox.ini": "[testenv]\ncommands = true\n"}, "tox"),
+    Tree("nox", {"noxfile.py": "import nox\n"}, "nox"),
+    Tree(
+        "several",
+        {
+            "pyproject.toml": "[tool.pytest.ini_options]\n",
+            "x.py": "",
+            "package.json": package(test="jest"),
+            "Makefile": "test:\n\ttrue\n",
+        },
+        "python3 -m pytest -q",
+        f"{COMPILE} x.py",
+        said=("not used, but could be.*npm test", "not used, but could be.*make test"),
+    ),
+    Tree(
+        "a script in Python does not hide the project",
+        {"scripts/release.py": "", "package.json": package(test="jest", lint="x")},
+        "npm test --silent",
+        "npm run --silent lint",
+    ),
+    Tree(
+        "the project is further down",
+        {"web/package.json": package(test="jest"), "README": ""},
+        REPLACE_ME,
+        said=(r"web/package\.json was seen below the root",),
+    ),
+    Tree(
+        "not the project's own tests",
+        {
+            "node_modules/x/test_a.py": FUNCTION,
+            ".venv/lib/test_b.py": FUNCTION,
+            ".openloop/demo/test_c.py": FUNCTION,
+            ".git/hooks/test_d.py": FUNCTION,
+        },
+        REPLACE_ME,
+        said=(r"\.venv is there: activate it",),
+    ),
+    Tree(
+        "a program",
+        {"app.py": MAIN, "test_app.py": UNITTEST},
+        "python3 -m unittest discover -s . -p 'test_*.py'",
+        f"{COMPILE} app.py",
+        "python3 app.py",
+    ),
+    Tree(
+        "a server is not guessed at",
+        {"app.py": "from flask import Flask\n" + MAIN},
+        REPLACE_ME,
+        f"{COMPILE} app.py",
+        said=("app.py looks like a server",),
+    ),
+    Tree(
+        "nor a program that asks, through a module of its own",
+        {"main.py": "import ask\n" + MAIN, "ask.py": "def f():\n    return input('? ')\n"},
+        REPLACE_ME,
+        f"{COMPILE} ask.py main.py",
+        said=("main.py asks its user",),
+    ),
+)
+
+
+LAYOUTS = {
+    "flat": {"x.py": "", "test_x.py": UNITTEST},
+    "folder": {"x.py": "", "tests/test_x.py": "import x\n" + UNITTEST},
+    "package": {
+        "x.py": "",
+        "tests/__init__.py": "",
+        "tests/test_x.py": "import x\n" + UNITTEST,
+    },
+    "relative imports": {
+        "tests/__init__.py": "",
+        "tests/base.py": "",
+        "tests/test_x.py": "from . import base\n" + UNITTEST,
+    },
+    "a helper beside the tests": {
+        "tests/__init__.py": "",
+        "tests/help_me.py": "",
+        "tests/test_x.py": "import help_me\n" + UNITTEST,
+    },
+    "a package of folders": {
+        "tests/__init__.py": "",
+        "tests/unit/__init__.py": "",
+        "tests/unit/test_x.py": "from tests import unit\n" + UNITTEST,
+        "tests/deep/__init__.py": "",
+        "tests/deep/er/__init__.py": "",
+        "tests/deep/er/test_y.py": UNITTEST,
+    },
+    "folders that are no packages": {
+        "tests/unit/test_x.py": UNITTEST,
+        "tests/system/test_x.py": UNITTEST,
+    },
+    "src": {"src/x/__init__.py": "", "tests/test_x.py": "import x\n" + UNITTEST},
+    "inside the package": {
+        "x/__init__.py": "answer = 2\n",
+        "x/tests/__init__.py": "",
+        "x/tests/test_x.py": "from .. import answer\n" + UNITTEST,
+    },
+    "other names": {"x.py": "", "x_test.py": UNITTEST, "y_test.py": UNITTEST},
+    "mixed names": {"tests/test_x.py": UNITTEST, "tests/y_test.py": UNITTEST},
+    "names to quote": {"my tests/test_x.py": UNITTEST, "it's/test_y.py": UNITTEST},
+    "root and elsewhere": {
+        "test_x.py": UNITTEST,
+        "a/__init__.py": "",
+        "a/test_y.py": UNITTEST,
+        "b/test_z.py": UNITTEST,
+    },
+}
+
+# A benchmark, the command that runs it, and the number it prints.
+PRINTING = {
+    "benchmark.py": ("print(f'score={0.5:.2f}')\n", "python3 benchmark.py", "0.50"),
+    "bench.py": ("print(f'ran\\nscore={1 / 4}')\n", "python3 bench.py", "0.25"),
+    "benchmarks/bench.py": ("print('score=%.1f' % 3)\n", "python3 benchmarks/bench.py", "3.0"),
+    "scripts/benchmark.py": (
+        "print('score=' + str(-2))\n",
+        "python3 scripts/benchmark.py",
+        "-2",
+    ),
+    "bench.sh": ('x=7\necho "took score=$x"\n', "sh bench.sh", "7"),
+}
+
+# A benchmark.py, and the metric in it.
+METRICS = (
+    ("print(f'd={1} caves={50} score={2}')\n", "score"),
+    ("print(f'seconds={1}')\nprint(f'accuracy={2}')\n", "accuracy"),
+    ("print(\n    f'caves={50}',\n    f'ops={len(range(3))}',\n)\n", "ops"),
+    ("import sys\nsys.stdout.write(f'coverage={2}')\n", "coverage"),
+    ("def f(rate=2, d=3):\n    return f'time={1}'\nprint('it is rate=%d' % 2)\n", "rate"),
+    ('print(f"""caves: {1}\nelapsed={2}""")\n', "elapsed"),
+    ("# it doesn't print('score=1')\nprint(f'latency={1}')\n", "latency"),
+    ("print('never closed\nprint('time=1')\n", "time"),
+)
+# A benchmark.py whose metric cannot be known.
+UNSURE = (
+    "",
+    "print(1)\n",
+    "print('done', end='')\n",
+    "score = 1\nprint(score)\n",
+    "def f(score=1): pass\n",
+    "x = f'score={1}'\n",
+    "x = f'score={1}'\nprint('done')\n",
+    "print('done'); x = f'score={1}'\n",
+    "print(run(score=1), end='')\n",
+    "# print('score=1')\n",
+    '"""It could print(\'score=1\')"""\nprint()\n',
+    "print(f'd={1}')\n",
+    "print(f'caves={50} seed={7}')\n",
+    "print('usage: bench --time=9')\n",
+)
+
+
+class Project(unittest.TestCase):
+    """A folder to make projects in."""
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory(prefix="openloop-detect-")
+        self.addCleanup(folder.cleanup)
+        self.root = folder.name
+
+    def make(self, files, root=None):
+        root = root or tempfile.mkdtemp(dir=self.root)
+        for name, text in files.items():
+            path = os.path.join(root, name)
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            with open(path, "w") as file:
+                file.write(text)
+        return root
+
+    def run_in(self, root, command):
+        return subprocess.run(
+            ["/bin/sh", "-c", command],
+            cwd=root,
+            env=environment(PYTHONDONTWRITEBYTECODE="1", PYTHONPATH=""),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+
+class Kinds(Project):
+    def test_each_kind_of_project(self):
+        for tree in TREES:
+            with self.subTest(tree.name):
+                found = detect(self.make(tree.files))
+                told = "\n".join(found.found)
+                self.assertEqual(found.commands[Step.VERIFY], tree.verify, told)
+                self.assertEqual(found.commands.get(Step.SCAN), tree.scan, told)
+                self.assertEqual(found.commands.get(Step.PLAY), tree.play, told)
+                for pattern in tree.said:
+                    self.assertRegex(told, pattern)
+                self.assertLessEqual(set(tree.tests), set(found.tests))
+                self.assertLessEqual(set(tree.sources), set(found.sources))
+
+    def test_every_proposal_can_be_configured(self):
+        for tree in TREES:
+            with self.subTest(tree.name):
+                found = detect(self.make(tree.files))
+                config.parse(document(found), where="openloop.json")
+                for sentence in found.found:
+                    self.assertRegex(sentence, r"[.?]\Z")
+                    self.assertTrue(sentence.isprintable(), sentence)
+
+    def test_a_gate_that_proves_nothing_is_never_proposed(self):
+        for tree in TREES:
+            with self.subTest(tree.name):
+                found = detect(self.make(tree.files))
+                self.assertNotIn(found.commands[Step.VERIFY], ("", "true", ":"))
+
+    def test_the_same_answer_twice_and_nothing_changed(self):
+        for tree in TREES:
+            with self.subTest(tree.name):
+                root = self.make(tree.files)
+                before = sorted(os.walk(root))
+                self.assertEqual(detect(root), detect(root + "/"))
+                self.assertEqual(sorted(os.walk(root)), before)
+
+
+def document(found: Detection) -> bytes:
+    """An openloop.json of what was found, the baseline as disabled as it came."""
+    whole = {"version": 1, "mission": "m", "project_root": ".", "commands": found.commands}
+    if found.baseline:
+        whole["baseline"] = found.baseline
+    return json.dumps(whole).encode()
+
+
+class ReplaceMe(Project):
+    def test_it_fails_and_says_what_to_do(self):
+        done = self.run_in(self.root, detect(self.root).commands[Step.VERIFY])
+        self.assertEqual(done.returncode, 1)
+        self.assertEqual(
+            done.stdout, "replace me: write the command that proves this project works\n"
+        )
+
+
+class Unittest(Project):
+    """The discovery that is proposed must find every test: each layout is really run."""
+
+    def test_every_test_is_run(self):
+        for name, files in LAYOUTS.items():
+            with self.subTest(name):
+                root = self.make(files)
+                command = detect(root).commands[Step.VERIFY]
+                self.assertIn("unittest discover", command)
+                done = self.run_in(root, command)
+                self.assertEqual(done.returncode, 0, f"{command}\n{done.stdout}")
+                ran = sum(int(count) for count in re.findall(r"^Ran (\d+)", done.stdout, re.M))
+                cases = sum(text.count("def test_it") for text in files.values())
+                self.assertEqual(ran, cases, f"{command}\n{done.stdout}")
+
+    def test_each_broken_test_is_seen(self):
+        for name, files in LAYOUTS.items():
+            for path in files:
+                if UNITTEST in files[path]:
+                    with self.subTest(name, broken=path):
+                        broken = files[path].replace(UNITTEST, CASE.format(answer=3))
+                        root = self.make({**files, path: broken})
+                        done = self.run_in(root, detect(root).commands[Step.VERIFY])
+                        self.assertNotEqual(done.returncode, 0, done.stdout)
+
+    def test_none_is_left_out_where_there_are_too_many_to_read(self):
+        files = {f"a/test_{number}.py": UNITTEST for number in range(FILES_READ + 5)}
+        root = self.make({**files, "b/test_x.py": UNITTEST})
+        done = self.run_in(root, detect(root).commands[Step.VERIFY])
+        self.assertRegex(done.stdout, rf"Ran {FILES_READ + 5} tests")
+        self.assertRegex(done.stdout, "Ran 1 test ")
+
+    def test_too_many_folders_for_one_go(self):
+        root = self.make({f"{letter}/test_x.py": UNITTEST for letter in "abcde"})
+        self.assertEqual(detect(root).commands[Step.VERIFY], "python3 -m pytest -q")
+
+
+class Scan(Project):
+    """The scan of Python files that no linter is configured for."""
+
+    LAYOUTS = ("x.py", "a b/y.py", "src/x/__init__.py")
+
+    def test_it_sees_what_does_not_compile(self):
+        for path in self.LAYOUTS:
+            for broken in ("def f(:\n", "return 1\n"):
+                with self.subTest(path, broken=broken):
+                    root = self.make({"z.py": "", path: broken})
+                    done = self.run_in(root, self.scan(root))
+                    self.assertNotEqual(done.returncode, 0, done.stdout)
+                    self.assertIn(path, done.stdout)
+
+    def test_it_leaves_no_file_and_runs_none(self):
+        for path in self.LAYOUTS:
+            with self.subTest(path):
+                root = self.make({"sys.py": "raise SystemExit(3)\n", path: "raise SystemExit(4)\n"})
+                before = list(os.walk(root))
+                done = self.run_in(root, f"PYTHONDONTWRITEBYTECODE= {self.scan(root)}")
+                self.assertEqual((done.returncode, done.stdout), (0, ""))
+                self.assertEqual(list(os.walk(root)), before)
+
+    def test_it_reads_what_python_reads(self):
+        latin = "# coding: latin-1\nx = 'é'\n".encode("latin-1")
+        root = self.make({"x.py": ""})
+        for name, content in (("latin.py", latin), ("mark.py", b"\xef\xbb\xbfx = 1\n")):
+            with open(os.path.join(root, name), "wb") as file:
+                file.write(content)
+        done = self.run_in(root, self.scan(root))
+        self.assertEqual(done.returncode, 0, done.stdout)
+
+    def scan(self, root):
+        return detect(root).commands[Step.SCAN]
+
+
+class RealTools(Project):
+    """A few proposals run by the tool itself, where the machine has it."""
+
+    def works(self, tool, files, broken):
+        done = self.run_in(self.root, f"command -v {tool}")
+        need(done.returncode == 0, tool)
+        root = self.make(files)
+        command = detect(root).commands[Step.VERIFY]
+        done = self.run_in(root, command)
+        self.assertEqual(done.returncode, 0, f"{command}\n{done.stdout}")
+        self.make(broken, root)
+        done = self.run_in(root, command)
+        self.assertNotEqual(done.returncode, 0, f"{command}\n{done.stdout}")
+
+    def test_make(self):
+        self.works("make", {"Makefile": "test:\n\ttrue\n"}, {"Makefile": "test:\n\tfalse\n"})
+
+    def test_npm(self):
+        self.works(
+            "npm",
+            {"package.json": package(test="node -e 0")},
+            {"package.json": package(test="node -e 'process.exit(3)'")},
+        )
+
+
+class Baselines(Project):
+    def test_what_prints_a_number_is_proposed_and_its_regex_reads_it(self):
+        for path, (text, command, value) in PRINTING.items():
+            with self.subTest(path):
+                root = self.make({path: text})
+                found = detect(root)
+                self.assertEqual(found.baseline["command"], command)
+                self.assertIs(found.baseline["enabled"], False)
+                self.assertNotIn("value", found.baseline)
+                self.assertEqual(found.baseline["direction"], "greater_equal")
+                self.assertIn(path, found.tests)
+                self.assertNotIn(path, found.sources)
+                self.assertRegex("\n".join(found.found), "set the baseline's value")
+                config.parse(document(found), where="openloop.json")
+                output = self.run_in(root, command).stdout
+                self.assertEqual(re.search(found.baseline["regex"], output)[1], value)
+
+    def test_enabling_it_needs_a_value(self):
+        found = detect(self.make({"bench.py": "print('score=1')\n"}))
+        found.baseline["enabled"] = True
+        with self.assertRaisesRegex(Exception, "baseline.value"):
+            config.parse(document(found), where="openloop.json")
+
+    def test_smaller_is_better_for_times(self):
+        for name in ("seconds", "p95_latency", "took_ms", "error_rate"):
+            with self.subTest(name):
+                found = detect(self.make({"bench.py": f"print('{name}=1')\n"}))
+                self.assertEqual(found.baseline["metric_name"], name)
+                self.assertEqual(found.baseline["direction"], "less_equal")
+
+    def test_larger_is_better_for_what_is_done_in_a_second(self):
+        for name in ("requests_per_second", "opsPerSec", "hit_rate", "F1"):
+            with self.subTest(name):
+                found = detect(self.make({"bench.py": f"print('{name}=1')\n"}))
+                self.assertEqual(found.baseline["metric_name"], name)
+                self.assertEqual(found.baseline["direction"], "greater_equal")
+
+    def test_the_metric_that_is_printed_and_known(self):
+        for text, name in METRICS:
+            with self.subTest(text):
+                found = detect(self.make({"benchmark.py": text}))
+                self.assertEqual(found.baseline["metric_name"], name)
+
+    def test_the_examples_of_this_project(self):
+        for folder, name in (("demo_project", "score"), ("real_project", "sessions_in_memory")):
+            root = os.path.join(os.path.dirname(support.__file__), "..", "examples", folder)
+            with self.subTest(folder):
+                need(os.path.isdir(root), folder)
+                self.assertEqual(detect(root).baseline["metric_name"], name)
+
+    def test_what_does_not_say_so_is_left_alone(self):
+        for text in UNSURE:
+            with self.subTest(text):
+                self.assertIsNone(detect(self.make({"benchmark.py": text})).baseline)
+
+
+class Weird(Project):
+    def assert_bounded(self, root, seconds=5.0):
+        began = time.monotonic()
+        found = detect(root)
+        self.assertLess(time.monotonic() - began, seconds)
+        config.parse(document(found), where="openloop.json")
+        return found
+
+    def test_no_such_folder_or_no_folder(self):
+        path = os.path.join(self.make({"x.py": ""}), "x.py")
+        for root in (os.path.join(self.root, "missing"), path, "a\0b"):
+            with self.subTest(root):
+                self.assertIn(Step.VERIFY, detect(root).commands)
+
+    def test_ten_thousand_files_do_not_hide_the_project(self):
+        root = self.make({"package.json": package(test="jest"), "tests/test_x.py": UNITTEST})
+        for number in range(10_000):
+            os.mknod(os.path.join(root, f"data-{number:05}.bin"))
+        found = self.assert_bounded(root)
+        self.assertIn("npm test --silent", "\n".join(found.found))
+        self.assertIn(f"Only {ENTRIES} entries were looked at", "\n".join(found.found))
+
+    def test_ten_thousand_files_below(self):
+        root = self.make({"tests/test_x.py": UNITTEST})
+        os.mkdir(os.path.join(root, "data"))
+        for number in range(10_000):
+            os.mknod(os.path.join(root, "data", f"{number}.py"))
+        found = self.assert_bounded(root)
+        self.assertIn("unittest discover -s tests", found.commands[Step.VERIFY])
+
+    def test_thousands_of_folders(self):
+        root = self.make({"go.mod": "module x\n"})
+        for number in range(3000):
+            os.makedirs(os.path.join(root, str(number % 100), str(number)))
+        found = self.assert_bounded(root)
+        # Not all was seen, so tests may be there; go itself says when there are none.
+        self.assertEqual(found.commands[Step.VERIFY], "go test ./...")
+
+    def test_a_deep_tree(self):
+        deep = os.path.join(self.make({"tests/test_x.py": UNITTEST}), *["d"] * 900)
+        os.makedirs(deep)
+        self.assert_bounded(deep.partition("/d/")[0])
+
+    def test_symlinks_in_a_circle(self):
+        root = self.make({"tests/test_x.py": UNITTEST})
+        os.symlink("..", os.path.join(root, "tests", "up"))
+        os.symlink("pyproject.toml", os.path.join(root, "pyproject.toml"))
+        os.symlink("loop.py", os.path.join(root, "loop.py"))
+        os.symlink("/nowhere", os.path.join(root, "package.json"))
+        found = self.assert_bounded(root)
+        self.assertEqual(
+            found.commands[Step.VERIFY], "python3 -m unittest discover -s tests -p 'test_*.py'"
+        )
+
+    def test_a_symlinked_file_is_read(self):
+        root = self.make({"real.json": package(test="jest")})
+        os.symlink("real.json", os.path.join(root, "package.json"))
+        self.assertEqual(detect(root).commands[Step.VERIFY], "npm test --silent")
+
+    def test_a_fifo_or_a_folder_where_a_file_should_be(self):
+        root = self.make({})
+        for name in ("package.json", "pyproject.toml", "Makefile", "benchmark.py", "app.py"):
+            os.mkfifo(os.path.join(root, name))
+        for name in ("tox.ini", "Cargo.toml", "CMakeLists.txt", "composer.json", "setup.cfg"):
+            os.mkdir(os.path.join(root, name))
+        self.assertEqual(self.assert_bounded(root).commands[Step.VERIFY], REPLACE_ME)
+
+    def test_names_that_are_no_text(self):
+        root = os.fsencode(self.make({"x.py": "", "test_x.py": UNITTEST}))
+        names = (
+            b"\xff\xfe.py",
+            b"test_\xe9.py",
+            b"a\nb.py",
+            b"\x1b[2J.py",
+            b"{round}.py",
+            b"-q.py",
+        )
+        for name in names:
+            with open(os.path.join(root, name), "w") as file:
+                file.write(UNITTEST)
+        os.mkdir(os.path.join(root, b"\xff"))
+        found = self.assert_bounded(os.fsdecode(root))
+        self.assertEqual(found.commands[Step.SCAN], f"{COMPILE} x.py")
+        self.assertEqual(found.sources, ["x.py"])
+        self.assertEqual(self.run_in(root, found.commands[Step.SCAN]).returncode, 0)
+
+    def test_names_that_a_shell_would_read(self):
+        name = "$(touch hit) `touch hit`; 'x' \"y\".py"
+        root = self.make({name: "", "test_x.py": UNITTEST})
+        done = self.run_in(root, detect(root).commands[Step.SCAN])
+        self.assertEqual(done.returncode, 0, done.stdout)
+        self.assertNotIn("hit", os.listdir(root))
+
+    def test_files_that_are_no_text(self):
+        junk = bytes(range(256)) * 1000
+        root = self.make({"tests/test_x.py": UNITTEST})
+        for name in (
+            "pyproject.toml",
+            "package.json",
+            "Makefile",
+            "benchmark.py",
+            "app.py",
+            "y.py",
+        ):
+            with open(os.path.join(root, name), "wb") as file:
+                file.write(junk)
+        found = self.assert_bounded(root)
+        self.assertIn("unittest discover -s tests", found.commands[Step.VERIFY])
+
+    def test_a_byte_order_mark(self):
+        root = self.make({"package.json": "\ufeff" + package(test="jest")})
+        self.assertEqual(detect(root).commands[Step.VERIFY], "npm test --silent")
+
+    def test_texts_that_are_hard_to_search(self):
+        names = ("Makefile", "justfile", "benchmark.py", "app.py", "test_x.py", "Cargo.toml")
+        names += ("composer.json", "CMakeLists.txt", "tox.ini", "x.rs", "Rakefile", "x_test.go")
+        names += ("pyproject.toml", "setup.cfg", "manage.py", "go.mod", "package.json")
+        for text in (
+            "a ",
+            "'",
+            "'a ",
+            " ",
+            "\n",
+            "test ",
+            "test-",
+            "'a=b ",
+            '"test" ',
+            "task ",
+            "\\n",
+            '"""\\',
+            "'''\\' ",
+            "`\\",
+            'print("',
+            "print(' +",
+        ):
+            for start in ("", "print"):
+                with self.subTest(text, start=start):
+                    whole = start + text * (FILE_BYTES // len(text))
+                    self.assert_bounded(self.make(dict.fromkeys(names, whole)), seconds=2.0)
+
+    def test_a_folder_that_may_not_be_read(self):
+        root = self.make({"closed/test_x.py": FUNCTION, "tests/test_x.py": UNITTEST})
+        os.chmod(os.path.join(root, "closed"), 0)
+        self.addCleanup(os.chmod, os.path.join(root, "closed"), 0o700)
+        self.assert_bounded(root)
+
+
+class Schema(unittest.TestCase):
+    def test_the_keys_of_a_baseline_are_the_schema_s(self):
+        known = schema.load()["properties"]["baseline"]["properties"]
+        with tempfile.TemporaryDirectory() as root:
+            with open(os.path.join(root, "bench.py"), "w") as file:
+                file.write("print('score=1')\n")
+            self.assertLessEqual(set(detect(root).baseline), set(known))
+
+
+if __name__ == "__main__":
+    unittest.main()
