@@ -40,7 +40,7 @@ COMMANDS = (
     ("completion zsh", 0),
     ("completion fish", 0),
     ("help", 0),
-    ("help configuration", 0),
+    ("help environment", 0),
     ("help exit-codes", 0),
     ("help environment", 0),
     ("lunch", 2),

@@ -18,6 +18,9 @@ COMMANDS = "src/openloop/manual/commands.md"
 JUDGE = "src/openloop/manual/judge.md"
 POLICY = "src/openloop/manual/policy.md"
 RECORD = "src/openloop/manual/record.md"
+CONFIGURATION = "src/openloop/manual/configuration.md"
+ENVIRONMENT = "src/openloop/manual/environment.md"
+EXIT_CODES = "src/openloop/manual/exit-codes.md"
 RUNS = "src/openloop/manual/runs.md"
 _PAGES = (".github/*.md", "src/openloop/manual/*.md", "examples/*/README.md")
 _FOUND = [path for pages in _PAGES for path in glob.glob(pages, root_dir=ROOT)]

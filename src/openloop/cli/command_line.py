@@ -31,7 +31,7 @@ COMMANDS = {
     **_OF_A_WORKSPACE,
     "judge": "Run a command on cases and compare what it prints.",
     "completion": "Print what a shell needs to complete commands and options.",
-    "help": "Explain a topic, or list the topics.",
+    "help": "Show a page of the manual, or list the pages.",
 }
 
 

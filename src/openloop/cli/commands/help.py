@@ -1,4 +1,4 @@
-"""`openloop help [TOPIC]`: explain a topic, or list the topics."""
+"""`openloop help [TOPIC]`: show a page of the manual, or list the pages."""
 
 from __future__ import annotations
 
@@ -7,12 +7,16 @@ import argparse
 from openloop.cli import output
 from openloop.core.errors import ExitCode
 
-_TOPICS = ("configuration", "exit-codes", "environment")
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    from openloop.cli import help_topics
+
     parser.add_argument(
-        "topic", choices=_TOPICS, nargs="?", metavar="TOPIC", help=", ".join(_TOPICS)
+        "topic",
+        choices=help_topics.names(),
+        nargs="?",
+        metavar="TOPIC",
+        help="a page of the manual; without one, list them",
     )
 
 
@@ -24,14 +28,8 @@ def run(args: argparse.Namespace) -> int:
     if args.topic:
         output.say_lines(help_topics.lines(args.topic, shutil.get_terminal_size().columns))
         return ExitCode.OK
-    listed = [
-        f"  openloop help {name}\n      {help_topics.summary(name)}" for name in help_topics.names()
-    ]
-    lines = [
-        "Topics:",
-        *"\n".join(listed).splitlines(),
-        "",
-        "Of a command: openloop COMMAND --help",
-    ]
-    output.say_lines(lines)
+    lines = ["Topics:"]
+    for name in help_topics.names():
+        lines += [f"  openloop help {name}", f"      {help_topics.summary(name)}"]
+    output.say_lines([*lines, "", "Of a command: openloop COMMAND --help"])
     return ExitCode.OK
