@@ -1,5 +1,5 @@
 #!/bin/sh
-# Run every check of the project: style, types, tests. Needs Python 3.11 or newer; what else it
+# Run every check of the project: style, types, spelling, tests. Needs Python 3.11 or newer; what else it
 # needs it installs into .venv/. Words given to it go to pytest.
 set -eu
 cd "$(dirname "$0")/.."
@@ -11,11 +11,12 @@ python=${PYTHON:-python3}
 }
 
 tools=.venv/bin
-ready() { "$tools/python" -c 'import flit_core, jsonschema, mypy, pytest, ruff, xdist' 2>/dev/null; }
+ready() { "$tools/python" -c 'import codespell_lib, flit_core, jsonschema, mypy, pytest, ruff, xdist' 2>/dev/null; }
 if ! ready; then
     echo "installing the tools of the tests into .venv"
     { "$python" -m venv .venv && "$tools/python" -m pip install --quiet \
-        'pytest>=9' 'pytest-xdist>=3.6' 'jsonschema>=4.20' 'mypy>=1.10' 'ruff>=0.6' 'flit_core>=3.11,<4'; } || true
+        'pytest>=9' 'pytest-xdist>=3.6' 'jsonschema>=4.20' 'mypy>=1.10' 'ruff>=0.6' \
+        'codespell>=2.4' 'flit_core>=3.11,<4'; } || true
 fi
 
 # Programs that some tests ask: skipped without them, but a failure where CI is true.
@@ -39,13 +40,14 @@ if ! ready; then
         echo "error: the tools of the tests could not be installed" >&2
         exit 1
     fi
-    echo "note: pytest, mypy and ruff could not be installed; running the tests alone" >&2
+    echo "note: pytest, mypy, ruff and codespell could not be installed; running the tests alone" >&2
     exec "$python" -m unittest discover -s tests -p 'test_*.py'
 fi
 
 "$tools/ruff" check src tests scripts examples
 "$tools/ruff" format --check src tests scripts examples
 "$tools/mypy"
+"$tools/codespell"
 
 count='import sys, unittest
 sys.path.insert(0, "tests")
