@@ -336,6 +336,73 @@ class WithoutIt(Case):
         self.assertIn("bwrap: setting up uid map: Permission denied", done.err)
 
 
+class FalseSandbox(Case):
+    """A program called bwrap that isolates nothing, in namespaces where it can do no harm."""
+
+    APART = ("unshare", "--map-root-user", "-mpf", "--mount-proc", "--kill-child")
+    # A bystander, which must not be signalled, and then the program.
+    SCRIPT = 'sleep 300 & "$@"; code=$?; kill -0 $! && echo "bystander lives" >&2; exit $code'
+    # Runs what it is given, but for its own options.
+    RUNS = 'until [ "$1" = /bin/sh ]; do shift; done'
+
+    def setUp(self) -> None:
+        super().setUp()
+        tried = subprocess.run([*self.APART, "true"], capture_output=True, check=False)
+        need(tried.returncode == 0, "unshare in a user namespace")
+        self.place = self.workspace(
+            total_rounds=2,
+            commands={"fix": "echo changed >made", "verify": ONCE},
+            policy={"sandbox": "bwrap"},
+        )
+
+    def fake(self, script: str, folder: str) -> dict[str, str]:
+        """An environment whose PATH leads to that program first."""
+        path = os.path.join(folder, "bwrap")
+        os.makedirs(folder, exist_ok=True)
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(f"#!/bin/sh\n{script}\n")
+        os.chmod(path, 0o755)
+        return environment(PATH=f"{folder}:{os.environ['PATH']}")
+
+    def apart(self, word: str, env: dict[str, str], exitcode: int) -> str:
+        before = [*self.APART, "/bin/sh", "-c", self.SCRIPT, "sh"]
+        done = run_openloop(word, self.place.path, before=before, env=env, exitcode=exitcode)
+        self.assertIn("bystander lives", done.err)
+        self.assertFalse(os.path.exists(self.place.project_file("made")))
+        return done.out + done.err
+
+    def test_one_that_makes_no_namespace_is_refused(self) -> None:
+        env = self.fake(f'{self.RUNS}; exec "$@"', f"{self.folder}/bin")
+        self.assertIn("makes no PID namespace", self.apart("doctor", env, 1))
+        self.assertIn("makes no PID namespace", self.apart("run", env, 2))
+        self.assertFalse(self.place.exists("events.jsonl"))
+
+    def test_one_in_which_everything_can_be_written_is_refused(self) -> None:
+        env = self.fake(f'{self.RUNS}; exec unshare -pf "$@"', f"{self.folder}/bin")
+        self.assertIn("can write outside the sandbox", self.apart("run", env, 2))
+
+    def test_one_that_runs_nothing_is_refused(self) -> None:
+        env = self.fake("echo 1", f"{self.folder}/bin")
+        self.assertIn("did not run the command", self.apart("run", env, 2))
+
+    def test_one_that_lies_to_the_probe_starts_no_change_and_signals_nobody(self) -> None:
+        lie = f'{self.RUNS}; [ $# = 5 ] && [ -d "$5" ] && {{ echo "$4 1"; exit; }}; exec "$@"'
+        env = self.fake(lie, f"{self.folder}/bin")
+        self.apart("run", env, 0)
+        (step,) = [e for e in self.place.events_of("step_finished") if e["step"] == "fix"]
+        self.assertEqual((step["outcome"], step["exit_code"]), ("failed", 126))
+        self.assertIn("no PID namespace of its own", step["error"])
+
+    def test_one_in_the_project_is_not_run(self) -> None:
+        ran = os.path.join(self.folder, "ran")
+        env = self.fake(f": >{ran}; exit 1", self.place.project_file(".venv/bin"))
+        env["PATH"] = self.place.project_file(".venv/bin")
+        words = "bwrap lies in the project"
+        self.assertIn(words, run_openloop("doctor", self.place.path, env=env, exitcode=1).out)
+        self.assertIn(words, self.place.run(env=env, exitcode=2).err)
+        self.assertFalse(os.path.exists(ran))
+
+
 class OrdinaryUser(Sandboxed):
     """The same as another user than root, where root can become one."""
 

@@ -15,4 +15,5 @@ DOORS = (
     "restore",
     "symlinks",
     "ignore_rules",
+    "programs",
 )

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -18,6 +20,7 @@ from openloop.config.config import NO_POLICY, Policy
 from openloop.core.errors import UsageError
 from openloop.core.text import printable
 from openloop.core.vocabulary import SandboxMode
+from openloop.fs.programs import find_outside
 from openloop.policy.covered_paths import Extent, below, unless_openloop
 from openloop.record.mission import Mission
 from openloop.record.workspace import CHECKPOINTS, CONFIG, HOME, KNOWLEDGE, OUTPUT, WITHHELD
@@ -28,13 +31,18 @@ _MOST = 256  # protected places that are mounted read-only; the policy puts back
 _PROBE_SECONDS = 10.0
 _SPECIAL = re.compile(r"[\\*?\[]")
 _BARE = ("--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc")
-_ALONE = ("--die-with-parent", "--unshare-pid", "--unshare-ipc")
+_ALONE = ("--die-with-parent", "--unshare-pid", "--as-pid-1", "--unshare-ipc")
 # Root in the sandbox has what it takes to work on files and processes of its own. It cannot
 # mount, make devices, open files by handle, or load anything into the kernel.
 _CAPABILITIES = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "SETGID", "SETUID")
 # bubblewrap ends with the command and takes all that is left with it. So the rest of the
 # command's processes get their grace period in here: $0 is its length in twentieths of a second.
+# Only the first process of a PID namespace may signal -1: elsewhere that is every process.
 _FIRST = """\
+if [ $$ != 1 ]; then
+    echo "openloop: the sandbox has no PID namespace of its own; nothing was started" >&2
+    exit 126
+fi
 trap told=1 TERM
 "$@"
 code=$?
@@ -49,9 +57,14 @@ exit "$code"
 """
 
 
+# What the probe runs: $0 is a word to repeat, $1 a folder that must not be writable.
+_LOOK = 'echo "$0 $$"; : 2>/dev/null >"$1/written"'
+PROVEN = "a command is the first process of a PID namespace, and cannot write outside"
+
+
 @dataclass(frozen=True, slots=True)
 class Sandbox:
-    """bubblewrap on this machine. program: its absolute path."""
+    """bubblewrap on this machine, PROVEN by a probe. program: its absolute path."""
 
     program: str
 
@@ -86,7 +99,7 @@ def choose(mission: Mission) -> tuple[Sandbox | None, str]:
         return None, ""
     why = trouble(mission.root)
     if not why:
-        return Sandbox(_program()), ""
+        return Sandbox(find_outside(mission.root, NAME)), ""
     if policy.sandbox is SandboxMode.BWRAP:
         raise UsageError(
             f"the sandbox cannot be used: {why}",
@@ -105,14 +118,22 @@ def remedy() -> str:
 
 def trouble(root: str) -> str:
     """Why bubblewrap cannot be used for a project at `root`; "" when it can. Runs it once."""
-    program = _program()
-    if not program:
-        return f"{NAME} is not on PATH"
     if root == "/":
         return "the project root is the whole file system"
-    words = [program, *_ALONE, *_capabilities(), *_BARE, "/bin/sh", "-c", "kill -0 -1 || exit 0"]
+    program = find_outside(root, NAME)
+    if not program:
+        inside = shutil.which(NAME)
+        return f"{inside} lies in the project" if inside else f"{NAME} is not on PATH"
+    with tempfile.TemporaryDirectory() as folder:
+        return _isolates(program, folder)
+
+
+def _isolates(program: str, folder: str) -> str:
+    """Why bubblewrap does not isolate a command; "" when what the command sees proves it."""
+    nonce = secrets.token_hex(8)
+    words = [program, *_ALONE, *_capabilities(), *_BARE, "/bin/sh", "-c", _LOOK, nonce, folder]
     try:
-        asked = subprocess.run(
+        probe = subprocess.run(
             words,
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -121,15 +142,15 @@ def trouble(root: str) -> str:
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         return f"{program} cannot be run: {error}"
-    if asked.returncode == 0:
-        return ""
-    said = asked.stderr.decode(errors="replace").strip().splitlines()
-    return printable(said[-1] if said else f"{program} ended with {asked.returncode}")
-
-
-def _program() -> str:
-    found = shutil.which(NAME)
-    return os.path.abspath(found) if found else ""
+    word, _, pid = probe.stdout.decode(errors="replace").strip().partition(" ")
+    if word != nonce:
+        lines = probe.stderr.decode(errors="replace").strip().splitlines()
+        return printable(lines[-1] if lines else f"{program} did not run the command")
+    if pid != "1":
+        return f"{program} makes no PID namespace: a command could signal every process"
+    if os.listdir(folder):
+        return f"{program} does not isolate: a command can write outside the sandbox"
+    return ""
 
 
 def _capabilities() -> Iterator[str]:

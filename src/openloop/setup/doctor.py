@@ -223,7 +223,7 @@ def _sandbox(known: Config, root: str) -> Iterator[Finding]:
         return
     why = bubblewrap.trouble(root)
     if not why:
-        yield ok("the sandbox works: changes run in bubblewrap")
+        yield ok(f"the sandbox works: {bubblewrap.PROVEN}")
     elif policy.sandbox is SandboxMode.BWRAP:
         yield problem(f"the sandbox cannot be used: {why}", bubblewrap.remedy())
     else:

@@ -1,0 +1,25 @@
+"""Find programs on PATH that a project cannot have put there."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+
+def find_outside(root: str, name: str) -> str:
+    """Absolute path of the first program on PATH that does not lie below `root`; "" for none.
+
+    What an agent could write, OpenLoop does not run on its own account.
+    """
+    for folder in os.get_exec_path():
+        found = shutil.which(os.path.join(os.path.abspath(folder), name))
+        if found and not is_below(root, found):
+            return found
+    return ""
+
+
+def is_below(root: str, path: str) -> bool:
+    """Whether a path is the folder `root` or lies in it, by its name or with symlinks resolved."""
+    places = (os.path.abspath(root), os.path.realpath(root))
+    names = (os.path.abspath(path), os.path.realpath(path))
+    return any(f"{name}/".startswith(f"{place.rstrip('/')}/") for place in places for name in names)
