@@ -176,9 +176,8 @@ class Mission:
             "value": result.value,
         }
         if self.config.baseline and action.step is Step.BASELINE:
-            metric = gates.metric_of(self.config.baseline, result.value, passed, None).to_json()
-            del metric["best"]
-            data["metric"] = metric
+            verdict = gates.Verdict(result.outcome, value=result.value)
+            data["metric"] = gates.measurement(self.config.baseline, verdict).to_json()
         self.record(Kind.STEP_FINISHED, action.step, **data)
 
     def _finish_round(self, action: FinishRound) -> None:

@@ -212,21 +212,19 @@ class BestMetric(unittest.TestCase):
 
     def test_the_highest(self) -> None:
         state = self.after(0.1, 0.5, 0.3)
-        assert state.best and state.metric
-        self.assertEqual((0.5, 0.3, 0.5), (state.best.value, state.metric.value, state.metric.best))
+        assert state.metric
+        self.assertEqual((0.3, 0.5), (state.metric.value, state.metric.best))
 
     def test_the_lowest_where_lower_is_better(self) -> None:
         state = self.after(0.5, 0.1, 0.3, direction="less")
-        assert state.best
-        self.assertEqual((0.1, False), (state.best.value, state.progressed))
+        assert state.metric
+        self.assertEqual((0.1, False), (state.metric.best, state.progressed))
         self.assertTrue(self.after(0.5, 0.4, direction="less").progressed)
 
     def test_what_was_not_measured_changes_nothing(self) -> None:
         state = self.after(0.5, None)
-        assert state.best and state.metric
-        self.assertEqual(
-            (0.5, None, 0.5), (state.best.value, state.metric.value, state.metric.best)
-        )
+        assert state.metric
+        self.assertEqual((None, 0.5), (state.metric.value, state.metric.best))
 
     def test_a_first_value_is_no_progress(self) -> None:
         self.assertFalse(self.after(0.5).progressed)
@@ -243,8 +241,8 @@ class BestMetric(unittest.TestCase):
                 mission.record(Kind.STEP_STARTED, Step.BASELINE)
                 data = {"outcome": "failed", "metric": metric}
                 mission.record(Kind.STEP_FINISHED, Step.BASELINE, **data)
-                assert mission.state.best
-                self.assertEqual(0.3, mission.state.best.value)
+                assert mission.state.metric
+                self.assertEqual(0.3, mission.state.metric.best)
                 self.assertFalse(mission.state.progressed)
 
 
@@ -344,8 +342,8 @@ class Carried(unittest.TestCase):
         tell(mission, f"run1/1 1: {story} run2/1 2:")
         state = mission.state
         self.assertEqual(set(state.gates), {Step.PLAY, Step.SCAN, Step.VERIFY, Step.BASELINE})
-        self.assertTrue(state.metric and state.best and state.history and state.last_error)
-        again = replace(state, gates={}, metric=None, best=None, history=(), last_error="")
+        self.assertTrue(state.metric and state.history and state.last_error)
+        again = replace(state, gates={}, metric=None, history=(), last_error="")
         self.assertEqual(state, again.with_json(replayed_json(state)))
 
 

@@ -9,10 +9,17 @@ from typing import Any
 
 from loop.missions import configured
 from openloop.config.config import Baseline, Command
-from openloop.core.vocabulary import Direction, Match, Outcome, Step
+from openloop.core.vocabulary import Direction, Kind, Match, Outcome, Step
 from openloop.loop import gates
 from openloop.loop.gates import Exit, LogFacts, Verdict
-from openloop.loop.state import GateResult, State
+from openloop.loop.state import (
+    Attachment,
+    Event,
+    GateResult,
+    Measurement,
+    State,
+    StepResult,
+)
 
 COMMAND = Command("true", 900.0, 300.0, {}, expect=None, reject=None)
 BASELINE = Baseline(COMMAND, "score", "score=(.*)", 0.9, Direction.GREATER_EQUAL, 1, Match.ONLY)
@@ -235,6 +242,43 @@ class ErrorLine(unittest.TestCase):
     def test_length(self) -> None:
         self.assertEqual(2000, len(self.line("x" * 5000, "")))
         self.assertEqual(2000, len(self.line("", "\x1b" * 5000)))
+
+
+class Overruled(unittest.TestCase):
+    """What broke the policy takes the place of what the command said of itself."""
+
+    MEASURED = Measurement("score", 0.95, 0.9, Direction.GREATER_EQUAL, passed=True)
+    RESULT = StepResult(Step.BASELINE, Outcome.PASSED, exit_code=0, value=0.95, log_bytes=7)
+
+    def test_a_gate_that_broke_the_policy_has_measured_nothing(self) -> None:
+        result = gates.overruled(replace(self.RESULT, measurement=self.MEASURED), "changed a.py")
+        self.assertEqual((Outcome.POLICY, "changed a.py"), (result.outcome, result.detail))
+        self.assertEqual("baseline policy (changed a.py)", result.error)
+        self.assertIsNone(result.value)
+        expected = replace(self.MEASURED, value=None, passed=False)
+        self.assertEqual(expected, result.measurement)
+        self.assertEqual((0, 7), (result.exit_code, result.log_bytes))
+
+    def test_nothing_else_is_overruled(self) -> None:
+        interrupted = replace(self.RESULT, outcome=Outcome.INTERRUPTED)
+        for result, broken in ((self.RESULT, ""), (interrupted, "changed a.py")):
+            self.assertIs(result, gates.overruled(result, broken))
+
+    def test_a_result_is_what_its_event_says(self) -> None:
+        for result in (
+            self.RESULT,
+            replace(
+                self.RESULT,
+                measurement=self.MEASURED,
+                usage={"agent": "a", "cost_usd": None},
+                attachments=(Attachment("artifacts/round-0001-play/end.png", 7, "ab"),),
+            ),
+        ):
+            data = result.event_data()
+            event = Event(Kind.STEP_FINISHED, "", 0.0, 1, 1, Step.BASELINE, data)
+            self.assertEqual(result, StepResult.of(event))
+            optional = {"metric", "usage", "attachments"} & data.keys()
+            self.assertEqual(3 if result.measurement else 0, len(optional))
 
 
 class Proof(unittest.TestCase):

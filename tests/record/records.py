@@ -56,7 +56,7 @@ class RecordCase(Case):
         known = mission.load(place.path)
         lock = Lock(known.workspace, patience=0)
         try:
-            store = Store(known, lock)
+            store = Store(known, lock, check_files=False)
             try:
                 store.prepare()
                 yield Written(store, known.config)

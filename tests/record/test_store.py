@@ -97,9 +97,8 @@ class Keeping(RecordCase):
             tell(run, "run1/3 1:")
             names = []
             for _ in range(3):
-                log, name = run.store.open_log("fix")
-                os.close(log)
-                names.append(name)
+                with run.store.open_log("fix") as log:
+                    names.append(log.path)
         logs = ["round-0001-fix.log", "round-0001-fix-2.log", "round-0001-fix-3.log"]
         self.assertEqual([f"logs/{name}" for name in logs], names)
 
@@ -326,12 +325,10 @@ class Planted(RecordCase):
 
     def test_at_a_log(self) -> None:
         for place in self.each("logs/round-0001-verify.log"):
-            with self.opened(place) as run:
-                log, name = run.store.open_log("verify")
-                os.write(log, b"hello")
-                os.close(log)
-            self.assertEqual("logs/round-0001-verify-2.log", name)
-            self.assertEqual("hello", place.read(name))
+            with self.opened(place) as run, run.store.open_log("verify") as log:
+                os.write(log.descriptor, b"hello")
+            self.assertEqual("logs/round-0001-verify-2.log", log.path)
+            self.assertEqual("hello", place.read(log.path))
 
     def test_at_a_prompt(self) -> None:
         for place in self.each("artifacts/round-0001-fix-prompt.md"):
@@ -349,7 +346,8 @@ class Planted(RecordCase):
                         tell(run, "run1/3 1:")
                         remove(place.file(name))
                         plant(place.file(name))
-                        os.close(run.store.open_log("verify")[0])
+                        with run.store.open_log("verify"):
+                            pass
                         tell(run, "verify =healthy/complete complete")
                         run.store.beat()
                     self.assertEqual("complete", place.heartbeat["status"])
@@ -543,7 +541,7 @@ class PutBack(RecordCase):
         self.told(self.here, FIRST_ROUND)
         with self.opened(self.here) as run:
             tell(run, "resume1/3")
-            while run.store._ledger.size <= SHADOWED:
+            while run.store._event_log.size <= SHADOWED:
                 run.record(Kind.NOTE, note="hook", text="x" * 100_000)
         with self.opened(self.here) as run:
             tell(run, "resume1/3 2: play")
@@ -622,10 +620,9 @@ class Finished(RecordCase):
         self.here = self.workspace(name, **CONFIGURATION)
         with self.opened(self.here) as run:
             tell(run, "run1/3 1: play- scan verify")
-            log, path = run.store.open_log("verify")
-            os.write(log, self.OUTPUT)
-            self.assertEqual("", run.store.log_finished(path, log, self.digest()))
-            os.close(log)
+            with run.store.open_log("verify") as log:
+                os.write(log.descriptor, self.OUTPUT)
+                self.assertEqual("", run.store.log_finished(log, self.digest()))
             tell(run, "=unhealthy/continue")
             self.assertEqual("", run.store.tampering())
             yield run

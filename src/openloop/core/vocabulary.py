@@ -74,6 +74,8 @@ class Outcome(StrEnum):
     POLICY = "policy"
     INTERRUPTED = "interrupted"
     ERROR = "error"  # could not be started, or its guard was lost
+    UNAVAILABLE = "unavailable"  # the agent's provider or login would not let it work
+    BUDGET = "budget"  # the run's limit on cost or tokens was reached
 
     @property
     def passed(self) -> bool:

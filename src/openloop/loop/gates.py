@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from openloop.config.config import Baseline, Command, Config
 from openloop.core.text import number, printable
 from openloop.core.vocabulary import GATES, Match, Outcome, Step
-from openloop.loop.state import Metric, State
+from openloop.loop.state import Measurement, State, StepResult
 
 LAST_ERROR_LENGTH = 2000  # characters
 _NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
@@ -177,8 +177,34 @@ def error_line(step: Step, verdict: Verdict, last_line: str) -> str:
     return printable(words)[:LAST_ERROR_LENGTH]
 
 
-def metric_of(baseline: Baseline, value: float | None, passed: bool, best: float | None) -> Metric:
-    return Metric(baseline.metric_name, value, baseline.value, baseline.direction, passed, best)
+def measurement(baseline: Baseline, verdict: Verdict) -> Measurement:
+    """What a baseline with this verdict measured."""
+    return Measurement(
+        baseline.metric_name,
+        verdict.value,
+        baseline.value,
+        baseline.direction,
+        verdict.outcome.passed,
+    )
+
+
+def overruled(result: StepResult, broken: str) -> StepResult:
+    """A step's result after the policy's verdict. broken: what broke the policy, "" for nothing.
+
+    A gate that rewrote the files it is judged by has measured nothing.
+    """
+    if not broken or result.outcome is Outcome.INTERRUPTED:
+        return result
+    verdict = Verdict(Outcome.POLICY, broken)
+    measured = result.measurement
+    return replace(
+        result,
+        outcome=verdict.outcome,
+        detail=broken,
+        value=None,
+        error=error_line(result.step, verdict, ""),
+        measurement=replace(measured, value=None, passed=False) if measured else None,
+    )
 
 
 def failing(config: Config, state: State) -> tuple[Step, ...]:

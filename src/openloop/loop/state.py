@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any, Self
 
 from openloop.core.vocabulary import (
     Decision,
@@ -37,11 +37,59 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
+class Measurement:
+    """What the baseline measured. value: None when it could not be measured."""
+
+    name: str
+    value: float | None
+    threshold: float
+    direction: Direction
+    passed: bool
+
+    def to_json(self) -> dict[str, Any]:
+        return {one.name: getattr(self, one.name) for one in fields(self)}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        return cls(**{**data, "direction": Direction(data["direction"])})
+
+    def best_until(self, before: Metric | None) -> float | None:
+        """The best value before this one; None when the metric's name or direction changed."""
+        if before and (before.name, before.direction) == (self.name, self.direction):
+            return before.best
+        return None
+
+    def after(self, before: Metric | None) -> Metric:
+        """The metric with this as its latest measurement. before: the metric until now."""
+        best = self.best_until(before)
+        if self.value is not None and (best is None or self.direction.better(self.value, best)):
+            best = self.value
+        return Metric(self.name, self.value, self.threshold, self.direction, self.passed, best)
+
+
+@dataclass(frozen=True, slots=True)
+class Metric(Measurement):
+    """The latest measurement and the best value so far, as heartbeat.json shows them."""
+
+    best: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """A file that a step left behind. path: in the workspace."""
+
+    path: str
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
 class StepResult:
-    """One finished step, as it stands in a round's artifact.
+    """One finished step.
 
     duration_seconds is monotonic; peak_rss_bytes is the largest single process of the tree;
     detail says in a few words why the outcome is what it is; error is the `last_error` line.
+    measurement: of a baseline. usage: what an agent's session took, as `step_finished` has it.
     """
 
     step: Step
@@ -63,16 +111,39 @@ class StepResult:
     value: float | None = None
     sandbox: str = SandboxMode.NONE  # what it ran in: none or bwrap
     private: bool = False  # its log is not quoted
+    measurement: Measurement | None = None
+    usage: Mapping[str, Any] | None = None
+    attachments: tuple[Attachment, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in self.__slots__}
+        """As a report shows it. usage and attachments: only where there are some."""
+        found = {name: getattr(self, name) for name in self.__slots__ if name not in _OPTIONAL}
+        if self.usage is not None:
+            found["usage"] = dict(self.usage)
+        if self.attachments:
+            found["attachments"] = [asdict(one) for one in self.attachments]
+        return found
+
+    def event_data(self) -> dict[str, Any]:
+        """The fields of its step_finished."""
+        data = self.to_json()
+        del data["step"]  # every event names its step
+        if self.measurement:
+            data["metric"] = self.measurement.to_json()
+        return data
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> StepResult:
-        known = {name: data[name] for name in cls.__slots__ if name in data}
-        known["step"] = Step(known["step"])
-        known["outcome"] = Outcome(known["outcome"])
-        return cls(**known)
+    def of(cls, event: Event) -> StepResult:
+        """The result that a step_finished records; fields that it lacks take their defaults."""
+        data = {name: event.data[name] for name in cls.__slots__ if name in event.data}
+        data |= {"step": event.step, "outcome": Outcome(data["outcome"])}
+        if "metric" in event.data:
+            data["measurement"] = Measurement.from_json(event.data["metric"])
+        data["attachments"] = tuple(Attachment(**one) for one in data.get("attachments", ()))
+        return cls(**data)
+
+
+_OPTIONAL = ("measurement", "usage", "attachments")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,34 +154,6 @@ class GateResult:
     seq: int
     error: str = ""
     log_path: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Best:
-    """The best value a metric has reached; void when the metric's name or direction changes."""
-
-    name: str
-    direction: Direction
-    value: float
-
-
-@dataclass(frozen=True, slots=True)
-class Metric:
-    """The latest measurement of the baseline, as heartbeat.json and artifacts show it."""
-
-    name: str
-    value: float | None
-    threshold: float
-    direction: Direction
-    passed: bool
-    best: float | None
-
-    def to_json(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in self.__slots__}
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Metric:
-        return cls(**{**data, "direction": Direction(data["direction"])})
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +214,6 @@ class State:
     trial: bool = False  # the half-open trial of a blocked workspace
     consecutive_failures: int = 0
     metric: Metric | None = None
-    best: Best | None = None
     progressed: bool = False  # this round's metric beat the best before it
     last_error: str = ""
     elapsed: float = 0.0  # seconds of this run
@@ -180,7 +222,7 @@ class State:
     round_started_elapsed: float = 0.0
     interruption: str = ""  # the signal that asked this run to stop
     tampering: str = ""  # what was found edited, and where
-    unwalled: str = ""  # why changes run without the sandbox that was asked for
+    unsandboxed: str = ""  # why changes run without the sandbox that was asked for
     away: str = ""  # digest of the archive that holds what is withheld right now
     config_sha256: str = ""
     mark: int = 0  # kernel mark of the run's processes
@@ -202,7 +244,7 @@ class State:
             "trial": self.trial,
             "consecutive_failures": self.consecutive_failures,
             "metric": self.metric.to_json() if self.metric else None,
-            "best": [self.best.name, self.best.direction, self.best.value] if self.best else None,
+            "best": self._best_json(),
             "last_error": self.last_error,
             "run_started_at": self.run_started_at,
             "config_sha256": self.config_sha256,
@@ -216,9 +258,13 @@ class State:
             "digests": dict(self.digests),
         }
 
+    def _best_json(self) -> list[Any] | None:
+        if self.metric is None or self.metric.best is None:
+            return None
+        return [self.metric.name, self.metric.direction, self.metric.best]
+
     def with_json(self, data: Mapping[str, Any]) -> State:
         """This state with the carried part taken from `data` (what `to_json` returned)."""
-        best = data["best"]
         return replace(
             self,
             gates=_gates_from(data["gates"]),
@@ -228,7 +274,6 @@ class State:
             trial=data["trial"],
             consecutive_failures=data["consecutive_failures"],
             metric=Metric.from_json(data["metric"]) if data["metric"] else None,
-            best=Best(best[0], Direction(best[1]), best[2]) if best else None,
             last_error=data["last_error"],
             run_started_at=data["run_started_at"],
             config_sha256=data["config_sha256"],

@@ -8,7 +8,6 @@ from dataclasses import replace
 from openloop.core.vocabulary import (
     HISTORY,
     Decision,
-    Direction,
     Kind,
     OnViolation,
     Outcome,
@@ -17,11 +16,9 @@ from openloop.core.vocabulary import (
     Step,
 )
 from openloop.loop.state import (
-    Best,
     Event,
     GateResult,
     Kept,
-    Metric,
     RoundSummary,
     State,
     StepResult,
@@ -52,7 +49,7 @@ def _run_started(state: State, event: Event) -> State:
             decision=None,
             run_started_at=event.time,
             tampering="",
-            unwalled="",
+            unsandboxed="",
             undone=(),
             kept=None,
             digests=data.get("checkpoints", {}),
@@ -108,7 +105,7 @@ def _with_digest(state: State, name: str, digest: str | None) -> State:
 
 def _step_finished(state: State, event: Event) -> State:
     _require(state.running is not None and state.running is event.step, event, state)
-    result = StepResult.from_json({**event.data, "step": event.step})
+    result = StepResult.of(event)
     known = dict(state.gates)
     if result.step.is_gate and result.outcome is not Outcome.INTERRUPTED:
         known[result.step] = GateResult(result.outcome, event.seq, result.error, result.log_path)
@@ -120,22 +117,12 @@ def _step_finished(state: State, event: Event) -> State:
         gates=known,
         last_error=result.error or state.last_error,
     )
-    return _measured(state, event) if "metric" in event.data else state
-
-
-def _measured(state: State, event: Event) -> State:
-    """Keep the metric and its best; beating an earlier best is progress, a first value is not."""
-    metric = Metric(**{**event.data["metric"], "best": None})
-    direction = Direction(metric.direction)
-    best = state.best
-    if best is not None and (best.name, best.direction) != (metric.name, direction):
-        best = None
-    progressed = state.progressed
-    if metric.value is not None and (best is None or direction.better(metric.value, best.value)):
-        progressed = progressed or best is not None
-        best = Best(metric.name, direction, metric.value)
-    metric = replace(metric, direction=direction, best=best.value if best else None)
-    return replace(state, metric=metric, best=best, progressed=progressed)
+    if result.measurement is None:
+        return state
+    metric = result.measurement.after(state.metric)
+    best = result.measurement.best_until(state.metric)
+    beaten = best is not None and metric.best != best  # a first value is no progress
+    return replace(state, metric=metric, progressed=state.progressed or beaten)
 
 
 def _round_finished(state: State, event: Event) -> State:
@@ -190,7 +177,7 @@ def _noted(state: State, event: Event) -> State:
         case "tampered":
             return replace(state, tampering=state.tampering or event.data["text"])
         case "sandbox":
-            return replace(state, unwalled=event.data["text"])
+            return replace(state, unsandboxed=event.data["text"])
         case "returned":
             return replace(state, away="")
         case "kept":

@@ -19,7 +19,6 @@ from openloop.record import event_format, integrity, reader
 from openloop.record.event_format import Broken
 from openloop.record.integrity import Mismatch
 from openloop.record.lock import Lock
-from openloop.record.reader import Record
 from openloop.record.tamper_watch import signature
 from openloop.record.workspace import EVENTS, Workspace
 
@@ -27,18 +26,21 @@ SHADOWED = 4 << 20  # bytes of an older record that are copied; more would slow 
 _BLOCK = 1 << 20  # bytes
 
 
-class Ledger:
+class EventLog:
     """The open record. `size` is in bytes, `head` the chain's head after them."""
 
-    def __init__(self, workspace: Workspace, lock: Lock) -> None:
-        """Raises TamperError when the record does not hold, OSError when it cannot be opened."""
-        self._workspace = workspace
+    def __init__(self, workspace: Workspace, lock: Lock, *, check_files: bool) -> None:
+        """check_files: whether the files that the latest rounds name must fit them. Raises
+        TamperError when the record is not intact, OSError when it cannot be opened."""
         self._lock = lock
         self._folder = lock.folder
         self._events = _open_events(workspace, self._folder)
         try:
             lock.take_record(self._events)
-            self.loaded = self._load()
+            with _as_tampering(workspace):
+                self.loaded = integrity.load(workspace, self._events)
+                if check_files:
+                    integrity.check_latest(workspace, self._events, self.loaded)
         except BaseException:
             os.close(self._events)
             raise
@@ -55,15 +57,6 @@ class Ledger:
     def descriptor(self) -> int:
         """For reading the whole record."""
         return self._events
-
-    def _load(self) -> Record:
-        with _as_tampering(self._workspace):
-            return integrity.load(self._workspace, self._events)
-
-    def check_files(self) -> None:
-        """Raises TamperError when the latest rounds name files that are not what they say."""
-        with _as_tampering(self._workspace):
-            integrity.check_latest(self._workspace, self._events, self.loaded)
 
     def drop_torn(self) -> str:
         """Cut off a torn last line. Returns the name its copy is kept under; "" without one."""

@@ -10,17 +10,18 @@ import contextlib
 import os
 import socket
 import threading
-from dataclasses import replace
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 from openloop.core import clock
-from openloop.core.errors import RecordError
+from openloop.core.errors import OpenLoopError, RecordError, TamperError, UsageError
 from openloop.core.vocabulary import Kind, Status, Step
 from openloop.fs import files
 from openloop.loop import actions, transitions
 from openloop.loop.state import Event
 from openloop.record import event_format, projections, reader
-from openloop.record.event_log import Ledger
+from openloop.record.event_log import EventLog
 from openloop.record.heartbeat import HeartbeatFile
 from openloop.record.lock import Lock
 from openloop.record.mission import Mission
@@ -39,14 +40,29 @@ from openloop.record.workspace import (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Log:
+    """The open log of one command. path: in the workspace."""
+
+    path: str
+    descriptor: int
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        os.close(self.descriptor)
+
+
 class Store:
     """Holds the lock, the record and the state. Close it to let the workspace go."""
 
-    def __init__(self, mission: Mission, lock: Lock) -> None:
-        """Raises TamperError when the record does not hold, OSError when it cannot be opened."""
+    def __init__(self, mission: Mission, lock: Lock, *, check_files: bool = True) -> None:
+        """check_files: as for `EventLog`. Raises TamperError when the record is not intact, OSError
+        when it cannot be opened."""
         self.workspace = mission.workspace
         self.lock = lock
-        self.live = Live()
+        self._live = Live()
         self._folder = lock.folder
         self._mission = mission
         self._runner = Runner(os.getpid(), socket.gethostname())
@@ -56,21 +72,24 @@ class Store:
         self._writing = threading.Lock()  # the watchdog beats while the runner records
         self._started = clock.monotonic()
         self._base = 0.0  # seconds of the run before this process took it on
-        self._ledger = Ledger(self.workspace, lock)
+        self._event_log = EventLog(self.workspace, lock, check_files=check_files)
         self._progress = -1
         self._failure = ""  # why the record could not be kept
-        self.state = self._ledger.loaded.state
+        self.state = self._event_log.loaded.state
         self.line = b""  # the latest event as it was written
         self._torn = ""
         self._base = self.state.elapsed
 
     def prepare(self) -> None:
-        """Mend what a crash left: a torn line, missing projections. Raises OSError."""
-        self._torn = self._ledger.drop_torn()
-        for name in FOLDERS:
-            os.close(files.open_or_make_folder(name, folder=self._folder))
-        rebuild_missing(self._folder, self._ledger.descriptor)
-        self._open_progress()
+        """Repair what a crash left: a torn line, missing projections. Raises UsageError."""
+        try:
+            self._torn = self._event_log.drop_torn()
+            for name in FOLDERS:
+                os.close(files.open_or_make_folder(name, folder=self._folder))
+            rebuild_missing(self._folder, self._event_log.descriptor)
+            self._open_progress()
+        except OSError as error:
+            raise _not_started(self.workspace, error) from None
 
     def note_torn(self) -> None:
         """Record that a torn last line was dropped, once a run is open."""
@@ -81,7 +100,7 @@ class Store:
     @property
     def head(self) -> str:
         """The chain's head: sha256 of the latest event's line."""
-        return self._ledger.head
+        return self._event_log.head
 
     # --- events ---
 
@@ -112,7 +131,7 @@ class Store:
         line = event_format.encode(event, self.head)
         with self._writing:
             try:
-                self._ledger.append(line, durable=durable)
+                self._event_log.append(line, durable=durable)
             except OSError as error:
                 raise self._cannot_keep(EVENTS, error) from None
             self.state, self.line = state, line
@@ -158,13 +177,13 @@ class Store:
             os.close(self._progress)
             self._progress = -1
         self._progress = rebuild_progress(
-            self._folder, self._ledger.descriptor, self._mission.config.mission
+            self._folder, self._event_log.descriptor, self._mission.config.mission
         )
 
     # --- files of a round ---
 
-    def open_log(self, step: str) -> tuple[int, str]:
-        """A new, empty log for a step of the current round: (descriptor, relative path)."""
+    def open_log(self, step: str) -> Log:
+        """A new, empty log for a step of the current round."""
         try:
             folder = files.open_or_make_folder(LOGS, folder=self._folder)
         except OSError as error:
@@ -176,7 +195,7 @@ class Store:
             while True:
                 name = f"{stem}.log" if number == 1 else f"{stem}-{number}.log"
                 try:
-                    return files.open_regular(name, flags, folder=folder), f"{LOGS}/{name}"
+                    return Log(f"{LOGS}/{name}", files.open_regular(name, flags, folder=folder))
                 except (FileExistsError, files.NotRegular):
                     number += 1
         except OSError as error:
@@ -184,9 +203,9 @@ class Store:
         finally:
             os.close(folder)
 
-    def log_finished(self, log_path: str, log: int, sha256: str) -> str:
+    def log_finished(self, log: Log, sha256: str) -> str:
         """From now on the log must not change. Returns what its own command did to it."""
-        return self._finished.add(log_path, os.fstat(log), sha256)
+        return self._finished.add(log.path, os.fstat(log.descriptor), sha256)
 
     def write_prompt(self, step: Step, text: str) -> str:
         """Keep the prompt of a change; returns its absolute path."""
@@ -233,14 +252,16 @@ class Store:
 
     # --- the heartbeat ---
 
-    def beat(self) -> None:
-        """Rewrite heartbeat.json. Raises RecordError; safe to call from the watchdog."""
+    def beat(self, live: Live | None = None) -> None:
+        """Rewrite heartbeat.json. live: what runs now, as until now when None.
+        Raises RecordError; safe to call from the watchdog."""
         with self._writing:
+            self._live = live or self._live
             self.lock.check()
             left = projections.eta_seconds(self.state, self.elapsed)
             document = projections.heartbeat(
                 self.state,
-                self.live,
+                self._live,
                 self._runner,
                 mission=self._mission.config.mission,
                 total_rounds=self._mission.config.total_rounds,
@@ -265,7 +286,7 @@ class Store:
         It is put back where that is possible; what stands in its place is kept beside it.
         """
         found = []
-        for watched in (self._config, self._ledger):
+        for watched in (self._config, self._event_log):
             if words := watched.difference():
                 try:
                     found.append(words + watched.put_back())
@@ -278,18 +299,10 @@ class Store:
         """Why this process cannot go on, for the last heartbeat."""
         self._failure = self._failure or why
 
-    def check_files(self) -> None:
-        """Raises TamperError when the record's latest rounds name files that do not fit."""
-        self._ledger.check_files()
-
-    def abandon(self) -> None:
-        """Let the workspace go without a word."""
-        self._ledger.close()
-
     def close(self) -> None:
         """Let the workspace go: a last heartbeat says that nobody runs any more, and why."""
         self._runner = Runner(None, self._runner.host)
-        self.live.pid = None
+        self._live.pid = None
         if self.state.status is Status.RUNNING:  # the record could not be kept to its end
             self.state = replace(
                 self.state, status=Status.INTERRUPTED, reason=self._failure or "OpenLoop failed"
@@ -299,22 +312,50 @@ class Store:
         self._heartbeat.close()
         if self._progress >= 0:
             os.close(self._progress)
-        self._ledger.close()
+        self._event_log.close()
 
 
-def open_checked(mission: Mission, lock: Lock) -> Store:
-    """The store, once its record's latest rounds fit their files. Raises as Store does."""
-    store = Store(mission, lock)
+@contextlib.contextmanager
+def opened(mission: Mission, lock: Lock) -> Iterator[Store]:
+    """The store of a workspace, closed at the end; its last heartbeat says why it ended.
+
+    Raises TamperError when the record is not intact (the heartbeat says `blocked` then),
+    UsageError when it cannot be written, RecordError for an OSError of the caller's.
+    """
+    workspace = mission.workspace
     try:
-        store.check_files()
-    except BaseException:
-        store.abandon()
+        store = Store(mission, lock)
+    except TamperError as error:
+        _show_blocked(workspace, lock, error.what)
         raise
-    return store
+    except OSError as error:
+        raise _not_started(workspace, error) from None
+    try:
+        yield store
+    except OpenLoopError as error:
+        store.fail(error.what)
+        raise
+    except OSError as error:
+        store.fail(str(error))
+        raise RecordError(
+            f"the run cannot go on: {error.strerror or error}",
+            where=str(error.filename or workspace.given),
+            fix="remove the cause, then run again: the run is resumed",
+        ) from None
+    finally:
+        store.close()
 
 
-def refuse(workspace: Workspace, lock: Lock, reason: str) -> None:
-    """Show `blocked` in the heartbeat of a workspace whose record cannot be continued."""
+def _not_started(workspace: Workspace, error: OSError) -> UsageError:
+    return UsageError(
+        f"the record cannot be written: {error.strerror or error}",
+        where=workspace.shown(str(error.filename or "")),
+        fix="make room, or the file system writable; nothing was started",
+    )
+
+
+def _show_blocked(workspace: Workspace, lock: Lock, reason: str) -> None:
+    """Let the heartbeat of a workspace whose record cannot be continued say so."""
     document = reader.heartbeat(workspace) or {"version": projections.VERSION}
     document |= {
         "status": Status.BLOCKED,

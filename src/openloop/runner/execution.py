@@ -1,24 +1,84 @@
-"""Gates run outside of a mission, on the project or on a copy: nothing of it is recorded."""
+"""Run a command as often as it says, and judge what came of it: of a mission, or as a trial."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 
 from openloop.config import template
-from openloop.config.config import Baseline, Command
+from openloop.config.config import Baseline, Command, Limits
 from openloop.core.vocabulary import Outcome, Step
 from openloop.loop import gates
-from openloop.loop.gates import Verdict
+from openloop.loop.gates import Exit, LogFacts, Verdict
+from openloop.loop.state import State
+from openloop.process import watchdog
 from openloop.process.log_scan import LogReader
 from openloop.process.supervisor import Job, Processes
-from openloop.process.watchdog import Limits
 from openloop.record.mission import Mission
 
 
+@dataclass(frozen=True, slots=True)
+class Repetitions:
+    """What a command's runs amount to. facts: of the last one's output."""
+
+    verdict: Verdict
+    ends: tuple[Exit, ...]
+    facts: LogFacts
+
+
+def repeat(
+    command: Command, baseline: Baseline | None, once: Callable[[], tuple[Exit, LogFacts]]
+) -> Repetitions:
+    """Call `once` until the verdict is certain. baseline: when the command is its own."""
+    ends: list[Exit] = []
+    verdicts: list[Verdict] = []
+    samples: list[tuple[str, ...]] = []
+    for _ in range(baseline.repeat if baseline else command.repeat):
+        end, facts = once()
+        ends.append(end)
+        verdicts.append(gates.judge(command, end, facts))
+        samples.append(facts.values)
+        if gates.settled(verdicts, single_failure=baseline is not None):
+            break
+    if baseline is None:
+        verdict = gates.repeated(verdicts)
+    else:
+        verdict = verdicts[-1]
+        if verdict.outcome.passed:
+            verdict = gates.measure(baseline, samples)
+    return Repetitions(verdict, tuple(ends), facts)
+
+
+def limits_of(command: Command, limits: Limits) -> watchdog.Limits:
+    return watchdog.Limits(command.timeout, command.stall_timeout, limits.kill_grace)
+
+
+def environment(
+    mission: Mission,
+    command: Command,
+    step: str,
+    *,
+    root: str | None = None,
+    state: State | None = None,
+    prompt_file: str = "",
+) -> dict[str, str]:
+    """What is added to a command's environment. root: the project's, when it is a copy; state: of
+    the run that the command belongs to; prompt_file: absolute path of the latest prompt."""
+    return {
+        **command.env,
+        "OPENLOOP_WORKSPACE": mission.workspace.path,
+        "OPENLOOP_PROJECT_ROOT": root or mission.root,
+        "OPENLOOP_ROUND": str(state.round) if state else "0",
+        "OPENLOOP_STEP": step,
+        "OPENLOOP_LAST_ERROR": state.last_error if state else "",
+        "OPENLOOP_PROMPT_FILE": prompt_file,
+        "OPENLOOP_MISSION": mission.config.mission,
+    }
+
+
 class Trials:
-    """Commands of one mission, run under one guard in one root."""
+    """Gates run outside of a mission, on the project or on a copy: nothing is recorded."""
 
     def __init__(self, mission: Mission, processes: Processes, root: str) -> None:
         """root: the project root as the commands see it."""
@@ -34,51 +94,25 @@ class Trials:
         if longest is not None:
             command = replace(command, timeout=min(command.timeout, longest))
         baseline = config.baseline if step is Step.BASELINE else None
-        verdicts: list[Verdict] = []
-        samples: list[tuple[str, ...]] = []
-        for _ in range(baseline.repeat if baseline else command.repeat):
-            verdict, values = self.once(step, command, baseline=baseline)
-            verdicts.append(verdict)
-            samples.append(values)
-            if gates.settled(verdicts, single_failure=baseline is not None):
-                break
-        if baseline is None:
-            return gates.repeated(verdicts)
-        return gates.measure(baseline, samples) if verdicts[-1].outcome.passed else verdicts[-1]
+        return repeat(command, baseline, lambda: self._run(step, command, baseline, {})).verdict
 
     def once(
-        self,
-        step: Step,
-        command: Command,
-        *,
-        baseline: Baseline | None = None,
-        env: Mapping[str, str] | None = None,
-    ) -> tuple[Verdict, tuple[str, ...]]:
-        """One run: (verdict, matches of the baseline's regex). env: added for this run.
-        Raises KeyboardInterrupt on a signal."""
+        self, step: Step, command: Command, *, env: Mapping[str, str] | None = None
+    ) -> Verdict:
+        """The verdict of one run. env: added for this run. Raises KeyboardInterrupt on a signal."""
+        return gates.judge(command, *self._run(step, command, None, env or {}))
+
+    def _run(
+        self, step: Step, command: Command, baseline: Baseline | None, env: Mapping[str, str]
+    ) -> tuple[Exit, LogFacts]:
         config = self._mission.config
-        limits = Limits(command.timeout, command.stall_timeout, config.limits.kill_grace)
+        added = environment(self._mission, command, step, root=self._root)
         text = template.render(command.run, round=0, step=step)
+        job = Job(text, self._root, {**added, **env}, limits_of(command, config.limits))
         with tempfile.TemporaryFile(buffering=0) as log:
-            job = Job(text, self._root, {**self._environment(command, step), **(env or {})}, limits)
             end = self._processes.run(
                 job, log.fileno(), on_start=lambda pid: None, on_beat=lambda log_bytes: None
             )
-            reader = LogReader(log.fileno(), config.limits.oom_markers)
-            facts = reader.read(command, baseline)
-        verdict = gates.judge(command, end, facts)
-        if verdict.outcome is Outcome.INTERRUPTED:
-            raise KeyboardInterrupt
-        return verdict, facts.values
-
-    def _environment(self, command: Command, step: Step) -> Mapping[str, str]:
-        return {
-            **command.env,
-            "OPENLOOP_WORKSPACE": self._mission.workspace.path,
-            "OPENLOOP_PROJECT_ROOT": self._root,
-            "OPENLOOP_ROUND": "0",
-            "OPENLOOP_STEP": step,
-            "OPENLOOP_LAST_ERROR": "",
-            "OPENLOOP_PROMPT_FILE": "",
-            "OPENLOOP_MISSION": self._mission.config.mission,
-        }
+            if end.ended is Outcome.INTERRUPTED:
+                raise KeyboardInterrupt
+            return end, LogReader(log.fileno(), config.limits.oom_markers).read(command, baseline)

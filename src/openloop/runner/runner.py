@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from openloop.config import template
+from openloop.config.config import Command
 from openloop.core import clock
-from openloop.core.errors import ExitCode, OpenLoopError, RecordError, TamperError, UsageError
-from openloop.core.vocabulary import Decision, Hook, Kind, SandboxMode, Status
-from openloop.loop import actions
+from openloop.core.errors import ExitCode, RecordError
+from openloop.core.vocabulary import Decision, Hook, Kind, SandboxMode, Status, Step
+from openloop.loop import actions, gates
 from openloop.loop.actions import (
     Action,
     FinishRound,
@@ -30,10 +34,10 @@ from openloop.process.supervisor import Processes
 from openloop.record.lock import Lock
 from openloop.record.mission import Mission
 from openloop.record.projections import Live
-from openloop.record.store import Store, open_checked, refuse
+from openloop.record.store import Store, opened
 from openloop.record.workspace import EVENTS
 from openloop.runner import prompt
-from openloop.runner.steps import Steps, overruled
+from openloop.runner.steps import Execution, Steps
 
 if TYPE_CHECKING:
     from openloop.policy.bubblewrap import Sandbox
@@ -60,9 +64,10 @@ class Runner:
         interrupts: Interrupts,
         gaps: list[float],
         view: View,
-        walls: Walls,
+        sandbox: Sandbox | None,
     ) -> None:
-        """gaps: seconds in which nothing could run, added by the watchdog's thread."""
+        """gaps: seconds in which nothing could run, added by the watchdog's thread.
+        sandbox: for changes."""
         self._mission = mission
         self._config = mission.config
         self._store = store
@@ -70,21 +75,21 @@ class Runner:
         self._interrupts = interrupts
         self._gaps = gaps
         self._view = view
-        self._walls = walls
-        self._withholding = Withholding(mission, sandboxed=walls.sandbox is not None)
-        self._steps = Steps(
-            mission, store, processes, self._show_live, walls.sandbox, self._withholding
-        )
+        self._withholding = Withholding(mission, sandboxed=sandbox is not None)
+        self._steps = Steps(mission, processes, self._show_live, sandbox, self._withholding)
         self._enforcement = Enforcement(mission, self._record)
 
     @property
     def state(self) -> State:
         return self._store.state
 
-    def run(self, max_rounds: int | None) -> State:
-        """Open a run, take it to its end, and return the state then."""
-        self._bring_back()
+    def run(self, max_rounds: int | None, unsandboxed: str) -> State:
+        """Open a run, take it to its end, and return the state then. unsandboxed: why there is
+        no sandbox although one was asked for, "" for no such reason."""
+        self._restore_withheld()
         self._open(max_rounds)
+        if unsandboxed and self.state.status is Status.RUNNING:
+            self._record(Kind.NOTE, note="sandbox", text=unsandboxed)
         while self.state.status is Status.RUNNING:
             self._notice()
             action = actions.next_action(self._config, self.state)
@@ -92,8 +97,8 @@ class Runner:
                 self._perform(action)
         return self.state
 
-    def _bring_back(self) -> None:
-        """What a killed run withheld comes back before anything else."""
+    def _restore_withheld(self) -> None:
+        """Restore what a killed run withheld, before anything else."""
         done, damage = self._withholding.recover(self.state.away)
         if self.state.away:
             text = done or "what was withheld cannot be brought back"
@@ -153,8 +158,6 @@ class Runner:
             runner_pid=os.getpid(),
             **checkpoints,
         )
-        if self._walls.missing:
-            self._record(Kind.NOTE, note="sandbox", text=self._walls.missing)
         self._store.beat()
         if action.resumed:
             self._note_tampering(self._enforcement.resume(before))
@@ -169,75 +172,76 @@ class Runner:
 
     def _step(self, action: RunStep) -> None:
         step = action.step
-        command = self._config.command(step)
         if step.is_change:
             text = prompt.build(self._mission, self.state, step, self._withholding)
             self._steps.prompt_file = self._store.write_prompt(step, text)
-        log, log_path = self._store.open_log(step)
-        try:
-            shell = self._steps.text(command, step)
-            live = Live(step, shell, None, log_path, 0, clock.utc())
-            about: dict[str, Any] = {
-                "command": shell,
-                "confirm": action.confirm,
-                "log_path": log_path,
-            }
+        with self._execution(self._config.command(step), step, log_name=step) as execution:
             before = self._enforcement.before(step)
-            apart = self._withholding.prepare(step, self._enforcement.copies)
-            # Whoever finds this run killed must know that something is off the disk.
-            durable = bool(apart)
-            self._record(Kind.STEP_STARTED, step=step, durable=durable, **about, **before, **apart)
-            self._show_live(live)
+            withheld = self._withholding.prepare(step, self._enforcement.copies)
+            self._record(
+                Kind.STEP_STARTED,
+                step=step,
+                durable=bool(withheld),  # whoever finds this run killed must know what is away
+                command=execution.text,
+                confirm=action.confirm,
+                log_path=execution.log.path,
+                **before,
+                **withheld,
+            )
+            self._show_live(execution.live)
             with self._withholding.away(step) as planted:
-                result = self._steps.measure(step, command, live, log)
+                result = self._steps.measure(action, execution, self.state)
             tampering = self._store.tampering()  # before anything is added to the record
             broken, damage = self._enforcement.settle(step, planted)
-            result = overruled(step, result, broken)
-            self._record(Kind.STEP_FINISHED, step=step, **about, **result)
+            result = gates.overruled(result, broken)
+            self._record(Kind.STEP_FINISHED, step=step, **result.event_data())
             self._withholding.settle()
-            self._note_tampering(tampering)
-            self._note_tampering(damage)
-            self._note_tampering(self._store.log_finished(log_path, log, result["log_sha256"]))
-        finally:
-            os.close(log)
-        live.pid = None
-        self._show_live(live)
+            log_tampering = self._store.log_finished(execution.log, result.log_sha256)
+            self._note_tampering(tampering, damage, log_tampering)
 
     def _hook(self, hook: Hook) -> None:
-        """Tell a person's own command. Its failure is noted and changes nothing else; neither does
-        what it makes of a project that has been measured. What it does to the configuration or
-        the record is put back, and blocks a run that goes on; a run that is over stays what it
-        was, because that was decided before the hook began.
+        """Run a person's own command. Its failure is noted and changes nothing else; neither does
+        what it does to a project that has been measured. What it does to the configuration or
+        the record is restored, and blocks a run that goes on; a run that is over keeps its
+        status, which was decided before the hook began.
         """
         command = self._config.hooks.get(hook)
         if command is None or self._interrupts.received:
             return
-        log, log_path = self._store.open_log(f"hook-{hook}")
-        try:
-            live = Live(None, self._steps.text(command, hook), None, log_path, 0, clock.utc())
-            self._show_live(live)
-            verdict = self._steps.tell(hook, live, log)
-        finally:
-            os.close(log)
+        with self._execution(command, hook, log_name=f"hook-{hook}") as execution:
+            self._show_live(execution.live)
+            verdict = self._steps.run_hook(hook, execution, self.state)
+            tampering = self._store.tampering()
+            changed, damage = self._enforcement.look_again()
+            self._note_tampering(tampering, damage)
+            if changed:
+                text = f"hook {hook} {changed} after it was measured"
+                self._record(Kind.NOTE, note="hook", text=text)
+            if not verdict.outcome.passed:
+                words = f"{verdict.outcome}: {verdict.detail} ({execution.log.path})"
+                self._record(Kind.NOTE, note="hook", text=f"hook {hook} {words}")
+
+    @contextlib.contextmanager
+    def _execution(
+        self, command: Command, name: Step | Hook, *, log_name: str
+    ) -> Iterator[Execution]:
+        """What a command of this round needs to run; shown as ended afterwards."""
+        text = template.render(command.run, round=self.state.round, step=name)
+        step = name if isinstance(name, Step) else None
+        with self._store.open_log(log_name) as log:
+            live = Live(step, text, None, log.path, 0, clock.utc())
+            yield Execution(text, log, live)
         live.pid = None
-        self._note_tampering(self._store.tampering())
-        changed, damage = self._enforcement.look_again()
-        self._note_tampering(damage)
-        if changed:
-            text = f"hook {hook} {changed} after it was measured"
-            self._record(Kind.NOTE, note="hook", text=text)
-        if not verdict.outcome.passed:
-            text = f"hook {hook} {verdict.outcome}: {verdict.detail} ({log_path})"
-            self._record(Kind.NOTE, note="hook", text=text)
         self._show_live(live)
 
     # --- what happens beside the steps ---
 
-    def _note_tampering(self, found: str) -> bool:
-        """Whether anything was found, which decides how the run ends."""
-        if found:
-            self._record(Kind.NOTE, note="tampered", text=found)
-        return bool(found)
+    def _note_tampering(self, *found: str) -> bool:
+        """Put on record what commands damaged, "" for nothing. Returns whether there was any,
+        which decides how the run ends."""
+        for text in filter(None, found):
+            self._record(Kind.NOTE, note="tampered", text=text)
+        return any(found)
 
     def _notice(self) -> None:
         """Put on record what came from outside since the last look."""
@@ -255,31 +259,13 @@ class Runner:
         self._view.event(event, self.state, self._store.line)
 
     def _show_live(self, live: Live) -> None:
-        self._store.live = live
-        self._store.beat()
+        self._store.beat(live)
         self._view.beat(live, self.state)
 
 
 def _decides(action: Action) -> bool:
     """Whether the run ends with this action."""
     return isinstance(action, FinishRound) and action.decision is not Decision.CONTINUE
-
-
-@dataclass(frozen=True, slots=True)
-class Walls:
-    """What changes run in. missing: why there is no sandbox though one was asked for."""
-
-    sandbox: Sandbox | None = None
-    missing: str = ""
-
-
-def _walls(mission: Mission) -> Walls:
-    policy = mission.config.policy
-    if policy is None or policy.sandbox is SandboxMode.NONE:
-        return Walls()
-    from openloop.policy import bubblewrap
-
-    return Walls(*bubblewrap.choose(mission))
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,70 +293,41 @@ def run(mission: Mission, *, max_rounds: int | None, view: View, interrupts: Int
     """Run a mission in this process until it ends. Everything it started is gone then.
 
     max_rounds: lowers the configured budget; None leaves it. interrupts: entered.
-    Raises HeldError when a live runner holds the workspace, TamperError when its record does
-    not hold (the heartbeat says `blocked` then), RecordError when it cannot be kept.
+    Raises HeldError when a live runner holds the workspace, TamperError when its record is not
+    intact (the heartbeat says `blocked` then), RecordError when it cannot be kept.
     """
-    walls = _walls(mission)
-    lock = Lock(mission.workspace, patience=mission.config.limits.kill_grace + 10)
-    try:
-        try:
-            store = open_checked(mission, lock)
-        except TamperError as error:
-            refuse(mission.workspace, lock, error.what)
-            raise
-        except OSError as error:
-            raise _not_started(mission, error) from None
-        try:
-            return _run(mission, store, interrupts, max_rounds, view, walls)
-        except OpenLoopError as error:
-            store.fail(error.what)
-            raise
-        except OSError as error:
-            store.fail(str(error))
-            raise RecordError(
-                f"the run cannot go on: {error.strerror or error}",
-                where=str(error.filename or mission.workspace.given),
-                fix="mend that, then run again: the run is resumed",
-            ) from None
-        finally:
-            store.close()
-    finally:
-        lock.release()
+    sandbox, unsandboxed = _sandbox(mission)
+    gaps: list[float] = []
+    grace = mission.config.limits.kill_grace
+    with contextlib.ExitStack() as stack:
+        lock = Lock(mission.workspace, patience=grace + 10)
+        stack.callback(lock.release)
+        store = stack.enter_context(opened(mission, lock))
+        _end_leftovers(store.state, grace)
+        record = mission.workspace.file(EVENTS)
+        processes = Processes(lock.folder, interrupts, gaps.append, record=record)
+        stack.callback(processes.close)
+        store.prepare()
+        runner = Runner(mission, store, processes, interrupts, gaps, view, sandbox)
+        state = runner.run(max_rounds, unsandboxed)
+        return Ending(state, store.head, next(iter(interrupts.received), None))
 
 
-def _run(
-    mission: Mission,
-    store: Store,
-    interrupts: Interrupts,
-    max_rounds: int | None,
-    view: View,
-    walls: Walls,
-) -> Ending:
-    before = store.state
+def _sandbox(mission: Mission) -> tuple[Sandbox | None, str]:
+    """(what changes run in, why there is no sandbox although one was asked for)."""
+    policy = mission.config.policy
+    if policy is None or policy.sandbox is SandboxMode.NONE:
+        return None, ""
+    from openloop.policy import bubblewrap
+
+    return bubblewrap.choose(mission)
+
+
+def _end_leftovers(before: State, grace: float) -> None:
+    """End what a killed run left alive. Raises RecordError for what cannot be ended."""
     mark = before.mark if before.status is Status.RUNNING else None
-    if left := supervisor.end_leftovers(mark, mission.config.limits.kill_grace):
+    if left := supervisor.end_leftovers(mark, grace):
         raise RecordError(
             f"PIDs {sorted(left)} of a killed run cannot be ended",
             fix="end them, then run again",
         )
-    gaps: list[float] = []
-    record = mission.workspace.file(EVENTS)
-    processes = Processes(store.lock.folder, interrupts, gaps.append, record=record)
-    try:
-        try:
-            store.prepare()
-        except OSError as error:
-            raise _not_started(mission, error) from None
-        runner = Runner(mission, store, processes, interrupts, gaps, view, walls)
-        state = runner.run(max_rounds)
-        return Ending(state, store.head, next(iter(interrupts.received), None))
-    finally:
-        processes.close()
-
-
-def _not_started(mission: Mission, error: OSError) -> UsageError:
-    return UsageError(
-        f"the record cannot be written: {error.strerror or error}",
-        where=mission.workspace.shown(str(error.filename or "")),
-        fix="make room, or the file system writable; nothing was started",
-    )

@@ -112,7 +112,7 @@ class Canaries:
         self._show(f"canary of {gate}")
         with self._scratch() as trials:
             command = self._mission.config.command(gate)
-            broken, _ = trials.once(gate, _plain(command, canary))
+            broken = trials.once(gate, _plain(command, canary))
             if not broken.outcome.passed:
                 why = _words(broken)
                 fix = "mend it; it runs in the project root of a scratch copy"
@@ -159,7 +159,7 @@ class Canaries:
         command = self._mission.config.command(Step.VERIFY)
         with self._scratch() as trials:
             spoilt = _plain(command, one.command)
-            verdict, _ = trials.once(Step.VERIFY, spoilt, env=one.environment)
+            verdict = trials.once(Step.VERIFY, spoilt, env=one.environment)
             if not verdict.outcome.passed:
                 return None
             longest = max(_LEAST, _SLOWER * self._seconds)

@@ -43,7 +43,7 @@ def _flakes(
     try:
         for number in range(1, times + 1):
             show(f"verify {number} of {times}")
-            verdict, _ = trials.once(Step.VERIFY, mission.config.command(Step.VERIFY))
+            verdict = trials.once(Step.VERIFY, mission.config.command(Step.VERIFY))
             verdicts.append(verdict)
     finally:
         processes.close()

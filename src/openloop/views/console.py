@@ -193,8 +193,8 @@ def verdict(screen: Screen, workspace: Workspace, state: State, head: str) -> No
         facts.append(("metric", projections.metric_words(state.metric)))
     if state.last_error:
         facts.append(("error", printable(state.last_error)[:300]))
-    if state.unwalled:
-        facts.append(("warning", state.unwalled))
+    if state.unsandboxed:
+        facts.append(("warning", state.unsandboxed))
     facts += [("undone", undone_words(one)) for one in state.undone]
     if state.round:
         artifact = workspace.shown(f"{ARTIFACTS}/round-{state.round:04d}.json")

@@ -15,7 +15,7 @@ from typing import Any
 
 from openloop.core.vocabulary import Decision, Kind, RoundOutcome, Step
 from openloop.fs import files
-from openloop.loop.state import Event, Metric, StepResult, Violation
+from openloop.loop.state import Event, Measurement, Metric, StepResult, Violation
 from openloop.record import event_format, reader
 from openloop.record.event_format import Broken
 from openloop.record.workspace import EVENTS, Workspace
@@ -164,24 +164,15 @@ def _is_measurement(line: bytes) -> bool:
 
 
 def _metric(number: int, data: Any, before: Metric | None) -> Metric:
-    """The measurement and the best so far, as `transitions` reckons it."""
+    """The measurement with the best so far."""
     try:
-        metric = Metric.from_json({**data, "best": None})
-        numbers = [metric.threshold] if metric.value is None else [metric.threshold, metric.value]
-        if not (isinstance(metric.name, str) and all(map(math.isfinite, numbers))):
+        found = Measurement.from_json(data)
+        numbers = [found.threshold] if found.value is None else [found.threshold, found.value]
+        if not (isinstance(found.name, str) and all(map(math.isfinite, numbers))):
             raise ValueError("not a measurement")
     except (TypeError, ValueError, KeyError) as error:
-        raise Broken(number, f"its metric does not hold: {error}") from None
-    best = before.best if before and _comparable(before, metric) else None
-    if metric.value is not None and (best is None or metric.direction.better(metric.value, best)):
-        best = metric.value
-    return Metric(
-        metric.name, metric.value, metric.threshold, metric.direction, bool(metric.passed), best
-    )
-
-
-def _comparable(one: Metric, other: Metric) -> bool:
-    return (one.name, one.direction) == (other.name, other.direction)
+        raise Broken(number, f"its metric is not one that OpenLoop writes: {error}") from None
+    return found.after(before)
 
 
 def _round(lines: list[Line]) -> Round:
@@ -271,7 +262,7 @@ class _Told:
 
 def _result(event: Event) -> StepResult:
     """The step as the event tells it, each field that is shown of its own kind."""
-    result = StepResult.from_json({**event.data, "step": event.step})
+    result = StepResult.of(event)
     for text in (result.command, result.started_at, result.log_path, result.detail, result.error):
         _text(text)
     for known in (result.duration_seconds, result.log_bytes):
