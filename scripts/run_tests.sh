@@ -11,12 +11,12 @@ python=${PYTHON:-python3}
 }
 
 tools=.venv/bin
-ready() { "$tools/python" -c 'import codespell_lib, flit_core, jsonschema, mypy, pytest, ruff, xdist' 2>/dev/null; }
+ready() { "$tools/python" -c 'import codespell_lib, flit_core, jsonschema, mcp.client.client, mypy, pytest, ruff, xdist' 2>/dev/null; }
 if ! ready; then
     echo "installing the tools of the tests into .venv"
     { "$python" -m venv .venv && "$tools/python" -m pip install --quiet \
         'pytest>=9' 'pytest-xdist>=3.6' 'jsonschema>=4.20' 'mypy>=1.10' 'ruff>=0.6' \
-        'codespell>=2.4' 'flit_core>=3.11,<4'; } || true
+        'codespell>=2.4' 'mcp>=2.3' 'flit_core>=3.11,<4'; } || true
 fi
 
 # Programs that some tests ask: skipped without them, but a failure where CI is true.

@@ -17,6 +17,7 @@ MAY_IMPORT = (
     "views",
     "judge",
     "setup",
+    "mcp",
 )
 DOORS = ("main",)
 

@@ -4,4 +4,4 @@
 """
 
 MAY_IMPORT = ()
-DOORS = ("errors", "vocabulary", "text", "clock")
+DOORS = ("errors", "vocabulary", "text", "clock", "program")

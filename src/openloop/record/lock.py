@@ -85,6 +85,18 @@ def runner_lives(workspace: Workspace) -> bool:
         os.close(events)
 
 
+def holders(workspace: Workspace) -> set[int]:
+    """The PIDs that hold the record's lock, as the kernel lists them; a live runner is one."""
+    try:
+        inode = os.stat(workspace.file(EVENTS), follow_symlinks=False).st_ino
+        with open("/proc/locks", encoding="ascii") as file:
+            rows = [line.split() for line in file]
+    except OSError:
+        return set()
+    # `1: FLOCK ADVISORY WRITE 4242 08:01:131113 0 EOF`
+    return {int(row[4]) for row in rows if row[1] == "FLOCK" and row[5].endswith(f":{inode}")}
+
+
 def _try(descriptor: int, kind: int, workspace: Workspace) -> bool:
     try:
         fcntl.flock(descriptor, kind | fcntl.LOCK_NB)

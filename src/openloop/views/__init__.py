@@ -15,4 +15,6 @@ DOORS = (
     "report_markdown",
     "report_junit",
     "junit_xml",
+    "history",
+    "discovery",
 )

@@ -1,0 +1,122 @@
+"""The server: read requests, answer each, end when the client has gone."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from subprocess import TimeoutExpired
+
+from openloop.core.errors import OpenLoopError
+from openloop.mcp.loops import Loops
+from openloop.mcp.protocol import INVALID_PARAMS, INVALID_REQUEST, PARSE_ERROR, Dialogue, Refusal
+from openloop.mcp.tools import TOOLS
+from openloop.mcp.wire import Malformed, Message, Output, messages
+
+_AT_ONCE = 16  # tool calls that may run at the same time
+_NAMES = {tool.name: tool for tool in TOOLS}
+
+
+def serve(root: str, *, source: int = 0, target: int = 1) -> None:
+    """Serve one client over two descriptors until it closes `source`.
+
+    root: absolute path of the folder below which workspaces may be named.
+    Calls that still run then are abandoned; runs that were started go on.
+    """
+    server = _Server(Loops(root), Output(target))
+    for message in messages(source):
+        server.take(message)
+
+
+class _Server:
+    """One client's requests, each call of a tool in a thread of its own."""
+
+    def __init__(self, loops: Loops, output: Output) -> None:
+        self._loops = loops
+        self._output = output
+        self._dialogue = Dialogue()
+        self._calls: dict[str | int, threading.Event] = {}  # id → set when cancelled
+        self._lock = threading.Lock()
+
+    def take(self, message: Message | Malformed) -> None:
+        """Answer a message, or begin to; what is no request is answered as the protocol says."""
+        if isinstance(message, Malformed):
+            self._send({"id": None, "error": Refusal(PARSE_ERROR, str(message)).error})
+            return
+        method, identifier, params = (message.get(key) for key in ("method", "id", "params"))
+        if "id" not in message:
+            self._notice(method, params)
+            return
+        try:
+            if not isinstance(method, str) or not isinstance(identifier, str | int):
+                raise Refusal(INVALID_REQUEST, "a request has a method and an id")
+            if params is not None and not isinstance(params, dict):
+                raise Refusal(INVALID_PARAMS, "params must be an object")
+            result = self._dialogue.answer(method, params or {})
+            if result is None:
+                self._begin(identifier, params or {})
+            else:
+                self._send({"id": identifier, "result": result})
+        except Refusal as refusal:
+            self._send({"id": identifier, "error": refusal.error})
+
+    def _notice(self, method: object, params: object) -> None:
+        """A notification: only a cancellation means anything here."""
+        if method == "notifications/cancelled" and isinstance(params, dict):
+            with self._lock:
+                cancelled = self._calls.get(str(params.get("requestId")))
+            if cancelled:
+                cancelled.set()
+
+    def _begin(self, identifier: str | int, params: Message) -> None:
+        """Start a tool's thread. Raises Refusal for a call that names no tool."""
+        name, arguments = params.get("name"), params.get("arguments") or {}
+        if name not in _NAMES:
+            raise Refusal(INVALID_PARAMS, f"unknown tool: {str(name)[:100]}")
+        if not isinstance(arguments, dict):
+            raise Refusal(INVALID_PARAMS, "arguments must be an object")
+        cancelled = threading.Event()
+        with self._lock:
+            if len(self._calls) >= _AT_ONCE:
+                raise Refusal(INVALID_REQUEST, f"{_AT_ONCE} calls are running already")
+            self._calls[str(identifier)] = cancelled
+        work = (identifier, str(name), arguments, params, cancelled)
+        threading.Thread(target=self._call, args=work, daemon=True).start()
+
+    def _call(
+        self,
+        identifier: str | int,
+        name: str,
+        arguments: Message,
+        params: Message,
+        cancelled: threading.Event,
+    ) -> None:
+        try:
+            result = self._loops.call(name, arguments, cancelled, self._progress(params))
+        except (OpenLoopError, OSError, TimeoutExpired) as error:
+            result = {"content": [{"type": "text", "text": str(error)}], "isError": True}
+        except Exception as error:  # the boundary of a call: a client must not wait for ever
+            text = f"OpenLoop failed: {type(error).__name__}: {error}"
+            result = {"content": [{"type": "text", "text": text}], "isError": True}
+        with self._lock:
+            self._calls.pop(str(identifier), None)
+        if not cancelled.is_set():
+            self._send({"id": identifier, "result": self._dialogue.whole(result, params)})
+
+    def _progress(self, params: Message) -> Callable[[float, str], None]:
+        """A function that reports progress, if the client asked for it."""
+        meta = params.get("_meta")
+        token = meta.get("progressToken") if isinstance(meta, dict) else None
+
+        def report(progress: float, text: str) -> None:
+            if token is not None:
+                told = {"progressToken": token, "progress": progress, "message": text}
+                self._send({"method": "notifications/progress", "params": told})
+
+        return report
+
+    def _send(self, message: Message) -> None:
+        try:
+            self._output.send({"jsonrpc": "2.0", **message})
+        except OSError:  # the client is gone, and with it everybody who could be told
+            os._exit(0)
