@@ -237,6 +237,44 @@ class Frozen(Project):
         os.mkfifo(f"{self.project}/.git/info/exclude")
         self.assert_ignored(self.frozen(), "", "a/b b/c c")
 
+    def test_lines_that_are_odd(self) -> None:
+        lines = (
+            *(
+                "\ufeff*.bom",
+                "a.cr\r",
+                "a.space   ",
+                "b.space\\ ",
+                "c.space\\\\ ",
+                "\t",
+                "  ",
+                "",
+                "!",
+            ),
+            *("~", "~x/y", "d**e/f", "/", "//", "a//b", "x/./y", "../z", "[", "[a"),
+            *("\\#hash", "#comment", "\\!bang", "end\\", "[[:word:]]x", "\udcff?", "tab\t"),
+        )
+        self.write(".gitignore", *lines)
+        names = "a.bom a.cr a.space c.space\\ # #hash #comment !bang ~ ~x/y de/f dxe/f d/e/f [ [a"
+        names += " a/b x/y z end end\\ xx \udcffa \udcff b.cr d**e/f [[:word:]]x comment hash"
+        paths = [*map(os.fsencode, names.split()), b"b.space ", b"b.space", b"tab\t", b"\t", b"  "]
+        said = self.says_git(paths)
+        self.assertEqual(said, self.frozen().ignored(paths))
+        self.assertGreater(len(said), 10)
+
+    def test_folders_that_are_ignored_whole(self) -> None:
+        self.write(".gitignore", "build/", "gen/*", "*.d/", "out/", "kept/")
+        self.write("out/deep/tracked")
+        self.git("init", "-q", self.made("project/kept/submodule"))
+        self.git("add", "--force", "out/deep/tracked")
+        self.write("kept/submodule/file")
+        self.git("add", ".", cwd=f"{self.project}/kept/submodule")
+        self.git("commit", "-qm", "x", cwd=f"{self.project}/kept/submodule")
+        self.git("add", "--force", "kept/submodule")
+        rules = self.frozen()
+        whole = [b"build", b"build/deep", b"a.d", b"a/b.d", b"gen/a", b"out/other", b"kept/other"]
+        others = [b"gen", b"out", b"out/deep", b"a", b"builder", b"kept", b"kept/submodule"]
+        self.assertEqual(whole, [path for path in whole + others if rules.ignores_all_in(path)])
+
     def test_random_rules_say_what_git_says(self) -> None:
         chance = random.Random(5)
         folders = ["", "a/", "b/", "a/b/", "ab/", "a/ab/", "c/", "c/b/a/"]
@@ -402,66 +440,50 @@ class Kept(Project):
         self.assertTrue(os.path.exists(f"{self.folder}/project"))
 
     def test_every_damage_is_noticed(self) -> None:
-        shadow = "repository-0"
+        rules = self.kept("rules.json")
 
-        def write(name: str, text: str = "*\n") -> Callable[[], None]:
-            return lambda: self.write(self.kept(name), text)
-
-        def remove(name: str) -> Callable[[], None]:
-            return lambda: os.remove(self.kept(name))
-
-        def replace_by_fifo(name: str) -> None:
-            os.remove(self.kept(name))
-            os.mkfifo(self.kept(name))
-
-        def replace_by_link(name: str) -> None:
-            os.rename(self.kept(name), f"{self.folder}/moved")
-            os.symlink(f"{self.folder}/moved", self.kept(name))
-
-        def grow(name: str) -> None:
-            os.truncate(self.kept(name), 1 << 40)
+        def replace(make: Callable[[str], object]) -> None:
+            os.rename(rules, f"{self.folder}/moved")
+            make(rules)
 
         damages: dict[str, Callable[[], object]] = {
-            "a rule edited": write(f"{shadow}/tree/.gitignore"),
-            "a rule added": write(f"{shadow}/tree/lib/.gitignore"),
-            "a rule removed": remove(f"{shadow}/tree/src/.gitignore"),
-            "excluded": write(f"{shadow}/git/info/exclude"),
-            "everywhere": write(f"{shadow}/everywhere"),
-            "configuration": write(f"{shadow}/git/config", "[core]\n"),
-            "no head": remove(f"{shadow}/git/HEAD"),
-            "a folder": lambda: os.mkdir(self.kept(f"{shadow}/tree/build")),
-            "a FIFO": lambda: replace_by_fifo(f"{shadow}/git/config"),
-            "a symlink": lambda: replace_by_link("tracked"),
-            "a symlink for a folder": lambda: replace_by_link(f"{shadow}/tree/src"),
-            "a terabyte": lambda: grow("tracked"),
-            "tracked": write("tracked", ""),
-            "rules": write("rules.json", "{}"),
-            "no rules": remove("rules.json"),
-            "no shadow": lambda: shutil.rmtree(self.kept(shadow)),
+            "a rule edited": lambda: self.write(rules, '{"version": 2, "note": "", "zones": []}'),
+            "a FIFO": lambda: replace(os.mkfifo),
+            "a folder": lambda: replace(os.mkdir),
+            "a symlink": lambda: replace(lambda name: os.symlink(f"{self.folder}/moved", name)),
+            "a terabyte": lambda: os.truncate(rules, 1 << 40),
+            "cut": lambda: os.truncate(rules, 20),
+            "removed": lambda: os.remove(rules),
             "no home": lambda: shutil.rmtree(self.home),
             "a file for a home": lambda: (shutil.rmtree(self.home), self.write(self.home)),
         }
         for what, damage in damages.items():
             with self.subTest(what):
-                rules = self.frozen()
+                kept = self.frozen()
                 damage()
-                with self.assertRaisesRegex(TamperError, "damaged"):
-                    rules.ignored([b"a.log"])
-                with self.assertRaisesRegex(TamperError, "damaged"):
-                    IgnoreRules.load(self.project, self.home, rules.digest)
+                with self.assertRaisesRegex(TamperError, "cannot be used"):
+                    IgnoreRules.load(self.project, self.home, kept.digest)
+                self.assert_ignored(kept, "a.log src/a.tmp", "tracked.log a")
                 shutil.rmtree(f"{self.folder}/moved", ignore_errors=True)
-                if os.path.lexists(f"{self.folder}/moved"):
-                    os.remove(f"{self.folder}/moved")
+                if os.path.lexists(self.home) and not os.path.isdir(self.home):
+                    os.remove(self.home)
+
+    def test_rules_of_an_earlier_version(self) -> None:
+        """A run that an earlier version began is refused in words, not followed by halves."""
+        zone = {"prefix": "", "shadow": "repository-0", "inside": "", "patterns": []}
+        self.write(self.kept("rules.json"), json.dumps({"note": "", "zones": [zone]}))
+        self.write(self.kept("repository-0/tree/.gitignore"), "*")
+        with self.assertRaisesRegex(TamperError, "another version of OpenLoop"):
+            IgnoreRules.load(self.project, self.home)
+        self.frozen()
+        self.assertEqual(["rules.json"], os.listdir(self.home))
 
     def test_garbage_without_a_digest(self) -> None:
-        zone = {"prefix": "", "shadow": "", "inside": "", "patterns": ["["]}
+        start = '{"version": 2, "note": "", "zones": '
         for garbage in (
-            *("", "{", "[]", "null", "{}", "\udcff", "[" * 100_000, '{"note": ""}'),
-            '{"note": "", "zones": 7}',
-            '{"note": "", "zones": [{}]}',
-            '{"note": "", "zones": [{"prefix": 1, "shadow": "", "inside": "", "patterns": []}]}',
-            '{"note": "", "zones": []}',
-            json.dumps({"note": "", "zones": [zone]}),
+            *("", "{", "[]", "null", "{}", "\udcff", "[" * 100_000, '{"version": 2, "note": ""}'),
+            *(start + zones + "}" for zones in ("7", "[]", "[{}]", "[7]", '[{"prefix": 1}]')),
+            start + '[{"prefix": "", "inside": "", "sources": [7], "ignore_case": false}]}',
         ):
             with self.subTest(ascii(garbage[:60])):
                 self.write(self.kept("rules.json"), garbage)
@@ -470,8 +492,35 @@ class Kept(Project):
 
     def test_git_gone_later(self) -> None:
         os.environ["PATH"] = self.made("empty")
-        with self.assertRaisesRegex(RecordError, "git is not installed"):
-            self.rules.ignored([b"a.log"])
+        self.assert_ignored(self.rules, "a.log src/a.tmp", "tracked.log a")
+
+    def test_files_of_rules_that_changed_are_named(self) -> None:
+        before = IgnoreRules.load(self.project, self.home)
+        self.assertEqual((), self.frozen().changed_since(before))
+        self.write(".git/info/exclude", "secret/")
+        self.write(f"{self.folder}/person/.config/git/ignore", "*.mine")
+        self.write("src/.gitignore", "*.tmp", "*.new")
+        self.write("lib/.gitignore", "*.lib")
+        after = self.frozen()
+        self.assertEqual(
+            (
+                ".git/info/exclude",
+                f"{self.folder}/person/.config/git/ignore",
+                "lib/.gitignore",
+                "src/.gitignore",
+            ),
+            after.changed_since(before),
+        )
+        paths = [b"secret/a", b"a.mine", b"lib/a.lib", b"src/a.new", b"a.log", b"a"]
+        self.assertEqual(set(paths[:4]), after.ignored(paths) - before.ignored(paths))
+
+    def test_repository_that_came_later(self) -> None:
+        shutil.rmtree(f"{self.project}/.git")
+        before = self.frozen()
+        self.git("init", "-q")
+        after = self.frozen()
+        self.assertIn("the built-in list", after.changed_since(before))
+        self.assertIn(".gitignore", after.changed_since(before))
 
     def test_home_that_cannot_be_written(self) -> None:
         with self.assertRaisesRegex(RecordError, "cannot keep the ignore rules"):

@@ -15,6 +15,7 @@ What git accepts though it matches nothing, or not what it seems to, is refused:
 
 from __future__ import annotations
 
+import contextlib
 import re
 import string
 from collections.abc import Iterable, Sequence
@@ -49,11 +50,25 @@ class Globs:
 
     def __init__(self, patterns: Sequence[str]) -> None:
         """Raises ValueError for a pattern that `check` objects to."""
-        rules = [_Rule.parse(pattern) for pattern in patterns]
+        self._compile([_Rule.parse(pattern) for pattern in patterns])
+
+    @classmethod
+    def lenient(cls, patterns: Iterable[str], *, ignore_case: bool = False) -> Globs:
+        """The patterns of a .gitignore file, without those that are malformed."""
+        rules: list[_Rule] = []
+        for pattern in patterns:
+            with contextlib.suppress(ValueError):
+                rules.append(_Rule.lenient(pattern))
+        globs = cls.__new__(cls)
+        globs._compile(rules, re.IGNORECASE if ignore_case else re.NOFLAG)
+        return globs
+
+    def _compile(self, rules: Sequence[_Rule], flags: re.RegexFlag = re.NOFLAG) -> None:
         # The last match wins: the latest rules stand first, neighbours of one kind together.
         runs = [(kind, _any(run)) for kind, run in groupby(rules[::-1], lambda rule: rule.negated)]
         self._covering = [not negated for negated, _ in runs]
-        self._expression = re.compile(b"|".join(b"(%b)" % run for _, run in runs) or rb"(?!)")
+        expression = b"|".join(b"(%b)" % run for _, run in runs)
+        self._expression = re.compile(expression or rb"(?!)", flags)
         self._stepwise = not all(self._covering)
 
     def matches(self, path: bytes, *, folder: bool = False) -> bool:
@@ -68,6 +83,12 @@ class Globs:
             # The expression ends wherever a name ends, so that it finds folders above as well.
             return self._expression.match(path) is not None
         return self._covered_on_the_way(path)
+
+    def verdict(self, path: bytes) -> bool | None:
+        """Whether the last pattern that matches the path itself covers it or takes it back; None
+        where none matches. The path of a folder ends in a slash."""
+        match = self._expression.fullmatch(path)
+        return self._covering[(match.lastindex or 0) - 1] if match else None
 
     def _covered_on_the_way(self, path: bytes) -> bool:
         """Look at each folder from the top: the first that is covered settles what is below."""
@@ -111,42 +132,55 @@ class _Rule:
 
     @classmethod
     def parse(cls, pattern: str) -> _Rule:
-        """Raises ValueError with what is wrong."""
+        """Raises ValueError with what is wrong, or is not what it seems."""
+        rule = cls.lenient(pattern)
+        _check_intent(pattern, rule.anchored)
+        return rule
+
+    @classmethod
+    def lenient(cls, pattern: str) -> _Rule:
+        """Raises ValueError for what is malformed."""
         _check_whole(pattern)
         text = pattern.removeprefix("!")
         path = text.removesuffix("/")
         names = path.removeprefix("/").split("/")
         anchored = "/" in path
         for name in names:
-            _check_name(name, anchored)
+            _check_name(name)
         end = b"/" if path != text else _END_OF_NAME
         return cls(text != pattern, anchored, _path(names) + end)
 
 
 def _check_whole(pattern: str) -> None:
-    if not pattern.removeprefix("!").strip():
+    if pattern in ("", "!"):
         raise ValueError("is empty")
     if "\0" in pattern:
         raise ValueError("holds a NUL, which no file name can")
-    if pattern.endswith(" ") and not pattern.endswith("\\ "):
-        raise ValueError("ends in a space; remove it, or write `\\ ` for a name that ends in one")
-    if re.match(r"!?~(/|$)", pattern):
-        raise ValueError("starts with ~: patterns are relative to the root, and none leads out")
     try:
         pattern.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
         raise ValueError("holds half of a surrogate pair, which no file name can") from None
 
 
-def _check_name(name: str, anchored: bool) -> None:
+def _check_intent(pattern: str, anchored: bool) -> None:
+    if not pattern.removeprefix("!").strip():
+        raise ValueError("is empty")
+    if pattern.endswith(" ") and not pattern.endswith("\\ "):
+        raise ValueError("ends in a space; remove it, or write `\\ ` for a name that ends in one")
+    if re.match(r"!?~(/|$)", pattern):
+        raise ValueError("starts with ~: patterns are relative to the root, and none leads out")
+    for name in pattern.split("/") if anchored else ():
+        if _STARS.search(name) and not _STARS.fullmatch(name):
+            raise ValueError(
+                "has `**` beside other letters, where it is only `*`: write `**/*` for any depth"
+            )
+
+
+def _check_name(name: str) -> None:
     if not name:
         raise ValueError("has no name before, after or between slashes")
     if name in (".", ".."):
         raise ValueError(f"holds the name `{name}`: write the path as it is seen from the root")
-    if anchored and _STARS.search(name) and not _STARS.fullmatch(name):
-        raise ValueError(
-            "has `**` beside other letters, where it is only `*`: write `**/*` for any depth"
-        )
 
 
 def _any(rules: Iterable[_Rule]) -> bytes:

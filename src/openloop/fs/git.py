@@ -1,18 +1,36 @@
-"""What git says of a project's repository; it is asked by its command line, bounded in time."""
+"""Answers of git about a project's repository; git runs nothing that the repository names.
+
+Only three commands are asked, none of which reads the content of a file or has a hook, a filter, a
+text conversion, an external diff or a pager. What else the repository's configuration could make
+them start (a file system monitor, a fetch of missing objects) is switched off.
+"""
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator
 
 from openloop.core.text import printable
 from openloop.fs import files
 
-_PATIENCE = 60.0  # seconds that git may take for one answer
+_TIMEOUT = 60.0  # seconds that git may take for one answer
+_COMMANDS = ("rev-parse", "config", "ls-files")
+_OPTIONS = ("-c", "core.fsmonitor=false")
+_ENVIRONMENT = {
+    "LC_ALL": "C",
+    "GIT_OPTIONAL_LOCKS": "0",
+    "GIT_TERMINAL_PROMPT": "0",
+    "GIT_NO_LAZY_FETCH": "1",
+    "GIT_ALLOW_PROTOCOL": "",  # none, whatever the configuration allows
+}
 # What of git's environment belongs to the person, not to one repository.
 _PERSONAL = ("GIT_CONFIG_", "GIT_CEILING_DIRECTORIES", "GIT_DISCOVERY_ACROSS_FILESYSTEM")
+_TRACKED = re.compile(rb"(\d+) [^\t]*\t([^\0]*)\0")
+_SUBMODULE = b"160000"
+_LARGEST = 16 << 20  # bytes of a file of rules that are read
 
 
 class Refused(Exception):
@@ -45,17 +63,18 @@ def top(folder: bytes, inside: bytes) -> bytes:
     return folder[: len(folder) - len(inside)]
 
 
-def exclude(folder: bytes) -> bytes:
+def exclude_file(folder: bytes) -> bytes:
+    """Path of the repository's own file of ignore rules."""
     path = ask(folder, "rev-parse", "--git-path", "info/exclude").removesuffix(b"\n")
-    return rules_in(os.path.realpath(os.path.join(folder, path)))
+    return os.path.realpath(os.path.join(folder, path))
 
 
-def everywhere(top: bytes) -> bytes:
-    """The rules in the person's global file."""
+def global_file(folder: bytes) -> bytes:
+    """Path of the person's file of ignore rules for all repositories."""
     settings = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
     words = ("config", "--null", "--type=path", "--default", f"{settings}/git/ignore")
-    path = ask(top, *words, "--get", "core.excludesFile").removesuffix(b"\0")
-    return rules_in(os.path.realpath(os.path.join(top, path)))
+    path = ask(folder, *words, "--get", "core.excludesFile").removesuffix(b"\0")
+    return os.path.realpath(os.path.join(folder, path))
 
 
 def ignores_case(folder: bytes) -> bool:
@@ -63,52 +82,58 @@ def ignores_case(folder: bytes) -> bool:
     return ask(folder, *words) == b"true\0"
 
 
-def ask(folder: bytes, *words: str) -> bytes:
-    """The answer of git in the person's own environment. Raises Refused."""
-    personal = {name: os.environ[name] for name in os.environ if name.startswith(_PERSONAL)}
-    # A file system monitor is a program of the project's choice, or one that would stay.
-    return run_git(folder, [b"-c", b"core.fsmonitor=false", *map(os.fsencode, words)], personal)
+def tracked(folder: bytes) -> Iterator[tuple[bytes, bool]]:
+    """(path, is a submodule) of everything in the index at and below the folder."""
+    for found in _TRACKED.finditer(ask(folder, "ls-files", "--stage", "-z")):
+        yield found[2], found[1] == _SUBMODULE
 
 
-def run_git(
-    folder: bytes,
-    words: Sequence[bytes],
-    extra: Mapping[str, str],
-    *,
-    asked: bytes = b"",
-    fine: tuple[int, ...] = (0,),
-) -> bytes:
-    """Run git in a folder, `asked` on its input, with nothing of git's environment but `extra`.
+def ask(folder: bytes, command: str, *words: str) -> bytes:
+    """The answer of one git command, asked in a folder with the person's own environment.
 
-    Raises Refused when it cannot be started, takes too long, or ends with a code not `fine`.
+    Raises Refused when git cannot be started, takes too long, or ends with another code than 0.
     """
+    assert command in _COMMANDS
     program = shutil.which("git")
     if not program:
         raise Refused("git is not installed")
-    plain = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-    quiet = {"LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0"}
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("GIT_") or name.startswith(_PERSONAL)
+    }
     try:
         done = subprocess.run(
-            [os.path.abspath(program), *words],
+            [os.path.abspath(program), *_OPTIONS, command, *words],
             cwd=folder,
-            env={**plain, **quiet, **extra},
-            input=asked,
+            env={**environment, **_ENVIRONMENT},
+            stdin=subprocess.DEVNULL,
             capture_output=True,
-            timeout=_PATIENCE,
+            timeout=_TIMEOUT,
             start_new_session=True,  # a Ctrl-C is meant for us
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise Refused(f"git cannot be run: {error}") from error
-    if done.returncode not in fine:
+    if done.returncode != 0:
         lines = done.stderr.decode(errors="replace").splitlines() or [f"code {done.returncode}"]
         raise Refused(f"git refuses: {printable(lines[0])}")
     return done.stdout
 
 
-def rules_in(path: bytes) -> bytes:
-    """What a file of rules holds; nothing when it is missing, no file, or not to be read."""
+def rules_in(path: bytes) -> tuple[str, ...]:
+    """The patterns in a file of ignore rules; none when it is missing, no file, or unreadable."""
     try:
-        return files.read(os.fsdecode(path))
+        data = files.read(os.fsdecode(path), limit=_LARGEST)
     except OSError:
-        return b""
+        return ()
+    lines = data.removeprefix(b"\xef\xbb\xbf").split(b"\n")
+    found = [_pattern(line.removesuffix(b"\r")) for line in lines if not line.startswith(b"#")]
+    return tuple(filter(None, found))
+
+
+def _pattern(line: bytes) -> str:
+    """The line without spaces at its end, except one that a backslash keeps."""
+    short = line.rstrip(b" ")
+    escaped = (len(short) - len(short.rstrip(b"\\"))) % 2 == 1
+    return os.fsdecode(line[: len(short) + escaped])
