@@ -163,7 +163,7 @@ class KeepTheBest(Goalposts):
         self.assertEqual({"value", "new-1"}, set(os.listdir(place.project)))
         said = [text for n in (1, 2, 3) for text in place.artifact(n)["policy"]["checkpoints"]]
         self.assertEqual(2, sum(text.startswith("kept") for text in said), said)
-        self.assertEqual(2, sum(text.startswith("put back") for text in said), said)
+        self.assertEqual(2, sum(text.startswith("restored") for text in said), said)
         place.audit()
 
 

@@ -63,7 +63,7 @@ class Keeping(Climb):
         found = {path: text for path, text in self.files(place).items() if ".git" not in path}
         self.assertEqual(self.best(0.7, 0.6, 0.7), found)
         said = self.said(place, 1, 2, 3, 4)
-        verbs = ["kept", "kept", "put back", "kept", "put back"]
+        verbs = ["kept", "kept", "restored", "kept", "restored"]
         self.assertEqual(verbs, [text.partition(":")[0] for text in said])
         self.assertIn("0.4 against the best 0.6", said[2])
         self.assertEqual(0.7, place.heartbeat["metric"]["best"])
@@ -128,7 +128,7 @@ class Crashes(Climb):
         self.assertEqual(b"0.1\n", self.files(place)["value"])
         place.run(exitcode=1)
         self.assertEqual(self.best(0.7, 0.7), self.files(place))
-        self.assertTrue(any(text.startswith("put back") for text in self.said(place, 3)))
+        self.assertTrue(any(text.startswith("restored") for text in self.said(place, 3)))
         self.assertEqual(0.7, place.heartbeat["metric"]["best"])
         place.audit()
 
@@ -155,7 +155,7 @@ class Example(Case):
         )
         self.assertEqual(0, done.returncode, done.stdout + done.stderr)
         self.assertRegex(done.stdout, "kept: questions [0-9.]+ against the best")
-        self.assertRegex(done.stdout, "put back: ")
+        self.assertRegex(done.stdout, "restored: ")
 
 
 if __name__ == "__main__":

@@ -391,7 +391,7 @@ class Damage(Project):
                 self.assertEqual(TEST.encode(), snapshot(place.project)["tests/test_calc.py"])
                 self.assertIn(ended.code, (0, 3))
                 if ended.code:
-                    self.assertIn("put back", place.heartbeat["reason"])
+                    self.assertIn("restore", place.heartbeat["reason"])
                 self.assertEqual("failed", self.outcome(place, 2, "verify"))
 
     def test_the_runner_is_killed_in_the_middle(self) -> None:

@@ -44,7 +44,7 @@ class Incomplete(Exception):
         self.failures = tuple(failures)
         shown = "; ".join(f"{printable(to_text(one.path))}: {one.why}" for one in self.failures[:5])
         more = f" and {len(self.failures) - 5} more" if len(self.failures) > 5 else ""
-        super().__init__(f"could not put back {shown}{more}")
+        super().__init__(f"cannot restore {shown}{more}")
 
 
 class Vault:

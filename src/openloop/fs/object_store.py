@@ -117,7 +117,7 @@ class Contents:
         """Keep the source's bytes. Raises Mismatch when they are not `content`, OSError."""
         self._check(content[:2])
         place = _place(content)
-        with dirfd.replacing(place, self._folder, temporary=_NEW, mode=0o444) as target:
+        with dirfd.replacing(place, self._folder, temporary=_NEW, mode=0o400) as target:
             copy(source, target, content)
 
     def prune(self, needed: Container[str]) -> int:

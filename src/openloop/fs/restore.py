@@ -194,7 +194,7 @@ class _Restoration:
 
     def _fill(self, descriptor: int, entry: Entry) -> None:
         if not entry.is_hashed:
-            raise _Lost("it was not read when the manifest was made")
+            raise _Lost("its content was not kept")
         for source in self._find(entry):
             with contextlib.suppress(Mismatch):
                 return copy(source, descriptor, entry.content)

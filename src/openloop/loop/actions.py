@@ -99,7 +99,7 @@ def opening(config: Config, state: State, *, max_rounds: int | None, config_sha2
 def _close_for_new_configuration(state: State) -> Action:
     if state.tampering:
         status, decision, reason = Status.BLOCKED, Decision.BLOCKED, state.tampering
-    elif state.running is not None and state.running.is_change:
+    elif state.changes_now:
         reason = f"openloop.json changed while {state.running} was cut off"
         status, decision = Status.BLOCKED, Decision.BLOCKED
     else:

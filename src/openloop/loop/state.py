@@ -223,6 +223,8 @@ class State:
     interruption: str = ""  # the signal that asked this run to stop
     tampering: str = ""  # what was found edited, and where
     unsandboxed: str = ""  # why changes run without the sandbox that was asked for
+    unsettled: str = ""  # what this run left that no later run may take as its reference
+    cut_off: Step | None = None  # the change that was cut off beside an edited configuration
     away: str = ""  # digest of the archive that holds what is withheld right now
     config_sha256: str = ""
     mark: int = 0  # kernel mark of the run's processes
@@ -233,6 +235,11 @@ class State:
     kept: Kept | None = None
     checkpoints: tuple[str, ...] = ()  # what was kept or put back in this round, and why
     digests: Mapping[str, str] = field(default_factory=dict)  # of checkpoints by name: `policy`
+
+    @property
+    def changes_now(self) -> bool:
+        """Whether a change was started and has not finished."""
+        return self.running is not None and self.running.is_change
 
     def to_json(self) -> dict[str, Any]:
         """What a later process needs to go on from here: the carried part of the state."""

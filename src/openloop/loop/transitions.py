@@ -50,6 +50,8 @@ def _run_started(state: State, event: Event) -> State:
             run_started_at=event.time,
             tampering="",
             unsandboxed="",
+            unsettled="",
+            cut_off=None,
             undone=(),
             kept=None,
             digests=data.get("checkpoints", {}),
@@ -164,6 +166,8 @@ def _run_finished(state: State, event: Event) -> State:
         status=Status(event.data["status"]),
         reason=event.data["reason"],
         running=None,
+        unsettled=state.unsettled or (event.data["reason"] if state.running else ""),
+        cut_off=state.running,
         interruption="",
     )
 
@@ -175,7 +179,9 @@ def _noted(state: State, event: Event) -> State:
         case "begun":
             return replace(state, round=event.round)
         case "tampered":
-            return replace(state, tampering=state.tampering or event.data["text"])
+            return _tampered(state, event)
+        case "accepted":
+            return _accepted(state)
         case "sandbox":
             return replace(state, unsandboxed=event.data["text"])
         case "returned":
@@ -185,6 +191,28 @@ def _noted(state: State, event: Event) -> State:
         case "restoring":
             return _with_digest(state, "intent", event.data["intent"])
     return state
+
+
+def _tampered(state: State, event: Event) -> State:
+    """Damage that could not be undone stays unsettled until it is, or until a person accepts it."""
+    state = replace(state, tampering=state.tampering or event.data["text"])
+    if not event.data.get("unsettled"):
+        return state
+    undone = [one for one in state.undone if one.round != event.round]
+    return replace(state, unsettled=event.data["text"], undone=tuple(undone))
+
+
+def _accepted(state: State) -> State:
+    """A person takes the workspace as it is: the next run is a new one, with a new reference."""
+    in_order = state.status.is_over and not (state.tampering or state.unsettled)
+    return replace(
+        state,
+        status=state.status if in_order else Status.READY,
+        tampering="",
+        unsettled="",
+        cut_off=None,
+        digests={},
+    )
 
 
 def _kept(state: State, event: Event) -> State:

@@ -21,7 +21,7 @@ from openloop.core.errors import UsageError
 from openloop.core.text import printable
 from openloop.core.vocabulary import SandboxMode
 from openloop.fs.programs import find_outside
-from openloop.policy.covered_paths import Extent, below, unless_openloop
+from openloop.policy.covered_paths import CoveredPaths, below, unless_openloop
 from openloop.record.mission import Mission
 from openloop.record.workspace import CHECKPOINTS, CONFIG, HOME, KNOWLEDGE, OUTPUT, WITHHELD
 
@@ -240,7 +240,7 @@ def _protected(mission: Mission, policy: Policy, folders: Iterable[str]) -> list
     skip = unless_openloop(mission.root, mission.workspace.path)
     found = [
         (not folder, os.path.join(mission.root, os.fsdecode(path)))
-        for path, folder in Extent(policy.protect).walk(mission.root, skip=skip)
+        for path, folder in CoveredPaths(policy.protect).walk(mission.root, skip=skip)
     ]
     paths = [
         path

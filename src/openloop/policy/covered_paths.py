@@ -1,4 +1,4 @@
-"""What lies within patterns on the disk: whole folders where they can be named, else files."""
+"""The paths on the disk that patterns cover: whole folders where they can be named, else files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Item = tuple[str, bytes]  # one of them, and a path relative to it
 Skip = Callable[[bytes], bool]  # path of a folder below the root → not to be looked into
 
 
-class Extent:
+class CoveredPaths:
     """The outermost paths below a root that a list of patterns covers."""
 
     def __init__(self, patterns: Sequence[str]) -> None:

@@ -1,20 +1,30 @@
-"""The policy in a run: what it undoes is put on record first, and every checkpoint's digest too."""
+"""The policy in a run: a violation is recorded before it is undone, and so is every checkpoint."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from openloop.core.errors import TamperError
 from openloop.core.vocabulary import Kind, OnViolation, Step
 from openloop.loop.state import State
 from openloop.policy.holdout import Holdout
-from openloop.policy.project_policy import Keeper
-from openloop.policy.violations import Undo
+from openloop.policy.project_policy import REFERENCE, ProjectPolicy
+from openloop.policy.violations import Findings, listed, readable
 from openloop.record.mission import Mission
 from openloop.record.workspace import HOLDOUT
 
 Record = Callable[..., None]
+
+
+class Enforced(NamedTuple):
+    """How a step was held to the policy; "" for nothing.
+
+    violation: what the step did against the policy. damage: what cannot be restored, and why.
+    """
+
+    violation: str = ""
+    damage: str = ""
 
 
 class Enforcement:
@@ -22,116 +32,135 @@ class Enforcement:
 
     def __init__(self, mission: Mission, record: Record) -> None:
         """record: appends an event and shows it; takes the fields of `Store.record`."""
-        keeper = Keeper(mission)
-        self._keeper = keeper if keeper.is_needed else None
+        self._mission = mission
+        project = ProjectPolicy(mission)
+        self._project = project if project.is_needed else None
         self._holdout = Holdout(mission.workspace)
         self._record = record
         policy = mission.config.policy
         self._on_violation = policy.on_violation if policy else OnViolation.RESTORE
 
-    def begin(self) -> dict[str, Any]:
-        """Take the reference of a new run; returns fields for its run_started."""
-        digests = self._keeper.begin() if self._keeper else {}
-        if digest := self._holdout.begin():
+    def begin(self, before: State) -> dict[str, Any]:
+        """Take the reference of a new run, and record what changed since the run before it; returns
+        fields for its run_started."""
+        digests: dict[str, str] = {}
+        if self._project:
+            digests = self._project.take_reference(before.digests)
+            for text in self._project.changed_since(before.run):
+                self._record(Kind.NOTE, note="changed", text=text)
+        if digest := self._holdout.take_reference():
             digests[HOLDOUT] = digest
         return {"checkpoints": digests} if digests else {}
+
+    def settle_earlier(self, before: State) -> str:
+        """Restore what the latest run left that must not become a reference. Returns what makes
+        that impossible."""
+        holdout = self._holdout.take_reference()
+        if before.unsettled and holdout != before.digests.get(HOLDOUT, ""):
+            return f"{HOLDOUT}/ is not what it was when run {before.run} began"
+        if self._project is None or REFERENCE not in before.digests:
+            return ""
+        project = ProjectPolicy(self._mission)
+        try:
+            restored = project.load_reference(before.digests)
+            if before.cut_off:
+                found = project.violations(before.cut_off)
+                project.restore(before.cut_off, found, self._announce)
+                restored += [readable(path) for path in found.restored_paths]
+            else:
+                restored += project.restore_protected(self._announce)
+        except TamperError as error:
+            return error.what
+        if restored:
+            text = f"restored {listed(restored)}, as in run {before.run}"
+            self._record(Kind.CHECKPOINT_RESTORED, why="settled", text=text, paths=restored)
+        return ""
 
     def resume(self, before: State) -> str:
         """Take up a run in the state it was found in, and settle the step that was cut off.
 
         Returns what makes that impossible, because a command damaged what was kept.
         """
-        if self._holdout.begin() != before.digests.get(HOLDOUT, ""):
+        if self._holdout.take_reference() != before.digests.get(HOLDOUT, ""):
             return f"{HOLDOUT}/ was changed since the run began"
-        if self._keeper is None or not before.digests:
+        if self._project is None or not before.digests:
             return ""
         try:
-            self._keeper.resume(before.digests)
+            self._project.load_reference(before.digests)
         except TamperError as error:
             return error.what
-        return self.settle(before.running)[1] if before.running else ""
+        return self.settle(before.running).damage if before.running else ""
 
     def before(self, step: Step) -> dict[str, Any]:
         """Keep what a change starts from, and what no gate may rewrite; returns fields for the
         step's step_started."""
         if step.is_gate:
             self._holdout.hold()
-        if self._keeper is None or not step.is_change:
+        if self._project is None or not step.is_change:
             return {}
-        return {"before": self._keeper.before_change()}
+        return {"before": self._project.before_change()}
 
     def copies(self) -> list[str]:
-        """Absolute paths of what is kept of withheld files."""
-        return self._keeper.copies() if self._keeper else []
+        """Absolute paths of files that hold contents of withheld ones."""
+        return self._project.copies() if self._project else []
 
-    def settle(self, step: Step, planted: Sequence[str] = ()) -> tuple[str, str]:
-        """Put back what the step was not allowed to do.
+    def settle(self, step: Step, planted: Sequence[str] = ()) -> Enforced:
+        """Record what the step was not allowed to do, and undo it.
 
         planted: printable paths of what it put where something was withheld, removed already.
-        Returns (what broke the policy, what a command did to the store so that this cannot be
-        put back); each "" for nothing.
         """
-        broken = ""
+        violation = ""
         try:
-            found = self._keeper.after(step) if self._keeper else Undo()
+            found = self._project.violations(step) if self._project else Findings()
             found = found.with_planted(planted)
             if step.is_gate:
-                found = found.with_words(self._holdout.look())
-            broken = found.text
-            if found.text:
+                found = found.with_words(self._holdout.changes())
+            violation = found.text
+            if violation:
                 self._record(
                     Kind.POLICY_VIOLATED,
                     step=step,
-                    text=found.text,
+                    text=violation,
                     paths=found.paths,
                     on_violation=self._on_violation,
                 )
             if step.is_gate:
-                self._holdout.put_back()
-            if self._keeper is None:
-                return broken, ""
-            self._keeper.undo(step, found, self._announce)
+                self._holdout.restore()
+            if self._project:
+                self._project.restore(step, found, self._announce)
         except TamperError as error:
-            return broken, error.what
-        if not found.is_silent:
-            self._record(
-                Kind.CHECKPOINT_RESTORED, step=step, why="policy", text=_words(found), paths=()
-            )
-        return broken, ""
+            return Enforced(violation, error.what)
+        if paths := found.restored_paths:
+            text = f"restored {listed([readable(path) for path in paths])}"
+            self._record(Kind.CHECKPOINT_RESTORED, step=step, why="policy", text=text, paths=())
+        return Enforced(violation)
 
-    def look_again(self) -> tuple[str, str]:
-        """Told after a hook. Returns (what it did to the project, what it did to the store); each
-        "" for nothing."""
-        if self._keeper is None:
-            return "", ""
+    def after_hook(self) -> Enforced:
+        """After a hook protected files are restored; its other changes stay, and are reported."""
+        if self._project is None:
+            return Enforced()
         try:
-            return self._keeper.look_again(), ""
+            return Enforced(self._project.changes_of_hook())
         except TamperError as error:
-            return "", error.what
+            return Enforced(damage=error.what)
 
-    def keep(self, value: float, reason: str) -> None:
+    def keep_best(self, value: float, reason: str) -> None:
         """Keep the project as it is now as the best."""
-        assert self._keeper is not None
-        digest = self._keeper.keep_best()
+        assert self._project is not None
+        digest = self._project.keep_best()
         text = f"kept: {reason}"
         self._record(Kind.NOTE, note="kept", text=text, value=value, checkpoint=digest)
 
-    def put_back(self, reason: str) -> str:
+    def restore_best(self, reason: str) -> str:
         """Return to the best checkpoint. Returns what makes that impossible."""
-        assert self._keeper is not None
+        assert self._project is not None
         try:
-            paths = self._keeper.put_back_best(self._announce)
+            paths = self._project.restore_best(self._announce)
         except TamperError as error:
             return error.what
-        self._record(
-            Kind.CHECKPOINT_RESTORED, why="keep_best", text=f"put back: {reason}", paths=paths
-        )
+        text = f"restored: {reason}"
+        self._record(Kind.CHECKPOINT_RESTORED, why="keep_best", text=text, paths=paths)
         return ""
 
     def _announce(self, intent: str) -> None:
-        self._record(Kind.NOTE, note="restoring", text="putting files back", intent=intent)
-
-
-def _words(found: Undo) -> str:
-    count = len(found.to_reference) + len(found.to_before)
-    return f"put back {count} {'path' if count == 1 else 'paths'}"
+        self._record(Kind.NOTE, note="restoring", text="restoring files", intent=intent)

@@ -1,4 +1,4 @@
-"""The workspace's holdout/ folder, held as it was when the run began: no gate may rewrite it.
+"""The workspace's holdout/ folder, which no gate may rewrite: restored after each of them.
 
 What lies there is what changes are judged by, and gates run what changes wrote. While a gate runs,
 its bytes are in a file without a name as well. The record carries a digest of what stood there, so
@@ -15,7 +15,8 @@ from collections.abc import Iterator
 
 from openloop.core.errors import TamperError
 from openloop.core.text import printable
-from openloop.fs import restore, snapshot
+from openloop.fs import restore as restoring
+from openloop.fs import snapshot
 from openloop.fs.checkpoints import Vault
 from openloop.fs.diff import difference
 from openloop.fs.object_store import ChangedMeanwhile, Source
@@ -27,29 +28,29 @@ _NAME = os.fsencode(HOLDOUT)
 
 
 class Holdout:
-    """Holds the folder while a run lasts. `begin` comes first."""
+    """The folder while a run lasts. `take_reference` comes first."""
 
     def __init__(self, workspace: Workspace) -> None:
         self._root = workspace.path
         self._vault: Vault | None = None
 
-    def begin(self) -> str:
+    def take_reference(self) -> str:
         """Take the folder as it is; returns a digest of it, "" where there is none. Raises
         OSError."""
         self._reference = self._last = snapshot.scan(self._root, skip=_is_elsewhere)
         return _digest(self._reference) if self._reference else ""
 
     def hold(self) -> None:
-        """A gate is about to run. Where the bytes are others already, there is nothing to put
-        back, and that is told when it has ended."""
+        """Keep its bytes before a gate runs. Where they have changed already there is nothing to
+        restore from, which `restore` reports."""
         if not self._reference:
             return
         with contextlib.suppress(ChangedMeanwhile, OSError):
             self._vault = Vault(self._root, self._reference, self._reference, folder=self._root)
 
-    def look(self) -> list[str]:
-        """What the gate did to it, printable; nothing is put back yet. New files are no offence,
-        nor is what checks leave behind: they are only removed."""
+    def changes(self) -> list[str]:
+        """What the gate changed or removed in it, printable; nothing is restored yet. New files are
+        no violation, nor is what checks leave behind: `restore` removes them."""
         self._last = snapshot.scan(self._root, skip=_is_elsewhere, before=self._last)
         found = difference(self._reference, self._last)
         changed = [("changed", path) for path in (*found.changed, *found.changed_folders)]
@@ -60,13 +61,12 @@ class Holdout:
             if not is_litter(path.removeprefix(_NAME + b"/"))
         ]
 
-    def put_back(self) -> None:
-        """Make it what it was, and let its bytes go: no change is to find them. Raises
-        TamperError, OSError."""
+    def restore(self) -> None:
+        """Restore it and let its bytes go: no change may find them. Raises TamperError, OSError."""
         try:
             if paths := difference(self._reference, self._last).paths:
-                intent = restore.plan(self._root, self._last, self._reference, paths)
-                _refuse(restore.carry_out(intent, self._find))
+                intent = restoring.plan(self._root, self._last, self._reference, paths)
+                _refuse(restoring.carry_out(intent, self._find))
         finally:
             if self._vault:
                 self._vault.close()
@@ -76,11 +76,11 @@ class Holdout:
         return self._vault.find(entry) if self._vault else iter(())
 
 
-def _refuse(failures: list[restore.Failure]) -> None:
+def _refuse(failures: list[restoring.Failure]) -> None:
     if failures:
         raise TamperError(
             f"{printable(to_text(failures[0].path))} is not what it was when the run began and "
-            f"cannot be put back: {failures[0].why}",
+            f"cannot be restored: {failures[0].why}",
             fix="look at it, and take what is missing from your own copy",
         )
 

@@ -1,4 +1,4 @@
-"""The policy's patterns as questions about a path, and what of a tree they are asked about."""
+"""Whether a path is protected, withheld or allowed, and whether it belongs to the project."""
 
 from __future__ import annotations
 
@@ -11,7 +11,11 @@ from openloop.fs import snapshot
 from openloop.fs.snapshot import SIGNATURE, Entry, Manifest
 from openloop.fs.symlinks import Aliases, names
 
-_LITTER = (b".pytest_cache", b".mypy_cache", b".ruff_cache", b".hypothesis", b".coverage")
+_LITTER = (
+    *(b".pytest_cache", b".mypy_cache", b".ruff_cache", b".hypothesis"),
+    *(b".coverage", b"htmlcov", b"coverage.xml", b".benchmarks"),
+)
+_LITTER_STEMS = (b".coverage.", b".aider")
 _INSIDE = b"/\0"  # after a folder's path: whatever might be in it, a name that no pattern means
 
 
@@ -28,6 +32,7 @@ class Rules:
         self._aliases: Aliases = {}
         self._byte_code_too = any("pyc" in glob for glob in protect)
         self.names_git = any(".git" in glob.split("/") for glob in protect)
+        self.limits_changes = policy is not None and policy.limits_changes
 
     def follow(self, aliases: Aliases) -> None:
         """From now on a path has these other names as well."""
@@ -36,10 +41,10 @@ class Rules:
     def covers(self, path: bytes) -> bool:
         """Whether the path lies in what is protected, byte code included."""
         if not self._aliases:
-            return self._holds(path)
-        return any(map(self._holds, names(path, self._aliases)))
+            return self._matches(path)
+        return any(map(self._matches, names(path, self._aliases)))
 
-    def _holds(self, name: bytes) -> bool:
+    def _matches(self, name: bytes) -> bool:
         return self._protect.matches(name) or self._withhold.matches(name)
 
     def withholds(self, path: bytes) -> bool:
@@ -55,12 +60,12 @@ class Rules:
 
     def because(self, path: bytes) -> bytes:
         """The symlink's way by which a path is protected, empty when it is so by its own name."""
-        said = [
+        found = [
             name
             for name in names(path, self._aliases)
-            if self._holds(name) or self._holds(name + _INSIDE)
+            if self._matches(name) or self._matches(name + _INSIDE)
         ]
-        return b"" if not said or said[0] == path else said[0]
+        return b"" if not found or found[0] == path else found[0]
 
     def allows(self, path: bytes) -> bool:
         return self._allow is None or self._allow.matches(path)
@@ -76,12 +81,13 @@ def is_byte_code(path: bytes) -> bool:
 
 
 def is_litter(path: bytes) -> bool:
-    """What checks leave behind whoever runs them: removed, and nobody's fault."""
-    return is_byte_code(path) or path.split(b"/", 1)[0] in _LITTER
+    """What checks leave behind whoever runs them: removed, and no violation."""
+    top = path.split(b"/", 1)[0]
+    return is_byte_code(path) or top in _LITTER or top.startswith(_LITTER_STEMS)
 
 
-class Border:
-    """What of the tree is not the project, a `skip` for scans: the workspace, `.openloop`, `.git`.
+class ProjectBoundary:
+    """A `skip` for scans: the workspace, `.openloop` and `.git` are not the project.
 
     Such names are no hiding place: one that was not there when the run began belongs to the
     project where it is protected, and below the root where it is not allowed. A repository of

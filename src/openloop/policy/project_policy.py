@@ -1,26 +1,28 @@
-"""The policy on real files: checkpoints of the project, and what a step did to it put back.
+"""The policy on real files: checkpoints of the project, and restoring what a step may not change.
 
-The state when the run began and the state before a change are kept in a store of the workspace's
-own; the bytes of what is protected stay in reach of this process as well.
+The state when the run began and the state before a change are kept in a store in the workspace;
+the bytes of protected files also stay in a file without a name, which no command can remove.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from openloop.core.errors import RecordError, TamperError, UsageError
 from openloop.core.vocabulary import Step
-from openloop.fs import snapshot
+from openloop.fs import files, snapshot
 from openloop.fs.checkpoints import Checkpoints, Damaged, Incomplete, Vault
-from openloop.fs.diff import same
+from openloop.fs.diff import difference, same
 from openloop.fs.ignore_rules import IgnoreRules
+from openloop.fs.line_diff import changed_lines
 from openloop.fs.object_store import ChangedMeanwhile
-from openloop.fs.snapshot import FOLDER, MAX_DEPTH, Entry, Manifest, is_too_deep
+from openloop.fs.snapshot import FILE, FOLDER, MAX_DEPTH, SYMLINK, Entry, Manifest, is_too_deep
 from openloop.fs.symlinks import Aliases, aliases
-from openloop.policy.path_rules import Border, Rules, is_byte_code
-from openloop.policy.violations import Conduct, Undo, ignored_among, readable, sentence, shown
+from openloop.policy.path_rules import ProjectBoundary, Rules, is_byte_code
+from openloop.policy.violations import Comparison, Findings, IgnoredPaths, listed, readable, shown
 from openloop.record.mission import Mission
 from openloop.record.workspace import CHECKPOINTS
 
@@ -28,11 +30,13 @@ REFERENCE, BEFORE, BEST = "reference", "before", "best"  # names of checkpoints 
 OUTSIDE = "outside"  # what stood in the tree and was not the project when the run began
 _IN_STORE = (REFERENCE, BEFORE, BEST, OUTSIDE)
 IGNORED, INTENT = "ignored", "intent"  # names of other digests that the record carries
+SMALL = 1 << 20  # bytes of a protected, ignored file (a dependency) up to which it is kept
+_DEPENDENCIES = 64 << 20  # bytes of all these files together
 _TRIES = 5  # looks at a project that somebody else is writing to
 
 
 def unfit(tree: Manifest, rules: Rules) -> Iterator[tuple[str, str]]:
-    """(what, how to mend it) of every path of which nobody could tell what became of it."""
+    """(what, fix) for every path that cannot be compared with anything."""
     for path in tree.unreadable:
         if is_too_deep(path):
             what = f"{readable(path)[:80]}… lies more than {MAX_DEPTH} folders deep"
@@ -42,109 +46,151 @@ def unfit(tree: Manifest, rules: Rules) -> Iterator[tuple[str, str]]:
             yield f"{readable(path)} is protected and cannot be read", fix
 
 
-class Keeper:
-    """Holds one project against its policy while a run lasts."""
+class ProjectPolicy:
+    """One project under its policy while a run lasts."""
 
     def __init__(self, mission: Mission) -> None:
         self._root = mission.root
         self._policy = mission.config.policy
         baseline = mission.config.baseline
-        self._hill_climbs = bool(baseline and baseline.keep_best)
+        self._keeps_best = bool(baseline and baseline.keep_best)
         self._rules = Rules(self._policy)
         self._home = mission.workspace.file(CHECKPOINTS)
+        self._where = mission.workspace.shown(CHECKPOINTS)
         self._store = Checkpoints(self._home)
-        self._border = Border(mission.root, mission.workspace.path, self._rules)
-        self._unwanted: frozenset[bytes] = frozenset()  # ignored when the run began
+        self._boundary = ProjectBoundary(mission.root, mission.workspace.path, self._rules)
+        self._vault: Vault | None = None
         self._best: Manifest | None = None
+        self._earlier: Manifest | None = None  # the reference of the run before
         self._digests: dict[str, str] = {}  # of saved checkpoints by name
 
     @property
     def is_needed(self) -> bool:
         """Whether the configuration asks for checkpoints of the project at all."""
-        return self._policy is not None or self._hill_climbs
+        return self._policy is not None or self._keeps_best
 
     # --- the checkpoints of a run ---
 
-    def begin(self) -> dict[str, str]:
-        """Take the reference of a new run. Returns the digests that its record must carry.
+    def take_reference(self, earlier: Mapping[str, str]) -> dict[str, str]:
+        """Take the project as it is for the reference of a new run. Returns the digests that its
+        record must carry. Raises UsageError for a project that no policy can guard.
 
-        Raises UsageError for a project that cannot be held against its policy."""
-        os.makedirs(self._home, exist_ok=True)
-        self._ignored = IgnoreRules.freeze(self._root, f"{self._home}/{IGNORED}")
-        first = snapshot.scan(self._root, skip=self._border, wanted=self._rules.protects)
-        outside = self._border.close()
+        earlier: the digests of the run before, for `changed_since`.
+        """
+        self._make_private_home()
+        with contextlib.suppress(Damaged, KeyError):  # removed by a person, or no earlier run
+            self._earlier = self._store.load(REFERENCE, earlier[REFERENCE])
+        rules = IgnoreRules.freeze(self._root, f"{self._home}/{IGNORED}")
+        first = snapshot.scan(self._root, skip=self._boundary, wanted=self._is_small_and_protected)
+        outside = self._boundary.close()
+        self._ignored = IgnoredPaths(rules)
         self._rules.follow(self._aliases(first))
-        self._refuse_unreadable(first)
-        self._reference = self._last = self._before = self._kept_now(self._first_look(first))
+        now = self._without_ignored(first)
+        for what, fix in unfit(now, self._rules):
+            raise UsageError(what, where=self._root, fix=fix)
+        self._reference = self._last = self._before = self._keep(now)
         self._save(REFERENCE, self._reference)
         self._save(OUTSIDE, outside)
         self._store.prune(self._digests.items())
         self._fill_vault()
         self._clear_byte_code()
-        return {**self._digests, IGNORED: self._ignored.digest}
+        return {**self._digests, IGNORED: rules.digest}
+
+    def changed_since(self, run: int) -> list[str]:
+        """`tests/t.txt changed since run 3`, for protected paths that a person changed."""
+        if self._earlier is None:
+            return []
+        found = difference(self._earlier, self._reference)
+        groups = {"created": found.created, "changed": found.changed, "removed": found.removed}
+        return [
+            f"{listed(names)} {verb} since run {run}"
+            for verb, paths in groups.items()
+            if (names := [readable(path) for path in paths if self._rules.protects(path)])
+        ]
+
+    def _is_small_and_protected(self, path: bytes) -> bool:
+        if not self._rules.protects(path):
+            return False
+        with contextlib.suppress(OSError):
+            return os.lstat(os.path.join(os.fsencode(self._root), path)).st_size <= SMALL
+        return True
+
+    def _make_private_home(self) -> None:
+        """Copies of private files lie there: nobody else may look. Raises UsageError."""
+        try:
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(self._home, 0o700)
+            folder = files.open_folder(self._home)
+        except NotADirectoryError:
+            raise UsageError(
+                f"{CHECKPOINTS} is not a folder", where=self._where, fix="remove it, then run again"
+            ) from None
+        try:
+            if stat.S_IMODE(os.fstat(folder).st_mode) != 0o700:
+                os.fchmod(folder, 0o700)
+        finally:
+            os.close(folder)
 
     def _aliases(self, tree: Manifest) -> Aliases:
-        """Other names of what symlinks lead to. What was ignored when the run began has none: a
-        build that the tests link to is made anew."""
+        """Other names of what symlinks lead to. Ignored paths have none: a build that the tests
+        link to is made again and again."""
         found = aliases(self._root, tree)
-        ignored = ignored_among(self._ignored, found, tree)
+        ignored = self._ignored.among(found, tree)
         return {place: links for place, links in found.items() if place not in ignored}
 
-    def _refuse_unreadable(self, tree: Manifest) -> None:
-        for what, fix in unfit(tree, self._rules):
-            raise UsageError(what, where=self._root, fix=fix)
+    def load_reference(self, digests: Mapping[str, str]) -> list[str]:
+        """Take up the checkpoints of an earlier process; finish a restore that was cut off. Returns
+        what that restored, printable.
 
-    def resume(self, digests: Mapping[str, str]) -> None:
-        """Take up the checkpoints of a run that is resumed; finish what was being put back.
-
-        digests: those that its record carries. Raises TamperError when what lies in the
-        store is not what was recorded.
+        digests: those that the record carries. Raises TamperError when the store does not hold
+        what was recorded, or when something cannot be restored.
         """
         self._digests = {name: digests[name] for name in _IN_STORE if name in digests}
         home = f"{self._home}/{IGNORED}"
-        self._ignored = IgnoreRules.load(self._root, home, digests[IGNORED])
+        self._ignored = IgnoredPaths(IgnoreRules.load(self._root, home, digests[IGNORED]))
+        restored: tuple[bytes, ...] = ()
         if INTENT in digests:
             with _as_tampering():
-                self._store.recover(self._root, digests[INTENT])
-        self._border.resume(self._load(OUTSIDE))
+                restored = self._store.recover(self._root, digests[INTENT])
+        self._boundary.resume(self._load(OUTSIDE))
         self._reference = self._load(REFERENCE)
         self._rules.follow(self._aliases(self._reference))
-        self._last = self._first_look(self._reference)
+        self._last = self._without_ignored(self._reference)
         self._before = self._load(BEFORE) if BEFORE in digests else self._last
         self._best = self._load(BEST) if BEST in digests else None
         self._fill_vault()
+        return [readable(path) for path in restored]
 
-    def _first_look(self, known: Manifest) -> Manifest:
+    def _without_ignored(self, known: Manifest) -> Manifest:
         """Scan with what was ignored when the run began left unhashed."""
-        paths = [p for p, e in known.items() if e.kind != FOLDER and not self._rules.covers(p)]
-        self._unwanted = frozenset(self._ignored.ignored(paths))
+        rules = self._ignored.rules
+        found = rules.ignored([path for path, entry in known.items() if entry.kind != FOLDER])
+        protected = set(filter(self._rules.covers, found))
+        unhashed = (found - protected) | set(_too_large(protected, known))
+        self._ignored = IgnoredPaths(rules, frozenset(unhashed))
         return self._scan(known)
 
     def _scan(self, before: Manifest) -> Manifest:
-        return snapshot.scan(self._root, skip=self._border, before=before, wanted=self._is_wanted)
+        return snapshot.scan(self._root, skip=self._boundary, before=before, wanted=self._is_wanted)
 
     def _is_wanted(self, path: bytes) -> bool:
-        return path not in self._unwanted
+        return path not in self._ignored.files
 
-    def _kept_now(self, before: Manifest) -> Manifest:
-        """The project as it is now, its bytes kept. Raises RecordError."""
+    def _keep(self, now: Manifest) -> Manifest:
+        """Copy the bytes that restoring may need. Returns the project as it was copied, `now`
+        unless somebody wrote to it meanwhile. Raises RecordError."""
+        whole = self._keeps_best or self._rules.limits_changes
+        needed = self._is_wanted if whole else self._rules.protects
         for _ in range(_TRIES):
-            now = self._scan(before)
             with contextlib.suppress(ChangedMeanwhile):  # an editor, a hook: look again
-                self._keep(now)
+                self._store.keep(self._root, now.only([path for path in now if needed(path)]))
                 return now
+            now = self._scan(now)
         raise RecordError(
             "the project keeps changing while it is copied",
             where=self._root,
             fix="stop what writes to it while nothing of the loop runs",
         )
-
-    def _keep(self, now: Manifest) -> None:
-        """Copy the bytes that putting back may need."""
-        policy = self._policy
-        whole = self._hill_climbs or (policy is not None and policy.limits_changes)
-        needed = self._is_wanted if whole else self._rules.protects
-        self._store.keep(self._root, now.only([path for path in now if needed(path)]))
 
     def _load(self, name: str) -> Manifest:
         with _as_tampering():
@@ -156,83 +202,101 @@ class Keeper:
 
     def _fill_vault(self) -> None:
         paths = [path for path in self._reference if self._rules.protects(path)]
-        self._vault: Vault | None = None
         # In a resumed run protected files may differ already; then the store has them.
         with contextlib.suppress(ChangedMeanwhile):
             self._vault = Vault(self._root, self._reference, paths, folder=self._home)
 
     # --- around the steps ---
 
-    def look_again(self) -> str:
-        """Take what a person's hook did for given, so that no step is blamed for it. Returns what
-        of the project it changed, "" for nothing."""
+    def changes_of_hook(self) -> str:
+        """Accept what a person's hook changed, so that no step is blamed for it; protected files
+        are restored all the same. Returns the changes in words, "" for none."""
         self._before = self._last
         self._last = self._scan(self._last)
-        seen = self._conduct()
-        told = seen.told()
-        if strayed := seen.protected():
+        compared = self._comparison()
+        words = compared.since_before_words()
+        if strayed := compared.protected():
             self._restore(self._reference, strayed, lambda digest: None)
             self._last = self._scan(self._last)
-        return told
+        return words
 
     def before_change(self) -> str:
         """Keep the state before a change; returns the digest that its event must carry."""
-        self._before = self._last = self._kept_now(self._last)
+        self._before = self._last = self._keep(self._scan(self._last))
         on_record = set(self._digests.items())
         digest = self._save(BEFORE, self._before)
-        with contextlib.suppress(Damaged):  # told when something has to come from there
+        with contextlib.suppress(Damaged):  # reported when something has to come from there
             self._store.prune(on_record | {(BEFORE, digest)})
         return digest
 
     def copies(self) -> list[str]:
-        """Absolute paths of what the store holds of withheld files."""
+        """Absolute paths of the store's files that hold contents of withheld files."""
         withheld = {path: e for path, e in self._reference.items() if self._rules.withholds(path)}
         return self._store.places(withheld.values()) if withheld else []
 
-    def after(self, step: Step) -> Undo:
-        """What the step did that is not to stay; nothing is put back yet."""
+    def violations(self, step: Step) -> Findings:
+        """Look at the project after a step; nothing is restored yet."""
         if step.is_gate:
             self._before = self._last
         self._last = self._scan(self._last)
-        return self._conduct().judge(step)
+        return self._compared_with_policy(step)
 
-    def _conduct(self) -> Conduct:
-        """The project as it was last looked at, beside what it is held to."""
-        return Conduct(
-            root=self._root,
-            policy=self._policy,
-            rules=self._rules,
-            ignored=self._ignored,
-            unwanted=self._unwanted,
-            reference=self._reference,
-            before=self._before,
-            now=self._last,
-            read=self._read,
-        )
+    def protected_changes(self) -> list[str]:
+        """`changed protected tests/test_a.py` for each path that differs from the reference."""
+        return self._comparison().protected_words()
 
-    def _read(self, entry: Entry) -> bytes:
-        with _as_tampering():
-            return self._store.read(entry)
+    def _comparison(self) -> Comparison:
+        return Comparison(self._rules, self._ignored, self._reference, self._before, self._last)
 
-    # --- putting back ---
+    def _compared_with_policy(self, step: Step) -> Findings:
+        return self._comparison().violations(step, self._policy, self._changed_lines)
 
-    def undo(self, step: Step, found: Undo, announce: Callable[[str], None]) -> None:
-        """Put back what `after` found, and look whether it is. announce: see Checkpoints.restore.
+    def _changed_lines(self, path: bytes) -> int:
+        """Lines that the change added to and removed from one file; a symlink is one line."""
+        old, new = self._before.entries.get(path), self._last.entries.get(path)
+        return changed_lines(self._bytes_before(old), self._bytes_now(path, new))
 
-        Raises TamperError for what cannot be put back.
-        """
+    def _bytes_before(self, entry: Entry | None) -> bytes:
+        if entry is not None and entry.is_hashed:
+            with _as_tampering():
+                return self._store.read(entry)
+        return _target(entry)
+
+    def _bytes_now(self, path: bytes, entry: Entry | None) -> bytes:
+        if entry is None or entry.kind != FILE:
+            return _target(entry)
+        try:
+            return files.read(os.path.join(self._root, os.fsdecode(path)))
+        except OSError:
+            return b""
+
+    # --- restoring ---
+
+    def restore(self, step: Step, found: Findings, announce: Callable[[str], None]) -> None:
+        """Restore what `violations` found, and look whether it is. announce: see
+        Checkpoints.restore. Raises TamperError for what cannot be restored."""
         for _ in range(_TRIES):
-            if found.is_empty:
+            if found.restores_nothing:
                 break
             if found.to_reference:
                 self._restore(self._reference, found.to_reference, announce)
             if found.to_before:
                 self._restore(self._before, found.to_before, announce)
             self._last = self._scan(self._last)
-            found = self._conduct().judge(step)  # what was set aside, or only now came to light
+            found = self._compared_with_policy(
+                step
+            )  # what was set aside, or only now came to light
         else:
-            raise _cannot_put_back((*found.to_reference, *found.to_before))
+            raise _will_not_go_back((*found.to_reference, *found.to_before))
         self._clear_byte_code()
+
+    def restore_protected(self, announce: Callable[[str], None]) -> tuple[str, ...]:
+        """Restore all protected paths to the reference; returns them, printable. Raises
+        TamperError."""
+        self._before = self._last
+        paths = self._comparison().protected()
+        self.restore(Step.VERIFY, Findings(to_reference=tuple(paths)), announce)
+        return shown(paths)
 
     def _restore(
         self, target: Manifest, paths: Iterable[bytes], announce: Callable[[str], None]
@@ -249,23 +313,23 @@ class Keeper:
 
     def keep_best(self) -> str:
         """Keep the project as it is now as the best; returns the digest of its checkpoint."""
-        self._best = self._last = self._kept_now(self._last)
+        self._best = self._last = self._keep(self._scan(self._last))
         return self._save(BEST, self._best)
 
-    def put_back_best(self, announce: Callable[[str], None]) -> tuple[str, ...]:
-        """Return to the best checkpoint; returns what was put back, printable."""
+    def restore_best(self, announce: Callable[[str], None]) -> tuple[str, ...]:
+        """Return to the best checkpoint; returns what was restored, printable."""
         assert self._best is not None
         self._before = self._best
         self._last = self._scan(self._last)
         first: tuple[bytes, ...] | None = None
         for _ in range(_TRIES):
-            strayed = self._conduct().since_before()
+            strayed = self._comparison().since_before()
             first = strayed if first is None else first
             if not strayed:
                 return shown(first)
             self._restore(self._best, strayed, announce)
             self._last = self._scan(self._last)
-        raise _cannot_put_back(strayed)
+        raise _will_not_go_back(strayed)
 
     def _clear_byte_code(self) -> None:
         """Remove byte code beside protected sources: an interpreter would believe it."""
@@ -285,6 +349,19 @@ class Keeper:
             with _as_tampering():
                 self._store.restore(self._root, self._last, nothing, found)
             self._last = self._scan(self._last)
+
+
+def _too_large(dependencies: Iterable[bytes], known: Manifest) -> Iterator[bytes]:
+    """Those of which no content is kept: only their size, times and mode are compared."""
+    left = _DEPENDENCIES
+    for path in sorted(dependencies, key=lambda path: (known[path].size, path)):
+        left -= known[path].size
+        if known[path].size > SMALL or left < 0:
+            yield path
+
+
+def _target(entry: Entry | None) -> bytes:
+    return entry.target if entry and entry.kind == SYMLINK else b""
 
 
 def _source_folder(byte_code: bytes) -> bytes:
@@ -315,15 +392,14 @@ def _as_tampering() -> Iterator[None]:
     try:
         yield
     except (Damaged, Incomplete, ChangedMeanwhile) as error:
-        raise TamperError(
-            f"the project cannot be put back as it was: {error}",
-            fix="look at the project, and take what is missing from your version control",
-        ) from None
+        raise TamperError(str(error), fix=_BY_HAND) from None
 
 
-def _cannot_put_back(paths: Iterable[bytes]) -> TamperError:
-    left = sentence(shown(paths))
+def _will_not_go_back(paths: Iterable[bytes]) -> TamperError:
+    left = listed(shown(paths))
     return TamperError(
-        f"the project cannot be put back as it was: {left} will not go back",
-        fix="look at the project, and mend that by hand",
+        f"the project cannot be restored: {left} keeps changing or cannot be replaced", fix=_BY_HAND
     )
+
+
+_BY_HAND = "restore it by hand, from version control or a copy of your own"

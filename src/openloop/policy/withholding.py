@@ -22,7 +22,7 @@ from openloop.core.errors import UsageError
 from openloop.core.text import printable
 from openloop.core.vocabulary import Step
 from openloop.fs import dirfd, files
-from openloop.policy.covered_paths import PROJECT, WORKSPACE, Extent, Item, unless_openloop
+from openloop.policy.covered_paths import PROJECT, WORKSPACE, CoveredPaths, Item, unless_openloop
 from openloop.record.mission import Mission
 from openloop.record.withheld import ARCHIVE, archived
 from openloop.record.workspace import HOLDOUT, LOGS, WITHHELD
@@ -39,7 +39,7 @@ class Withholding:
         self._workspace = mission.workspace
         self._roots = {PROJECT: mission.root, WORKSPACE: mission.workspace.path}
         self._sandboxed = sandboxed
-        self._extent = Extent(policy.withhold)
+        self._covered = CoveredPaths(policy.withhold)
         self._has_patterns = bool(policy.withhold)
         self._skip = unless_openloop(mission.root, mission.workspace.path)
         gates = [gate for gate in mission.config.gates if mission.config.command(gate).private]
@@ -80,7 +80,7 @@ class Withholding:
             if whole and self._sandboxed:
                 hidden.append(os.path.join(self._roots[PROJECT], os.fsdecode(path)))
             else:
-                itself = not whole or self._extent.covers(path, folder=True)
+                itself = not whole or self._covered.covers(path, folder=True)
                 self._items += self._expanded(PROJECT, path, itself=itself)
         holdout = self._workspace.file(HOLDOUT)
         if self._sandboxed and os.path.isdir(holdout):
@@ -95,7 +95,7 @@ class Withholding:
 
     def _matching(self) -> Iterator[tuple[bytes, bool]]:
         if self._has_patterns:
-            yield from self._extent.walk(self._roots[PROJECT], skip=self._skip)
+            yield from self._covered.walk(self._roots[PROJECT], skip=self._skip)
 
     def _expanded(self, place: str, path: bytes, *, itself: bool) -> Iterator[Item]:
         """The path and all below it, folders before what is in them."""

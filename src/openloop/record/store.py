@@ -74,6 +74,7 @@ class Store:
         self._base = 0.0  # seconds of the run before this process took it on
         self._event_log = EventLog(self.workspace, lock, check_files=check_files)
         self._progress = -1
+        self.is_unrestored = False  # configuration or record: a command's edit is still there
         self._failure = ""  # why the record could not be kept
         self.state = self._event_log.loaded.state
         self.line = b""  # the latest event as it was written
@@ -291,6 +292,7 @@ class Store:
                 try:
                     found.append(words + watched.put_back())
                 except OSError as error:
+                    self.is_unrestored = True
                     found.append(f"{words}, and cannot be put back: {error.strerror}")
         found.append(self._finished.difference(every=every))
         return "; ".join(filter(None, found))

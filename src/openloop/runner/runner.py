@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from openloop.config import template
 from openloop.config.config import Command
 from openloop.core import clock
-from openloop.core.errors import ExitCode, RecordError
+from openloop.core.errors import ExitCode, RecordError, TamperError
 from openloop.core.vocabulary import Decision, Hook, Kind, SandboxMode, Status, Step
 from openloop.loop import actions, gates
 from openloop.loop.actions import (
@@ -35,7 +35,7 @@ from openloop.record.lock import Lock
 from openloop.record.mission import Mission
 from openloop.record.projections import Live
 from openloop.record.store import Store, opened
-from openloop.record.workspace import EVENTS
+from openloop.record.workspace import CONFIG, EVENTS
 from openloop.runner import prompt
 from openloop.runner.steps import Execution, Steps
 
@@ -104,9 +104,10 @@ class Runner:
             text = done or "what was withheld cannot be brought back"
             self._record(Kind.NOTE, note="returned", durable=True, text=text)
             self._withholding.drop()
-        self._note_tampering(damage)
+        self._note_damage(damage)
 
     def _open(self, max_rounds: int | None) -> None:
+        self._settle_earlier()
         opened = False
         while not opened:
             action = actions.opening(
@@ -131,9 +132,9 @@ class Runner:
             case RunStep():
                 self._step(action)
             case Keep():
-                self._enforcement.keep(action.value, action.reason)
+                self._enforcement.keep_best(action.value, action.reason)
             case PutBack():
-                self._note_tampering(self._enforcement.put_back(action.reason))
+                self._note_damage(self._enforcement.restore_best(action.reason))
             case FinishRound():
                 self._show(self._store.finish_round(action))
                 self._hook(Hook.ROUND)
@@ -144,7 +145,7 @@ class Runner:
 
     def _open_run(self, action: OpenRun) -> None:
         before = self.state
-        checkpoints = {} if action.resumed else self._enforcement.begin()
+        checkpoints = {} if action.resumed else self._enforcement.begin(before)
         self._record(
             Kind.RUN_STARTED,
             run=action.run,
@@ -160,7 +161,27 @@ class Runner:
         )
         self._store.beat()
         if action.resumed:
-            self._note_tampering(self._enforcement.resume(before))
+            self._note_damage(self._enforcement.resume(before))
+
+    def _settle_earlier(self) -> None:
+        """Settle what the run before left, so that none of it becomes a reference. Raises
+        TamperError for what a person has to look at."""
+        before, workspace = self.state, self._mission.workspace
+        edited = before.config_sha256 != self._mission.config_sha256
+        cut_off = before.status is Status.RUNNING and edited and not before.changes_now
+        if not (before.unsettled or cut_off):
+            return
+        if before.unsettled and edited:
+            why = f"{CONFIG} was edited since"
+        else:
+            why = self._enforcement.settle_earlier(before)
+        if why:
+            raise TamperError(
+                f"no new run can begin on what run {before.run} left: {why}",
+                where=self._mission.root,
+                fix="restore it by hand and run again, or accept the workspace as it is now: "
+                f"openloop accept {workspace.quoted}",
+            )
 
     def _finish_run(self, action: FinishRun) -> None:
         self._record(Kind.RUN_FINISHED, durable=True, status=action.status, reason=action.reason)
@@ -197,7 +218,8 @@ class Runner:
             self._record(Kind.STEP_FINISHED, step=step, **result.event_data())
             self._withholding.settle()
             log_tampering = self._store.log_finished(execution.log, result.log_sha256)
-            self._note_tampering(tampering, damage, log_tampering)
+            self._note_tampering(tampering, log_tampering)
+            self._note_damage(damage)
 
     def _hook(self, hook: Hook) -> None:
         """Run a person's own command. Its failure is noted and changes nothing else; neither does
@@ -212,8 +234,9 @@ class Runner:
             self._show_live(execution.live)
             verdict = self._steps.run_hook(hook, execution, self.state)
             tampering = self._store.tampering()
-            changed, damage = self._enforcement.look_again()
-            self._note_tampering(tampering, damage)
+            changed, damage = self._enforcement.after_hook()
+            self._note_tampering(tampering)
+            self._note_damage(damage)
             if changed:
                 text = f"hook {hook} {changed} after it was measured"
                 self._record(Kind.NOTE, note="hook", text=text)
@@ -239,9 +262,15 @@ class Runner:
     def _note_tampering(self, *found: str) -> bool:
         """Put on record what commands damaged, "" for nothing. Returns whether there was any,
         which decides how the run ends."""
+        unsettled = {"unsettled": True} if self._store.is_unrestored else {}
         for text in filter(None, found):
-            self._record(Kind.NOTE, note="tampered", text=text)
+            self._record(Kind.NOTE, note="tampered", text=text, **unsettled)
         return any(found)
+
+    def _note_damage(self, found: str) -> None:
+        """Record what could not be restored: it is settled before another run begins."""
+        if found:
+            self._record(Kind.NOTE, note="tampered", text=found, unsettled=True)
 
     def _notice(self) -> None:
         """Put on record what came from outside since the last look."""
