@@ -44,7 +44,7 @@ from support import ROOT, SRC, Case, run_openloop
 
 ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 SUBCOMMANDS = (
-    *("init", "doctor", "run", "status", "logs", "report", "audit", "judge"),
+    *("init", "doctor", "run", "status", "logs", "report", "audit", "accept", "judge"),
     *("mcp", "completion", "help"),
 )
 # `openloop NAME`, and what follows it up to the next command

@@ -144,7 +144,10 @@ class Told(ReportCase):
         self.assertLess(len(text), 10_000)
         for words in (
             *("### OpenLoop: complete", "| verify | passed |", "fix **policy**"),
-            *("undone in <code>round 2, fix: created protected tests/new</code>", "Record: intact"),
+            *(
+                "violation in <code>round 2, fix: created protected tests/new</code>",
+                "Record: intact",
+            ),
         ):
             self.assertIn(words, text)
 

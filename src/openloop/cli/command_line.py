@@ -26,6 +26,7 @@ _OF_A_WORKSPACE = {
     "logs": "Show what the commands wrote.",
     "report": "Write a report of the latest rounds.",
     "audit": "Check that the whole record holds.",
+    "accept": "Take a workspace as it is: the next run's reference.",
 }
 COMMANDS = {
     **_OF_A_WORKSPACE,

@@ -224,6 +224,7 @@ class State:
     tampering: str = ""  # what was found edited, and where
     unsandboxed: str = ""  # why changes run without the sandbox that was asked for
     unsettled: str = ""  # what this run left that no later run may take as its reference
+    accepted: tuple[str, ...] = ()  # files of the record that a person accepted as they are
     cut_off: Step | None = None  # the change that was cut off beside an edited configuration
     away: str = ""  # digest of the archive that holds what is withheld right now
     config_sha256: str = ""

@@ -181,7 +181,7 @@ def _noted(state: State, event: Event) -> State:
         case "tampered":
             return _tampered(state, event)
         case "accepted":
-            return _accepted(state)
+            return _accepted(state, event)
         case "sandbox":
             return replace(state, unsandboxed=event.data["text"])
         case "returned":
@@ -202,15 +202,17 @@ def _tampered(state: State, event: Event) -> State:
     return replace(state, unsettled=event.data["text"], undone=tuple(undone))
 
 
-def _accepted(state: State) -> State:
+def _accepted(state: State, event: Event) -> State:
     """A person takes the workspace as it is: the next run is a new one, with a new reference."""
     in_order = state.status.is_over and not (state.tampering or state.unsettled)
     return replace(
         state,
         status=state.status if in_order else Status.READY,
+        reason=state.reason if in_order else "accepted by a person",
         tampering="",
         unsettled="",
         cut_off=None,
+        accepted=tuple(event.data["files"]),
         digests={},
     )
 

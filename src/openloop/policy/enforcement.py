@@ -14,7 +14,7 @@ from openloop.policy.violations import Findings, listed, readable
 from openloop.record.mission import Mission
 from openloop.record.workspace import HOLDOUT
 
-Record = Callable[..., None]
+Record = Callable[..., object]
 
 
 class Enforced(NamedTuple):
@@ -75,6 +75,19 @@ class Enforcement:
             text = f"restored {listed(restored)}, as in run {before.run}"
             self._record(Kind.CHECKPOINT_RESTORED, why="settled", text=text, paths=restored)
         return ""
+
+    def differences(self, before: State) -> list[str]:
+        """What differs from the reference of the latest run, in words."""
+        found: list[str] = []
+        holdout = self._holdout.take_reference()
+        if holdout != before.digests.get(HOLDOUT, ""):
+            found.append(f"{HOLDOUT}/ is not what it was when run {before.run} began")
+        if self._project and REFERENCE in before.digests:
+            try:
+                found += self._project.differences(before.digests)
+            except TamperError as error:
+                found.append(error.what)
+        return found
 
     def resume(self, before: State) -> str:
         """Take up a run in the state it was found in, and settle the step that was cut off.

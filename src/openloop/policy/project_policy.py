@@ -108,6 +108,13 @@ class ProjectPolicy:
             if (names := [readable(path) for path in paths if self._rules.protects(path)])
         ]
 
+    def differences(self, digests: Mapping[str, str]) -> list[str]:
+        """`changed protected tests/test_a.py` for each path that differs from the reference of an
+        earlier process. Raises TamperError when that is lost."""
+        without_intent = {name: digest for name, digest in digests.items() if name != INTENT}
+        self.load_reference(without_intent)
+        return self._comparison().protected_words()
+
     def _is_small_and_protected(self, path: bytes) -> bool:
         if not self._rules.protects(path):
             return False
@@ -240,10 +247,6 @@ class ProjectPolicy:
             self._before = self._last
         self._last = self._scan(self._last)
         return self._compared_with_policy(step)
-
-    def protected_changes(self) -> list[str]:
-        """`changed protected tests/test_a.py` for each path that differs from the reference."""
-        return self._comparison().protected_words()
 
     def _comparison(self) -> Comparison:
         return Comparison(self._rules, self._ignored, self._reference, self._before, self._last)

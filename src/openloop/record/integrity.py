@@ -6,17 +6,18 @@ lines added by somebody else is not gone on with, at a price that does not grow 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import re
-from collections.abc import Container
+from collections.abc import Container, Iterable, Iterator
 
 from openloop.core import clock
 from openloop.core.vocabulary import Decision, Kind, Status, Step
 from openloop.fs import files
 from openloop.loop.state import Event, State
-from openloop.record import projections, reader, withheld
+from openloop.record import event_format, projections, reader, withheld
 from openloop.record.event_format import Broken
 from openloop.record.reader import Record
 from openloop.record.workspace import ARTIFACTS, CHECKPOINTS, EVENTS, LOGS, WITHHELD, Workspace
@@ -60,7 +61,34 @@ def check_latest(place: Workspace, events: int, record: Record) -> None:
     may_lack = (ARTIFACTS,) if cut_off else (ARTIFACTS, LOGS)
     for number, state, event in reader.latest_rounds(events, ROUNDS):
         if event.run == record.state.run:
-            check(place, number, state, event, largest=largest, may_lack=may_lack)
+            with _unless_accepted(place, record.state.accepted):
+                check(place, number, state, event, largest=largest, may_lack=may_lack)
+
+
+@contextlib.contextmanager
+def _unless_accepted(place: Workspace, accepted: Iterable[str]) -> Iterator[None]:
+    """A person may have accepted that a file is not what the record says."""
+    try:
+        yield
+    except Mismatch as found:
+        if found.where not in map(place.shown, accepted):
+            raise
+
+
+def mismatches(place: Workspace, events: int) -> dict[str, str]:
+    """All logs and artifacts that are not what the record says: path in the workspace, and why.
+    Raises Broken for a record that does not follow from itself."""
+    found: dict[str, str] = {}
+    state = State()
+    for number, line in event_format.check_chain(reader.lines(events)):
+        event = reader.decode_at(number, line)
+        try:
+            check(place, number, state, event)
+        except Mismatch as mismatch:
+            name = event.data["log_path" if event.kind is Kind.STEP_FINISHED else "artifact"]
+            found[name] = mismatch.why
+        state = reader.apply_at(number, state, event)
+    return found
 
 
 def load_path(place: Workspace) -> Record:

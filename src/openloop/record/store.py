@@ -20,7 +20,7 @@ from openloop.core.vocabulary import Kind, Status, Step
 from openloop.fs import files
 from openloop.loop import actions, transitions
 from openloop.loop.state import Event
-from openloop.record import event_format, projections, reader
+from openloop.record import event_format, integrity, projections, reader
 from openloop.record.event_log import EventLog
 from openloop.record.heartbeat import HeartbeatFile
 from openloop.record.lock import Lock
@@ -280,6 +280,11 @@ class Store:
 
     # --- tampering ---
 
+    def mismatches(self) -> dict[str, str]:
+        """Logs and artifacts that are not what the record says: path in the workspace, and why."""
+        found = integrity.mismatches(self.workspace, self._event_log.descriptor)
+        return {name: why for name, why in found.items() if name not in self.state.accepted}
+
     def tampering(self, *, every: bool = False) -> str:
         """What a command did to the configuration or the record; "" for nothing. every: of finished
         logs and artifacts look at all, see `Finished`.
@@ -318,15 +323,17 @@ class Store:
 
 
 @contextlib.contextmanager
-def opened(mission: Mission, lock: Lock) -> Iterator[Store]:
+def opened(mission: Mission, lock: Lock, *, check_files: bool = True) -> Iterator[Store]:
     """The store of a workspace, closed at the end; its last heartbeat says why it ended.
+
+    check_files: as for `EventLog`.
 
     Raises TamperError when the record is not intact (the heartbeat says `blocked` then),
     UsageError when it cannot be written, RecordError for an OSError of the caller's.
     """
     workspace = mission.workspace
     try:
-        store = Store(mission, lock)
+        store = Store(mission, lock, check_files=check_files)
     except TamperError as error:
         _show_blocked(workspace, lock, error.what)
         raise

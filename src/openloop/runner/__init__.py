@@ -4,4 +4,4 @@
 """
 
 MAY_IMPORT = ("core", "config", "loop", "process", "record", "policy")
-DOORS = ("runner", "execution")
+DOORS = ("runner", "execution", "acceptance")

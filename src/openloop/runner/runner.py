@@ -332,7 +332,7 @@ def run(mission: Mission, *, max_rounds: int | None, view: View, interrupts: Int
         lock = Lock(mission.workspace, patience=grace + 10)
         stack.callback(lock.release)
         store = stack.enter_context(opened(mission, lock))
-        _end_leftovers(store.state, grace)
+        end_leftovers(store.state, grace)
         record = mission.workspace.file(EVENTS)
         processes = Processes(lock.folder, interrupts, gaps.append, record=record)
         stack.callback(processes.close)
@@ -352,7 +352,7 @@ def _sandbox(mission: Mission) -> tuple[Sandbox | None, str]:
     return bubblewrap.choose(mission)
 
 
-def _end_leftovers(before: State, grace: float) -> None:
+def end_leftovers(before: State, grace: float) -> None:
     """End what a killed run left alive. Raises RecordError for what cannot be ended."""
     mark = before.mark if before.status is Status.RUNNING else None
     if left := supervisor.end_leftovers(mark, grace):

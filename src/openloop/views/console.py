@@ -195,7 +195,7 @@ def verdict(screen: Screen, workspace: Workspace, state: State, head: str) -> No
         facts.append(("error", printable(state.last_error)[:300]))
     if state.unsandboxed:
         facts.append(("warning", state.unsandboxed))
-    facts += [("undone", undone_words(one)) for one in state.undone]
+    facts += [("violation", violation_words(one)) for one in state.undone]
     if state.round:
         artifact = workspace.shown(f"{ARTIFACTS}/round-{state.round:04d}.json")
         facts.append(("evidence", f"{artifact}, logs in {workspace.shown(LOGS)}"))
@@ -205,7 +205,7 @@ def verdict(screen: Screen, workspace: Workspace, state: State, head: str) -> No
         screen.line(f"  {name:<9} {printable(text)}")
 
 
-def undone_words(one: Violation) -> str:
+def violation_words(one: Violation) -> str:
     return printable(f"round {one.round}, {one.step}: {one.text}")
 
 
@@ -215,6 +215,8 @@ def next_step(workspace: Workspace, state: State, head: str) -> str:
     match state.status:
         case Status.COMPLETE:
             return f"prove it later: openloop audit {place} --head {head}"
+        case Status.BLOCKED if state.unsettled:
+            return f"restore that by hand, then: openloop run {place}; or: openloop accept {place}"
         case Status.BLOCKED:
             return (
                 f"look at the evidence, mend the cause, then one trial round: openloop run {place}"

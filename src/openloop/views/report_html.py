@@ -16,7 +16,7 @@ from openloop.record.log_tail import Excerpt
 from openloop.views import charts
 from openloop.views.audit import counts
 from openloop.views.charts import text
-from openloop.views.console import duration, size, undone_words
+from openloop.views.console import duration, size, violation_words
 from openloop.views.history import Round, Station
 from openloop.views.report import Failure, Gate, Report
 
@@ -152,7 +152,7 @@ def _timeline(report: Report) -> str:
 <span class="key gate o-passed"></span> gate passed
 <span class="key gate o-failed"></span> did not pass
 <span class="key change o-passed"></span> change
-<span class="key gate o-policy"></span> undone by the policy</p>
+<span class="key gate o-policy"></span> against the policy</p>
 {before}<div class="picture">{charts.timeline(report.rounds)}</div></section>
 """
 
@@ -215,10 +215,10 @@ def _policy(report: Report) -> str:
     if not report.undone and not kept:
         return ""
     undone = "".join(
-        f"<li>{text(undone_words(one))}{_paths(one.paths)}</li>" for one in report.undone
+        f"<li>{text(violation_words(one))}{_paths(one.paths)}</li>" for one in report.undone
     )
     checkpoints = "".join(f"<li>round {number}: {text(words)}</li>" for number, words in kept)
-    parts = [f"<h3>Undone</h3><ul>{undone}</ul>"] if undone else []
+    parts = [f"<h3>Violations</h3><ul>{undone}</ul>"] if undone else []
     parts += [f"<h3>Kept and put back</h3><ul>{checkpoints}</ul>"] if checkpoints else []
     return f'<section class="policy"><h2>Policy</h2>{"".join(parts)}</section>\n'
 

@@ -95,4 +95,4 @@ def _not_gates(one: Round) -> list[str]:
         for station in one.steps
         if station.result.step.is_change
     ]
-    return [*changes, *(f"undone in {found.step}: {found.text}" for found in one.undone)]
+    return [*changes, *(f"violation in {found.step}: {found.text}" for found in one.undone)]

@@ -78,7 +78,7 @@ def _undone(report: Report) -> str:
     found = report.undone[:_UNDONE]
     if not found:
         return ""
-    lines = [f"- undone in {_words(console.undone_words(one))}" for one in found]
+    lines = [f"- violation in {_words(console.violation_words(one))}" for one in found]
     left = len(report.undone) - len(found)
     if left:
         lines.append(f"- and {left} more")

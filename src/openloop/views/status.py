@@ -159,7 +159,7 @@ def lines(report: Report) -> list[str]:
             shown.append(f"  {name:<9} {words}")
     for one in report.undone:
         words = f"round {one['round']}, {one['step']}: {one['text']}"
-        shown.append(f"  {'undone':<9} {printable(words)}")
+        shown.append(f"  {'violation':<9} {printable(words)}")
     if report.withheld:
         until: dict[str, str] = {
             Status.RUNNING: "until it ends",

@@ -1,0 +1,31 @@
+"""`openloop accept WORKSPACE`: take the present state as the reference of the next run."""
+
+from __future__ import annotations
+
+import argparse
+
+from openloop.cli import output
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+
+
+def run(args: argparse.Namespace) -> int:
+    from openloop.record import mission
+    from openloop.runner import acceptance
+
+    chosen = mission.load(args.workspace)
+    accepted = acceptance.accept(chosen)
+    if args.json:
+        output.say_json(accepted.to_json())
+    elif accepted.differences:
+        lines = ["accepted, and recorded:", *(f"  {one}" for one in accepted.differences)]
+        output.say_lines(
+            [*lines, f"the next run begins with this: openloop run {chosen.workspace.quoted}"]
+        )
+    elif accepted.run:
+        output.say_lines([f"nothing to accept: nothing differs from what run {accepted.run} left"])
+    else:
+        output.say_lines(["nothing to accept: there was no run yet"])
+    return 0

@@ -1,0 +1,87 @@
+"""`openloop accept`: a person takes a workspace as it is, whatever a run left in it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from openloop.core.vocabulary import Decision, Kind, RoundOutcome, Status
+from openloop.loop.actions import FinishRound
+from openloop.policy.enforcement import Enforcement
+from openloop.record.lock import Lock
+from openloop.record.mission import Mission
+from openloop.record.store import Store, opened
+from openloop.record.workspace import CONFIG
+from openloop.runner.runner import end_leftovers
+
+_REASON = "a person accepted the workspace as it is"
+
+
+@dataclass(frozen=True, slots=True)
+class Acceptance:
+    """What was accepted. run: the latest one. differences: in words, from what it left."""
+
+    run: int
+    differences: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        return {"run": self.run, "differences": list(self.differences)}
+
+
+def accept(mission: Mission) -> Acceptance:
+    """Record that the present state may be the next run's reference, with what differs from the
+    latest run's. Nothing is recorded where nothing differs.
+
+    Raises HeldError when a live runner holds the workspace, TamperError when the record itself
+    is broken.
+    """
+    grace = mission.config.limits.kill_grace
+    with contextlib.ExitStack() as stack:
+        lock = Lock(mission.workspace, patience=grace + 10)
+        stack.callback(lock.release)
+        store = stack.enter_context(opened(mission, lock, check_files=False))
+        end_leftovers(store.state, grace)
+        store.prepare()
+        before = store.state
+        files = store.mismatches()
+        differences = tuple(_differences(mission, store, files))
+        if differences:
+            _close_run(store)
+            text = f"{_REASON}: {'; '.join(differences)}"
+            store.record(
+                Kind.NOTE,
+                note="accepted",
+                durable=True,
+                text=text,
+                files=sorted(files),
+                differences=differences,
+            )
+        return Acceptance(before.run, differences)
+
+
+def _differences(mission: Mission, store: Store, files: dict[str, str]) -> Iterator[str]:
+    state = store.state
+    if state.run == 0:
+        return
+    if state.config_sha256 != mission.config_sha256:
+        yield f"{CONFIG} was edited since run {state.run} began"
+    yield from Enforcement(mission, store.record).differences(state)
+    yield from (f"{name} {why}" for name, why in files.items())
+    if state.unsettled:
+        yield f"run {state.run} left unsettled: {state.unsettled}"
+    elif state.running:
+        yield f"run {state.run} was killed in the middle of {state.running}"
+
+
+def _close_run(store: Store) -> None:
+    """A run that was cut off ends here: the next one is a new one."""
+    state = store.state
+    if state.in_round:
+        failures = state.consecutive_failures
+        store.finish_round(
+            FinishRound(RoundOutcome.INTERRUPTED, Decision.CONTINUE, _REASON, failures)
+        )
+    if state.status is Status.RUNNING:
+        store.record(Kind.RUN_FINISHED, durable=True, status=Status.INTERRUPTED, reason=_REASON)
