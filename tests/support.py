@@ -22,7 +22,7 @@ from typing import Any
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(HERE)
 SRC = os.path.join(ROOT, "src")
-AGENTS = os.path.join(HERE, "agents")
+AGENTS = os.path.join(HERE, "programs")
 CLONE_NEWNS = 0x00020000
 PATIENCE = 30.0  # seconds before a test that waits for something gives up
 BEATING = (  # what a live runner writes for its beats, in the folder of a Workspace
@@ -68,7 +68,7 @@ def environment(**extra: str) -> dict[str, str]:
 
 
 def agent(name: str, *words: object) -> str:
-    """The shell command of a small program in tests/agents/."""
+    """The shell command of a small program in tests/programs/."""
     parts = [sys.executable, os.path.join(AGENTS, f"{name}.py"), *map(str, words)]
     return " ".join(map(shlex.quote, parts))
 
@@ -284,6 +284,19 @@ def start_openloop(
             **how,
         },
     )
+
+
+def set_environment(test: unittest.TestCase, **variables: str) -> None:
+    """Set variables of this process until the test is over."""
+
+    def restore(before: dict[str, str | None]) -> None:
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
+
+    test.addCleanup(restore, {name: os.environ.get(name) for name in variables})
+    os.environ.update(variables)
 
 
 class Case(unittest.TestCase):

@@ -90,6 +90,9 @@ class TheFile(unittest.TestCase):
                 "max_consecutive_failures": 3,
                 "kill_grace_seconds": 5,
                 "max_runtime_seconds": None,
+                "max_cost_usd": None,
+                "max_tokens": None,
+                "max_wait_seconds": 21600,
             },
             schema.defaults("limits"),
         )
@@ -106,7 +109,7 @@ class TheFile(unittest.TestCase):
             schema.defaults("baseline"),
         )
 
-    def test_gates_and_changes_differ_only_in_what_gates_alone_can_be(self):
+    def test_gates_and_changes_differ_only_in_what_one_of_them_alone_can_be(self):
         gate, change = (copy.deepcopy(self.root["$defs"][name]) for name in ("gate", "change"))
         measurement = copy.deepcopy(self.root["$defs"]["measurement"])
         for rule in (gate, measurement):
@@ -114,7 +117,14 @@ class TheFile(unittest.TestCase):
         del gate["anyOf"][1]["properties"]["repeat"]
         self.assertEqual(gate["anyOf"], measurement["anyOf"])
         del gate["anyOf"][1]["properties"]["canary"]
+        for key in ("agent", "account"):
+            del change["anyOf"][1]["properties"]["fallback"]["properties"][key]
+        fallback = change["anyOf"][1]["properties"].pop("fallback")
+        for key in ("agent", "account"):
+            del change["anyOf"][1]["properties"][key]
         self.assertEqual(gate["anyOf"], change["anyOf"])
+        self.assertEqual(gate["anyOf"], self.root["$defs"]["plain"]["anyOf"])
+        self.assertEqual(gate["anyOf"][1]["properties"], fallback["properties"])
 
     def test_ignored_keys_are_the_same_in_every_object_of_ours(self):
         for name, rule in rules(self.root):

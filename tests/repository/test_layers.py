@@ -18,7 +18,7 @@ import openloop
 FOLDER = os.path.dirname(os.path.abspath(openloop.__file__))
 PACKAGE = "openloop"
 ORDER = (  # from the bottom up: none imports from one that stands behind it
-    *("core", "config", "loop", "fs", "process", "record", "policy", "runner"),
+    *("core", "config", "agents", "loop", "fs", "process", "record", "policy", "runner"),
     *("views", "judge", "setup", "mcp", "cli"),
 )
 PURE = ("config", "loop")  # and the vocabulary: they decide

@@ -12,13 +12,13 @@ import unittest
 from collections.abc import Iterator
 from typing import Any
 
+from openloop.agents import catalog
 from openloop.cli import command_line, completion, help_topics
 from openloop.config import config, schema, template
 from openloop.core.errors import ExitCode
 from openloop.core.vocabulary import Kind, Outcome, Status, Step
 from openloop.loop.state import State
 from openloop.record import projections
-from openloop.setup import agent_presets
 from repository.markdown import (
     AGENT,
     COMMANDS,
@@ -130,7 +130,8 @@ def keys() -> Iterator[tuple[str, dict[str, Any], bool]]:
         required = (*rule.get("required", ()), *rule.get("else", {}).get("required", ()))
         for inner, part in rule.get("properties", {}).items():
             yield f"{name}.{inner}", part, inner in required
-    for name, rule in command["properties"].items():
+    change = rules["$defs"]["change"]["anyOf"][1]
+    for name, rule in {**command["properties"], **change["properties"]}.items():
         yield name, rule, name in command["required"]
 
 
@@ -204,7 +205,7 @@ class CommandLine(unittest.TestCase):
         row = next(
             row for row in rows(section(COMMANDS, "## openloop init")) if "--agent" in row[0]
         )
-        self.assertEqual(code(row[1])[2:], list(agent_presets.AGENTS))
+        self.assertEqual(code(row[1])[2:], list(catalog.shipped()))
 
 
 def usage_line(name: str) -> str:

@@ -6,7 +6,8 @@ import posixpath
 import re
 import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from functools import cache
 from typing import Any, AnyStr
 
@@ -14,6 +15,7 @@ from openloop.config import globs, schema, strict_json, template
 from openloop.config.oom_markers import OOM_MARKERS
 from openloop.config.schema import Complaint
 from openloop.core.errors import ConfigError, OpenLoopError
+from openloop.core.usage import Figures
 from openloop.core.vocabulary import GATES, Direction, Hook, Match, OnViolation, SandboxMode, Step
 
 
@@ -21,7 +23,8 @@ from openloop.core.vocabulary import GATES, Direction, Hook, Match, OnViolation,
 class Command:
     """A shell command with its limits filled in; timeout and stall_timeout in seconds.
 
-    canary: a shell command after which this one must fail.
+    canary: a shell command after which this one must fail. account: of the agent, where several
+    are in use.
     """
 
     run: str
@@ -33,6 +36,9 @@ class Command:
     repeat: int = 1
     canary: str | None = None
     private: bool = False  # nothing that it prints is told to an agent
+    agent: str | None = None  # the preset that says how to read its output
+    account: str = ""
+    fallback: Command | None = None  # used while the agent is unavailable
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +58,7 @@ class Baseline:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """All times in seconds; max_runtime None is without limit."""
+    """All times in seconds; None is without limit. max_cost in US dollars."""
 
     command_timeout: float
     stall_timeout: float
@@ -60,6 +66,27 @@ class Limits:
     kill_grace: float
     max_runtime: float | None
     oom_markers: tuple[str, ...]
+    max_cost: float | None = None
+    max_tokens: int | None = None
+    max_wait: float = 21600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """US dollars for a million tokens."""
+
+    input: float
+    cached: float
+    output: float
+
+    def of(self, figures: Figures) -> float | None:
+        """What the tokens cost; None when input or output is unknown."""
+        if figures.input_tokens is None or figures.output_tokens is None:
+            return None
+        cached = min(figures.cached_tokens or 0, figures.input_tokens)
+        plain = figures.input_tokens - cached
+        total = plain * self.input + cached * self.cached + figures.output_tokens * self.output
+        return total / 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +127,7 @@ class Config:
     limits: Limits
     hooks: Mapping[Hook, Command]
     policy: Policy | None = None
+    prices: Mapping[str, Price] = field(default_factory=dict)  # by glob of a model's name
 
     @property
     def gates(self) -> tuple[Step, ...]:
@@ -116,6 +144,10 @@ class Config:
         if self.baseline and step is Step.BASELINE:
             return self.baseline.command
         return self.commands[step]
+
+    def price_of(self, model: str) -> Price | None:
+        """The first price whose glob matches the model's name."""
+        return next((p for glob, p in self.prices.items() if fnmatchcase(model, glob)), None)
 
     def _measures(self, gate: Step) -> bool:
         return gate is Step.BASELINE and self.baseline is not None
@@ -138,7 +170,12 @@ def parse(data: bytes, *, where: str) -> Config:
 
 @cache
 def _checker() -> schema.Checker:
-    formats = {
+    return schema.Checker(schema.load(), formats())
+
+
+def formats() -> Mapping[str, schema.Format]:
+    """What the `format` of a schema means, in every file that a person writes."""
+    return {
         "shell-command": _check_command,
         "regex": _check_regex,
         "bytes-regex": _check_bytes_regex,
@@ -146,7 +183,6 @@ def _checker() -> schema.Checker:
         "glob": _check_glob,
         "outside-path": _check_outside_path,
     }
-    return schema.Checker(schema.load(), formats)
 
 
 def _check_command(text: str) -> Iterator[Complaint]:
@@ -225,6 +261,10 @@ def _config(document: Mapping[str, Any]) -> Config:
         limits=limits,
         hooks={hook: _command(hooks[hook], limits) for hook in Hook if hook in hooks},
         policy=_policy(document["policy"]) if "policy" in document else None,
+        prices={
+            glob: Price(one["input"], one.get("cached", one["input"]), one["output"])
+            for glob, one in document.get("prices", {}).items()
+        },
     )
 
 
@@ -257,6 +297,9 @@ def _limits(section: Mapping[str, Any]) -> Limits:
         kill_grace=float(limits["kill_grace_seconds"]),
         max_runtime=None if max_runtime is None else float(max_runtime),
         oom_markers=tuple(limits.get("oom_markers", OOM_MARKERS)),
+        max_cost=limits["max_cost_usd"],
+        max_tokens=_whole(limits["max_tokens"]),
+        max_wait=float(limits["max_wait_seconds"]),
     )
 
 
@@ -289,4 +332,7 @@ def _command(value: str | Mapping[str, Any], limits: Limits) -> Command:
         repeat=int(parts.get("repeat", 1)),
         canary=parts.get("canary"),
         private=bool(parts.get("private", False)),
+        agent=parts.get("agent"),
+        account=parts.get("account", ""),
+        fallback=_command(parts["fallback"], limits) if "fallback" in parts else None,
     )

@@ -82,6 +82,20 @@ class Outcome(StrEnum):
         return self is Outcome.PASSED
 
 
+class Refusal(StrEnum):
+    """Why an agent is unavailable."""
+
+    LIMIT = "limit"  # of its plan or its rate
+    OVERLOADED = "overloaded"
+    CREDIT = "credit"
+    AUTH = "auth"
+
+    @property
+    def passes(self) -> bool:
+        """Whether waiting helps."""
+        return self in (Refusal.LIMIT, Refusal.OVERLOADED)
+
+
 class RoundOutcome(StrEnum):
     HEALTHY = "healthy"  # complete without a change
     REPAIRED = "repaired"  # complete after one

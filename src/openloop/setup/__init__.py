@@ -3,5 +3,16 @@
 `init.init` and `doctor.examine`.
 """
 
-MAY_IMPORT = ("core", "config", "loop", "fs", "process", "record", "policy", "runner", "views")
+MAY_IMPORT = (
+    "core",
+    "config",
+    "agents",
+    "loop",
+    "fs",
+    "process",
+    "record",
+    "policy",
+    "runner",
+    "views",
+)
 DOORS = ("init", "doctor", "probe")

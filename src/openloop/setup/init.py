@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from openloop.agents import catalog
 from openloop.config import config
 from openloop.config.config import Config
 from openloop.core import clock
@@ -24,7 +25,7 @@ from openloop.record.integrity import Mismatch
 from openloop.record.lock import Lock
 from openloop.record.projections import Live, Runner
 from openloop.record.workspace import CONFIG, EVENTS, FOLDERS, HEARTBEAT, PROGRESS, Workspace
-from openloop.setup import agent_presets, detect, documents
+from openloop.setup import detect, documents
 
 _SCHEMA = os.path.abspath(
     os.path.join(os.path.dirname(__file__), os.pardir, "openloop.schema.json")
@@ -68,8 +69,9 @@ def init(
     finally:
         lock.release()
     if agent is not None:
-        chosen = agent_presets.agent_named(agent)
-        said += [f"{chosen.name}: {chosen.note}", f"if it is not installed: {chosen.install}"]
+        chosen = catalog.named(agent)
+        said += [f"{chosen.name}: {chosen.note}"] if chosen.note else []
+        said += [f"if it is not installed: {chosen.install}"] if chosen.install else []
     return Scaffold(place, root, (*found.found, *said))
 
 
@@ -108,7 +110,7 @@ def _document(
     """openloop.json: what was found in the project, with the limits spelled out."""
     commands: dict[str, Any] = {str(step): run for step, run in found.commands.items()}
     if agent is not None:
-        chosen = agent_presets.agent_named(agent).as_command()
+        chosen = catalog.named(agent).as_command()
         commands |= {"fix": chosen, "improve": chosen}
     order = ("play", "scan", "fix", "verify", "improve")
     document: dict[str, Any] = {
@@ -124,7 +126,8 @@ def _document(
     if found.tests:
         document["policy"] = {"protect": found.tests}
         if found.sources:
-            document["policy"]["allow"] = found.sources
+            caches = list(catalog.named(agent).caches) if agent else []
+            document["policy"]["allow"] = [*found.sources, *caches]
     document["limits"] = {
         "command_timeout_seconds": 900,
         "stall_timeout_seconds": 300,

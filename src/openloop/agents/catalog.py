@@ -1,0 +1,98 @@
+"""The presets that there are: those that ship, and the user's own, which win."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from functools import cache
+
+from openloop.agents import preset
+from openloop.agents.preset import Preset
+from openloop.core.errors import ConfigError, OpenLoopError, UsageError
+from openloop.core.text import nearest, printable
+
+SHIPPED = os.path.join(os.path.dirname(os.path.abspath(__file__)), "presets")
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
+LARGEST = 1 << 20  # bytes of a preset
+
+
+def own_folder() -> str:
+    """Where the user's own presets are."""
+    base = os.environ.get("XDG_CONFIG_HOME", "")
+    if not base.startswith("/"):
+        base = os.path.expanduser("~/.config")
+    return os.path.join(base, "openloop", "agents")
+
+
+def shipped() -> tuple[str, ...]:
+    """The names of the presets that ship, in order."""
+    return tuple(sorted(_in(SHIPPED)))
+
+
+def names() -> tuple[str, ...]:
+    """Every preset's name, in order."""
+    return tuple(sorted({*shipped(), *_in(own_folder())}))
+
+
+def _in(folder: str) -> list[str]:
+    try:
+        found = os.listdir(folder)
+    except OSError:  # most users have no presets of their own
+        return []
+    stems = (name.removesuffix(".json") for name in found if name.endswith(".json"))
+    return [stem for stem in stems if _NAME.fullmatch(stem)]
+
+
+def named(name: str, *, where: str = "--agent", fix: str = "") -> Preset:
+    """The preset of this name. where, fix: for the message when there is none. Raises UsageError
+    for an unknown name, ConfigError for a broken file of the user's."""
+    known = names()
+    if name not in known:
+        near = _nearest(name, known)
+        raise UsageError(
+            f"no agent preset is called {name!r}" + (f"; did you mean {near}?" if near else ""),
+            where=where,
+            fix=fix
+            or f"one of {', '.join(known)}; or leave --agent out and write commands.fix yourself",
+        )
+    return _read(name, own_folder())
+
+
+@cache
+def _read(name: str, own: str) -> Preset:
+    path = os.path.join(own, f"{name}.json")
+    if not os.path.lexists(path):
+        with open(os.path.join(SHIPPED, f"{name}.json"), "rb") as file:
+            return preset.parse(file.read(), name, where=f"presets/{name}.json")
+    try:
+        if not os.path.isfile(path):
+            raise OSError(None, "not a regular file")
+        with open(path, "rb") as file:
+            data = file.read(LARGEST + 1)
+    except OSError as error:
+        raise UsageError(f"the preset cannot be read: {error.strerror}", where=path) from None
+    if len(data) > LARGEST:
+        raise UsageError(f"the preset is larger than {LARGEST >> 20} MiB", where=path)
+    return preset.parse(data, name, where=path, source=path)
+
+
+def every() -> tuple[Mapping[str, Preset], tuple[OpenLoopError, ...]]:
+    """(every preset by its name, the errors of those that are broken)."""
+    found: dict[str, Preset] = {}
+    errors: list[OpenLoopError] = []
+    for name in names():
+        try:
+            found[name] = named(name)
+        except ConfigError as error:
+            errors += error.problems
+        except UsageError as error:
+            errors.append(error)
+    return found, tuple(errors)
+
+
+def _nearest(name: str, known: tuple[str, ...]) -> str:
+    """The name meant by a product's full name or a slip of the keyboard, or ""."""
+    word = printable(name.strip().lower())
+    parts = word.replace("_", "-").split("-")
+    return next((one for one in known if one in parts), "") or nearest(word, known)

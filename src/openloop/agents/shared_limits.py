@@ -1,0 +1,72 @@
+"""Limits of accounts, kept where all loops of one user see them.
+
+A loop whose agent was refused writes the moment from which it may be tried again; the others wait
+without trying. A file holds one account's limit. It is a hint: a file that cannot be read or
+written changes nothing but that each loop learns of the limit by itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import time
+from dataclasses import dataclass
+
+from openloop.agents.failures import LONGEST as LONGEST_SENTENCE
+from openloop.agents.reset_time import LONGEST
+from openloop.core.text import printable
+
+
+@dataclass(frozen=True, slots=True)
+class SharedLimit:
+    """until: seconds since 1970. says: what the agent said of it."""
+
+    until: float
+    says: str
+
+
+def folder() -> str:
+    base = os.environ.get("XDG_STATE_HOME", "")
+    if not base.startswith("/"):
+        base = os.path.expanduser("~/.local/state")
+    return os.path.join(base, "openloop", "limits")
+
+
+def path_of(agent: str, account: str) -> str:
+    """The file of one account of an agent."""
+    words = f"{agent}@{account}" if account else agent
+    safe = re.sub(r"[^\w.@-]", lambda found: f"%{ord(found[0]):02x}", words).lstrip(".")
+    return os.path.join(folder(), f"{safe[:120]}.json")
+
+
+def known(agent: str, account: str) -> SharedLimit | None:
+    """The limit of an account that is not over; None without one."""
+    try:
+        with open(path_of(agent, account), "rb") as file:
+            found = json.loads(file.read(1 << 16))
+        until, says = float(found["until"]), str(found.get("says", ""))
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return None
+    ahead = until - time.time()
+    if not 0 < ahead < LONGEST:
+        return None
+    return SharedLimit(until, printable(says)[:LONGEST_SENTENCE])
+
+
+def keep(agent: str, account: str, limit: SharedLimit) -> None:
+    """Tell the other loops."""
+    path = path_of(agent, account)
+    new = f"{path}.{os.getpid()}.new"
+    with contextlib.suppress(OSError):
+        os.makedirs(folder(), mode=0o700, exist_ok=True)
+        with open(new, "w", encoding="utf-8") as file:
+            json.dump({"until": limit.until, "says": limit.says}, file)
+        os.replace(new, path)
+
+
+def forget(agent: str, account: str) -> None:
+    """The agent worked: what is kept of a limit is out of date."""
+    with contextlib.suppress(OSError):
+        os.unlink(path_of(agent, account))

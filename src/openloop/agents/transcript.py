@@ -1,0 +1,202 @@
+"""What one session of an agent has printed so far, read as its preset says.
+
+Bytes come in pieces, and the work that they make is bounded: lines that no rule can match are
+skipped without being parsed, and a line above LONGEST_LINE is never held.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+from openloop.agents import failures
+from openloop.agents.failures import ERROR, Failure
+from openloop.agents.preset import Reading
+from openloop.agents.rules import Rule
+from openloop.core.usage import Figures, Usage
+
+LONGEST_LINE = 1 << 20  # bytes
+LAST_WORDS = 2048  # bytes at the end of a log in which an error in plain text counts
+REMEMBERED = 10_000  # messages whose figures are kept, so that none is counted twice
+
+
+class Transcript:
+    """Feed it the log's bytes in order; ask it for usage and failure at any time."""
+
+    def __init__(self, reading: Reading, agent: str | None, before: Figures | None = None) -> None:
+        """before: what this session had used when it was resumed, if its figures go on."""
+        self._rules = reading.rules
+        self._needles = tuple({rule.has for rule in self._rules})
+        self._exits = reading.exits
+        self._agent = agent
+        self._before = before
+        self._rest = b""  # of a line whose end has not arrived
+        self._in_long_line = False
+        self._position = 0  # bytes that were fed or skipped
+        self._missed = False  # something that may have held figures was skipped
+        self._messages: dict[str, Figures] = {}
+        self._sum = Figures()  # of messages and steps
+        self._total = Figures()  # as the agent itself adds up
+        self._goes_on = False  # the total is the session's, not the process's
+        self._model = ""
+        self._session = ""
+        self._failure: Failure | None = None
+        self._failed_at = 0
+        self._failed_in_text = False
+        self.answer = ""  # the last thing that the agent said to its user
+
+    # --- what comes in ---
+
+    def feed(self, data: bytes) -> None:
+        """The next bytes of the log."""
+        self._position += len(data)
+        end = data.rfind(b"\n") + 1
+        if end:
+            start = data.find(b"\n") + 1 if self._in_long_line else 0
+            self._in_long_line = False
+            self._lines(self._rest + data[start:end], self._position - len(data) + end)
+            self._rest = data[end:]
+        elif not self._in_long_line:
+            self._rest += data
+        if len(self._rest) > LONGEST_LINE:
+            self._rest, self._in_long_line = b"", True
+            self._missed = True
+
+    def skip(self, number: int) -> None:
+        """Bytes of the log are not read; the rest begins inside of a line."""
+        self._position += number
+        self._rest, self._in_long_line, self._missed = b"", True, True
+
+    def end(self, code: int | None) -> None:
+        """The log is at its end. code: the exit code."""
+        if self._rest:
+            rest, self._rest = self._rest, b""
+            self._lines(rest, self._position)
+        if self._failed_in_text and self._position - self._failed_at > LAST_WORDS:
+            self._failure = None
+        if (kind := self._exits.get(code or 0)) and (
+            self._failure is None or self._failure.kind == ERROR
+        ):
+            says = self._failure.says if self._failure else ""
+            self._failure = Failure(kind, says or f"exit {code}")
+
+    def _lines(self, block: bytes, behind: int) -> None:
+        """Whole lines, of which those are parsed that some rule may match. behind: the position
+        in the log that follows them."""
+        for start in self._candidates(block):
+            end = block.find(b"\n", start)
+            end = len(block) if end < 0 else end
+            if end - start <= LONGEST_LINE:
+                self._line(block[start:end], behind - len(block) + end)
+            else:
+                self._missed = True
+
+    def _candidates(self, block: bytes) -> Sequence[int]:
+        """Where lines begin that hold a needle of some rule, in order."""
+        starts = set()
+        for needle in self._needles:
+            found = block.find(needle)
+            while found >= 0:
+                starts.add(block.rfind(b"\n", 0, found) + 1)
+                end = block.find(b"\n", found)
+                found = block.find(needle, end) if end >= 0 else -1
+        return sorted(starts)
+
+    def _line(self, line: bytes, position: int) -> None:
+        record, text = _parsed(line)
+        for rule in self._rules:
+            found = rule.matches(record, text)
+            if found is not None:
+                self._apply(rule, found, position, text)
+
+    # --- what it means ---
+
+    def _apply(self, rule: Rule, record: Any, position: int, text: str) -> None:
+        model = rule.text(record, "model")
+        self._model = model if model and not model.startswith("<") else self._model
+        self._session = rule.text(record, "session") or self._session
+        self.answer = rule.text(record, "answer") or self.answer
+        self._count(rule, record)
+        if rule.clears:
+            self._failure = None
+        if rule.failure:
+            self._fail(rule, record, text)
+            self._failed_at, self._failed_in_text = position, rule.line is not None
+
+    def _count(self, rule: Rule, record: Any) -> None:
+        figures = rule.figures(record)
+        if not figures:
+            return
+        if rule.counts in ("process", "session"):
+            self._total = figures.over(self._total)
+            self._goes_on = rule.counts == "session"
+            return
+        name = rule.text(record, "id")
+        if name:
+            self._sum = self._sum.plus(_negative(self._messages.pop(name, Figures())))
+            self._messages[name] = figures
+            if len(self._messages) > REMEMBERED:
+                del self._messages[next(iter(self._messages))]
+        self._sum = self._sum.plus(figures)
+
+    def _fail(self, rule: Rule, record: Any, text: str) -> None:
+        says = failures.sentence(rule.text(record, "says") or (text if rule.line else ""))
+        kind = rule.failure
+        if kind == "said":
+            kind = failures.kind_of(rule.text(record, "status"), says)
+        reset = rule.text(record, "reset")
+        before = self._failure
+        if before and before.kind == kind:
+            says, reset = says or before.says, reset or before.reset
+        if before and kind == ERROR and before.kind != ERROR and not before.retries:
+            return  # the reason was given already; what follows says that the session failed
+        if rule.retries and (attempt := rule.text(record, "attempt")):
+            of = rule.text(record, "attempts")
+            says = f"{says or kind} (try {attempt}{f' of {of}' if of else ''})"
+        self._failure = Failure(kind, says or kind, reset, rule.retries)
+
+    # --- what it amounts to ---
+
+    @property
+    def failure(self) -> Failure | None:
+        """Why the session cannot work, unless it went on to work."""
+        return self._failure
+
+    @property
+    def usage(self) -> Usage:
+        total = self._total
+        if self._goes_on and self._before:
+            total = total.minus(self._before)
+        figures = _without_empty_price(total.over(self._sum))
+        complete = not self._missed or total.output_tokens is not None
+        return Usage(self._agent, self._model or None, self._session or None, figures, complete)
+
+
+def _parsed(line: bytes) -> tuple[Any, str]:
+    """(the JSON object that a line is or None, the line as text)."""
+    text = line.decode(errors="replace").strip()
+    if text.startswith("{"):
+        try:
+            record = json.loads(text)
+        except (ValueError, RecursionError):
+            return None, text
+        return (record if isinstance(record, dict) else None), text
+    return None, text
+
+
+def _negative(figures: Figures) -> Figures:
+    return Figures(*(None if value is None else -value for value in _values(figures)))
+
+
+def _values(figures: Figures) -> Iterator[Any]:
+    yield from (figures.input_tokens, figures.cached_tokens, figures.output_tokens)
+    yield figures.cost_usd
+
+
+def _without_empty_price(figures: Figures) -> Figures:
+    """A cost of 0 for tokens that were used means that the agent knows no price."""
+    if figures.cost_usd == 0 and figures.tokens != 0:
+        return replace(figures, cost_usd=None)
+    return figures
