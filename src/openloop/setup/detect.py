@@ -7,18 +7,14 @@ without having measured anything would be worse than none.
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from openloop.core.vocabulary import Step
-from openloop.setup import javascript_project, python_project
-from openloop.setup.benchmark_command import Benchmark, benchmark
-from openloop.setup.ecosystems import ECOSYSTEMS, MARKERS
-from openloop.setup.kit import Kit
-from openloop.setup.play_command import play
+from openloop.setup import ecosystems, javascript_project, python_project, source_layout
+from openloop.setup.ecosystems import LANGUAGES, MARKERS, RUNNERS, Kit
 from openloop.setup.project_listing import ENTRIES, FOLDER_ENTRIES, Listing
+from openloop.setup.source_layout import Layout
 
 REPLACE_ME = "echo 'replace me: write the command that proves this project works' >&2; exit 1"
 
@@ -26,7 +22,10 @@ REPLACE_ME = "echo 'replace me: write the command that proves this project works
 _KINDS: tuple[Callable[[Listing], Kit | None], ...] = (
     python_project.kit,
     javascript_project.kit,
-    *(ecosystem.kit for ecosystem in ECOSYSTEMS),
+    *(ecosystem.kit for ecosystem in LANGUAGES),
+    ecosystems.bats,
+    ecosystems.make,
+    *(ecosystem.kit for ecosystem in RUNNERS),
 )
 
 
@@ -34,15 +33,14 @@ _KINDS: tuple[Callable[[Listing], Kit | None], ...] = (
 class Detection:
     """What `init` may write, and why.
 
-    commands: by step; verify is always there. found: sentences. tests, sources: globs for
-    `policy.protect` and `policy.allow`. baseline: a disabled block without its `value`, or None.
+    commands: by step; verify is always there. found: sentences. protect, allow: globs for the
+    policy; both empty where no command was found or no source was seen.
     """
 
     commands: dict[Step, str]
     found: list[str]
-    tests: list[str]
-    sources: list[str]
-    baseline: dict[str, Any] | None = None
+    protect: list[str]
+    allow: list[str]
 
 
 def detect(root: str) -> Detection:
@@ -52,69 +50,76 @@ def detect(root: str) -> Detection:
     """
     project = Listing.below(root)
     kits = [kit for kind in _KINDS if (kit := kind(project))]
-    kits.sort(key=lambda kit: not kit.verify)  # stable: the order of _KINDS stays
-    use, on_play = play(project)
-    measure = benchmark(project)
-    commands = {
-        Step.PLAY: use,
-        Step.SCAN: next((kit.scan for kit in kits if kit.scan), ""),
-        Step.VERIFY: next((kit.verify for kit in kits if kit.verify), REPLACE_ME),
-    }
+    kits.sort(key=lambda kit: (not kit.verify, kit.doubtful))  # stable: _KINDS decides the rest
+    verify = next((kit.verify for kit in kits if kit.verify), "")
+    scan = next((kit.scan for kit in kits if kit.scan and kit.verify == verify), "")
+    policy = _policy(project, kits)
+    commands = {Step.SCAN: scan, Step.VERIFY: verify or REPLACE_ME}
     return Detection(
         commands={step: command for step, command in commands.items() if command},
-        found=[*_on_kits(kits), *_on_scan(kits), *_limits(project, kits), on_play, *_on(measure)],
-        tests=_united([*(kit.tests for kit in kits), (measure.path,) if measure else ()]),
-        sources=_united(kit.sources for kit in kits),
-        baseline=measure.baseline() if measure else None,
+        found=[*_on_kits(kits), *_on_scan(scan), *_limits(project, kits), *_on_policy(policy)],
+        protect=list(policy.protect),
+        allow=list(policy.allow),
     )
 
 
-def _united(groups: Iterable[tuple[str, ...]]) -> list[str]:
-    return list(dict.fromkeys(itertools.chain.from_iterable(groups)))
-
-
-def _on_kits(kits: list[Kit]) -> list[str]:
-    """A sentence for each ecosystem: the first is used, the others are named."""
-    told = []
-    for index, kit in enumerate(kits):
-        if not kit.verify:
-            end = "."
-        elif index == 0:
-            end = f": verify is `{kit.verify}`."
-        else:
-            end = f": not used, but could be; its tests run with `{kit.verify}`."
-        told.append(f"{kit.name}: {kit.why}{end}")
-    return told
-
-
-def _on_scan(kits: list[Kit]) -> list[str]:
-    return [f"scan is `{kit.scan}` ({kit.name})." for kit in kits if kit.scan][:1]
-
-
-def _limits(project: Listing, kits: list[Kit]) -> list[str]:
-    """What a person should know before trusting the proposal."""
-    told = []
+def _policy(project: Listing, kits: list[Kit]) -> Layout:
+    """The globs of a policy; none where verify is not known."""
     if not any(kit.verify for kit in kits):
-        told.append("No test command was found: verify fails until you replace it.")
-        told += [
-            f"{path} was seen below the root: is that the project?" for path in _deeper(project)
-        ]
+        return Layout((), ())
+    steers = [glob for kit in kits[:1] for glob in kit.steers]
+    guards = [name for kit in kits[:1] for name in kit.guards]
+    return source_layout.layout(project, steers, guards)
+
+
+def _on_kits(kits: list[Kit]) -> Iterator[str]:
+    """A sentence for each ecosystem: the first is used, the others are named."""
+    for index, kit in enumerate(kits):
+        if not kit.verify and kits[0].verify:
+            continue
+        if not kit.verify:
+            example = f"; verify is often `{kit.example}` there" if kit.example else ""
+            yield f"{kit.name}: {kit.why}{example}."
+        elif index == 0:
+            yield f"{kit.name}: {kit.why}: verify is `{kit.verify}`."
+        else:
+            yield f"{kit.name}: {kit.why}: not used, but could be: `{kit.verify}`."
+
+
+def _on_scan(scan: str) -> Iterator[str]:
+    if scan:
+        yield f"scan is `{scan}`: it has to pass on the project as it is, or remove it."
+
+
+def _on_policy(policy: Layout) -> Iterator[str]:
+    example = '{"protect": ["tests/**"], "allow": ["src/**"]}'
+    if not policy.protect:
+        yield f"no policy, because no test command was found: write one, for example {example}."
+    elif not policy.allow:
+        yield f"policy.allow is left out, because no source was seen; for example {example}."
+
+
+def _limits(project: Listing, kits: list[Kit]) -> Iterator[str]:
+    """What a person should know before trusting the proposal."""
+    if not any(kit.verify for kit in kits):
+        yield "No test command was found: verify fails until you replace it."
+        for path in _deeper(project):
+            yield f"{path} was seen below the root: is that the project?"
     if not project.whole:
-        told.append(f"Only {ENTRIES} entries were looked at, and {FOLDER_ENTRIES} of one folder.")
-    if environment := project.first(".venv", "venv"):
-        told.append(f"{environment} is there: activate it before a run, or name its python3.")
-    return told
+        yield f"Only {ENTRIES} entries were looked at, and {FOLDER_ENTRIES} of one folder."
+    if kits and (hidden := _tests_in_sources(project, kits[0].verify)):
+        yield f"Tests lie inside sources ({hidden}), where a change may edit them."
+
+
+def _tests_in_sources(project: Listing, verify: str) -> str:
+    """A source file with tests in it, which no pattern can tell from the source; "" for none."""
+    tests = {"cargo": ("*.rs", r"#\[cfg\(test\)\]"), "make": ("*.c", r"^#if(def)? \w*TEST_MAIN")}
+    name, text = tests.get(verify.partition(" ")[0], ("", ""))
+    sources = (path for path in project.named(name) if "test" not in path.lower())
+    return next(iter(project.telling(sources, text)), "") if name else ""
 
 
 def _deeper(project: Listing) -> list[str]:
     """Files two folders down at most that projects are known by."""
     marked = project.named("pyproject.toml", "package.json", *MARKERS)
     return [path for path in marked if 0 < path.count("/") <= 2][:3]
-
-
-def _on(measure: Benchmark | None) -> list[str]:
-    if measure is None:
-        return []
-    return [
-        f"`{measure.command}` prints {measure.metric}=…: set the baseline's value, then enable it."
-    ]

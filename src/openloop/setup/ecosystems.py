@@ -2,45 +2,82 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
 from typing import NamedTuple
 
-from openloop.setup.kit import Kit, Way
 from openloop.setup.project_listing import Listing, top
 
 
+@dataclass(frozen=True, slots=True)
+class Kit:
+    """The commands of one ecosystem for a project; "" where it has nothing to offer.
+
+    why: what was seen, the first half of a sentence. example: what verify often is there.
+    steers: globs of further files that decide whether verify passes. guards: names of files that
+    would decide it in any folder with sources. doubtful: other ecosystems come first.
+    """
+
+    name: str
+    why: str
+    verify: str = ""
+    scan: str = ""
+    example: str = ""
+    steers: tuple[str, ...] = ()
+    guards: tuple[str, ...] = ()
+    doubtful: bool = False
+
+
+class Candidate(NamedTuple):
+    """A command that fits where `file` is there and its text matches, where `beside` is there too,
+    and where the path of a file matches `among`.
+
+    file: "" for the file that the ecosystem was known by.
+    """
+
+    command: str
+    file: str = ""
+    text: str = ""
+    beside: str = ""
+    among: str = ""
+
+    def fits(self, project: Listing, marker: str = "") -> bool:
+        there = not self.beside or project.has(self.beside)
+        among = not self.among or any(re.search(self.among, path) for path in project.files)
+        return there and among and project.says(self.file or marker, self.text)
+
+
 class Ecosystem(NamedTuple):
-    """An ecosystem known by a file at the root; the first way that fits is taken.
+    """An ecosystem known by a file at the root; the first candidate that fits is taken.
 
     proof: names of test files, and what one of them must say, where the test command passes
-    when it finds no tests at all.
+    when it finds no tests at all. example: where verify has none without conditions.
     """
 
     name: str
     markers: tuple[str, ...]
-    verify: tuple[Way, ...]
-    scan: tuple[Way, ...] = ()
+    verify: tuple[Candidate, ...]
+    scan: tuple[Candidate, ...] = ()
     proof: tuple[str, ...] = ()
     proof_text: str = ""
-    tests: tuple[str, ...] = ()
-    sources: tuple[str, ...] = ()
+    example: str = ""
 
     def kit(self, project: Listing) -> Kit | None:
         marker = project.first(*self.markers)
         if not marker:
             return None
-        verify = [way for way in self.verify if way.fits(project, marker)][:1]
-        scan = [way for way in self.scan if way.fits(project, marker)]
-        if not verify and not scan:
+        verify = next((one for one in self.verify if one.fits(project, marker)), None)
+        scan = next((one.command for one in self.scan if one.fits(project, marker)), "")
+        if not (verify or scan or self.example):
             return None
-        proven = bool(verify) and self._is_proven(project)
-        seen = (verify[0].file if verify else "") or marker
+        proven = verify is not None and self._is_proven(project)
+        seen = (verify.file if verify else "") or marker
         return Kit(
             name=self.name,
             why=f"{seen} is there" if proven else f"{seen} is there, but no tests were seen",
-            verify=verify[0].command if proven else "",
-            scan=next((way.command for way in scan if way not in verify), ""),
-            tests=_present(project, self.tests),
-            sources=_present(project, self.sources),
+            verify=verify.command if verify and proven else "",
+            scan=scan,
+            example=self.example or self.verify[-1].command,
         )
 
     def _is_proven(self, project: Listing) -> bool:
@@ -50,152 +87,187 @@ class Ecosystem(NamedTuple):
         return any(project.says(path, self.proof_text) for path in project.named(*self.proof))
 
 
-def _present(project: Listing, globs: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(glob for glob in globs if glob.startswith("**/") or project.has(top(glob)))
-
-
-def _make(target: str) -> Way:
-    return Way(f"make {target}", text=rf"^([\w.-]+ ){{0,9}}{target}( [\w.-]+){{0,9}} ?:(?!=)")
-
-
-def _just(target: str) -> Way:
-    return Way(f"just {target}", text=rf"^@?{target}( [^:=\n]*)?:(?!=)")
+def _just(target: str) -> Candidate:
+    return Candidate(f"just {target}", text=rf"^@?{target}( [^:=\n]*)?:(?!=)")
 
 
 _JVM_TESTS = ("*Test.java", "*Tests.java", "Test*.java", "*Test.kt", "*Tests.kt", "*Spec.groovy")
+_COMMON_TESTS = r"(^|/)src/commonTest/"  # of Kotlin for several platforms
 _CLIPPY = "cargo clippy --all-targets"
-_CTEST = " && ctest --test-dir build --output-on-failure --no-tests=error"
-_CMAKE = "cmake -S . -B build && cmake --build build"
+# A folder of its own, made new each time: what an earlier build left could be forged.
+_BUILD = "build/openloop"
+_CTEST = (
+    f"rm -rf {_BUILD} && cmake -S . -B {_BUILD} && cmake --build {_BUILD}"
+    f" && ctest --test-dir {_BUILD} --output-on-failure --no-tests=error"
+)
+_MESON = f"rm -rf {_BUILD} && meson setup {_BUILD} && meson test -C {_BUILD}"
 _RAKE_TEST = r"TestTask|\btask\W+test\b"
 
-# In the order in which one is made verify: a language's own test command, then whoever calls it
-# for the person, then what calls it in environments of its own, and slower.
-ECOSYSTEMS = (
+# In the order in which one is made verify: a language's own test command, then what calls it for
+# the person, then what calls it in environments of its own, and slower.
+LANGUAGES = (
     Ecosystem(
         "Rust",
         ("Cargo.toml",),
-        (Way("cargo test --workspace", text=r"^\[workspace\]"), Way("cargo test")),
+        (Candidate("cargo test --workspace", text=r"^\[workspace\]"), Candidate("cargo test")),
         (
-            Way(_CLIPPY, "clippy.toml"),
-            Way(_CLIPPY, text=r"^\[(workspace\.)?lints\.clippy"),
-            Way("cargo check --all-targets"),
+            Candidate(_CLIPPY, "clippy.toml"),
+            Candidate(_CLIPPY, ".clippy.toml"),
+            Candidate(_CLIPPY, text=r"^\[(workspace\.)?lints\.clippy"),
         ),
         proof=("*.rs",),
         proof_text=r"#\[(\w+::)*test\b|#\[cfg\(test\)\]|#\[rstest|^[ \t]*//[/!] ```",
-        tests=("tests/**",),
-        sources=("src/**", "crates/**"),
     ),
     Ecosystem(
         "Go",
         ("go.mod",),
-        (Way("go test ./..."),),
-        (Way("golangci-lint run", ".golangci.yml"), Way("go vet ./...")),
+        (Candidate("go test ./..."),),
+        (
+            Candidate("golangci-lint run", ".golangci.yml"),
+            Candidate("golangci-lint run", ".golangci.yaml"),
+        ),
         proof=("*_test.go",),
         proof_text=r"^func (Test|Fuzz|Example)",
-        tests=("**/*_test.go", "**/testdata/**"),
-        sources=("**/*.go",),
     ),
     Ecosystem(
         "Gradle",
         ("build.gradle", "build.gradle.kts", "settings.gradle", "settings.gradle.kts"),
-        (Way("./gradlew test", "gradlew"), Way("gradle test")),
+        (
+            Candidate("./gradlew jvmTest", "gradlew", among=_COMMON_TESTS),
+            Candidate("./gradlew test", "gradlew"),
+            Candidate("gradle test"),
+        ),
         proof=_JVM_TESTS,
-        tests=("**/src/test/**",),
-        sources=("**/src/main/**",),
     ),
     Ecosystem(
         "Maven",
         ("pom.xml",),
-        (Way("./mvnw -B test", "mvnw"), Way("mvn -B test")),
+        (Candidate("./mvnw -B test", "mvnw"), Candidate("mvn -B test")),
         proof=_JVM_TESTS,
-        tests=("**/src/test/**",),
-        sources=("**/src/main/**",),
     ),
     Ecosystem(
         ".NET",
         ("*.sln", "*.slnx", "*.csproj", "*.fsproj"),
-        (Way("dotnet test"),),
-        (Way("dotnet build"),),
+        (Candidate("dotnet test"),),
         proof=("*.csproj", "*.fsproj"),
         proof_text=r"Microsoft\.NET\.Test\.Sdk|<IsTestProject>true|MSTest\.Sdk",
-        tests=("**/*Tests.cs", "**/*Tests.fs"),
-        sources=("src/**",),
     ),
-    Ecosystem(
-        "Elixir",
-        ("mix.exs",),
-        (Way("mix test"),),
-        (Way("mix compile --warnings-as-errors"),),
-        proof=("*_test.exs",),
-        tests=("test/**",),
-        sources=("lib/**",),
-    ),
+    Ecosystem("Elixir", ("mix.exs",), (Candidate("mix test"),), proof=("*_test.exs",)),
     Ecosystem(
         "PHP",
         ("composer.json",),
         (
-            Way("composer run-script test", text=r'"test"\s*:\s*["\[]'),
-            Way("vendor/bin/phpunit", "phpunit.xml"),
-            Way("vendor/bin/phpunit", "phpunit.xml.dist"),
+            Candidate("composer run-script test", text=r'"test"\s*:\s*["\[]'),
+            Candidate("vendor/bin/phpunit", "phpunit.xml"),
+            Candidate("vendor/bin/phpunit", "phpunit.xml.dist"),
         ),
         (
-            Way("vendor/bin/phpstan analyse", "phpstan.neon"),
-            Way("vendor/bin/phpstan analyse", "phpstan.neon.dist"),
-            Way("composer run-script lint", text=r'"lint"\s*:\s*["\[]'),
+            Candidate("vendor/bin/phpstan analyse", "phpstan.neon", beside="vendor/bin/phpstan"),
+            Candidate("composer run-script phpstan", text=r'"phpstan"\s*:\s*["\[]'),
+            Candidate("composer run-script lint", text=r'"lint"\s*:\s*["\[]'),
         ),
         proof=("*Test.php",),
-        tests=("tests/**",),
-        sources=("src/**", "app/**"),
     ),
     Ecosystem(
         "Ruby",
         ("Gemfile", "Rakefile", "*.gemspec"),
         (
-            Way("bundle exec rspec", "spec", beside="Gemfile"),
-            Way("rspec", "spec"),
-            Way("bundle exec rake test", "Rakefile", _RAKE_TEST, beside="Gemfile"),
-            Way("rake test", "Rakefile", _RAKE_TEST),
+            Candidate("bundle exec rspec", ".rspec", beside="Gemfile"),
+            Candidate("bundle exec rspec", "spec", beside="Gemfile"),
+            Candidate("rspec", "spec"),
+            Candidate("bundle exec rake test", "Rakefile", _RAKE_TEST, beside="Gemfile"),
+            Candidate("rake test", "Rakefile", _RAKE_TEST),
         ),
         (
-            Way("bundle exec rubocop", ".rubocop.yml", beside="Gemfile"),
-            Way("rubocop", ".rubocop.yml"),
+            Candidate("bundle exec rubocop", "Gemfile", "rubocop", beside=".rubocop.yml"),
+            Candidate("rubocop", ".rubocop.yml", beside="bin/rubocop"),
         ),
-        proof=("*_spec.rb", "*_test.rb", "test_*.rb"),
-        tests=("spec/**", "test/**"),
-        sources=("lib/**", "app/**"),
+        proof=("*_spec.rb", "spec_*.rb", "*_test.rb", "test_*.rb"),
     ),
     Ecosystem(
         "CMake",
         ("CMakeLists.txt",),
-        (Way(_CMAKE + _CTEST, text=r"(?i)^[ \t]*(enable_testing|include\s*\(\s*CTest)"),),
-        (Way(_CMAKE),),
-        tests=("tests/**", "test/**"),
-        sources=("src/**", "include/**"),
+        (Candidate(_CTEST, text=r"(?i)^[ \t]*(enable_testing|include\s*\(\s*CTest)"),),
+        example=_CTEST,
     ),
     Ecosystem(
-        "make",
-        ("GNUmakefile", "makefile", "Makefile"),
-        (_make("test"), _make("check")),
-        (_make("lint"), _make("check")),
-        tests=("tests/**", "test/**"),
-        sources=("src/**",),
+        "Meson",
+        ("meson.build",),
+        (
+            Candidate(_MESON, among=r"(^|/)tests?/(.*/)?meson\.build$"),
+            Candidate(_MESON, text=r"^test\("),
+        ),
+        example=_MESON,
     ),
+    Ecosystem(
+        "autotools",
+        ("configure.ac",),
+        (Candidate("make check", "Makefile"),),
+        example="make check, once configure has written a Makefile",
+    ),
+)
+RUNNERS = (
     Ecosystem(
         "just",
         ("justfile", "Justfile", ".justfile"),
         (_just("test"), _just("check")),
-        (_just("lint"), _just("check")),
-        tests=("tests/**", "test/**"),
-        sources=("src/**",),
+        (_just("lint"),),
     ),
     Ecosystem(
         "tox",
         ("tox.ini", "pyproject.toml"),
         (
-            Way("tox", "tox.ini", r"^\[(tox|testenv)"),
-            Way("tox", "pyproject.toml", r"^\[tool\.tox"),
+            Candidate("tox", "tox.ini", r"^\[(tox|testenv)"),
+            Candidate("tox", "pyproject.toml", r"^\[tool\.tox"),
         ),
     ),
-    Ecosystem("nox", ("noxfile.py",), (Way("nox"),)),
+    Ecosystem("nox", ("noxfile.py",), (Candidate("nox"),)),
 )
-MARKERS = frozenset(marker for ecosystem in ECOSYSTEMS for marker in ecosystem.markers)
+_MAKEFILES = ("GNUmakefile", "makefile", "Makefile")
+MARKERS = frozenset(
+    (*_MAKEFILES, *(marker for ecosystem in (*LANGUAGES, *RUNNERS) for marker in ecosystem.markers))
+)
+
+
+def bats(project: Listing) -> Kit | None:
+    """Shell scripts that bats tests."""
+    files = project.named("*.bats")
+    if not files:
+        return None
+    deep = " -r" if any(path.count("/") > 1 for path in files) else ""
+    folders = sorted({top(path) if "/" in path else "." for path in files})
+    return Kit("bats", f"{files[0]} is there", verify=f"bats{deep} {' '.join(folders)}")
+
+
+def make(project: Listing) -> Kit | None:
+    """Targets of a Makefile; with C sources all of it is built again each time, because an object
+    file that lies around may be forged."""
+    file = project.first(*_MAKEFILES)
+    if not file:
+        return None
+    run = "make -B" if project.named("*.c", "*.cc", "*.cpp") else "make"
+    test = next((name for name in ("test", "check") if _has_target(project, file, name)), "")
+    verify = f"{run} {test}" if test else ""
+    if not test and (program := _built_test(project.text(file))):
+        verify = f"{run} {program} && ./{program}"
+    lint = "lint" if _has_target(project, file, "lint") else ""
+    return Kit(
+        "make",
+        f"{file} is there" if verify else f"{file} is there, but no target for tests was seen",
+        verify=verify,
+        scan=f"make {lint}" if lint else "",
+        example="make test",
+    )
+
+
+def _has_target(project: Listing, file: str, name: str) -> bool:
+    return project.says(file, rf"^([\w.-]+ ){{0,9}}{name}( [\w.-]+){{0,9}} ?:(?!=)")
+
+
+def _built_test(makefile: str) -> str:
+    """A target that is a test program: named as one, and linked by its own recipe."""
+    for match in re.finditer(r"^([\w-]+) ?:(?!=).*\n((?:\t.*\n?)+)", makefile, re.MULTILINE):
+        name, recipe = match.groups()
+        if "test" in name and re.search(rf"-o (\$@|{re.escape(name)})(\s|$)", recipe):
+            return name
+    return ""

@@ -121,13 +121,11 @@ def _document(
         "project_root": _relative(place, root),
         "commands": {step: commands[step] for step in order if step in commands},
     }
-    if found.baseline:
-        document["baseline"] = dict(found.baseline)
-    if found.tests:
-        document["policy"] = {"protect": found.tests}
-        if found.sources:
+    if found.protect:
+        document["policy"] = {"protect": found.protect}
+        if found.allow:
             caches = list(catalog.named(agent).caches) if agent else []
-            document["policy"]["allow"] = [*found.sources, *caches]
+            document["policy"]["allow"] = [*found.allow, *caches]
     document["limits"] = {
         "command_timeout_seconds": 900,
         "stall_timeout_seconds": 300,

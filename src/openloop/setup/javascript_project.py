@@ -4,63 +4,123 @@ from __future__ import annotations
 
 import json
 import re
+from typing import Any
 
-from openloop.setup.kit import Kit
+from openloop.setup.ecosystems import Kit
 from openloop.setup.project_listing import Listing
 
-_LOCKS = (  # lock file, how to run a script
-    ("pnpm-lock.yaml", "pnpm run {}"),
-    ("yarn.lock", "yarn run {}"),
-    ("bun.lock", "bun run {}"),
-    ("bun.lockb", "bun run {}"),
-    ("package.json", "npm run --silent {}"),
+_RUNNERS = (  # lock file, what runs scripts, how
+    ("pnpm-lock.yaml", "pnpm", "pnpm run {}"),
+    ("yarn.lock", "yarn", "yarn run {}"),
+    ("bun.lock", "bun", "bun run {}"),
+    ("bun.lockb", "bun", "bun run {}"),
+    ("package.json", "npm", "npm run --silent {}"),
 )
-_WATCHES = r"--watch\b|\breact-scripts test|\bng test|\bvitest\b"
-_SCRIPT_ENDINGS = ("js", "mjs", "cjs", "jsx", "ts", "mts", "cts", "tsx")
+_LARGEST = 1 << 20  # bytes of a package.json; some list thousands of exports
+_WATCHES = r"--watch\b|\breact-scripts test|\bng test|\bvitest\b(?! (run|--run))"
+_MUTATES = r"--(write|fix|output)\b"
+_CALL = r"\b(?:npm|pnpm|yarn|bun)(?: run)?(?: --?[\w-]+)* ([\w:./-]+)"  # of another script
+_PLAIN_CALL = rf"{_CALL}(?: --workspaces)?(?: --if-present)?"
+_OTHER_TESTS = ("test:unit", "test-unit", "unit", "test:ci", "test-ci", "test-coverage")
+_LINTS = (("lint", "lint:check", "check:lint"), ("typecheck", "type-check", "check:type", "types"))
+_TABLES = ("ava", "mocha", "jest", "tap", "c8", "nyc", "vitest")  # settings inside package.json
+_FILE = r"(?<![\w./-])(?:\./)?([\w-][\w.-]*\.[cm]?[jt]sx?)\b"
 
 
 def kit(project: Listing) -> Kit | None:
     if not project.has("package.json"):
         return None
-    known = scripts(project)
-    if known is None:
+    package = _package(project)
+    if package is None:
         return Kit("JavaScript", "package.json is not a JSON object that can be read")
-    lock, run = next((lock, run) for lock, run in _LOCKS if project.has(lock))
-    test = known.get("test", "")
-    if "no test specified" in test:
-        test = ""
-    lints = [name for name in ("lint", "typecheck") if name in known]
-    scans = [run.format(name) for name in lints or ("build",) if name in known]
+    scripts = _Scripts(project, package)
+    verify, why = _verify(scripts)
     return Kit(
         name="JavaScript",
-        why=f"package.json has {'a' if test else 'no'} test script ({lock})",
-        verify=_verify(run, test) if test else "",
-        scan=" && ".join(scans),
-        tests=_tests(project),
-        sources=tuple(f"{name}/**" for name in ("src", "lib", "app") if project.has(name)),
+        why=why,
+        verify=verify,
+        scan=_scan(scripts) if verify else "",
+        example="npm test --silent",
+        steers=_mentioned(project, package, scripts),
+        guards=("package.json",),
     )
 
 
-def scripts(project: Listing) -> dict[str, str] | None:
-    """The scripts of package.json; None when it cannot be read."""
+class _Scripts:
+    """The scripts of package.json, and how they are run."""
+
+    def __init__(self, project: Listing, package: dict[str, Any]) -> None:
+        named = package.get("scripts")
+        pairs = named.items() if isinstance(named, dict) else ()
+        self.texts = {name: text for name, text in pairs if isinstance(text, str) and text.strip()}
+        manager = str(package.get("packageManager", "")).partition("@")[0]
+        self.lock, self._manager, self._call = next(
+            runner for runner in _RUNNERS if project.has(runner[0]) or runner[1] == manager
+        )
+
+    def run(self, name: str) -> str:
+        call = "npm test --silent" if (self._manager, name) == ("npm", "test") else ""
+        # Without CI some test programs wait for edits and never end.
+        waits = "CI=true " if re.search(_WATCHES, self.whole(name)) else ""
+        return waits + (call or self._call.format(name))
+
+    def whole(self, name: str) -> str:
+        """The text of a script with those that it calls, and those before and after it."""
+        texts, waiting, seen = [], [name], set()
+        while waiting:
+            name = waiting.pop()
+            if name in seen or name not in self.texts:
+                continue
+            seen.add(name)
+            texts.append(self.texts[name])
+            waiting += [f"pre{name}", f"post{name}", *re.findall(_CALL, self.texts[name])]
+        return "\n".join(texts)
+
+    def mutates(self, name: str) -> bool:
+        return bool(re.search(_MUTATES, self.whole(name)))
+
+
+def _package(project: Listing) -> dict[str, Any] | None:
+    """package.json; None when it cannot be read."""
     try:
-        package = json.loads(project.text("package.json"))
+        package = json.loads(project.text("package.json", _LARGEST))
     except (ValueError, RecursionError):
         return None
-    if not isinstance(package, dict):
-        return None
-    named = package.get("scripts")
-    pairs = named.items() if isinstance(named, dict) else ()
-    return {name: text for name, text in pairs if isinstance(text, str) and text.strip()}
+    return package if isinstance(package, dict) else None
 
 
-def _verify(run: str, test: str) -> str:
-    command = "npm test --silent" if run.startswith("npm") else run.format("test")
-    # Without CI they wait for edits and never end.
-    return f"CI=true {command}" if re.search(_WATCHES, test) else command
+def _verify(scripts: _Scripts) -> tuple[str, str]:
+    """The command that runs the tests ("" if there is none), and why it is that one."""
+    test = scripts.texts.get("test", "")
+    if not test or "no test specified" in test:
+        return "", f"package.json has no test script ({scripts.lock})"
+    if not scripts.mutates("test"):
+        return scripts.run("test"), f"package.json has a test script ({scripts.lock})"
+    why = "the test script of package.json changes files (--fix, --write)"
+    parts = [re.fullmatch(_PLAIN_CALL, part.strip()) for part in test.split("&&")]
+    kept = [part[1] for part in parts if part and not scripts.mutates(part[1])]
+    if not kept or not all(parts):
+        kept = [
+            name for name in _OTHER_TESTS if name in scripts.texts and not scripts.mutates(name)
+        ]
+        kept = kept[:1]
+    return " && ".join(map(scripts.run, kept)), why + ("; the rest of it is used" if kept else "")
 
 
-def _tests(project: Listing) -> tuple[str, ...]:
-    folders = [f"{name}/**" for name in ("test", "tests", "__tests__") if project.has(name)]
-    beside = [f"*.{word}.{end}" for word in ("test", "spec") for end in _SCRIPT_ENDINGS]
-    return (*folders, *(f"**/{glob}" for glob in beside if project.named(glob)))
+def _scan(scripts: _Scripts) -> str:
+    """The project's own lint scripts that only look, unless its tests run them anyway."""
+    tested = scripts.whole("test")
+    chosen = []
+    for names in _LINTS:
+        fit = [name for name in names if name in scripts.texts and not scripts.mutates(name)]
+        if fit and not any(scripts.texts[name] in tested for name in fit):
+            chosen.append(scripts.run(fit[0]))
+    return " && ".join(chosen)
+
+
+def _mentioned(project: Listing, package: dict[str, Any], scripts: _Scripts) -> tuple[str, ...]:
+    """Files at the root that the test script or a test program's settings name."""
+    text = scripts.whole("test") + json.dumps([package.get(table) for table in _TABLES])
+    names = dict.fromkeys(re.findall(_FILE, text))
+    mains = json.dumps([package.get(key) for key in ("main", "module", "exports", "bin", "types")])
+    return tuple(f"/{name}" for name in names if project.has(name) and name not in mains)

@@ -68,8 +68,8 @@ def plan(mission: Mission) -> Plan:
     """The built-in canaries of a mission: the largest of its sources, and of its tests."""
     root, policy = mission.root, mission.config.policy
     found = detect.detect(root)
-    allow = found.sources if policy is None or policy.allow is None else policy.allow
-    protect = found.tests if policy is None or not policy.protect else policy.protect
+    allow = found.allow if policy is None or policy.allow is None else policy.allow
+    protect = found.protect if policy is None or not policy.protect else policy.protect
     skip = snapshot.outside_project(root, mission.workspace.path)
     tree = snapshot.scan(root, skip=skip, wanted=lambda path: False)
     listing, kept, ignored = Listing(root, (), True), Globs(tuple(protect)), Globs(LISTED)

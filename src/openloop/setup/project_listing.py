@@ -16,10 +16,11 @@ FOLDER_ENTRIES = 500  # of one folder, so that a heap of data cannot hide its ne
 FILE_BYTES = 65_536  # read of one file
 FILES_READ = 60  # of one kind, for what their text says
 
+_ENVIRONMENT = "pyvenv.cfg"  # lies in a virtual environment, whatever that is called
 # Not the project's own work; folders whose names begin with a dot are left out as well.
 _ASIDE = re.compile(
-    "node_modules|v?env|virtualenv|site-packages|__pycache__|vendor|third_party|deps|build|dist"
-    "|target|out|bin|obj|coverage|htmlcov|examples|samples|docs|fixtures|testdata"
+    "node_modules|site-packages|__pycache__|vendor|third_party|deps|build|dist"
+    "|target|out|obj|coverage|htmlcov|examples|samples|docs|fixtures|testdata"
 )
 
 
@@ -63,8 +64,11 @@ class Listing:
             if any(fnmatch.fnmatchcase(os.path.basename(path), pattern) for pattern in patterns)
         ]
 
-    def text(self, path: str) -> str:
-        """What a file begins with; "" for one that is missing, unreadable or not regular."""
+    def text(self, path: str, limit: int = FILE_BYTES) -> str:
+        """What a file begins with; "" for one that is missing, unreadable or not regular.
+
+        limit: bytes that are read.
+        """
         try:
             # O_NONBLOCK: a FIFO must not hang us.
             flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
@@ -73,7 +77,7 @@ class Listing:
             return ""
         try:
             is_file = stat.S_ISREG(os.fstat(descriptor).st_mode)
-            return os.read(descriptor, FILE_BYTES).decode("utf-8-sig", "replace") if is_file else ""
+            return os.read(descriptor, limit).decode("utf-8-sig", "replace") if is_file else ""
         except OSError:
             return ""
         finally:
@@ -114,7 +118,8 @@ def _kind(entry: os.DirEntry[str]) -> bool | None:
     """True for a folder to go into, False for a file, None for what is left out."""
     try:
         if entry.is_dir(follow_symlinks=False):
-            return None if entry.name.startswith(".") or _ASIDE.fullmatch(entry.name) else True
+            aside = entry.name.startswith(".") or _ASIDE.fullmatch(entry.name)
+            return None if aside or os.path.exists(f"{entry.path}/{_ENVIRONMENT}") else True
         return False if entry.is_file() else None
     except OSError:
         return None  # a symlink to itself

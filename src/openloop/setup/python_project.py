@@ -7,98 +7,95 @@ import os
 import re
 import shlex
 
-from openloop.setup.kit import Kit, Way
-from openloop.setup.project_listing import FILES_READ, Listing, top
+from openloop.setup.ecosystems import Candidate, Kit
+from openloop.setup.project_listing import FILES_READ, Listing
 
 START_FOLDERS = 4  # of unittest, before pytest is the simpler answer
 
-_PYTEST = "python3 -m pytest -q"
+_ENVIRONMENTS = (".venv/bin/python", "venv/bin/python")
+_MARKERS = ("pyproject.toml", "setup.py", "setup.cfg", "tox.ini", "requirements.txt", "manage.py")
+_PYTEST = "-m pytest -q"
 _CONFIGURED_PYTEST = (
-    Way(_PYTEST, "pyproject.toml", r"^\[tool\.pytest"),
-    Way(_PYTEST, "pytest.ini"),
-    Way(_PYTEST, ".pytest.ini"),
-    Way(_PYTEST, "tox.ini", r"^\[pytest\]"),
-    Way(_PYTEST, "setup.cfg", r"^\[tool:pytest\]"),
+    Candidate(_PYTEST, "pyproject.toml", r"^\[tool\.pytest"),
+    Candidate(_PYTEST, "pytest.ini"),
+    Candidate(_PYTEST, ".pytest.ini"),
+    Candidate(_PYTEST, "pytest.toml"),
+    Candidate(_PYTEST, "tox.ini", r"^\[pytest\]"),
+    Candidate(_PYTEST, "setup.cfg", r"^\[tool:pytest\]"),
 )
-_LINTERS = (  # {} is where the sources go
-    Way("ruff check .", "ruff.toml"),
-    Way("ruff check .", ".ruff.toml"),
-    Way("ruff check .", "pyproject.toml", r"^\[tool\.ruff"),
-    Way("flake8 {}", ".flake8"),
-    Way("flake8 {}", "setup.cfg", r"^\[flake8\]"),
-    Way("flake8 {}", "tox.ini", r"^\[flake8\]"),
-    Way("mypy {}", "mypy.ini"),
-    Way("mypy {}", ".mypy.ini"),
-    Way("mypy {}", "pyproject.toml", r"^\[tool\.mypy\]"),
-    Way("mypy {}", "setup.cfg", r"^\[mypy\]"),
+_HATCH = (  # hatch's own test environment, where the project has settings for it
+    Candidate("hatch test", "hatch.toml", r"^\[envs\.hatch-test"),
+    Candidate("hatch test", "pyproject.toml", r"^\[tool\.hatch\.envs\.hatch-test"),
 )
-# Not compileall: it leaves byte code in the project, and trusts what it left a second ago.
-_COMPILE = (
-    "python3 -c \"import sys; [compile(open(f, 'rb').read(), f, 'exec') for f in sys.argv[1:]]\""
+# Only what runs with the project's own settings and without arguments of ours.
+_LINTERS = (
+    Candidate("ruff check .", "ruff.toml"),
+    Candidate("ruff check .", ".ruff.toml"),
+    Candidate("ruff check .", "pyproject.toml", r"^\[tool\.ruff"),
+    Candidate("flake8", ".flake8"),
+    Candidate("flake8", "setup.cfg", r"^\[flake8\]"),
+    Candidate("flake8", "tox.ini", r"^\[flake8\]"),
+    Candidate("mypy", "mypy.ini", r"^(files|packages|modules)\b"),
+    Candidate("mypy", ".mypy.ini", r"^(files|packages|modules)\b"),
+    Candidate(
+        "mypy", "pyproject.toml", r"^\[tool\.mypy\](\n(?!\[).*)*\n(files|packages|modules)\b"
+    ),
+    Candidate("mypy", "setup.cfg", r"^\[mypy\](\n(?!\[).*)*\n(files|packages|modules)\b"),
 )
-_DJANGO = Way("python3 manage.py", "manage.py", "DJANGO_SETTINGS_MODULE")
+_DJANGO = Candidate("manage.py", "manage.py", "DJANGO_SETTINGS_MODULE")
 _TEST_FILES = ("test_*.py", "*_test.py", "tests.py")
-_TEST_FOLDERS = frozenset(("tests", "test"))
-_NOT_SOURCES = frozenset(("setup.py", "conftest.py", "noxfile.py", "manage.py"))
 _CASES = r"\bunittest\b|TestCase"
+_DOCTESTS = r"--doctest-glob[= ]+[\"']?([\w*./-]+)"
 
 
 def kit(project: Listing) -> Kit | None:
-    modules = project.named("*.py")
-    if not modules and not project.first("pyproject.toml", "setup.py", "setup.cfg"):
+    modules, marker = project.named("*.py"), project.first(*_MARKERS)
+    configured = any(way.fits(project) for way in _CONFIGURED_PYTEST)
+    if not modules and not marker:
         return None
-    tests = project.named(*_TEST_FILES)
-    sources = _sources(modules, tests)
-    verify, why = _verify(project, tests)
+    python = next((path for path in _ENVIRONMENTS if project.has(path)), "python3")
+    verify, why = _verify(project, project.named(*_TEST_FILES), python)
+    scan = f"{python} manage.py check" if _DJANGO.fits(project) else _scan(project)
     return Kit(
         name="Python",
         why=why,
         verify=verify,
-        scan=_scan(project, sources or sorted({top(path) for path in tests})),
-        tests=_globs(project, tests),
-        sources=tuple(name if name.endswith(".py") else f"{name}/**" for name in sources),
+        scan=scan,
+        example=f"{python} -m pytest -q",
+        steers=tuple(_doctests(project)),
+        guards=("conftest.py", "????customize.py"),
+        doubtful=not (marker or configured),
     )
 
 
-def _sources(modules: list[str], tests: list[str]) -> list[str]:
-    """The top folders and files with code that is neither a test nor a tool's settings."""
-    held = set(tests)
-    return sorted(
-        {
-            top(path)
-            for path in modules
-            if path not in held
-            and os.path.basename(path) not in _NOT_SOURCES
-            and top(path) not in _TEST_FOLDERS
-            and not fnmatch.fnmatchcase(path, "bench*.py")
-        }
-    )
+def _scan(project: Listing) -> str:
+    commands = dict.fromkeys(way.command for way in _LINTERS if way.fits(project))
+    return " && ".join(commands)
 
 
-def _globs(project: Listing, tests: list[str]) -> tuple[str, ...]:
-    folders = _TEST_FOLDERS.intersection(top(path) for path in tests)
-    loose = [os.path.basename(path) for path in tests if top(path) not in folders]
-    patterns = [glob for glob in _TEST_FILES if fnmatch.filter(loose, glob)]
-    shared = ["conftest.py"] if project.named("conftest.py") else []
-    return (
-        *(f"{folder}/**" for folder in sorted(folders)),
-        *(f"**/{name}" for name in (*patterns, *shared)),
-    )
+def _doctests(project: Listing) -> list[str]:
+    """Files of prose whose examples pytest runs."""
+    texts = [project.text(way.file) for way in _CONFIGURED_PYTEST if way.fits(project)]
+    return [f"/{glob}" for text in texts for glob in re.findall(_DOCTESTS, text)]
 
 
 # --- verify ---
 
 
-def _verify(project: Listing, tests: list[str]) -> tuple[str, str]:
+def _verify(project: Listing, tests: list[str], python: str) -> tuple[str, str]:
     """The command that runs the tests ("" if there are none), and why it is that one."""
+    for way in _HATCH:
+        if way.fits(project):
+            return way.command, f"{way.file} configures hatch test"
     paths = _path(project)
+    pytest = f"{paths}{python} {_PYTEST}"
     if reason := _pytest_reason(project, tests):
         if any(project.says(way.file, r"^pythonpath\b") for way in _CONFIGURED_PYTEST):
-            paths = ""
-        return f"{paths}{_PYTEST}", f"{reason} (pytest must be installed for python3)"
+            pytest = f"{python} {_PYTEST}"
+        return pytest, f"{reason} (pytest must be installed for {python})"
     written = project.telling(tests, r"\bdef test")
     if _DJANGO.fits(project) and written:
-        return f"{_DJANGO.command} test", "manage.py is Django's"
+        return f"{python} {_DJANGO.command} test", "manage.py is Django's"
     cases = project.telling(written, _CASES)
     if not cases:
         return "", "no tests were seen"
@@ -106,8 +103,8 @@ def _verify(project: Listing, tests: list[str]) -> tuple[str, str]:
     starts = _starts(project, cases)
     if len(starts) > START_FOLDERS:
         why = f"unittest cannot discover {len(starts)} folders without __init__.py in one go"
-        return f"{paths}{_PYTEST}", why
-    commands = [paths + _unittest(project, start, cases) for start in starts]
+        return pytest, why
+    commands = [f"{paths}{python} {_unittest(project, start, cases)}" for start in starts]
     return " && ".join(commands), _some(cases, "hold") + " unittest cases"
 
 
@@ -154,7 +151,7 @@ def _unittest(project: Listing, start: str, cases: list[str]) -> str:
         for glob in ("test_*.py", "*_test.py", "test*.py", "*test*.py")
         if all(fnmatch.fnmatchcase(name, glob) for name in names)
     )
-    command = f"python3 -m unittest discover -s {shlex.quote(start or '.')} -p '{pattern}'"
+    command = f"-m unittest discover -s {shlex.quote(start or '.')} -p '{pattern}'"
     # Relative imports need the package's own name, which discovery takes from the top folder.
     relative = f"{start}/__init__.py" in project.files and project.telling(mine, r"^[ \t]*from \.")
     return f"{command} -t ." if relative else command
@@ -166,22 +163,3 @@ def _some(paths: list[str], verb: str) -> str:
         return f"{paths[0]} {verb}s"
     more = f" and {len(paths) - 2} more" if len(paths) > 2 else ""
     return f"{', '.join(paths[:2])}{more} {verb}"
-
-
-# --- scan ---
-
-
-def _scan(project: Listing, sources: list[str]) -> str:
-    if _DJANGO.fits(project):
-        return f"{_DJANGO.command} check"
-    if not sources:
-        return ""
-    where = " ".join(shlex.quote(name) for name in sources)
-    commands = dict.fromkeys(way.command.format(where) for way in _LINTERS if way.fits(project))
-    return " && ".join(commands) or _compiles(sources, where)
-
-
-def _compiles(sources: list[str], where: str) -> str:
-    if all(name.endswith(".py") for name in sources):
-        return f"{_COMPILE} {where}"
-    return f"find {where} -name '*.py' -exec {_COMPILE} {{}} +"

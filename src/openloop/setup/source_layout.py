@@ -1,0 +1,223 @@
+"""Where a project's sources lie, and which files steer its checks: what a policy is made of.
+
+Everything that is not a source stays out of `allow`, so a change of it is undone. What decides
+whether the tests pass is protected by name as well, because gates are held to `protect` too.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatchcase, translate
+
+from openloop.setup.project_listing import Listing
+
+_CODE = re.compile(
+    r".+\.(py[ix]?|[cm]?[jt]sx?|vue|svelte|rs|go|[ch]|cc|cpp|cxx|hh|hpp|hxx|inc|java|kt|kts|scala"
+    r"|groovy|rb|php|cs|fs|vb|swift|exs?|erl|lua|pl|pm|sh|bash|zsh|l|y)"
+)
+_TEST_FOLDER = re.compile(
+    r"_*(tests?|specs?|e2e|snapshots|mocks|fixtures|testdata|cypress)_*"
+    r"|(.+[-_.])(tests?|specs?|snapshots|mocks|testing)([-_.].+)?"
+    r"|(tests?|spec|tap)[-_].+|[\w.]*[a-z.](Tests?|Specs)|(Test|Spec)s?([A-Z]\w*)?"
+)
+_TEST_FILES = (
+    # Not of shells, where such a name is rather a source about tests.
+    *("test[_-]*.[!bsz]*", "*[_-]test.[!bsz]*", "*_tests.[!bsz]*", "test.*", "tests.*"),
+    *("*.test.*", "*.spec.*", "*.test-d.*", "*.tst.*", "*.e2e.*", "*.cy.*", "*.snap", "*.bats"),
+    *(
+        "check-*",
+        "conftest.py",
+        "spec_*",
+        "*_spec.*",
+        "*Test.java",
+        "*Tests.java",
+        "*Test.kt",
+        "*Tests.kt",
+    ),
+    *("*Test.php", "*Test.cs", "*Tests.cs", "*Tests.fs", "testhelp*", "test[Hh]elper*"),
+    "*test_helper*",
+)
+_STEERING = (  # names of files that say how to build and test
+    *("pyproject.toml", "setup.cfg", "setup.py", "tox.ini", "noxfile.py", "hatch.toml", ".flake8"),
+    *("pytest.ini", ".pytest.ini", "pytest.toml", ".coveragerc", "mypy.ini", ".mypy.ini"),
+    *("ruff*.toml", ".ruff.toml", ".pylintrc", "requirements*.txt", "manage.py"),
+    *("package.json", "pnpm-workspace.yaml", "tsconfig*.json", "jsconfig.json", ".npmrc"),
+    *(".yarnrc*", ".pnpmfile.cjs", "*.config.*", "vitest[.-]*", "babel.*", ".*rc", ".*rc.*"),
+    *("biome.json*", "*eslintignore", "lerna.json", "nx.json", "turbo.json", "deno.json*"),
+    *("Cargo.toml", "build.rs", "rust-toolchain*", "clippy.toml", ".clippy.toml"),
+    *("go.mod", "go.work", ".golangci.*", "Makefile*", "makefile", "GNUmakefile", "*.mk"),
+    *("CMakeLists.txt", "CMakePresets.json", "*.cmake", "meson.build", "meson*options*"),
+    *("configure", "configure.ac", "justfile", "Justfile", ".justfile", "Taskfile*"),
+    *("pom.xml", "mvnw", "build.gradle*", "settings.gradle*", "gradle.properties", "gradlew"),
+    *("*.sln", "*.slnx", "*.csproj", "*.fsproj", "*.runsettings", "Directory.*.props"),
+    *("Directory.*.targets", "global.json", "[nN]u[gG]et.[cC]onfig", "Build.ps1"),
+    *("Gemfile", "Rakefile", "*.gemspec", ".rspec", ".rubocop.yml", "mix.exs"),
+    *("composer.json", "phpunit.xml*", "phpstan*.neon*", "psalm*.xml", "phpcs.xml*", "build.xml"),
+    *("BUILD", "BUILD.bazel", "WORKSPACE", "MODULE.bazel", "checkstyle.xml"),
+)
+_STEERING_FOLDERS = (".cargo", ".config", ".configs", ".mvn", ".yarn/releases", "gradle/wrapper")
+_TOOL_FOLDER = re.compile(
+    r"(?i)scripts?|tools?|tasks?|ci|cmake|m4|meson|configs?|contrib|release|packaging|patches|hooks"
+    r"|support|verify|fuzz(ing)?|_*perf(ormance)?([-_].*)?|bench.*|metrics|docker|build-support"
+    r"|build-?src|gradle|subprojects|vendor|third[-_]party|codemods|integrations?|overrides"
+)
+_TOOL_FILES = ("bench*", "[gG]runtfile*", "[gG]ulpfile*", "[rR]ollup*", "release.*", "build.*")
+_PROSE_FOLDER = re.compile(
+    r"(?i)docs?([-_].*)?|documentation|website|_?site|media|images?|img|assets|licen[cs]es?|man"
+    r"|screenshots|share|completions?|changelog.*|requirements|specs-?docs|skills|wiki|rfcs"
+)
+_SAMPLES = ("examples", "example", "samples", "demos", "demo")  # some tests run what is there
+_SCRIPT_FOLDERS = ("bin", "libexec", "sbin")  # with code that has no ending
+_MANIFESTS = (
+    *("package.json", "Cargo.toml", "pom.xml", "build.gradle", "build.gradle.kts"),
+    *("pyproject.toml", "setup.py", "go.mod"),
+)
+_APART = (_TEST_FOLDER, _TOOL_FOLDER, _PROSE_FOLDER)
+_TESTS, _SETTINGS, _TOOLS = (
+    re.compile("|".join(map(translate, globs))) for globs in (_TEST_FILES, _STEERING, _TOOL_FILES)
+)
+_DEPTH = 3  # of folders in which a part of the project may have a manifest
+_FEW = 6  # files of one kind that are named one by one
+_SIBLINGS = 3  # parts beside each other that are named together
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Globs for a policy: protect what steers the checks, allow changes of the sources."""
+
+    protect: tuple[str, ...]
+    allow: tuple[str, ...]
+
+
+def layout(project: Listing, steers: Iterable[str] = (), guards: Iterable[str] = ()) -> Layout:
+    """steers: further globs that decide. guards: names that would decide in a source folder."""
+    found = _sort(project, with_tools=True)
+    if not found.allow:  # nothing else is there: then the tools are the program
+        found = _sort(project, with_tools=False)
+    steers = list(steers)
+    allow = [glob for glob in found.allow if glob not in steers]
+    protect = [*found.protect, *steers]
+    protect += [f"{name}/**" for name in _STEERING_FOLDERS if project.has(name)]
+    protect += [f"{name}/**" for name in _SAMPLES if project.has(name)]
+    for glob in allow:
+        if glob.endswith("/**"):
+            protect += [f"{glob}/{name}" for name in guards]
+        elif "*." in glob:
+            protect += [f"{glob.rpartition('/')[0]}/{name}" for name in guards]
+    return Layout(tuple(dict.fromkeys(protect)), tuple(allow))
+
+
+class _Sorted:
+    """Globs in the order in which they were found."""
+
+    def __init__(self) -> None:
+        self.protect: dict[str, None] = {}
+        self.allow: dict[str, None] = {}
+
+
+def _sort(project: Listing, *, with_tools: bool) -> _Sorted:
+    """with_tools: whether folders and files of tools are apart from the sources."""
+    parts = _parts(project)
+    shown = _together(parts)
+    programs = _packages_without_tests(project)
+    found = _Sorted()
+    loose: dict[tuple[str, str], list[str]] = defaultdict(list)  # sources beside a manifest
+    for path in project.files:
+        part = next(folder for folder in _above(path) if folder in parts)
+        place, inside = shown[part], path[len(part) :].lstrip("/")
+        head, _, rest = inside.partition("/")
+        if not rest:
+            if glob := _steers(head, with_tools):
+                found.protect[f"{place}/{glob}"] = None
+            elif _CODE.fullmatch(head):
+                loose[place, head.rpartition(".")[2]].append(head)
+        elif _decides(head, with_tools):
+            found.protect[_tied(f"{place}/{head}/**")] = None
+        elif not _PROSE_FOLDER.fullmatch(head):
+            top = _tied(f"{place}/{head}/**")
+            if _CODE.fullmatch(path) or (head in _SCRIPT_FOLDERS and "." not in rest):
+                found.allow[top] = None
+            if glob := _nested(path, len(path) - len(rest), programs):
+                found.protect[f"{top}/{glob}"] = None
+    for (place, ending), names in loose.items():
+        several = len(set(names)) > _FEW
+        globs = [f"*.{ending}"] if several else sorted(set(names))
+        found.allow |= dict.fromkeys(f"{place}/{glob}" for glob in globs)
+    return found
+
+
+def _decides(folder: str, with_tools: bool) -> bool:
+    """Whether a folder beside a manifest is one of tests, tools or samples."""
+    tools = with_tools and (_TOOL_FOLDER.fullmatch(folder) or folder in _SAMPLES)
+    return bool(_TEST_FOLDER.fullmatch(folder) or tools)
+
+
+def _tied(glob: str) -> str:
+    """A glob with a slash in its middle is tied to the root without one at its start."""
+    return glob.removeprefix("/")
+
+
+def _steers(name: str, with_tools: bool) -> str:
+    """The glob for a test, a setting or a tool beside a manifest; "" for another file."""
+    if _TESTS.match(name):
+        return next(glob for glob in _TEST_FILES if fnmatchcase(name, glob))
+    if _SETTINGS.match(name) or (with_tools and _TOOLS.match(name)):
+        return name
+    return ""
+
+
+def _nested(path: str, start: int, programs: set[str]) -> str:
+    """The glob for a test or a setting among sources. start: where the path below the source
+    folder begins."""
+    for match in re.finditer("/", path[start:]):
+        folder = path[: start + match.start()]
+        name = folder.rpartition("/")[2]
+        if _TEST_FOLDER.fullmatch(name) and folder not in programs:
+            return f"{name}/**"
+    name = path.rpartition("/")[2]
+    if name == "test.py":  # among sources rather a part of the program
+        return ""
+    globs = _TEST_FILES if _TESTS.match(name) else _STEERING if _SETTINGS.match(name) else ()
+    return next((glob for glob in globs if fnmatchcase(name, glob)), "")
+
+
+def _parts(project: Listing) -> set[str]:
+    """The root, folders below it that have a manifest of their own, and those between."""
+    parts = {""}
+    for path in project.named(*_MANIFESTS):
+        folder = path.rpartition("/")[0]
+        names = folder.split("/")
+        aside = any(pattern.fullmatch(name) for pattern in _APART for name in names)
+        if folder and len(names) <= _DEPTH and not aside:
+            parts.update(_above(path))  # those above hold parts, not sources of their own
+    return parts
+
+
+def _together(parts: set[str]) -> dict[str, str]:
+    """How each part is written at the start of a glob: `/packages/*` for many beside each other."""
+    beside: dict[str, list[str]] = defaultdict(list)
+    for part in parts - {""}:
+        beside[part.rpartition("/")[0]].append(part)
+    shown = {"": ""}
+    for above, some in beside.items():
+        for part in some:
+            shown[part] = f"/{above}/*" if len(some) >= _SIBLINGS else f"/{part}"
+            shown[part] = shown[part].replace("//", "/")
+    return shown
+
+
+def _above(path: str) -> Iterator[str]:
+    """The folders above a path, the nearest first, the root last."""
+    while path:
+        path = path.rpartition("/")[0]
+        yield path
+
+
+def _packages_without_tests(project: Listing) -> set[str]:
+    """Packages of Python: one that is called test may well be a part of the program."""
+    tests = (path for path in project.files if _TESTS.match(path.rpartition("/")[2]))
+    tested = {folder for path in tests for folder in _above(path)}
+    return {path.rpartition("/")[0] for path in project.named("__init__.py")} - tested

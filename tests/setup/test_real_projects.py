@@ -1,0 +1,117 @@
+"""What is proposed for real projects, held against what a person decided who read them.
+
+Each file of tests/corpus/projects is one project as a listing: some of its file names, and of the
+few files that are read the facts that are looked for (sections, targets, scripts). `verify` and
+`scan` hold the commands that are right there, `allow` files that a change must be able to repair,
+`protect` files that decide whether verify passes, some of them not there yet.
+
+    PYTHONPATH=src:tests python -m setup.test_real_projects        prints the table
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import re
+import tempfile
+import unittest
+from collections.abc import Iterator
+from typing import Any
+
+from openloop.config.globs import Globs
+from openloop.core.vocabulary import Step
+from openloop.setup.detect import REPLACE_ME, Detection, detect
+
+FOLDER = os.path.join(os.path.dirname(os.path.dirname(__file__)), "corpus", "projects")
+KINDS = ("verify", "scan", "play", "allow", "protect", "no hole")
+# Names that say that a file is no source, independently of the rules that are tested.
+STEERS = re.compile(
+    r"(^|/)(__)?(tests?|specs?)(__)?/|(^|/)(package\.json|pyproject\.toml|conftest\.py|tox\.ini"
+    r"|setup\.(py|cfg)|Makefile|CMakeLists\.txt|meson\.build|pom\.xml|Cargo\.toml|build\.rs|go\.mod"
+    r"|Gemfile|Rakefile|composer\.json|[^/]*\.(gradle(\.kts)?|csproj|sln|config\.[cm]?[jt]s))$"
+    r"|[._-](test|spec|test-d|tst)\.[a-z]+$|(^|/)test(s|_[^/]*)?\.(py|[cm]?[jt]s|c|rs|go)$"
+)
+
+
+class Case:
+    """One project of the corpus, and what is proposed for it."""
+
+    def __init__(self, name: str) -> None:
+        with open(os.path.join(FOLDER, name), encoding="utf-8") as file:
+            self.right: dict[str, Any] = json.load(file)
+        self.name: str = self.right["project"]
+        self.paths = [
+            f"{folder}/{name}".lstrip("/")
+            for folder, names in self.right["files"].items()
+            for name in (names.split(" ") if isinstance(names, str) else names)
+        ]
+        with tempfile.TemporaryDirectory(prefix="openloop-corpus-") as root:
+            for path in self.paths:
+                place = os.path.join(root, path)
+                os.makedirs(os.path.dirname(place), exist_ok=True)
+                with open(place, "w", encoding="utf-8") as file:
+                    file.write(self.right["texts"].get(path, ""))
+            self.found: Detection = detect(root)
+        self._protect, self._allow = Globs(self.found.protect), Globs(self.found.allow)
+
+    def may_change(self, path: str) -> bool:
+        return self._allow.matches(path.encode()) and not self.is_protected(path)
+
+    def is_protected(self, path: str) -> bool:
+        return self._protect.matches(path.encode())
+
+    def faults(self) -> Iterator[tuple[str, str]]:
+        """(kind, what is wrong)."""
+        verify = self.found.commands[Step.VERIFY]
+        if verify not in (self.right["verify"] or [REPLACE_ME]):
+            yield "verify", f"{verify!r} instead of {self.right['verify']}"
+        scan = self.found.commands.get(Step.SCAN)
+        if scan not in (self.right["scan"] or [None]):
+            yield "scan", f"{scan!r} instead of {self.right['scan']}"
+        if Step.PLAY in self.found.commands:
+            yield "play", "something is proposed"
+        for path in self.right["allow"]:
+            if not self.may_change(path):
+                yield "allow", f"{path} cannot be repaired"
+        if not self.right["verify"]:
+            return
+        for path in self.right["protect"]:
+            if not self.is_protected(path):
+                yield "protect", f"{path} is not protected"
+        repaired = {os.path.dirname(path) for path in self.right["allow"]}
+        for path in self.paths:
+            in_sources = os.path.dirname(path) in repaired and path not in self.right["protect"]
+            if self.may_change(path) and STEERS.search(path) and not in_sources:
+                yield "no hole", f"{path} may be changed"
+
+
+@functools.cache
+def cases() -> tuple[Case, ...]:
+    return tuple(Case(name) for name in sorted(os.listdir(FOLDER)))
+
+
+def table() -> str:
+    """How many projects are right in each kind, and what is wrong with the others."""
+    faults = [(case.name, *fault) for case in cases() for fault in case.faults()]
+    wrong = {kind: {name for name, of, _ in faults if of == kind} for kind in KINDS}
+    rows = [f"{kind:<8} {len(cases()) - len(wrong[kind])} of {len(cases())}" for kind in KINDS]
+    return "\n".join([*rows, *(": ".join(fault) for fault in faults)])
+
+
+class RealProjects(unittest.TestCase):
+    def test_everything_that_is_proposed_is_right(self) -> None:
+        self.assertGreaterEqual(len(cases()), 30)
+        self.assertEqual([], [fault for case in cases() for fault in case.faults()], table())
+
+    def test_the_listings_are_small_and_say_why(self) -> None:
+        for name in os.listdir(FOLDER):
+            self.assertLess(os.path.getsize(os.path.join(FOLDER, name)), 10_000, name)
+        for case in cases():
+            with self.subTest(case.name):
+                self.assertTrue(case.right["why"])
+                self.assertLessEqual(set(case.right["texts"]), set(case.paths))
+
+
+if __name__ == "__main__":
+    print(table())
