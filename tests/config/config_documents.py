@@ -135,6 +135,7 @@ GOOD = [
     doc(policy={"sandbox": "auto", "writable": ["~/.claude", "/srv/agent", "~"]}),
     doc(policy={"sandbox": "bwrap", "withhold": ["tests/acceptance/**", "!x"]}),
     doc(policy={"sandbox": "none", "writable": [], "withhold": []}),
+    doc(policy={"sandbox_gates": True}),
     verify(private=True, repeat=2),
     baseline(command={"run": "bench", "private": False}),
 ]
@@ -279,6 +280,7 @@ REFUSED = [
     Case(doc(policy={"on_violation": "ask"}), ("policy.on_violation",)),
     Case(doc(policy={"sandbox": "docker"}), ("policy.sandbox",)),
     Case(doc(policy={"sandbox": True}), ("policy.sandbox",)),
+    Case(doc(policy={"sandbox_gates": "yes"}), ("policy.sandbox_gates",)),
     Case(doc(policy={"writable": "~/.claude"}), ("policy.writable",)),
     Case(doc(policy={"writable": ["", "~/x", 1]}), ("policy.writable[0]", "policy.writable[2]")),
     Case(doc(policy={"writable": [".claude"]}), ("policy.writable[0]",), beyond=True),

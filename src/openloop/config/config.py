@@ -104,6 +104,7 @@ class Policy:
     sandbox: SandboxMode = SandboxMode.NONE
     writable: tuple[str, ...] = ()
     withhold: tuple[str, ...] = ()
+    sandbox_gates: bool = False
 
     @property
     def limits_changes(self) -> bool:
@@ -280,6 +281,7 @@ def _policy(section: Mapping[str, Any]) -> Policy:
         sandbox=SandboxMode(section["sandbox"]),
         writable=tuple(section.get("writable", ())),
         withhold=tuple(section.get("withhold", ())),
+        sandbox_gates=section["sandbox_gates"],
     )
 
 

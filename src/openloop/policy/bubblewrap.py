@@ -1,4 +1,4 @@
-"""The command line of bubblewrap around a change: what it may write, and what it cannot see.
+"""The command line of bubblewrap around a step: what it may write, and what it cannot see.
 
 The whole file system is read-only but for the places named here; /dev, /proc and the temporary
 folders are the sandbox's own. The policy still judges afterwards: where a pattern names files
@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from openloop.config.config import NO_POLICY, Policy
 from openloop.core.errors import UsageError
 from openloop.core.text import printable
-from openloop.core.vocabulary import SandboxMode
+from openloop.core.vocabulary import Hook, SandboxMode, Step
 from openloop.fs.programs import find_outside
 from openloop.policy.covered_paths import CoveredPaths, below, unless_openloop
 from openloop.record.mission import Mission
@@ -64,20 +64,37 @@ PROVEN = "a command is the first process of a PID namespace, and cannot write ou
 
 @dataclass(frozen=True, slots=True)
 class Sandbox:
-    """bubblewrap on this machine, PROVEN by a probe. program: its absolute path."""
+    """bubblewrap on this machine, PROVEN by a probe. program: its absolute path; changes, gates:
+    whether it encloses them."""
 
     program: str
+    changes: bool
+    gates: bool
+
+    def encloses(self, step: Step | Hook) -> bool:
+        return isinstance(step, Step) and (self.changes if step.is_change else self.gates)
 
     def wrapper(
-        self, mission: Mission, *, command: str, env: Mapping[str, str], hidden: Sequence[str]
+        self,
+        mission: Mission,
+        step: Step,
+        *,
+        command: str,
+        env: Mapping[str, str],
+        hidden: Sequence[str],
     ) -> tuple[str, ...]:
-        """The words before a change's own command.
+        """The words before a step's own command.
 
         command, env: what the step is given; temporary files that they name stay visible.
-        hidden: absolute paths of folders that look empty inside.
+        hidden: absolute paths of folders that look empty inside a change.
         """
         grace = round(mission.config.limits.kill_grace * 20)
-        parts = [_places(mission), _workspace(mission)]
+        policy = mission.config.policy or NO_POLICY
+        if step.is_gate:
+            hidden = ()
+            parts = [_outside(mission, policy), _bound(mission.root), _read_only_home(mission)]
+        else:
+            parts = [_places(mission, policy), _workspace(mission)]
         if below(_home(mission), mission.root):  # what is mounted last is on top
             parts.reverse()
         return (
@@ -95,18 +112,25 @@ def choose(mission: Mission) -> tuple[Sandbox | None, str]:
     Raises UsageError where it is demanded and does not work here.
     """
     policy = mission.config.policy or NO_POLICY
-    if policy.sandbox is SandboxMode.NONE or mission.config.improver is None:
+    changes = policy.sandbox is not SandboxMode.NONE and mission.config.improver is not None
+    if not (changes or policy.sandbox_gates):
         return None, ""
     why = trouble(mission.root)
     if not why:
-        return Sandbox(find_outside(mission.root, NAME)), ""
-    if policy.sandbox is SandboxMode.BWRAP:
+        return Sandbox(find_outside(mission.root, NAME), changes, policy.sandbox_gates), ""
+    if policy.sandbox is not SandboxMode.AUTO:
+        key = "sandbox" if changes else "sandbox_gates"
         raise UsageError(
             f"the sandbox cannot be used: {why}",
-            where=f"{mission.workspace.shown(CONFIG)}: policy.sandbox",
+            where=f"{mission.workspace.shown(CONFIG)}: policy.{key}",
             fix=remedy(),
         )
-    return None, f"changes run without a sandbox: {why}"
+    return None, f"{enclosed(changes, policy.sandbox_gates)} run without a sandbox: {why}"
+
+
+def enclosed(changes: bool, gates: bool) -> str:
+    """Which steps the policy wants in the sandbox."""
+    return " and ".join(("changes",) * changes + ("gates",) * gates)
 
 
 def remedy() -> str:
@@ -193,20 +217,31 @@ def _named_in(text: str, place: str) -> Iterator[str]:
             at = text.find(f"{place}/{name}", end)
 
 
-def _places(mission: Mission) -> Iterator[str]:
+def _bound(*paths: str) -> Iterator[str]:
+    for path in paths:
+        yield from ("--bind-try", path, path)
+
+
+def _outside(mission: Mission, policy: Policy) -> Iterator[str]:
+    """What is writable outside of the project."""
+    extra = [os.path.realpath(os.path.expanduser(path)) for path in policy.writable]
+    yield from _bound(*(path for path in extra if not _is_inside(mission.root, path)))
+
+
+def _is_inside(root: str, path: str) -> bool:
+    return below(root, path) and path != root
+
+
+def _places(mission: Mission, policy: Policy) -> Iterator[str]:
     """What the policy lets be written, what it protects in there, what else is writable."""
-    policy = mission.config.policy or NO_POLICY
     root = mission.root
     extra = [os.path.realpath(os.path.expanduser(path)) for path in policy.writable]
-    inside = [path for path in extra if below(root, path) and path != root]
-    for path in extra:
-        if path not in inside:
-            yield from ("--bind-try", path, path)
+    inside = [path for path in extra if _is_inside(root, path)]
+    yield from _outside(mission, policy)
     folders = _writable_folders(root, policy)
     if root not in folders:
         yield from ("--ro-bind", root, root)
-    for path in (*folders, *inside):
-        yield from ("--bind-try", path, path)
+    yield from _bound(*folders, *inside)
     for path in _protected(mission, policy, folders):
         yield from ("--ro-bind-try", path, path)
 
@@ -257,14 +292,18 @@ def _home(mission: Mission) -> str:
     return above if os.path.basename(above) == HOME else mission.workspace.path
 
 
-def _workspace(mission: Mission) -> Iterator[str]:
+def _read_only_home(mission: Mission) -> Iterator[str]:
     home = _home(mission)
     yield from ("--ro-bind", home, home)
+    yield from _empty(map(mission.workspace.file, (CHECKPOINTS, WITHHELD)))
+
+
+def _workspace(mission: Mission) -> Iterator[str]:
+    yield from _read_only_home(mission)
     for name in (KNOWLEDGE, OUTPUT):
         path = mission.workspace.file(name)
         if os.path.isdir(path) and not os.path.islink(path):
             yield from ("--bind", path, path)
-    yield from _empty(map(mission.workspace.file, (CHECKPOINTS, WITHHELD)))
 
 
 def _empty(paths: Iterable[str]) -> Iterator[str]:

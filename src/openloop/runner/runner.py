@@ -67,7 +67,7 @@ class Runner:
         sandbox: Sandbox | None,
     ) -> None:
         """gaps: seconds in which nothing could run, added by the watchdog's thread.
-        sandbox: for changes."""
+        sandbox: for the steps that it encloses."""
         self._mission = mission
         self._config = mission.config
         self._store = store
@@ -75,7 +75,7 @@ class Runner:
         self._interrupts = interrupts
         self._gaps = gaps
         self._view = view
-        self._withholding = Withholding(mission, sandboxed=sandbox is not None)
+        self._withholding = Withholding(mission, sandboxed=sandbox is not None and sandbox.changes)
         self._steps = Steps(mission, processes, self._show_live, sandbox, self._withholding)
         self._enforcement = Enforcement(mission, self._record)
 
@@ -343,9 +343,9 @@ def run(mission: Mission, *, max_rounds: int | None, view: View, interrupts: Int
 
 
 def _sandbox(mission: Mission) -> tuple[Sandbox | None, str]:
-    """(what changes run in, why there is no sandbox although one was asked for)."""
+    """(what steps run in, why there is no sandbox although one was asked for)."""
     policy = mission.config.policy
-    if policy is None or policy.sandbox is SandboxMode.NONE:
+    if policy is None or (policy.sandbox is SandboxMode.NONE and not policy.sandbox_gates):
         return None, ""
     from openloop.policy import bubblewrap
 

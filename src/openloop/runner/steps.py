@@ -46,7 +46,7 @@ class Steps:
         sandbox: Sandbox | None,
         withholding: Withholding,
     ) -> None:
-        """show: called when a command starts and at every beat. sandbox: for changes."""
+        """show: called when a command starts and at every beat."""
         self._mission = mission
         self._config = mission.config
         self._processes = processes
@@ -71,7 +71,7 @@ class Steps:
         execution.live.log_bytes = reader.size
         verdict, last = runs.verdict, runs.ends[-1]
         private = command.private or self._withholding.names_in(runs.facts.last_line)
-        walled = self._sandbox is not None and step.is_change
+        enclosed = self._sandbox is not None and self._sandbox.encloses(step)
         return StepResult(
             step=step,
             outcome=verdict.outcome,
@@ -90,7 +90,7 @@ class Steps:
             detail=verdict.detail,
             error="" if verdict.outcome.passed else self._error(step, runs, log, private),
             value=verdict.value,
-            sandbox=SandboxMode.BWRAP if walled else SandboxMode.NONE,
+            sandbox=SandboxMode.BWRAP if enclosed else SandboxMode.NONE,
             private=private,
             measurement=gates.measurement(baseline, verdict) if baseline else None,
         )
@@ -120,10 +120,10 @@ class Steps:
 
         env = environment(self._mission, command, step, state=state, prompt_file=self.prompt_file)
         wrapper: tuple[str, ...] = ()
-        if self._sandbox is not None and step in CHANGES:
+        if self._sandbox is not None and isinstance(step, Step) and self._sandbox.encloses(step):
             hidden = self._withholding.hidden
             wrapper = self._sandbox.wrapper(
-                self._mission, command=text, env=command.env, hidden=hidden
+                self._mission, step, command=text, env=command.env, hidden=hidden
             )
         job = Job(text, self._mission.root, env, self._limits(step, command, state), wrapper)
         return self._processes.run(job, log.descriptor, on_start=on_start, on_beat=on_beat)

@@ -216,7 +216,8 @@ def _mission(place: Workspace, known: Config) -> Iterator[Finding]:
 
 def _sandbox(known: Config, root: str) -> Iterator[Finding]:
     policy = known.policy or NO_POLICY
-    if policy.sandbox is SandboxMode.NONE or known.improver is None:
+    changes = policy.sandbox is not SandboxMode.NONE and known.improver is not None
+    if not (changes or policy.sandbox_gates):
         if policy.writable:
             fix = 'add "sandbox": "auto"'
             yield warning("policy.writable says nothing without a sandbox", fix)
@@ -224,10 +225,11 @@ def _sandbox(known: Config, root: str) -> Iterator[Finding]:
     why = bubblewrap.trouble(root)
     if not why:
         yield ok(f"the sandbox works: {bubblewrap.PROVEN}")
-    elif policy.sandbox is SandboxMode.BWRAP:
+    elif policy.sandbox is not SandboxMode.AUTO:
         yield problem(f"the sandbox cannot be used: {why}", bubblewrap.remedy())
     else:
-        yield warning(f"changes run without a sandbox: {why}", bubblewrap.remedy())
+        who = bubblewrap.enclosed(changes, policy.sandbox_gates)
+        yield warning(f"{who} run without a sandbox: {why}", bubblewrap.remedy())
     for path in policy.writable:
         if not os.path.exists(os.path.expanduser(path)):
             fix = "create it, or remove the line"
