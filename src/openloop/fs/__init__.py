@@ -15,5 +15,6 @@ DOORS = (
     "restore",
     "symlinks",
     "ignore_rules",
+    "mounts",
     "programs",
 )

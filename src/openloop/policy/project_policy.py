@@ -7,17 +7,20 @@ the bytes of protected files also stay in a file without a name, which no comman
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from openloop.core.errors import RecordError, TamperError, UsageError
+from openloop.core.text import printable
 from openloop.core.vocabulary import Step
 from openloop.fs import files, snapshot
 from openloop.fs.checkpoints import Checkpoints, Damaged, Incomplete, Vault
 from openloop.fs.diff import difference, same
 from openloop.fs.ignore_rules import IgnoreRules
 from openloop.fs.line_diff import changed_lines
+from openloop.fs.mounts import mount_points
 from openloop.fs.object_store import ChangedMeanwhile
 from openloop.fs.snapshot import FILE, FOLDER, MAX_DEPTH, SYMLINK, Entry, Manifest, is_too_deep
 from openloop.fs.symlinks import Aliases, aliases
@@ -62,6 +65,7 @@ class ProjectPolicy:
         self._vault: Vault | None = None
         self._best: Manifest | None = None
         self._earlier: Manifest | None = None  # the reference of the run before
+        self._mounts = mount_points(mission.root)  # when this process began
         self._digests: dict[str, str] = {}  # of saved checkpoints by name
 
     @property
@@ -128,7 +132,9 @@ class ProjectPolicy:
             with contextlib.suppress(FileExistsError):
                 os.mkdir(self._home, 0o700)
             folder = files.open_folder(self._home)
-        except NotADirectoryError:
+        except OSError as error:
+            if error.errno not in (errno.ENOTDIR, errno.ELOOP):
+                raise
             raise UsageError(
                 f"{CHECKPOINTS} is not a folder", where=self._where, fix="remove it, then run again"
             ) from None
@@ -152,6 +158,7 @@ class ProjectPolicy:
         digests: those that the record carries. Raises TamperError when the store does not hold
         what was recorded, or when something cannot be restored.
         """
+        self._make_private_home()
         self._digests = {name: digests[name] for name in _IN_STORE if name in digests}
         home = f"{self._home}/{IGNORED}"
         self._ignored = IgnoredPaths(IgnoreRules.load(self._root, home, digests[IGNORED]))
@@ -246,7 +253,11 @@ class ProjectPolicy:
         if step.is_gate:
             self._before = self._last
         self._last = self._scan(self._last)
-        return self._compared_with_policy(step)
+        mounted = [f"mounted something on {readable(path)}" for path in self._new_mounts()]
+        return self._compared_with_policy(step).with_words(mounted)
+
+    def _new_mounts(self) -> list[bytes]:
+        return sorted(mount_points(self._root) - self._mounts)
 
     def _comparison(self) -> Comparison:
         return Comparison(self._rules, self._ignored, self._reference, self._before, self._last)
@@ -278,6 +289,9 @@ class ProjectPolicy:
     def restore(self, step: Step, found: Findings, announce: Callable[[str], None]) -> None:
         """Restore what `violations` found, and look whether it is. announce: see
         Checkpoints.restore. Raises TamperError for what cannot be restored."""
+        if mounts := self._new_mounts():
+            place = os.path.join(self._root, os.fsdecode(mounts[0]))
+            raise TamperError(f"something is mounted on {printable(place)}: unmount it")
         for _ in range(_TRIES):
             if found.restores_nothing:
                 break

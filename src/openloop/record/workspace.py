@@ -44,6 +44,19 @@ class Workspace:
 
         return quote(self.given)
 
+    @property
+    def other_owner(self) -> str:
+        """The user who owns the workspace folder, where that is not who runs this process."""
+        owner = os.stat(self.path).st_uid
+        if owner == os.geteuid():
+            return ""
+        import pwd  # seldom needed
+
+        try:
+            return pwd.getpwuid(owner).pw_name
+        except KeyError:
+            return f"user {owner}"
+
     def shown(self, name: str) -> str:
         """A file's path as the user would write it."""
         return os.path.join(self.given, name)

@@ -121,6 +121,9 @@ class Runner:
             if self.state.status is Status.BLOCKED and not opened:
                 return  # what cut the old run off has to be looked at first
         self._store.note_torn()
+        if owner := self._mission.workspace.other_owner:
+            text = f"the workspace belongs to {owner}, who decides what runs here with your rights"
+            self._record(Kind.NOTE, note="owner", text=text)
 
     def _perform(self, action: Action) -> None:
         match action:

@@ -24,7 +24,7 @@ from openloop.process import log_scan, run_marks
 from openloop.record import event_format, integrity, reader, withheld
 from openloop.record import workspace as places
 from openloop.record.lock import runner_lives
-from openloop.record.workspace import CONFIG, EVENTS, FOLDERS, HOLDOUT, Workspace
+from openloop.record.workspace import CHECKPOINTS, CONFIG, EVENTS, FOLDERS, HOLDOUT, Workspace
 from openloop.setup import documents
 
 _ROOM = 200 << 20  # bytes of free disk below which logs may not fit
@@ -111,7 +111,10 @@ def _folders(place: Workspace) -> Iterator[Finding]:
         yield warning(f"{', '.join(missing)} missing: agents are told to read them", fix)
     else:
         yield ok(f"{', '.join(documents.NAMES)} are there")
-    for name in FOLDERS:
+    if owner := place.other_owner:
+        what = f"the workspace belongs to {owner}: who can write openloop.json decides what runs"
+        yield warning(what, "run it as its owner, or make it your own: chown -R")
+    for name in (*FOLDERS, CHECKPOINTS):
         path = place.file(name)
         if os.path.lexists(path) and (os.path.islink(path) or not os.path.isdir(path)):
             yield problem(f"{place.shown(name)} is not a folder", "remove it; a run makes it anew")
