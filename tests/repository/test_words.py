@@ -45,7 +45,7 @@ from support import ROOT, SRC, Case, run_openloop
 ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 SUBCOMMANDS = (
     *("init", "doctor", "run", "status", "logs", "report", "audit", "accept", "judge"),
-    *("mcp", "completion", "help"),
+    *("fleet", "mcp", "completion", "help"),
 )
 # `openloop NAME`, and what follows it up to the next command
 CALL = re.compile(r"\bopenloop (\w+)(?= (?:\.openloop|WORKSPACE|--))((?:(?!openloop \w)[^`\n,])*)")

@@ -17,6 +17,7 @@ MAY_IMPORT = (
     "views",
     "judge",
     "setup",
+    "fleet",
     "mcp",
 )
 DOORS = ("main",)

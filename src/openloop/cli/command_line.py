@@ -31,6 +31,7 @@ _OF_A_WORKSPACE = {
 COMMANDS = {
     **_OF_A_WORKSPACE,
     "judge": "Run a command on cases and compare what it prints.",
+    "fleet": "Run many loops, on one machine or a cluster, and land their work.",
     "mcp": "Serve agents that are in charge of loops, over stdio.",
     "completion": "Print what a shell needs to complete commands and options.",
     "help": "Show a page of the manual, or list the pages.",

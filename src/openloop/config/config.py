@@ -178,7 +178,7 @@ def formats() -> Mapping[str, schema.Format]:
     """What the `format` of a schema means, in every file that a person writes."""
     return {
         "shell-command": _check_command,
-        "regex": _check_regex,
+        "regex": check_regex,
         "bytes-regex": _check_bytes_regex,
         "metric-regex": _check_metric_regex,
         "glob": _check_glob,
@@ -191,7 +191,7 @@ def _check_command(text: str) -> Iterator[Complaint]:
         yield f"({trouble.where}): {trouble.what}", trouble.fix
 
 
-def _check_regex(text: str) -> Iterator[Complaint]:
+def check_regex(text: str) -> Iterator[Complaint]:
     compiled = _compile(text)
     if isinstance(compiled, str):
         yield _broken(text, compiled)

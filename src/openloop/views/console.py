@@ -59,6 +59,11 @@ class Screen:
         with self._writing:
             self._write(f"{self._clear()}{text}\n")
 
+    def raw(self, text: str) -> None:
+        """Text as it stands, with what moves the cursor."""
+        with self._writing:
+            self._write(text)
+
     def live(self, text: str) -> None:
         """The one line that is redrawn; nothing where there is no terminal, or it stands still."""
         if not self.is_terminal or not self._writing.acquire(blocking=False):

@@ -1,0 +1,301 @@
+"""The actions of `openloop fleet`: each calls, says what came of it, and returns an exit code."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from openloop.core.errors import ExitCode, HeldError, OpenLoopError, UsageError
+from openloop.core.text import nearest, printable
+from openloop.fleet import document
+from openloop.fleet.state import Phase, TaskState, Word
+from openloop.fleet.views import status
+from openloop.fleet.views.status import Report
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from openloop.fleet.coordinator import Coordinator, View
+    from openloop.fleet.document import Fleet
+    from openloop.process.signals import Interrupts
+    from openloop.views.console import Screen
+
+WATCH_INTERVAL = 1.0  # seconds
+_WAIT = 0.2  # seconds between two looks at what a live coordinator does
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the command line says. say: prints an answer. tasks: by name; none for all that the
+    action is about."""
+
+    fleet: str
+    say: Callable[[str], None]
+    tasks: Sequence[str] = ()
+    max_parallel: int | None = None
+    json: bool = False
+    watch: bool = False
+    form: str = "html"
+    output: str | None = None
+
+
+def run(asked: Asked) -> int:
+    """Start what waits, adopt what runs, and wait for all of it."""
+    fleet = _load(asked.fleet)
+    for warning in fleet.warnings:
+        print(f"warning: {printable(warning)}", file=sys.stderr)
+    return _coordinate(fleet, asked)
+
+
+def retry(asked: Asked) -> int:
+    """Run again what is over and not complete."""
+    from openloop.fleet import requests
+
+    fleet = _load(asked.fleet)
+    chosen = _chosen(asked, Report(asked.fleet))
+    names = [t.name for t in chosen if t.phase is Phase.OVER and t.end != Word.COMPLETE]
+    if asked.tasks and len(names) < len(asked.tasks):
+        fine = sorted(set(asked.tasks) - set(names))
+        print(f"note: nothing to retry: {', '.join(fine)}", file=sys.stderr)
+    if names:
+        requests.post(fleet.folder, requests.RETRY, names)
+    try:
+        return _coordinate(fleet, asked)
+    except HeldError:
+        asked.say(f"the live coordinator starts {len(names)} tasks again")
+        return ExitCode.OK
+
+
+def cancel(asked: Asked) -> int:
+    """End tasks that wait or run; returns when they are over."""
+    from openloop.fleet import requests
+    from openloop.process.signals import Interrupts
+
+    fleet = _load(asked.fleet)
+    report = Report(asked.fleet)
+    names = {task.name for task in _chosen(asked, report) if task.phase is not Phase.OVER}
+    if names:
+        requests.post(fleet.folder, requests.CANCEL, sorted(names))
+    with Interrupts() as interrupts:
+        while names and not interrupts.received:
+            if not _cancel_as_coordinator(fleet, names, interrupts):
+                time.sleep(_WAIT)
+            report = Report(asked.fleet)
+            tasks = report.state.tasks
+            names = {name for name in names if tasks[name].phase is not Phase.OVER}
+        if interrupts.received:
+            return 128 + interrupts.received[0]
+    asked.say(f"{asked.fleet}: {status.count_words(report.state.counts())}")
+    return ExitCode.OK
+
+
+def _cancel_as_coordinator(fleet: Fleet, names: set[str], interrupts: Interrupts) -> bool:
+    """Grant the wish ourselves, where no coordinator lives to do so."""
+    from openloop.fleet import coordinator
+    from openloop.fleet.views.console import Console
+    from openloop.views.console import Screen
+
+    try:
+        mine = coordinator.Coordinator(fleet, Console(Screen(sys.stderr)), fleet.max_parallel)
+    except HeldError:
+        return False
+    try:
+        mine.run(interrupts, starting=False, until=coordinator.over(names))
+    finally:
+        mine.close()
+    return True
+
+
+def show(asked: Asked) -> int:
+    """`fleet status`."""
+    try:
+        report = Report(asked.fleet)
+        if asked.watch:
+            report = _watch(report)
+    except OpenLoopError as error:
+        print(error, file=sys.stderr)
+        return ExitCode.FAILED
+    if asked.json:
+        import json
+
+        asked.say(json.dumps(report.to_json(), indent=2))
+    else:
+        asked.say("\n".join(map(printable, status.lines(report))))
+    return ExitCode.OK
+
+
+def _watch(report: Report) -> Report:
+    from openloop.views.console import Screen
+
+    screen = Screen(sys.stdout)
+    shown: list[str] = []
+    while report.held and not report.is_over and screen.is_open:
+        if (lines := status.lines(report)) != shown:
+            screen.raw("\x1b[H\x1b[2J" if screen.is_terminal else "")
+            for line in lines:
+                screen.line(printable(line))
+            shown = lines
+        time.sleep(WATCH_INTERVAL)
+        report = Report(report.given)
+    return report
+
+
+def explain(asked: Asked) -> int:
+    """Why a task is not running."""
+    from openloop.fleet.views import explain as words
+
+    if len(asked.tasks) != 1:
+        raise UsageError("explain is about one task", fix="openloop fleet explain FLEET TASK")
+    fleet, report = _load(asked.fleet), Report(asked.fleet)
+    _chosen(asked, report)
+    asked.say("\n".join(map(printable, words.lines(fleet, report, asked.tasks[0]))))
+    return ExitCode.OK
+
+
+def land(asked: Asked) -> int:
+    """Merge what is complete; 0 when all of it landed."""
+    from openloop.fleet import git, landing
+    from openloop.fleet.journal import Journal, of_task
+    from openloop.fleet.state import Kind
+    from openloop.fleet.views.console import Console
+    from openloop.views.console import Screen
+
+    fleet = _load(asked.fleet)
+    chosen = {task.name for task in _chosen(asked, Report(asked.fleet))}
+    if fleet.isolation != document.WORKTREE:
+        fix = 'write "isolation": "worktree" before the fleet is run'
+        raise UsageError("nothing can land: the tasks have no worktrees", fix=fix)
+    journal = Journal(fleet.folder)
+    console = Console(Screen(sys.stdout))
+    work = landing.Landing(fleet, lambda text: print(text, file=sys.stderr))
+    landed_all = True
+    try:
+        from openloop.fleet import preparation
+
+        state = preparation.replayed(fleet, journal.events)
+        for task in fleet.tasks:
+            known = state.tasks[task.name]
+            if task.name not in chosen or known.landed:
+                continue
+            if not asked.tasks and known.end != Word.COMPLETE:
+                landed_all = False
+                console.line(f"not landed  {task.name}  it is {state.word(known)}, not complete")
+                continue
+            found = work.land(task, known)
+            more = {"target": found.target, "commit": found.commit}
+            kind = Kind.TASK_LANDED if found.commit else Kind.TASK_NOT_LANDED
+            event = of_task(kind, task.name, **more, reason=found.reason)
+            for whole, line in journal.append([event], durable=True):
+                state.apply(whole)
+                console.event(whole, line, state)
+            landed_all = landed_all and bool(found.commit)
+    except git.Trouble as error:
+        raise UsageError(str(error)) from None
+    finally:
+        work.close()
+        journal.close()
+    return ExitCode.OK if landed_all else ExitCode.FAILED
+
+
+def report(asked: Asked) -> int:
+    """A document about the whole fleet."""
+    from openloop.fleet.views import report as reports
+
+    document = reports.render(Report(asked.fleet), asked.form)
+    if asked.output is None:
+        asked.say(document.rstrip("\n"))
+    else:
+        try:
+            with open(asked.output, "w", encoding="utf-8") as file:
+                file.write(document)
+        except OSError as error:
+            raise UsageError(f"{asked.output} cannot be written: {error.strerror}") from None
+    return ExitCode.OK
+
+
+# --- shared ---
+
+
+def _load(path: str) -> Fleet:
+    from openloop.fleet import journal
+
+    events = journal.read(document.state_folder(path)) if path else []
+    known = next((e["sha256"] for e in reversed(events) if e["event"] == "fleet_started"), "")
+    return document.load(path, known)
+
+
+def _chosen(asked: Asked, report: Report) -> list[TaskState]:
+    """The tasks that were named, or all. Raises UsageError for a name that is none."""
+    known = report.state.tasks
+    for name in asked.tasks:
+        if name not in known:
+            near = nearest(name, known, likeness=0.0)
+            raise UsageError(f"{asked.fleet} has no task {name}", fix=f"the nearest is {near}")
+    return [known[name] for name in asked.tasks] or report.state.shown()
+
+
+def _coordinate(fleet: Fleet, asked: Asked) -> int:
+    from openloop.fleet import coordinator
+    from openloop.process.signals import Interrupts
+    from openloop.views.console import Screen
+
+    most = min(fleet.max_parallel, asked.max_parallel or fleet.max_parallel)
+    with Interrupts() as interrupts:
+        out, err = (
+            Screen(stream, give_up=lambda: interrupts.received)
+            for stream in (sys.stdout, sys.stderr)
+        )
+        view = _view(asked, out, err)
+        mine = coordinator.Coordinator(fleet, view, most)
+        try:
+            _say_of_worktrees(fleet, mine)
+            mine.run(interrupts)
+            if not interrupts.received:
+                mine.finish()
+        finally:
+            mine.close()
+            view.close()
+        return _ended(mine, asked, out, interrupts)
+
+
+def _ended(mine: Coordinator, asked: Asked, out: Screen, interrupts: Interrupts) -> int:
+    from openloop.fleet.views.console import summary
+
+    if not asked.json:
+        for line in summary(mine.state, asked.fleet):
+            out.line(printable(line))
+    if interrupts.received:
+        live = len(mine.state.live())
+        if live:
+            print(
+                f"{live} tasks go on; take them up again: openloop fleet run {asked.fleet}, "
+                f"or end them: openloop fleet cancel {asked.fleet}",
+                file=sys.stderr,
+            )
+        return 128 + interrupts.received[0]
+    shown = mine.state.shown()
+    complete = all(mine.state.word(task) == Word.COMPLETE for task in shown)
+    return ExitCode.OK if complete else ExitCode.FAILED
+
+
+def _view(asked: Asked, out: Screen, err: Screen) -> View:
+    from openloop.fleet.views import console
+
+    return console.EventStream(out) if asked.json else console.Console(err)
+
+
+def _say_of_worktrees(fleet: Fleet, mine: Coordinator) -> None:
+    from openloop.fleet import git, worktrees
+
+    if fleet.isolation != document.WORKTREE:
+        return
+    states = mine.state.tasks.values()
+    names = [t.name for t in states if t.phase is Phase.WAITING and not t.tree_made]
+    try:
+        for words in worktrees.remarks(fleet, names):
+            print(f"note: {printable(words)}", file=sys.stderr)
+    except git.Trouble as error:
+        raise UsageError(
+            f"no worktrees can be made: {error}", fix='or write "isolation": "none"'
+        ) from None

@@ -1,0 +1,459 @@
+"""The one process that starts a fleet's loops, watches them and records how they end.
+
+It may die at any moment. What it means to do is on disk before it is done, a launch is claimed
+once, and the truth of how a launch ended is its end file: the next coordinator reads the record,
+looks, and goes on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+from collections.abc import Callable, Container, Iterable, Iterator
+from typing import Protocol
+
+from openloop.core import clock
+from openloop.core.errors import RecordError
+from openloop.fleet import decide, git, preparation, requests, worktrees
+from openloop.fleet import state as states
+from openloop.fleet.decide import Queue, Seen, Step
+from openloop.fleet.document import WORKTREE, Fleet, Task
+from openloop.fleet.journal import Event, Journal, of_task
+from openloop.fleet.launchers import launch
+from openloop.fleet.launchers.calls import Answer, Calls
+from openloop.fleet.launchers.launcher import Verb
+from openloop.fleet.state import FleetState, Kind, Phase, TaskState, Word
+from openloop.process.signals import Interrupts
+
+_SHORTEST, _LONGEST = 0.01, 0.25  # seconds between two looks; while nothing happens they lengthen
+_EACH = 0.0001  # seconds more for each launch that is looked at
+_AT_ONCE = 16  # commands of the launcher under way
+_BACKOFF = (1.0, 5.0)  # seconds before a refused task is tried again
+
+
+class View(Protocol):
+    def event(self, event: Event, line: bytes, state: FleetState) -> None: ...
+
+    def tick(self, coordinator: Coordinator) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class Coordinator:
+    """Holds the journal's lock as long as it lives. Not for two threads."""
+
+    def __init__(self, fleet: Fleet, view: View, max_parallel: int) -> None:
+        """Raises HeldError, TamperError, RecordError."""
+        self.fleet = fleet
+        self._view = view
+        self._launcher = fleet.launcher
+        self._journal = Journal(fleet.folder)
+        try:
+            self.state = preparation.replayed(fleet, self._journal.events)
+            self._journal.events = []
+            self._begin(max_parallel)
+        except BaseException:
+            self._journal.close()
+            raise
+
+    def _begin(self, max_parallel: int) -> None:
+        fleet, now = self.fleet, clock.monotonic()
+        self._tasks = {task.name: task for task in fleet.tasks}
+        self._calls = Calls()
+        self._seen: dict[str, Seen] = {}
+        self._asked: dict[str, float] = {}  # host → when it was last asked
+        self._later: list[tuple[float, str]] = []
+        self.queue = Queue(fleet.tasks, fleet.groups, fleet.hosts, max_parallel)
+        identity = {"id": self.state.id or os.urandom(4).hex(), "sha256": fleet.sha256}
+        here = {"host": os.uname().nodename, "pid": os.getpid(), "tasks": len(fleet.tasks)}
+        self._record([{"event": Kind.FLEET_STARTED, **identity, **here}], durable=True)
+        for task in self.state.tasks.values():
+            if task.phase is Phase.WAITING:
+                self.queue.wait(task.name)
+            elif task.phase.is_live:
+                self.queue.take(task.name, task.engine)
+                self._seen[task.name] = Seen(now, begun=task.phase is Phase.RUNNING)
+
+    def close(self) -> None:
+        self._journal.close()
+
+    # --- the loop ---
+
+    def run(
+        self,
+        interrupts: Interrupts,
+        *,
+        starting: bool = True,
+        until: Callable[[FleetState], bool] = lambda state: False,
+    ) -> None:
+        """Until no task is left, a signal arrives, or `until` holds. starting: whether waiting
+        tasks are started."""
+        pause = _SHORTEST
+        with _told_of_children():
+            while not interrupts.received:
+                before = self._journal.size
+                self._take_requests()
+                self._take_answers()
+                self._look()
+                self._act()
+                if starting:
+                    self._start()
+                self._poll()
+                self._view.tick(self)
+                if until(self.state) or (starting and self._is_over()):
+                    return
+                changed = self._journal.size != before
+                pause = _SHORTEST if changed else min(pause * 1.5, _LONGEST)
+                self._wait(interrupts, pause + _EACH * len(self._seen))
+
+    def _wait(self, interrupts: Interrupts, seconds: float) -> None:
+        """Until the time is up, a signal arrives or a command of the launcher ends."""
+        if select.select([interrupts.wakeup], [], [], seconds)[0]:
+            interrupts.drain()
+
+    def _is_over(self) -> bool:
+        return not self._seen and not self._later and not self.queue.has_waiting
+
+    def finish(self) -> None:
+        """Record that no task is left."""
+        self._record([{"event": Kind.FLEET_FINISHED, "counts": self.state.counts()}], durable=True)
+
+    def _record(self, events: list[Event], *, durable: bool = False) -> None:
+        for event, line in self._journal.append(events, durable=durable):
+            self.state.apply(event)
+            self._view.event(event, line, self.state)
+
+    # --- what people ask for ---
+
+    def _take_requests(self) -> None:
+        for path, verb, names in requests.pending(self.fleet.folder):
+            if verb == requests.CANCEL:
+                self._cancel(names)
+            else:
+                self._retry(names)
+            os.unlink(path)
+
+    def _cancel(self, names: Iterable[str]) -> None:
+        events, waiting = [], set()
+        for name in names:
+            task = self.state.tasks.get(name)
+            if task is None or task.phase is Phase.OVER or task.cancelling:
+                continue
+            events.append(of_task(Kind.CANCEL_REQUESTED, name))
+            if task.phase is Phase.WAITING:
+                waiting.add(name)
+                events.append(_ended(name, Word.CANCELLED, "cancelled before it was started"))
+        self.queue.drop(waiting)
+        self._later = [one for one in self._later if one[1] not in waiting]
+        if events:
+            self._record(events, durable=True)
+
+    def _retry(self, names: Iterable[str]) -> None:
+        tasks = map(self.state.tasks.get, names)
+        chosen = [t for t in tasks if t and t.phase is Phase.OVER and t.end != Word.COMPLETE]
+        if chosen:
+            self._record([of_task(Kind.TASK_RETRIED, task.name) for task in chosen], durable=True)
+        for task in chosen:
+            self.queue.wait(task.name)
+
+    # --- what the engine answers ---
+
+    def _take_answers(self) -> None:
+        for (verb, key), answer in self._calls.finished():
+            if verb is Verb.POLL:
+                self._polled(key, answer)
+            elif verb is Verb.SUBMIT:
+                self._submitted(self.state.tasks[key], answer)
+
+    def _polled(self, host: str, answer: Answer) -> None:
+        if answer.code != 0:
+            return self._unreachable(host, answer.why)
+        if host in self.state.unreachable:
+            self._record([{"event": Kind.ENGINE_REACHED, "host": host}])
+        listed = self._launcher.launches_in(answer.output)
+        now = clock.monotonic()
+        for name, seen in self._seen.items():
+            task = self.state.tasks[name]
+            if task.engine == host and answer.began >= seen.since and not seen.busy:
+                seen.answer(task.launch in listed, listed.get(task.launch, ""), now)
+                if not seen.listed:
+                    self._feel(seen, name)
+        return None
+
+    def _unreachable(self, host: str, why: str) -> None:
+        if host not in self.state.unreachable:
+            self._record([{"event": Kind.ENGINE_UNREACHABLE, "host": host, "why": why}])
+
+    def _submitted(self, task: TaskState, answer: Answer) -> None:
+        seen = self._seen[task.name]
+        seen.busy, seen.since = False, clock.monotonic()
+        if answer.code == 0:
+            job = self._launcher.job_in(answer.output)
+            self._record([of_task(Kind.TASK_SUBMITTED, task.name, launch=task.launch, job=job)])
+        elif self._launcher.could_not_ask(answer.code, answer.errors):
+            self._unreachable(task.engine, answer.why)  # it may have been taken all the same
+        else:
+            self._refused(task, answer.why)
+
+    def _refused(self, task: TaskState, why: str) -> None:
+        if not self._give_up(task):  # it has begun: what the launcher says is not so
+            return
+        why = preparation.last_line(self._folder(task), "engine.log") or why
+        self._leave(task)
+        self._record([of_task(Kind.TASK_REFUSED, task.name, launch=task.launch, why=why)])
+        if decide.is_refused_for_good(task):
+            why = f"{self._launcher.name} refused it {task.refusals} times: {why}"
+            self._record([_ended(task.name, Word.BLOCKED, why)])
+        else:
+            delay = _BACKOFF[min(task.refusals, len(_BACKOFF)) - 1]
+            self._later.append((clock.monotonic() + delay, task.name))
+
+    # --- looking ---
+
+    def _folder(self, task: TaskState) -> str:
+        return preparation.launch_folder(self.fleet, task.name, task.number)
+
+    def _look(self) -> None:
+        """At the files of every launch."""
+        for name, seen in self._seen.items():
+            if not seen.busy:
+                task = self.state.tasks[name]
+                self._look_at(self._folder(task), task.launch, seen)
+
+    def _look_at(self, folder: str, launched: str, seen: Seen) -> None:
+        found = launch.read(folder, launch.END)
+        if found is not None and found.get("launch") == launched:
+            seen.end, seen.begun = found, True
+        elif not seen.begun and os.path.exists(os.path.join(folder, launch.CLAIM)):
+            claimant = launch.read(folder, launch.CLAIM)
+            seen.begun = claimant is not None and launch.FENCED not in claimant
+
+    def _feel(self, seen: Seen, name: str) -> None:
+        """Whether the heartbeat of a launch that the engine does not list still moves."""
+        workspace = self.workspace(name)
+        seen.beat(preparation.pulse(workspace), clock.monotonic())
+
+    def workspace(self, name: str) -> str:
+        if name in self._tasks:
+            return self._tasks[name].workspace
+        return os.path.join(self.fleet.task_folder(name), "workspace")
+
+    def _poll(self) -> None:
+        """Ask the engine, or each host, when it is time and somebody is to be asked about."""
+        now = clock.monotonic()
+        hosts: dict[str, list[str]] = {}
+        for name in self._seen:
+            task = self.state.tasks[name]
+            hosts.setdefault(task.engine, []).append(f"{task.launch} {self._folder(task)}")
+        for host, lines in hosts.items():
+            due = self._asked.get(host, now - self._launcher.poll_interval)
+            if now - due >= self._launcher.poll_interval and (Verb.POLL, host) not in self._calls:
+                self._asked[host] = now
+                self._call(Verb.POLL, host, host=host, asked="\n".join(lines) + "\n")
+
+    def _call(
+        self,
+        verb: Verb,
+        key: str,
+        task: TaskState | None = None,
+        *,
+        host: str = "",
+        asked: str = "",
+    ) -> None:
+        values = {"host": host, "options": self.fleet.options}
+        if task:
+            values |= {"launch": task.launch, "task": task.name, "job": task.job}
+            values |= {"folder": self._folder(task), "host": task.engine}
+        self._calls.start((verb, key), self._launcher.command(verb, values), asked)
+
+    # --- acting ---
+
+    def _act(self) -> None:
+        now, launcher = clock.monotonic(), self._launcher
+        for name, seen in list(self._seen.items()):
+            task = self.state.tasks[name]
+            step = decide.next_step(task, seen, now, grace=launcher.grace, stop=launcher.stop)
+            if step:
+                self._do(step, task, seen, now)
+
+    def _do(self, step: Step, task: TaskState, seen: Seen, now: float) -> None:
+        match step:
+            case Step.END:
+                self._end(task, seen)
+            case Step.ADOPT:
+                found = {"launch": task.launch, "job": seen.job, "adopted": True}
+                self._record([of_task(Kind.TASK_SUBMITTED, task.name, **found)])
+            case Step.BEGAN:
+                host = (launch.read(self._folder(task), launch.CLAIM) or {}).get("host", "")
+                began = {"launch": task.launch, "host": host}
+                self._record([of_task(Kind.TASK_RUNNING, task.name, **began)])
+            case Step.STOP:
+                preparation.ask_to_stop(self._folder(task))
+                seen.stopped = now
+            case Step.CANCEL:
+                self._engine_ends(Verb.CANCEL, task, seen)
+                seen.cancelled = now
+            case Step.KILL:
+                self._engine_ends(Verb.KILL, task, seen)
+                seen.killed = now
+            case Step.GIVE_UP:
+                self._release(task, seen)
+            case Step.LOSE:
+                self._lose(task, seen)
+
+    def _engine_ends(self, verb: Verb, task: TaskState, seen: Seen) -> None:
+        task.job = task.job or seen.job
+        if (verb, task.name) not in self._calls:
+            self._call(verb, task.name, task)
+
+    def _give_up(self, task: TaskState) -> bool:
+        """Make the claim of a launch, so that it never begins. False when it has begun."""
+        folder = self._folder(task)
+        with _kept(folder):
+            os.makedirs(folder, exist_ok=True)
+            if launch.claim(folder, {launch.FENCED: True, "launch": task.launch}):
+                return True
+        self._look_at(folder, task.launch, self._seen[task.name])
+        return not self._seen[task.name].begun
+
+    def _release(self, task: TaskState, seen: Seen) -> None:
+        if not self._give_up(task):
+            return
+        if seen.listed or task.job:  # it would only start, find the claim and end
+            self._engine_ends(Verb.CANCEL, task, seen)
+        self._leave(task)
+        if task.cancelling:
+            self._record([_ended(task.name, Word.CANCELLED, "cancelled before it began")])
+            return
+        why = "the launcher no longer has it, and it never began"
+        why = preparation.last_line(self._folder(task), "engine.log") or why
+        self._record([of_task(Kind.TASK_RELEASED, task.name, launch=task.launch, why=why)])
+        if decide.is_unable_to_begin(task):
+            self._record([_ended(task.name, Word.LOST, f"{task.unbegun} launches: {why}")])
+        else:
+            self.queue.wait(task.name)
+
+    def _lose(self, task: TaskState, seen: Seen) -> None:
+        """After one more look: to list a folder makes a shared file system show what is new."""
+        folder = self._folder(task)
+        with contextlib.suppress(OSError):
+            os.listdir(folder)
+        self._look_at(folder, task.launch, seen)
+        if seen.end is not None:
+            return self._end(task, seen)
+        with contextlib.suppress(OSError):
+            preparation.ask_to_stop(folder)  # should it live on where nobody sees it
+        beat = preparation.beat_words(self.workspace(task.name))
+        state, why = Word.LOST, f"it is gone without an end file{beat}"
+        if task.cancelling:
+            state, why = Word.CANCELLED, "cancelled; it left no end file"
+        self._leave(task)
+        self._record([_ended(task.name, state, why, launch=task.launch)], durable=True)
+        return None
+
+    def _end(self, task: TaskState, seen: Seen) -> None:
+        assert seen.end is not None
+        last = preparation.last_line(self._folder(task), launch.LOG)
+        fields = states.ending(seen.end, last)
+        if task.cancelling and fields["state"] != Word.COMPLETE:
+            fields |= {"state": Word.CANCELLED, "reason": "cancelled"}
+        if fields["state"] == Word.COMPLETE and task.tree_made and task.name in self._tasks:
+            fields |= worktrees.committed(self.fleet, self._tasks[task.name])
+        self._leave(task)
+        self._record([of_task(Kind.TASK_ENDED, task.name, launch=task.launch, **fields)])
+
+    def _leave(self, task: TaskState) -> None:
+        """The launch is settled."""
+        self.queue.leave(task.name, task.engine)
+        del self._seen[task.name]
+
+    # --- starting ---
+
+    def _start(self) -> None:
+        now = clock.monotonic()
+        for when, name in self._later:
+            if when <= now:
+                self.queue.wait(name)
+        self._later = [one for one in self._later if one[0] > now]
+        taken = []
+        for task, host in self.queue.startable(self.state.unreachable):
+            taken.append((task, host))
+            if self.fleet.isolation == WORKTREE or len(taken) + len(self._calls) >= _AT_ONCE:
+                break  # worktrees are made one at a time, and the others looked after in between
+        ready = [(task, host) for task, host in taken if self._make_ready(task, host)]
+        events = [self._intent(task, host) for task, host in ready]
+        if events:
+            self._record(events, durable=True)
+        for task, _ in ready:
+            self._launch(task)
+
+    def _make_ready(self, task: Task, host: str) -> bool:
+        """Whether its worktree and its workspace are there; if not, a person is asked."""
+        try:
+            if self.fleet.isolation == WORKTREE and not self.state.tasks[task.name].tree_made:
+                self._make_worktree(task)
+            preparation.write_workspace(self.fleet, task)
+            return True
+        except git.Trouble as error:
+            self.queue.leave(task.name, host)
+            self._record([_ended(task.name, Word.BLOCKED, str(error))])
+            return False
+
+    def _make_worktree(self, task: Task) -> None:
+        known = self.state.tasks[task.name]
+        plan = worktrees.plan(self.fleet, task, known.base)
+        if not known.base:
+            self._record(
+                [of_task(Kind.WORKTREE_STARTED, task.name, base=plan.base, branch=plan.branch)],
+                durable=True,
+            )
+        worktrees.make(plan, again=bool(known.base) and known.number == 0)
+        self._record([of_task(Kind.WORKTREE_MADE, task.name)], durable=True)
+
+    def _intent(self, task: Task, host: str) -> Event:
+        number = self.state.tasks[task.name].number + 1
+        name = f"{self.state.id}.{task.name}.{number}"
+        return of_task(Kind.TASK_LAUNCHING, task.name, launch=name, number=number, host=host)
+
+    def _launch(self, task: Task) -> None:
+        known = self.state.tasks[task.name]
+        self._seen[task.name] = Seen(clock.monotonic(), busy=True)
+        with _kept(self._folder(known)):
+            preparation.write_order(self.fleet, task, known, self._folder(known))
+        try:
+            self._call(Verb.SUBMIT, task.name, known)
+        except OSError as error:  # no more processes, no more memory
+            self._refused(known, f"no command can be started: {error.strerror}")
+
+
+def _ended(name: str, state: str, reason: str, **more: object) -> Event:
+    return of_task(Kind.TASK_ENDED, name, state=str(state), reason=reason, **more)
+
+
+def over(names: Container[str]) -> Callable[[FleetState], bool]:
+    """A condition for `run`: none of these tasks has a launch."""
+    return lambda state: not any(task.name in names for task in state.live())
+
+
+@contextlib.contextmanager
+def _kept(folder: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise RecordError(
+            f"a launch cannot be written: {error.strerror}",
+            where=folder,
+            fix="make room or give yourself permission, then run again: what runs is adopted",
+        ) from None
+
+
+@contextlib.contextmanager
+def _told_of_children() -> Iterator[None]:
+    """While entered, the end of a child interrupts a wait; it is no wish to stop."""
+    before = signal.signal(signal.SIGCHLD, lambda signum, frame: None)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGCHLD, before)

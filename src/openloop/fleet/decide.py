@@ -1,0 +1,204 @@
+"""What a coordinator does next, decided from the state and what was observed. Pure.
+
+Times are seconds of the observer's own clock. A task is handled by `next_step` while it has a
+launch; `Queue` says which waiting tasks may start.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from openloop.fleet.document import Task
+from openloop.fleet.launchers.launcher import Host
+from openloop.fleet.state import MAX_TRIES, Phase, TaskState
+
+
+class Step(StrEnum):
+    """What to do for a task that has a launch."""
+
+    END = "end"  # its end file is there
+    ADOPT = "adopt"  # the engine has it, though nobody recorded that
+    BEGAN = "began"
+    STOP = "stop"  # write the stop file
+    CANCEL = "cancel"  # the engine's own means
+    KILL = "kill"
+    GIVE_UP = "give up"  # make the claim, so that it never begins; if that fails it has begun
+    LOSE = "lose"
+
+
+@dataclass(slots=True)
+class Seen:
+    """What was observed of a launch. job: as the engine lists it. gone_since: the first answer
+    without it, None while it is listed; asked: the latest answer. moved: when its heartbeat last
+    changed. stopped, cancelled, killed: when that was done. busy: it is being submitted."""
+
+    since: float
+    begun: bool = False
+    end: Mapping[str, Any] | None = None
+    listed: bool = False
+    job: str = ""
+    gone_since: float | None = None
+    asked: float = 0.0
+    pulse: object = None
+    moved: float | None = None
+    stopped: float | None = None
+    cancelled: float | None = None
+    killed: float | None = None
+    busy: bool = False
+
+    def answer(self, listed: bool, job: str, now: float) -> None:
+        """Take what the engine said of this launch."""
+        self.asked, self.listed = now, listed
+        self.job = job or self.job
+        if listed:
+            self.gone_since = None
+        elif self.gone_since is None:
+            self.gone_since = now
+
+    def beat(self, pulse: object, now: float) -> None:
+        """Take the heartbeat as it stands: what changes is alive."""
+        if self.pulse is not None and pulse != self.pulse:
+            self.moved = now
+        self.pulse = pulse
+
+
+def next_step(task: TaskState, seen: Seen, now: float, *, grace: float, stop: float) -> Step | None:
+    """What to do now; None to wait. grace, stop: seconds."""
+    if seen.busy:
+        return None
+    if seen.end is not None:
+        return Step.END
+    if seen.begun and task.phase is not Phase.RUNNING:
+        return Step.BEGAN
+    if task.phase is Phase.LAUNCHING and seen.listed:
+        return Step.ADOPT
+    if task.cancelling and (step := _cancelling(seen, now, stop)):
+        return step
+    if not is_gone(seen, now, grace):
+        return None
+    return Step.LOSE if seen.begun else Step.GIVE_UP
+
+
+def _cancelling(seen: Seen, now: float, stop: float) -> Step | None:
+    if not seen.begun:
+        return Step.GIVE_UP
+    if seen.stopped is None:
+        return Step.STOP
+    if seen.cancelled is None:
+        return Step.CANCEL if now - seen.stopped >= stop else None
+    since = seen.cancelled if seen.killed is None else seen.killed
+    return Step.KILL if now - since >= stop else None
+
+
+def is_gone(seen: Seen, now: float, grace: float) -> bool:
+    """Whether the engine has said for the whole grace that it does not have the launch, and its
+    heartbeat stood still meanwhile."""
+    if seen.gone_since is None or seen.asked - seen.gone_since < grace:
+        return False
+    return seen.moved is None or now - seen.moved >= grace
+
+
+class Queue:
+    """The waiting tasks, in their order, behind the bounds that they share."""
+
+    def __init__(
+        self,
+        tasks: Sequence[Task],
+        groups: Mapping[str, int],
+        hosts: Sequence[Host],
+        max_parallel: int,
+    ) -> None:
+        self._tasks = {task.name: (number, task) for number, task in enumerate(tasks)}
+        self._groups = groups
+        self._hosts = hosts
+        self._most = max_parallel
+        self._waiting: dict[tuple[str, str], deque[str]] = {}
+        self._in_group: Counter[str] = Counter()
+        self._in_lane: Counter[str] = Counter()
+        self._on_host: Counter[str] = Counter()
+        self.live = 0
+
+    def wait(self, name: str) -> None:
+        """Put a task at the end."""
+        if name in self._tasks:
+            task = self._tasks[name][1]
+            self._waiting.setdefault((task.group, task.lane), deque()).append(name)
+
+    def drop(self, names: Container[str]) -> None:
+        """Take tasks out of the queue."""
+        for key, waiting in self._waiting.items():
+            self._waiting[key] = deque(name for name in waiting if name not in names)
+
+    @property
+    def has_waiting(self) -> bool:
+        return any(self._waiting.values())
+
+    def take(self, name: str, host: str) -> None:
+        """Count a launch."""
+        self._count(name, host, 1)
+
+    def leave(self, name: str, host: str) -> None:
+        self._count(name, host, -1)
+
+    def _count(self, name: str, host: str, by: int) -> None:
+        self.live += by
+        self._on_host[host] += by
+        if name in self._tasks:
+            task = self._tasks[name][1]
+            self._in_group[task.group] += by
+            self._in_lane[task.lane] += by
+
+    def startable(self, unreachable: Iterable[str]) -> Iterator[tuple[Task, str]]:
+        """Take (task, host) after (task, host) that may start now out of the queue."""
+        while self.live < self._most and (host := self._free_host(unreachable)) is not None:
+            open_keys = [
+                key for key in self._waiting if self._waiting[key] and not self.bound(*key)
+            ]
+            if not open_keys:
+                return
+            key = min(open_keys, key=lambda key: self._tasks[self._waiting[key][0]][0])
+            name = self._waiting[key].popleft()
+            self.take(name, host)
+            yield self._tasks[name][1], host
+
+    def _free_host(self, unreachable: Iterable[str]) -> str | None:
+        for host in self._hosts:
+            if host.name not in unreachable and self._on_host[host.name] < host.slots:
+                return host.name
+        return None
+
+    def bound(self, group: str, lane: str) -> str:
+        """Why no further task of this group and lane may start; "" when one may."""
+        most = self._groups.get(group)
+        if group and most is not None and self._in_group[group] >= most:
+            return f"group {group} runs {most} of at most {most}"
+        if lane and self._in_lane[lane]:
+            return f"another task works in {lane}"
+        return ""
+
+    def why_waiting(self, name: str, unreachable: Mapping[str, str]) -> str:
+        """Why a waiting task is not started."""
+        task = self._tasks[name][1]
+        if self.live >= self._most:
+            return f"{self.live} tasks run, and max_parallel is {self._most}"
+        if self._free_host(unreachable) is None:
+            down = "; ".join(f"{host or 'the engine'}: {why}" for host, why in unreachable.items())
+            return f"no host has a free slot{f' ({down})' if down else ''}"
+        if bound := self.bound(task.group, task.lane):
+            return bound
+        before = next(
+            (one for one in self._waiting.get((task.group, task.lane), ()) if one != name), None
+        )
+        return f"it is queued behind {before}" if before else ""
+
+
+def is_refused_for_good(task: TaskState) -> bool:
+    return task.refusals >= MAX_TRIES
+
+
+def is_unable_to_begin(task: TaskState) -> bool:
+    return task.unbegun >= MAX_TRIES

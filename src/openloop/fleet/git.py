@@ -1,0 +1,57 @@
+"""Git, asked by its command line, with the repository's own programs switched off."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Sequence
+
+from openloop.core.text import printable
+
+_PATIENCE = 3600.0  # seconds for a checkout
+_PLAIN = ("core.hooksPath=/dev/null", "core.fsmonitor=false", "commit.gpgSign=false")
+_NOBODY = ("user.name=OpenLoop", "user.email=openloop@localhost")
+_PERSONAL = ("GIT_CONFIG_", "GIT_AUTHOR_", "GIT_COMMITTER_")  # not of one repository
+
+
+class Trouble(Exception):
+    """What git cannot or will not do, with words for a person."""
+
+
+def ask(folder: str, *words: str, fine: tuple[int, ...] = (0,)) -> str:
+    """What git prints. fine: exit codes that are no failure. Raises Trouble."""
+    return _run(folder, _PLAIN, words, fine)
+
+
+def write(folder: str, *words: str, fine: tuple[int, ...] = (0,)) -> str:
+    """As `ask`, for what makes a commit: by the person, or by OpenLoop where git knows nobody."""
+    try:
+        ask(folder, "var", "GIT_COMMITTER_IDENT")
+    except Trouble:
+        return _run(folder, (*_PLAIN, *_NOBODY), words, fine)
+    return ask(folder, *words, fine=fine)
+
+
+def _run(folder: str, settings: Sequence[str], words: Sequence[str], fine: tuple[int, ...]) -> str:
+    options = [word for setting in settings for word in ("-c", setting)]
+    environ = os.environ.items()
+    kept = {n: v for n, v in environ if not n.startswith("GIT_") or n.startswith(_PERSONAL)}
+    try:
+        done = subprocess.run(
+            ["git", *options, *words],
+            cwd=folder,
+            env={**kept, "LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", "GIT_EDITOR": "true"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_PATIENCE,
+            start_new_session=True,  # a Ctrl-C is meant for us
+            check=False,
+        )
+    except FileNotFoundError:
+        raise Trouble("git is not installed, or the folder is gone") from None
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise Trouble(f"git cannot be run: {error}") from None
+    if done.returncode not in fine:
+        lines = os.fsdecode(done.stderr).splitlines() or [f"exit code {done.returncode}"]
+        raise Trouble(f"git refuses: {printable(lines[0])}")
+    return os.fsdecode(done.stdout).removesuffix("\n")

@@ -1,0 +1,94 @@
+"""Commands of a launcher under way: started, never waited for, taken when they have ended."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import IO, Any
+
+from openloop.core import clock
+
+PATIENCE = 60.0  # seconds that a command may take
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """How a command ended. code: negative for a signal. began: when it was started."""
+
+    code: int
+    output: str
+    errors: str
+    began: float
+
+    @property
+    def why(self) -> str:
+        """Its last words, in one line."""
+        lines = [line.strip() for line in (self.errors or self.output).splitlines()]
+        last = next((line for line in reversed(lines) if line), "")
+        return last or f"exit code {self.code}"
+
+
+@dataclass(slots=True)
+class _Call:
+    process: subprocess.Popen[bytes]
+    output: IO[bytes]
+    errors: IO[bytes]
+    began: float
+
+
+class Calls:
+    """Commands by a key of the caller's."""
+
+    def __init__(self) -> None:
+        self._under_way: dict[Any, _Call] = {}
+
+    def __len__(self) -> int:
+        return len(self._under_way)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._under_way
+
+    def start(self, key: Any, command: str, asked: str = "") -> None:
+        """Run a shell command, `asked` on its input. Raises OSError."""
+        output, errors = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115
+        try:
+            given: Any = subprocess.DEVNULL
+            if asked:
+                given = tempfile.TemporaryFile()  # noqa: SIM115 - the child's
+                given.write(asked.encode())
+                given.seek(0)
+            process = subprocess.Popen(
+                ["/bin/sh", "-c", command],
+                stdin=given,
+                stdout=output,
+                stderr=errors,
+                start_new_session=True,  # a Ctrl-C is meant for us
+            )
+            if asked:
+                given.close()
+        except BaseException:
+            output.close()
+            errors.close()
+            raise
+        self._under_way[key] = _Call(process, output, errors, clock.monotonic())
+
+    def finished(self) -> Iterator[tuple[Any, Answer]]:
+        """Each command that has ended, once. One that takes too long is ended."""
+        for key, call in list(self._under_way.items()):
+            code = call.process.poll()
+            if code is None and clock.monotonic() - call.began > PATIENCE:
+                os.killpg(call.process.pid, signal.SIGKILL)
+                code = call.process.wait()
+            if code is not None:
+                del self._under_way[key]
+                with call.output, call.errors:
+                    yield key, Answer(code, _text(call.output), _text(call.errors), call.began)
+
+
+def _text(file: IO[bytes]) -> str:
+    file.seek(0)
+    return file.read().decode(errors="replace")

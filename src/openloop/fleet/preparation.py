@@ -1,0 +1,137 @@
+"""Files of a task: its workspace, the order of a launch, and what they say afterwards."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import Any
+
+from openloop.core.errors import TamperError
+from openloop.core.text import printable
+from openloop.fleet import configuration
+from openloop.fleet import state as states
+from openloop.fleet.document import WORKTREE, Fleet, Task
+from openloop.fleet.journal import EVENTS, Event
+from openloop.fleet.launchers import launch
+from openloop.fleet.state import FleetState, TaskState
+from openloop.fs import files
+from openloop.record import tail, workspace
+
+TREE = "tree"  # the name of a task's worktree
+_PACKAGES = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+_PROGRAM = (
+    f"import sys; sys.path.insert(0, {_PACKAGES!r}); "
+    "from openloop.cli import main; sys.exit(main())"
+)
+_END = 2000  # bytes at the end of a log in which its last line is looked for
+_SHOWN = 300  # characters of it
+
+
+def replayed(fleet: Fleet, events: list[Event]) -> FleetState:
+    """The state of a fleet after its events. Raises TamperError."""
+    try:
+        return states.replay((task.name for task in fleet.tasks), events)
+    except ValueError as error:
+        raise TamperError(
+            f"the fleet's record is not intact: {error}", where=os.path.join(fleet.folder, EVENTS)
+        ) from None
+
+
+def program(*words: str) -> list[str]:
+    """The command line of this very OpenLoop, wherever it is started."""
+    return [sys.executable, "-P", "-c", _PROGRAM, *words]
+
+
+def launch_folder(fleet: Fleet, name: str, number: int) -> str:
+    return os.path.join(fleet.task_folder(name), f"launch-{number}")
+
+
+def project_root(fleet: Fleet, task: Task, prefix: str = "") -> str:
+    """Where the task's commands run. prefix: of the project in its repository."""
+    if fleet.isolation == WORKTREE:
+        return os.path.join(fleet.task_folder(task.name), TREE, prefix).rstrip("/")
+    return task.project_root
+
+
+def configured(fleet: Fleet, task: Task, root: str) -> bytes:
+    """The bytes of the task's openloop.json."""
+    if not task.project_root:
+        return workspace.read_config(workspace.at(task.workspace))
+    return configuration.for_task(fleet.config, task.mission, task.set, root)
+
+
+def write_workspace(fleet: Fleet, task: Task) -> None:
+    """The workspace of a task that brings none; written only where it differs."""
+    if not task.project_root:
+        return
+    prefix = ""
+    if fleet.isolation == WORKTREE:
+        from openloop.fleet import worktrees
+
+        prefix = worktrees.prefix(task)
+    write_configuration(task.workspace, configured(fleet, task, project_root(fleet, task, prefix)))
+
+
+def write_configuration(path: str, data: bytes) -> None:
+    """A workspace at `path` with this openloop.json. Raises OSError."""
+    os.makedirs(path, exist_ok=True)
+    try:
+        if files.read(os.path.join(path, workspace.CONFIG)) == data:
+            return
+    except OSError:
+        pass
+    folder = files.open_folder(path)
+    try:
+        files.replace(workspace.CONFIG, data, folder=folder)
+    finally:
+        os.close(folder)
+
+
+def write_order(fleet: Fleet, task: Task, known: TaskState, folder: str) -> None:
+    """What a launch is to run. Raises OSError."""
+    os.makedirs(folder, exist_ok=True)
+    order = {
+        "launch": known.launch,
+        "workspace": task.workspace,
+        "cwd": fleet.base,
+        "argv": program("run", task.workspace, "--quiet"),
+    }
+    temporary = os.path.join(folder, f".{launch.ORDER}.new")
+    with open(temporary, "w", encoding="utf-8") as file:
+        json.dump(order, file)
+    os.rename(temporary, os.path.join(folder, launch.ORDER))
+
+
+def ask_to_stop(folder: str) -> None:
+    """Leave the stop file. Raises OSError."""
+    with open(os.path.join(folder, launch.STOP), "w", encoding="utf-8"):
+        pass
+
+
+def heartbeat(path: str) -> dict[str, Any]:
+    """The heartbeat of a workspace, empty where there is none."""
+    return tail.heartbeat(workspace.at(path)) or {}
+
+
+def pulse(path: str) -> object:
+    """What changes in a heartbeat while its runner lives."""
+    beat = heartbeat(path)
+    return tuple(beat.get(name) for name in ("event_seq", "updated_at", "log_bytes"))
+
+
+def beat_words(path: str) -> str:
+    status = heartbeat(path).get("status")
+    return f"; its workspace says {printable(str(status))}" if status else ""
+
+
+def last_line(folder: str, name: str) -> str:
+    """The last line of a log that is not blank, fit to be shown."""
+    try:
+        with open(os.path.join(folder, name), "rb") as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - _END))
+            lines = file.read().decode(errors="replace").splitlines()
+    except OSError:
+        return ""
+    last = next((line.strip() for line in reversed(lines) if line.strip()), "")
+    return printable(last)[:_SHOWN]

@@ -1,0 +1,50 @@
+"""What other processes ask of a coordinator: a file a wish, in a folder that it looks at.
+
+A wish outlives a coordinator that dies before it is granted; the next one finds it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator, Sequence
+
+from openloop.core.errors import RecordError
+from openloop.fs import files
+
+CANCEL, RETRY = "cancel", "retry"
+_FOLDER = "requests"
+
+
+def post(folder: str, verb: str, names: Sequence[str]) -> None:
+    """Leave a wish. Raises RecordError."""
+    place = os.path.join(folder, _FOLDER)
+    try:
+        os.makedirs(place, exist_ok=True)
+        descriptor = files.open_folder(place)
+        try:
+            name = f"{time.time_ns()}-{os.getpid()}.json"
+            data = json.dumps({"verb": verb, "tasks": list(names)}).encode()
+            files.replace(name, data, folder=descriptor, durable=True)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        what = f"the wish to {verb} cannot be written: {error.strerror}"
+        raise RecordError(what, where=place, fix="make room or give yourself permission") from None
+
+
+def pending(folder: str) -> Iterator[tuple[str, str, list[str]]]:
+    """(path, verb, tasks) of each wish, the oldest first. What is none is left alone."""
+    place = os.path.join(folder, _FOLDER)
+    try:
+        found = sorted(name for name in os.listdir(place) if name[0] != ".")
+    except OSError:
+        return
+    for name in found:
+        path = os.path.join(place, name)
+        try:
+            wish = json.loads(files.read(path))
+            yield path, wish["verb"], [str(task) for task in wish["tasks"]]
+        except (OSError, ValueError, KeyError, TypeError):
+            continue

@@ -1,0 +1,296 @@
+"""What a fleet's events say of its tasks. Pure: no file, no process, no clock."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from enum import StrEnum
+from typing import Any
+
+MAX_TRIES = 3  # submissions refused, or launches that never began, before a person is asked
+
+
+class Kind(StrEnum):
+    """The names of a fleet's events."""
+
+    FLEET_STARTED = "fleet_started"
+    WORKTREE_STARTED = "worktree_started"
+    WORKTREE_MADE = "worktree_made"
+    TASK_LAUNCHING = "task_launching"  # on disk before the launcher is asked
+    TASK_SUBMITTED = "task_submitted"
+    TASK_REFUSED = "task_refused"
+    TASK_RUNNING = "task_running"
+    TASK_RELEASED = "task_released"  # the launch never began and never will
+    CANCEL_REQUESTED = "cancel_requested"
+    TASK_ENDED = "task_ended"
+    TASK_RETRIED = "task_retried"
+    TASK_LANDED = "task_landed"
+    TASK_NOT_LANDED = "task_not_landed"
+    ENGINE_UNREACHABLE = "engine_unreachable"
+    ENGINE_REACHED = "engine_reached"
+    FLEET_FINISHED = "fleet_finished"
+    NOTE = "note"
+
+
+class Phase(StrEnum):
+    """How far a task is. Everything but waiting and over has a launch."""
+
+    WAITING = "waiting"
+    LAUNCHING = "launching"  # the launcher may or may not have been asked
+    SUBMITTED = "submitted"
+    RUNNING = "running"
+    OVER = "over"
+
+    @property
+    def is_live(self) -> bool:
+        return self not in (Phase.WAITING, Phase.OVER)
+
+
+class Word(StrEnum):
+    """States of a task beside the statuses of a run."""
+
+    WAITING = "waiting"
+    SUBMITTED = "submitted"
+    RUNNING = "running"
+    UNKNOWN = "unknown"
+    LOST = "lost"
+    CANCELLED = "cancelled"
+    COMPLETE = "complete"
+    BLOCKED = "blocked"
+
+
+class TaskState:
+    """One task. end: its state once it is over. engine: the host that it was handed to, "" where
+    the launcher chooses; host: where it runs. refusals, unbegun: in a row. base: the commit that
+    its worktree began from; landed: the commit of its merge; "" without one."""
+
+    __slots__ = (
+        *(
+            "base",
+            "cancelling",
+            "code",
+            "commit",
+            "end",
+            "engine",
+            "host",
+            "job",
+            "landed",
+            "launch",
+        ),
+        *("name", "number", "phase", "reason", "refusals", "round", "seconds", "tree_made"),
+        *("unbegun", "usage"),
+    )
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.phase = Phase.WAITING
+        self.launch = self.job = self.engine = self.host = self.end = self.reason = ""
+        self.base = self.commit = self.landed = ""
+        self.number = self.refusals = self.unbegun = 0
+        self.cancelling = self.tree_made = False
+        self.code: int | None = None
+        self.round: int | None = None
+        self.seconds: float | None = None
+        self.usage: Mapping[str, Any] | None = None
+
+
+class FleetState:
+    """Everything that the events say. unreachable: host to why it cannot be asked; the name of the
+    engine itself is "". removed: tasks with a history that FLEET no longer names."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self.id = ""
+        self.sha256 = ""
+        self.started = 0
+        self.tasks = {name: TaskState(name) for name in names}
+        self.listed = frozenset(self.tasks)
+        self.unreachable: dict[str, str] = {}
+
+    def word(self, task: TaskState) -> str:
+        """The state of a task, as people and programs read it."""
+        match task.phase:
+            case Phase.WAITING:
+                return Word.WAITING
+            case Phase.OVER:
+                return task.end
+        if task.engine in self.unreachable:
+            return Word.UNKNOWN
+        return Word.RUNNING if task.phase is Phase.RUNNING else Word.SUBMITTED
+
+    def live(self) -> list[TaskState]:
+        return [task for task in self.tasks.values() if task.phase.is_live]
+
+    def shown(self) -> list[TaskState]:
+        """The tasks of FLEET, and those that it no longer names while they live."""
+        return [t for t in self.tasks.values() if t.name in self.listed or t.phase.is_live]
+
+    def counts(self) -> dict[str, int]:
+        return dict(Counter(map(self.word, self.shown())))
+
+    def apply(self, event: Mapping[str, Any]) -> None:
+        """Remember an event. Raises KeyError or ValueError for one that is none."""
+        if name := event.get("task"):
+            task = self.tasks.get(name)
+            if task is None:
+                task = self.tasks[name] = TaskState(name)
+            _TASK[event["event"]](task, event)
+        else:
+            _FLEET[event["event"]](self, event)
+
+
+Change = Callable[[TaskState, Mapping[str, Any]], None]
+
+
+def _launching(task: TaskState, event: Mapping[str, Any]) -> None:
+    task.phase = Phase.LAUNCHING
+    task.launch, task.number = event["launch"], event["number"]
+    task.engine, task.host, task.job, task.reason = event["host"], event["host"], "", ""
+
+
+def _submitted(task: TaskState, event: Mapping[str, Any]) -> None:
+    task.phase = Phase.SUBMITTED
+    task.job, task.refusals = event["job"], 0
+
+
+def _running(task: TaskState, event: Mapping[str, Any]) -> None:
+    task.phase = Phase.RUNNING
+    task.host = event.get("host") or task.host
+    task.unbegun = task.refusals = 0
+
+
+def _refused(task: TaskState, event: Mapping[str, Any]) -> None:
+    task.phase, task.reason = Phase.WAITING, event["why"]
+    task.refusals += 1
+
+
+def _released(task: TaskState, event: Mapping[str, Any]) -> None:
+    task.phase, task.reason = Phase.WAITING, event["why"]
+    task.unbegun += 1
+
+
+def _cancel(task: TaskState, event: Mapping[str, Any]) -> None:
+    task.cancelling = True
+
+
+def _ended(task: TaskState, event: Mapping[str, Any]) -> None:
+    task.phase, task.end, task.reason = Phase.OVER, event["state"], event["reason"]
+    task.code, task.round = event.get("code"), event.get("round")
+    task.usage, task.seconds = event.get("usage"), event.get("seconds")
+    task.commit = event.get("commit", task.commit)
+
+
+def _retried(task: TaskState, event: Mapping[str, Any]) -> None:
+    task.phase, task.end, task.reason, task.cancelling = Phase.WAITING, "", "", False
+    task.refusals = task.unbegun = 0
+    task.landed = ""
+
+
+def _worktree_started(task: TaskState, event: Mapping[str, Any]) -> None:
+    task.base = event["base"]
+
+
+def _worktree_made(task: TaskState, event: Mapping[str, Any]) -> None:
+    task.tree_made = True
+
+
+def _landed(task: TaskState, event: Mapping[str, Any]) -> None:
+    task.landed = event["commit"]
+
+
+def _nothing(task: Any, event: Mapping[str, Any]) -> None:
+    pass
+
+
+_TASK: dict[str, Change] = {
+    Kind.WORKTREE_STARTED: _worktree_started,
+    Kind.WORKTREE_MADE: _worktree_made,
+    Kind.TASK_LAUNCHING: _launching,
+    Kind.TASK_SUBMITTED: _submitted,
+    Kind.TASK_REFUSED: _refused,
+    Kind.TASK_RUNNING: _running,
+    Kind.TASK_RELEASED: _released,
+    Kind.CANCEL_REQUESTED: _cancel,
+    Kind.TASK_ENDED: _ended,
+    Kind.TASK_RETRIED: _retried,
+    Kind.TASK_LANDED: _landed,
+    Kind.TASK_NOT_LANDED: _nothing,
+    Kind.NOTE: _nothing,
+}
+
+
+def _started(fleet: FleetState, event: Mapping[str, Any]) -> None:
+    fleet.id, fleet.sha256 = event["id"], event["sha256"]
+    fleet.started += 1
+
+
+def _unreachable(fleet: FleetState, event: Mapping[str, Any]) -> None:
+    fleet.unreachable[event["host"]] = event["why"]
+
+
+def _reached(fleet: FleetState, event: Mapping[str, Any]) -> None:
+    fleet.unreachable.pop(event["host"], None)
+
+
+_FLEET: dict[str, Callable[[FleetState, Mapping[str, Any]], None]] = {
+    Kind.FLEET_STARTED: _started,
+    Kind.ENGINE_UNREACHABLE: _unreachable,
+    Kind.ENGINE_REACHED: _reached,
+    Kind.FLEET_FINISHED: _nothing,
+    Kind.NOTE: _nothing,
+}
+
+
+def replay(names: Iterable[str], events: Iterable[Mapping[str, Any]]) -> FleetState:
+    """The state after these events. Raises ValueError, naming the line that cannot be."""
+    state = FleetState(names)
+    for event in events:
+        try:
+            state.apply(event)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"line {event.get('seq')}: not an event: {error!r}") from None
+    return state
+
+
+# --- how a run ended ---
+
+_BY_CODE = {
+    0: Word.COMPLETE,
+    1: "exhausted",
+    2: Word.BLOCKED,
+    3: Word.BLOCKED,
+    4: "interrupted",
+    5: "interrupted",
+    129: "interrupted",
+    130: "interrupted",
+    143: "interrupted",
+}
+_BY_CODE_WHY = {
+    2: "it could not be started",
+    4: "another runner held its workspace",
+    127: "openloop could not be started",
+}
+_TELLS = (0, 1, 3, 5, 129, 130, 143)  # exit codes after which the heartbeat is of this run
+
+
+def ending(end: Mapping[str, Any], log_end: str) -> dict[str, Any]:
+    """The fields of `task_ended` from an end file. log_end: the last line that the run printed."""
+    code = end["code"]
+    beat = end.get("beat") or {}
+    state = str(_BY_CODE.get(code, "crashed"))
+    told = code in _TELLS
+    reason = beat.get("reason") if told else None
+    if not reason:
+        reason = _BY_CODE_WHY.get(code) or _signal_words(code)
+        reason += f": {log_end}" if log_end else ""
+    return {
+        "state": state,
+        "reason": reason,
+        "code": code,
+        "round": beat.get("round") if told else None,
+        "usage": beat.get("usage") if told else None,
+        "seconds": end.get("seconds"),
+    }
+
+
+def _signal_words(code: int) -> str:
+    return f"its runner was ended by signal {-code}" if code < 0 else f"exit code {code}"

@@ -1,0 +1,75 @@
+"""Why a task is not running, and what to do about it."""
+
+from __future__ import annotations
+
+import os
+import shlex
+
+from openloop.fleet.decide import Queue
+from openloop.fleet.document import Fleet
+from openloop.fleet.state import Phase, TaskState, Word
+from openloop.fleet.views.status import Report, running_words
+
+
+def lines(fleet: Fleet, report: Report, name: str) -> list[str]:
+    task = report.state.tasks[name]
+    where = shlex.quote(report.given)
+    why, todo = _words(fleet, report, task, where)
+    shown = [f"{name}: {report.state.word(task)}", f"  why   {why}", f"  do    {todo}"]
+    if task.launch:
+        folder = os.path.join(fleet.task_folder(name), f"launch-{task.number}")
+        shown.append(f"  launch {task.launch}, job {task.job or 'not known'}: {folder}")
+    return shown
+
+
+def _words(fleet: Fleet, report: Report, task: TaskState, where: str) -> tuple[str, str]:
+    """(why, what to do)."""
+    match task.phase:
+        case Phase.WAITING:
+            return _waiting(fleet, report, task, where)
+        case Phase.OVER:
+            return _over(report, task, where)
+    if why := report.state.unreachable.get(task.engine):
+        engine = task.engine or fleet.launcher.name
+        return (
+            f"{engine} cannot be asked: {why}",
+            "nothing is lost: it is asked again and again; see that it can be reached",
+        )
+    if task.phase is Phase.RUNNING:
+        return f"it runs: {running_words(report.beat(task))}", _watch(report, task)
+    if task.phase is Phase.LAUNCHING and not report.held:
+        return "the coordinator died while it handed it over", f"openloop fleet run {where}"
+    queue = {"slurm": f"squeue --start --job={task.job or 'ID'}"}.get(fleet.launcher.name, "")
+    return (
+        f"{fleet.launcher.name} has it and has not begun it yet",
+        f"ask the engine why: {queue}" if queue else "wait; its engine.log says more",
+    )
+
+
+def _waiting(fleet: Fleet, report: Report, task: TaskState, where: str) -> tuple[str, str]:
+    if not report.held:
+        return "no coordinator lives", f"openloop fleet run {where}"
+    queue = Queue(fleet.tasks, fleet.groups, fleet.hosts, fleet.max_parallel)
+    for other in report.state.tasks.values():
+        if other.phase is Phase.WAITING:
+            queue.wait(other.name)
+        elif other.phase.is_live:
+            queue.take(other.name, other.engine)
+    why = queue.why_waiting(task.name, report.state.unreachable)
+    if task.reason:
+        return f"it was tried before: {task.reason}", "it is tried again; see to the reason"
+    return why or "it is about to be started", "wait, or raise the bound"
+
+
+def _over(report: Report, task: TaskState, where: str) -> tuple[str, str]:
+    name = shlex.quote(task.name)
+    retry = f"openloop fleet retry {where} {name}"
+    if task.end == Word.COMPLETE:
+        landed = f"openloop fleet land {where} {name}" if task.commit and not task.landed else ""
+        return task.reason or "every gate passed", landed or "nothing"
+    look = f"openloop status {shlex.quote(report.workspace(task))}"
+    return task.reason or "no reason is known", f"look at it: {look}; then: {retry}"
+
+
+def _watch(report: Report, task: TaskState) -> str:
+    return f"watch it: openloop status {shlex.quote(report.workspace(task))} --watch"

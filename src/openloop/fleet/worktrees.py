@@ -1,0 +1,156 @@
+"""Git worktrees of tasks: made one at a time, committed to when a task is complete, never removed
+once anything was started in them. The repository's hooks are not run."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+
+from openloop.core.text import printable
+from openloop.fleet.document import Fleet, Task
+from openloop.fleet.git import Trouble, ask, write
+
+MANY = 100  # worktrees from which on their size is said
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A worktree to make: at `path`, on `branch`, which begins at the commit `base`."""
+
+    top: str
+    path: str
+    branch: str
+    base: str
+
+
+def branch_of(name: str) -> str:
+    return f"openloop/{name}"
+
+
+@cache
+def top(project_root: str) -> str:
+    """The top of the work tree that holds a project. Raises Trouble."""
+    if not os.path.isdir(project_root):
+        raise Trouble(f"project root {project_root} does not exist")
+    try:
+        return ask(project_root, "rev-parse", "--show-toplevel")
+    except Trouble as error:
+        raise Trouble(f"{project_root} is in no git repository: {error}") from None
+
+
+def prefix(task: Task) -> str:
+    """Where the project lies in its repository. Raises Trouble."""
+    found = os.path.relpath(task.project_root, os.path.realpath(top(task.project_root)))
+    return "" if found == "." else found
+
+
+def path_of(fleet: Fleet, name: str) -> str:
+    return os.path.join(fleet.task_folder(name), "tree")
+
+
+def plan(fleet: Fleet, task: Task, base: str) -> Plan:
+    """base: the commit that was recorded before, "" for HEAD. Raises Trouble."""
+    where = top(task.project_root)
+    branch = branch_of(task.name)
+    if not base:
+        base = ask(where, "rev-parse", "--verify", "HEAD^{commit}")
+        if _exists(where, branch):
+            raise Trouble(
+                f"branch {branch} exists and is not of this fleet: rename the task, or the branch "
+                f"(git branch -m {branch} NEW), then retry"
+            )
+    return Plan(where, path_of(fleet, task.name), branch, base)
+
+
+def _exists(where: str, branch: str) -> bool:
+    return bool(ask(where, "for-each-ref", f"refs/heads/{branch}"))
+
+
+def make(plan: Plan, *, again: bool) -> None:
+    """Make the worktree. again: it was begun before and perhaps half made, and nothing was ever
+    started in it. Raises Trouble."""
+    if again and os.path.lexists(plan.path):
+        ask(plan.top, "worktree", "remove", "--force", "--force", plan.path, fine=(0, 128))
+        shutil.rmtree(plan.path, ignore_errors=True)
+    os.makedirs(os.path.dirname(plan.path), exist_ok=True)
+    words = ["worktree", "add", "--quiet"]
+    if _exists(plan.top, plan.branch):
+        ask(plan.top, *words, "--force", plan.path, plan.branch)
+    else:
+        ask(plan.top, *words, "-b", plan.branch, plan.path, plan.base)
+
+
+def committed(fleet: Fleet, task: Task) -> dict[str, str]:
+    """Commit the work of a complete task: its `commit`, or a `note` on why there is none."""
+    try:
+        return {"commit": commit(fleet, task)}
+    except Trouble as error:
+        return {"note": f"its work is not committed: {error}"}
+
+
+def commit(fleet: Fleet, task: Task) -> str:
+    """The commit at the tip of the task's branch, with all that its worktree holds. Raises
+    Trouble."""
+    where, branch = path_of(fleet, task.name), branch_of(task.name)
+    head = ask(where, "symbolic-ref", "--quiet", "--short", "HEAD", fine=(0, 1))
+    if head != branch:
+        raise Trouble(
+            f"its worktree is on {head or 'a detached HEAD'}, not on {branch}: look at {where}, "
+            f"and bring its work to {branch}"
+        )
+    ask(where, "add", "--all")
+    if ask(where, "status", "--porcelain"):
+        subject = printable(task.mission or "").strip().partition(". ")[0][:60]
+        title = f"{task.name}: {subject}" if subject else task.name
+        write(where, "commit", "--quiet", "--no-verify", "--message", title)
+    return ask(where, "rev-parse", "HEAD")
+
+
+def remarks(fleet: Fleet, names: Sequence[str]) -> list[str]:
+    """What a person should know before worktrees are made for these tasks. Raises Trouble."""
+    chosen = set(names)
+    repositories: dict[str, int] = {}
+    for task in fleet.tasks:
+        if task.name in chosen:
+            where = top(task.project_root)
+            repositories[where] = repositories.get(where, 0) + 1
+    return [words for where, count in repositories.items() for words in _remarks(where, count)]
+
+
+def _remarks(where: str, count: int) -> list[str]:
+    from openloop.views.console import size
+
+    found = []
+    if changed := ask(where, "status", "--porcelain").splitlines():
+        found.append(
+            f"{where} has uncommitted changes ({len(changed)} files): they are left alone, and "
+            "worktrees begin at HEAD, without them"
+        )
+    if os.path.exists(os.path.join(where, ".gitmodules")):
+        found.append(
+            f"{where} has submodules, which are empty in a worktree: let a command fill them with "
+            "git submodule update --init"
+        )
+    if _uses_lfs(where) and not shutil.which("git-lfs"):
+        found.append(f"{where} uses git-lfs, which is not installed: worktrees hold its pointers")
+    if count >= MANY:
+        listed = ask(where, "ls-tree", "-r", "--long", "HEAD").splitlines()
+        sizes = (line.partition("\t")[0].split()[3] for line in listed)
+        each = sum(int(word) for word in sizes if word.isdecimal())
+        free = shutil.disk_usage(where).free
+        found.append(
+            f"{count} worktrees of {size(each)} take about {size(count * each)}; "
+            f"{size(free)} are free"
+        )
+    return found
+
+
+def _uses_lfs(where: str) -> bool:
+    try:
+        with open(os.path.join(where, ".gitattributes"), encoding="utf-8", errors="replace") as f:
+            return "filter=lfs" in f.read()
+    except OSError:
+        return False
