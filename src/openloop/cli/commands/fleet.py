@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 USAGE = (
-    "openloop fleet ACTION FLEET [TASK ...] [-h] [--max-parallel N] [--json] [--watch] "
+    "openloop fleet [-h] ACTION FLEET [TASK ...] [--max-parallel N] [--json | --watch] "
     "[--format FORMAT] [--output FILE]"
 )
 _ACTIONS = ("run", "status", "cancel", "retry", "explain", "land", "report")
