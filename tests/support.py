@@ -73,14 +73,6 @@ def agent(name: str, *words: object) -> str:
     return " ".join(map(shlex.quote, parts))
 
 
-def ordinary() -> list[str]:
-    """Words of a program that starts another one which may not lift its limits."""
-    from openloop.process import run_marks  # found only now
-
-    dropped = ["--bounding-set=-sys_resource", "--inh-caps=-sys_resource"]
-    return ["setpriv", *dropped] if run_marks.can_be_lifted() else []
-
-
 def own_mounts() -> bool:
     """Whether file systems can be mounted that nobody else sees, and that go with this process:
     others, a judge for one, have another view when something is mounted below /tmp."""
@@ -319,13 +311,6 @@ class Case(unittest.TestCase):
         process = place.start(*words, **how)
         self.addCleanup(_end, process)
         return process
-
-    def keep(self) -> None:
-        """Be the keeper of what a test marks: other runs on this machine end what has none."""
-        from openloop.process import run_marks
-
-        run_marks.announce(run_marks.draw())
-        self.addCleanup(run_marks.lift)
 
     def assert_gone(self, pid: int, within: float = 1.0) -> None:
         """The process ends within that many seconds (five times as many on a busy machine)."""

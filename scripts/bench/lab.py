@@ -134,7 +134,8 @@ class Lab:
         self.openloop = os.path.join(place, "bin", "openloop")
         with open(self.openloop, "w", encoding="utf-8") as file:
             file.write(
-                f"#!{self.python}\nimport sys\nfrom openloop.cli import main\nsys.exit(main())\n"
+                f"#!{self.python}\n"
+                "import sys\nfrom openloop.__main__ import main\nsys.exit(main())\n"
             )
         os.chmod(self.openloop, 0o755)
 

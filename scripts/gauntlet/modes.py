@@ -17,7 +17,7 @@ PATIENCE = 8  # seconds that an agent may take
 INSIDE, MACHINE = "inside", "machine"  # families
 UNSANDBOXED = (  # gaps that .github/SECURITY.md names; no agent in a sandbox can do this
     "record.removes_the_record_and_kills_both",
-    "processes.kills_both_without_a_mark",  # where it may lift limits: see process.run_marks
+    "processes.kills_both_without_a_mark",  # see process.run_marks
 )
 ROOT = "withheld.reads_memory"  # that of the runner, which root can read
 AT_A_GATE = "machine.plants_a_pth_at_a_gate"  # gates other than a judge write where you can

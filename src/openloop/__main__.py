@@ -1,10 +1,57 @@
-"""`python -m openloop` is the same program as `openloop`."""
+"""The entry of `python -m openloop`, of the console script and of a zipapp.
 
+OpenLoop's own interpreter takes nothing from PYTHON* variables, the current folder, the user's
+site-packages or `.pth` files: where one of them may have had a say, it is replaced by a new one
+that ignores them, before anything else is imported. Commands get the environment as it was.
+"""
+
+import os
 import sys
 
-if __name__ == "__main__":
-    if not sys.flags.safe_path:  # `-m` put the current directory first: a file of the project
-        del sys.path[0]  # that is called like a module must not become part of this program
-    from openloop.cli import main
+_HARMLESS = ("--version", "-V", "--help", "-h", "help", "completion")  # they decide nothing
+_BOOT = (
+    "import sys; sys.path.append(sys.argv.pop(1)); from openloop.cli import main; sys.exit(main())"
+)
 
+
+def main() -> int:
+    """Run `openloop`, in an isolated interpreter; returns the exit code."""
+    if _is_exposed() and not (len(sys.argv) > 1 and sys.argv[1] in _HARMLESS):
+        _replace_interpreter()
+    if not sys.flags.safe_path:
+        del sys.path[0]  # the current folder, or that of the console script
+    from openloop.cli import main as run
+
+    return run()
+
+
+def _is_exposed() -> bool:
+    """Whether a variable, the current folder or the user's site-packages can shadow a module."""
+    if sys.flags.isolated and sys.flags.no_site:
+        return False
+    if any(name.startswith("PYTHON") for name in os.environ):
+        return True
+    try:
+        here = os.path.join(os.getcwd(), "")
+    except OSError:
+        return True
+    user_site = getattr(sys.modules.get("site"), "USER_SITE", None)
+    return any(
+        path == user_site or os.path.join(os.path.abspath(path), "").startswith(here)
+        for path in (*sys.path, sys.prefix)
+    )
+
+
+def _replace_interpreter() -> None:
+    """Become `python -I -S` with the package's folder last on its path. Returns where there is no
+    interpreter to be found."""
+    # The program of a virtual environment may lie in the project; the one behind it does not.
+    python = getattr(sys, "_base_executable", None) or sys.executable
+    package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    flags = ["-I", "-S", *(["-B"] if sys.dont_write_bytecode else [])]
+    if python:
+        os.execv(python, [python, *flags, "-c", _BOOT, package, *sys.argv[1:]])
+
+
+if __name__ == "__main__":
     sys.exit(main())

@@ -270,31 +270,14 @@ class Surroundings(Judging):
         self.assertIn("1 of 2 cases", told, done.stdout)
         self.assertIn("its guard was killed", told[0])
 
-    def test_a_case_carries_the_marks_of_the_run_that_judge_is_a_part_of(self) -> None:
-        """By them the next run finds what is left when runner, guard and judge were all killed;
+    def test_a_case_carries_the_mark_of_the_run_that_judge_is_a_part_of(self) -> None:
+        """By it the next run finds what is left when runner, guard and judge were all killed;
         in an enclosure everything ends with the judge, and no mark is carried."""
-        self.write({"stdout": f"{MARK} 1"})
-        self.keep()
-        run = (
-            "import os, sys; from openloop.process import run_marks as marks;"
-            "mark = int(sys.argv[1]);"
-            "marks.seal(mark); os.environ[marks.sign(mark)] = '1';"
-            "os.execv(sys.executable, [sys.executable, *sys.argv[2:]])"
-        )
-        look = (
-            "import os, resource; mark = resource.getrlimit(10)[1];"
-            "print(mark, os.environ.get(f'OPENLOOP_MARK_{mark}'))"
-        )
-        judge = ["-m", "openloop", "judge", self.cases, "--no-hide"]
-        judge += ["--", sys.executable, "-c", look]
-        done = subprocess.run(
-            [sys.executable, "-c", run, str(MARK), *judge],
-            env=environment(),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        self.assertIn("1 of 1 cases", done.stdout, done.stderr)
+        self.write({"stdout": "1"})
+        sign = run_marks.sign(MARK)
+        look = f"import os; print(os.environ.get({sign!r}))"
+        words = ["judge", self.cases, "--no-hide", "--", sys.executable, "-c", look]
+        self.assertIn("1 of 1 cases", run_openloop(*words, env=environment(**{sign: "1"})).out)
 
     def test_hiding_can_be_left_out(self) -> None:
         self.write({"stdin": f"search {self.cases}", "stdout": ""})
@@ -390,21 +373,11 @@ class Enclosed(Judging):
         self.assertEqual([], os.listdir(workspace))
 
     def test_what_a_program_could_know_the_judge_by(self) -> None:
-        """Not by its environment, its processes or the names of its folders; not by its mark
-        either where that can be lifted, which is what keeps it on a process of an agent."""
-        limit = resource.RLIM_INFINITY if run_marks.can_be_lifted() else MARK
-        self.write({"stdin": "surroundings", "stdout": f"[]\n[]\n{limit}\nTrue"})
-        self.keep()
-        run = (
-            "import os, sys; from openloop.process import run_marks as marks;"
-            "mark = int(sys.argv[1]);"
-            "marks.seal(mark); os.environ[marks.sign(mark)] = os.environ['_'] = '1';"
-            "os.execv(sys.executable, [sys.executable, *sys.argv[2:]])"
-        )
-        judge = ["-m", "openloop", "judge", self.cases, "--details", "--", *ANSWERS]
-        words = [sys.executable, "-c", run, str(MARK), *judge]
-        done = subprocess.run(words, env=environment(), capture_output=True, text=True, check=False)
-        self.assertIn("1 of 1 cases", done.stdout, done.stderr)
+        """Not by its environment, its processes or the names of its folders."""
+        self.write({"stdin": "surroundings", "stdout": "[]\n[]\nTrue"})
+        env = environment(**{run_marks.sign(MARK): "1", "_": "1"})
+        words = ["judge", self.cases, "--details", "--", *ANSWERS]
+        self.assertIn("1 of 1 cases", run_openloop(*words, env=env).out)
         self.write({"env": {"PLACE": "{dir}"}, "stdout": "0"})
         names = '{ env; echo $0 $PLACE; ls -a /tmp "$TMPDIR"; cat /proc/*/cmdline; tty; ps ax; }'
         self.enclosed(f"{names} 2>/dev/null | grep -c 'openloop.judg[e]'; :")

@@ -11,14 +11,12 @@ import sys
 import unittest
 from typing import Any
 
-from openloop.process import run_marks
 from support import (
     Case,
     Workspace,
     agent,
     by_round,
     need,
-    ordinary,
     read_pid,
     run_openloop,
     snapshot,
@@ -410,27 +408,13 @@ class Damage(Project):
         self.assertEqual(after, self.sources(place))
         place.audit()
 
-    def test_what_outlives_runner_and_guard_is_ended_by_any_sign(self) -> None:
-        run_marks.lift()  # whoever adopts what is left, as these tests may, is not of a run
-        for how, before in (("lowers", ()), ("clears", ()), ("both", ordinary())):
-            with self.subTest(how):
-                pid_file = os.path.join(self.folder, f"{how}.pid")
-                script = cheat("outlives", how, pid_file)
-                place = self.place(script, repair(), repair(), name=how)
-                place.run(exitcode=-signal.SIGKILL, before=before)
-                left = wait_until(lambda path=pid_file: read_pid(path))
-                self.addCleanup(end, left)
-                place.run(before=before)
-                self.assert_gone(left)
-
-    def test_what_has_lost_every_sign_is_ended_by_the_next_run_of_any_workspace(self) -> None:
-        run_marks.lift()
+    def test_what_outlives_runner_and_guard_is_ended_by_the_next_run(self) -> None:
         pid_file = os.path.join(self.folder, "pid")
-        killed = self.place(cheat("outlives", "both", pid_file), name="killed")
-        killed.run(exitcode=-signal.SIGKILL, before=ordinary())
+        place = self.place(cheat("outlives", pid_file), repair(), repair())
+        place.run(exitcode=-signal.SIGKILL)
         left = wait_until(lambda: read_pid(pid_file))
         self.addCleanup(end, left)
-        self.place(repair(), name="another").run(before=ordinary())
+        place.run()
         self.assert_gone(left)
 
     def test_the_runner_is_killed_and_the_configuration_edited(self) -> None:

@@ -12,7 +12,17 @@ import time
 import unittest
 from typing import Any
 
-from support import Case, Workspace, agent, by_round, environment, lives, read_pid, wait_until
+from support import (
+    Case,
+    Nobody,
+    Workspace,
+    agent,
+    by_round,
+    environment,
+    lives,
+    read_pid,
+    wait_until,
+)
 
 PROMPT = 2.0  # seconds that count as at once, on a busy machine too
 LIBRARY_SIGNALS = 1 << 31 | 1 << 32  # SIGCANCEL and SIGSETXID, which glibc keeps for itself
@@ -291,6 +301,88 @@ class Limits(Case):
         place.run(exitcode=1)
         outcomes = [outcome for _, _, outcome in place.steps()]
         self.assertEqual(outcomes, ["timeout", "stalled", "passed"])
+
+
+class StuckGuard(Case):
+    """A command may stop its guard; limits and signals are answered all the same."""
+
+    GRACE = 0.5  # seconds
+    SOON = 2.0  # seconds from a limit or a signal to the first SIGTERM
+
+    def stuck(self, how: str, **limits: float) -> tuple[Workspace, str]:
+        pid_file = f"{self.folder}/{how}.pid"
+        place = self.workspace(
+            how,
+            total_rounds=1,
+            commands={"verify": f"{agent('traces', how, pid_file)}; :"},
+            limits={"kill_grace_seconds": self.GRACE, **limits},
+        )
+        return place, pid_file
+
+    def test_a_limit_is_enforced(self) -> None:
+        for how in ("traces", "stops"):
+            with self.subTest(how):
+                if how == "traces" and os.geteuid() != 0:
+                    continue  # it is refused, see the test below
+                place, pid_file = self.stuck(how, command_timeout_seconds=1)
+                place.run(exitcode=1, timeout=30)
+                step, began = place.events_of("step_finished"), place.events_of("step_started")
+                self.assertEqual("timeout", step[0]["outcome"])
+                seconds = step[0]["elapsed"] - began[0]["elapsed"]
+                self.assertLess(seconds, 1 + self.GRACE + self.SOON)
+                pid = read_pid(pid_file)
+                assert pid is not None
+                self.assertFalse(lives(pid))
+
+    def test_signals_are_heeded(self) -> None:
+        place, pid_file = self.stuck("traces" if os.geteuid() == 0 else "stops")
+        runner = self.started(place)
+        pid = wait_until(lambda: read_pid(pid_file))
+        began = time.monotonic()
+        runner.send_signal(signal.SIGINT)
+        self.assertEqual(130, runner.wait(30))
+        self.assertLess(time.monotonic() - began, self.GRACE + self.SOON)
+        self.assertFalse(lives(pid))
+
+    def test_a_second_signal_skips_the_grace(self) -> None:
+        place, pid_file = self.stuck("stops", kill_grace_seconds=60)
+        runner = self.started(place)
+        pid = wait_until(lambda: read_pid(pid_file))
+        runner.send_signal(signal.SIGINT)
+        wait_until(lambda: pid in children(runner.pid), "the shell to be ended")
+        runner.send_signal(signal.SIGTERM)
+        self.assertEqual(130, runner.wait(10))
+        self.assertFalse(lives(pid))
+
+
+class ClosedMemory(Case):
+    """What an ordinary user cannot do to runner and guard, though they are his own."""
+
+    LOOK = """
+import ctypes, os
+def parent(pid):
+    with open(f"/proc/{pid}/stat", "rb") as file:
+        return int(file.read().rpartition(b")")[2].split()[1])
+guard = parent(os.getppid())
+for pid in (guard, parent(guard)):
+    for path, flags in ((f"/proc/{pid}/mem", os.O_RDWR), (f"/proc/{pid}/fd/2", os.O_WRONLY)):
+        try:
+            os.close(os.open(path, flags))
+            print("opened", path)
+        except OSError as error:
+            print(error.strerror)
+    print("traced" if ctypes.CDLL(None).ptrace(0x4206, pid, None, None) == 0 else "not traced")
+"""
+
+    def test_they_can_neither_be_read_nor_written_nor_traced(self) -> None:
+        nobody = Nobody(self)
+        place = self.workspace(commands={"verify": f"{nobody.python} {self.folder}/look.py; :"})
+        with open(f"{self.folder}/look.py", "w", encoding="utf-8") as file:
+            file.write(self.LOOK)
+        nobody.run(place)
+        refused = ["Permission denied", "Permission denied", "not traced"]
+        log = place.read("logs/round-0001-verify.log").splitlines()
+        self.assertEqual([*refused, *refused], log)
 
 
 class StoppedRunner(Case):

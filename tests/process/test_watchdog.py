@@ -7,10 +7,11 @@ import unittest
 
 from openloop.core.clock import monotonic
 from openloop.core.vocabulary import Outcome
-from openloop.process.watchdog import OVERDUE, Limits, Watch
+from openloop.process.watchdog import Limits, Watch
 from support import Case
 
 LIMITS = Limits(timeout=100.0, stall=50.0, grace=3.0)
+PATIENCE = 2.0  # seconds
 
 
 class Moments(Case):
@@ -25,6 +26,7 @@ class Moments(Case):
         self.watch = Watch(
             self.log,
             LIMITS,
+            patience=PATIENCE,
             beat=lambda size: None,
             order_end=self.ends.append,
             give_up=self.give_up,
@@ -63,15 +65,28 @@ class Moments(Case):
     def test_a_guard_that_does_not_answer_is_given_up_once(self) -> None:
         self.watch.look(self.began + 51)
         ordered = monotonic()
-        self.watch.look(ordered + LIMITS.grace + OVERDUE - 1)
+        self.watch.look(ordered + PATIENCE - 1)
         self.assertEqual(0, self.given_up)
-        self.watch.look(ordered + LIMITS.grace + OVERDUE + 1)
-        self.watch.look(ordered + LIMITS.grace + OVERDUE + 2)
+        self.watch.look(ordered + PATIENCE + 1)
+        self.watch.look(ordered + PATIENCE + 2)
         self.assertEqual(1, self.given_up)
+        self.assertFalse(self.watch.is_answered)
+
+    def test_one_that_falls_silent_while_it_ends_the_tree_is_given_up_too(self) -> None:
+        self.watch.look(self.began + 51)
+        self.watch.answered()
+        self.assertTrue(self.watch.is_answered)
+        self.watch.look(monotonic() + PATIENCE + 1)
+        self.assertEqual(1, self.given_up)
+
+    def test_an_answer_that_nobody_asked_for_means_nothing(self) -> None:
+        self.watch.answered()
+        self.watch.look(monotonic() + PATIENCE + 1)
+        self.assertEqual((0, False), (self.given_up, self.watch.is_answered))
 
     def test_a_gap_puts_off_giving_up(self) -> None:
         self.watch.look(self.began + 51)
-        due = monotonic() + LIMITS.grace + OVERDUE
+        due = monotonic() + PATIENCE
         self.watch.shift(1000)
         self.watch.look(due + 999)
         self.assertEqual(0, self.given_up)

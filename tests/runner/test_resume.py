@@ -6,7 +6,6 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import time
 import unittest
 from functools import partial
@@ -18,7 +17,6 @@ from support import (
     Workspace,
     agent,
     by_round,
-    environment,
     lives,
     read_pid,
     recomputed_head,
@@ -210,18 +208,7 @@ class KilledGuards(Case):
             commands={"verify": f"{agent('daemonizes', pid_file)}; kill -STOP $PPID; sleep 60"},
             limits={"command_timeout_seconds": 1, "kill_grace_seconds": 0.2},
         )
-        program = (
-            "import sys; from openloop import cli; from openloop.process import watchdog; "
-            "watchdog.OVERDUE = 0.2;"
-        )
-        ended = subprocess.run(
-            [sys.executable, "-c", f"{program} sys.exit(cli.main())", "run", place.path, "--quiet"],
-            env=environment(),
-            capture_output=True,
-            timeout=30,
-            check=False,
-        )
-        self.assertEqual((1, b""), (ended.returncode, ended.stderr))
+        place.run(exitcode=1, timeout=30)
         self.assertEqual(place.steps(), [(1, "verify", "timeout")])
         self.assertGreater(place.artifact(1)["steps"][0]["duration_seconds"], 1)
         pid = read_pid(pid_file)

@@ -67,8 +67,8 @@ class Object(dict[str, Any]):
 def load(name: str = "openloop") -> Rule:
     """A schema that ships with the package: of the configuration, or of `judge/case`."""
     package = __file__.rsplit("/", 2)[0]
-    with open(f"{package}/{name}.schema.json", encoding="utf-8") as file:
-        rules: Rule = json.load(file)
+    loader: Any = globals()["__loader__"]  # reads from a zip archive, too
+    rules: Rule = json.loads(loader.get_data(f"{package}/{name}.schema.json"))
     return rules
 
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from openloop.judge import cases
 from openloop.judge.cases import Answer, Case
-from openloop.process.supervisor import ending
+from openloop.process.guard_client import ending
+from openloop.process.messages import Ended
 
 _OUTPUT = 8 << 20  # bytes kept of one stream beyond what is expected of it
 _BLOCK = 1 << 16  # bytes read at a time
@@ -87,16 +87,16 @@ class Attempt:
                 size = len(self.output[self.pipes[pipe]])
                 self.read(pipe)
 
-    def answer(self, message: Mapping[str, Any]) -> Answer:
+    def answer(self, message: Ended) -> Answer:
         """What came of it, from the guard's last message."""
-        code, signum = ending(message["status"])
-        trouble = self.flood or ("" if message["by_itself"] else self.late)
-        if not trouble and message["survivors"]:
-            trouble = f"PIDs {', '.join(map(str, message['survivors']))} could not be ended"
+        code, signum = ending(message.status)
+        trouble = self.flood or ("" if message.by_itself else self.late)
+        if not trouble and message.survivors:
+            trouble = f"PIDs {', '.join(map(str, message.survivors))} could not be ended"
         if not trouble and signum:
             trouble = f"killed by {signum}"
         out, err = (cases.masked(bytes(kept), self.folder) for kept in self.output.values())
-        return Answer(out, err, code, trouble, message["seconds"] or 0.0)
+        return Answer(out, err, code, trouble, message.seconds)
 
 
 def _opened(stack: contextlib.ExitStack, descriptor: int) -> int:

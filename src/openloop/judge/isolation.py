@@ -29,7 +29,7 @@ _NOT_HIDDEN = (
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """order: what a guard enters, see `mounts.enter`. without: what to say where it cannot."""
+    """order: what a guard enters, see `namespaces.enter`. without: what to say where it cannot."""
 
     order: Mapping[str, Any]
     without: str
@@ -45,7 +45,7 @@ def views(hidden: str, place: str, folder: str) -> list[View]:
 
 
 def shared(view: View, paths: Sequence[str]) -> str:
-    """What to say of folders that an enclosure could not make private, see `mounts.shared`."""
+    """What to say of folders that an enclosure could not make private, see `namespaces.shared`."""
     real = tuple(f"{path}/" for path in paths if path in view.order["enclosure"]["temporary"])
     effects = {path: "stays" if f"{path}/".startswith(real) else "is refused" for path in paths}
     told = "; ".join(f"what is written to {path} {effect}" for path, effect in effects.items())

@@ -3,7 +3,7 @@
 Every job has a guard, so nothing that a case starts outlives it, and no case sees another's
 processes as its own. The command is given its words, its input and a folder, and nothing else:
 what is expected stays in this process's memory. Where the kernel allows it, the guard and its
-commands live in an enclosure (see mounts): the file that the cases were read from looks empty,
+commands live in an enclosure (see namespaces): the file that the cases were read from looks empty,
 nothing but the project can be written for good, and of this process nothing is to be seen. Output
 is kept up to a limit and never passed on.
 """
@@ -27,14 +27,14 @@ from openloop.fs import dirfd, files
 from openloop.judge import cases, isolation
 from openloop.judge.case_run import Attempt
 from openloop.judge.cases import Answer, Case
-from openloop.process import log_scan, namespaces, run_marks, tree
+from openloop.process import log_scan, tree
+from openloop.process.guard_client import ANSWER, GuardClient
+from openloop.process.messages import Ended, Ending, Entered, Message, NotStarted, Start, Started
 from openloop.process.signals import Interrupts
-from openloop.process.supervisor import Guard
 
 GRACE = 0.5  # seconds between SIGTERM and SIGKILL for what a case leaves behind
-OVERDUE = 15.0  # seconds after the grace in which the guard must have reported the end
 _LARGEST = 256 << 20  # bytes of a file of cases
-_LITTER = 64 << 20  # bytes of memory that a guard's cases may leave behind, see `mounts.litter`
+_LITTER = 64 << 20  # bytes of memory that a guard's cases may leave behind, see `namespaces.litter`
 _ATTEMPTS = 5  # to get a guard
 _OPEN, _OPEN_EACH = 30, 4  # descriptors of this process, and of each job
 
@@ -118,7 +118,7 @@ def run(
     from CASES, this process and what lies outside of the project; `note` is told when that is not
     possible. Raises Interrupted on SIGINT, SIGTERM or SIGHUP.
     """
-    namespaces.close_memory()
+    tree.close_memory()
     with Interrupts() as interrupts:
         judge = _Judge(command, sheet.path if hide else "", interrupts, note)
         try:
@@ -130,7 +130,7 @@ def run(
 class _Worker:
     """A guard and the case that it runs, if any."""
 
-    def __init__(self, guard: Guard) -> None:
+    def __init__(self, guard: GuardClient) -> None:
         self.guard = guard
         self.attempt: Attempt | None = None
         self.litter = 0  # bytes
@@ -198,20 +198,20 @@ class _Judge:
         )
         return worker
 
-    def _new_guard(self) -> Guard:
+    def _new_guard(self) -> GuardClient:
         """A guard whose commands have the best view that this system can give them.
 
         Which one that is, is settled before the first case starts: a case that kills guards must
         not bring the file back.
         """
-        mark = run_marks.own() or run_marks.draw()
         lacking = ""
         for _ in range(_ATTEMPTS):
-            guard = Guard(self._lock, mark, isolation.environment())
-            if not self._views or guard.enter(self._views[0].order):
-                self._confess(lacking, guard.shared)
+            guard = GuardClient(self._lock, 0, isolation.environment())
+            entered = guard.enter(self._views[0].order) if self._views else Entered(True, ())
+            if entered.done:
+                self._confess(lacking, entered.shared)
                 return guard
-            guard.close(OVERDUE)
+            guard.close()
             if not self._number:
                 lacking = self._views.pop(0).without
         raise JudgeError(
@@ -220,7 +220,7 @@ class _Judge:
         )
 
     def _confess(self, lacking: str, shared: Sequence[str]) -> None:
-        """Say once what the view of the commands lacks. shared: see `mounts.shared`."""
+        """Say once what the view of the commands lacks. shared: see `namespaces.shared`."""
         if self._number:
             return
         if lacking:
@@ -246,14 +246,14 @@ class _Judge:
         attempt.deadline = monotonic() + case.timeout
         # A guard that is dead is told by its socket, which is being watched.
         with contextlib.suppress(OSError):
-            worker.guard.run(
+            order = Start(
                 attempt.number,
                 attempt.words(self._command),
                 self._place,
                 attempt.environment(enclosed=self._is_enclosed),
                 GRACE,
-                streams,
             )
+            worker.guard.run(order, streams)
         for stream in streams:
             os.close(stream)
 
@@ -281,7 +281,7 @@ class _Judge:
                 continue
             if attempt.is_ending:
                 if now >= attempt.deadline:
-                    worker.guard.kill()
+                    worker.guard.give_up()
                     attempt.deadline = float("inf")
             elif attempt.flood:
                 self._end(worker, attempt, 0.0)
@@ -291,7 +291,7 @@ class _Judge:
 
     def _end(self, worker: _Worker, attempt: Attempt, grace: float) -> None:
         attempt.is_ending = True
-        attempt.deadline = monotonic() + grace + OVERDUE
+        attempt.deadline = monotonic() + ANSWER
         worker.guard.end(attempt.number, grace)
 
     def _hear(self, worker: _Worker) -> None:
@@ -301,16 +301,21 @@ class _Judge:
             return
         for message in messages:
             attempt = worker.attempt
-            if attempt is None or message.get("id") != attempt.number:
-                continue
-            if "error" in message:
-                self._finish(worker, Answer(trouble=f"not started: {message['error']}"))
-            elif "status" in message:
-                worker.litter = message["litter"]
+            if attempt and getattr(message, "number", None) == attempt.number:
+                self._learn(worker, attempt, message)
+
+    def _learn(self, worker: _Worker, attempt: Attempt, message: Message) -> None:
+        match message:
+            case NotStarted():
+                self._finish(worker, Answer(trouble=f"not started: {message.why}"))
+            case Ended():
+                worker.litter = message.litter
                 attempt.drain()
                 self._finish(worker, attempt.answer(message))
-            elif not attempt.is_ending:
+            case Started() if not attempt.is_ending:
                 attempt.deadline = monotonic() + attempt.case.timeout
+            case Ending() if attempt.is_ending:
+                attempt.deadline = monotonic() + ANSWER
 
     # --- ending -------------------------------------------------------------------------
 
@@ -339,7 +344,7 @@ class _Judge:
         """Let a guard go, and with it what its cases left in memory."""
         self._selector.unregister(worker.guard.socket)
         self._workers.remove(worker)
-        worker.guard.close(OVERDUE)
+        worker.guard.close()
 
     def _sweep(self) -> None:
         guards = tuple(worker.guard.pid for worker in self._workers)
@@ -366,7 +371,7 @@ class _Judge:
         for guard in guards:
             guard.release()  # all at once, so that they sweep side by side
         for guard in guards:
-            guard.close(OVERDUE)
+            guard.close()
         attempts = [worker.attempt for worker in self._workers if worker.attempt]
         self._workers = []
         self._sweep()

@@ -4,4 +4,14 @@
 """
 
 MAY_IMPORT = ("core", "config", "loop", "fs")
-DOORS = ("supervisor", "signals", "watchdog", "log_scan", "tree", "namespaces", "run_marks")
+DOORS = (
+    "supervisor",
+    "guard_client",
+    "messages",
+    "signals",
+    "watchdog",
+    "log_scan",
+    "tree",
+    "namespaces",
+    "run_marks",
+)

@@ -3,28 +3,15 @@
 A process of its own, started once a run with `python -I -S`. It adopts orphans (child
 subreaper), ignores signals and holds one end of a socket. End of file there means that the
 runner is dead: the tree is ended all the same, and only then does the guard let go of the
-workspace's lock, whose descriptor it inherited, and has put back the record where a command
-removed it: see `witness`.
+workspace's lock, whose descriptor it inherited, and has restored the record where a command
+removed it: see `record_rescue`.
 
-Messages are JSON lines. To the guard:
-    {"run": ID, "argv": […], "cwd": PATH, "env": {…}, "grace": SECONDS, "wrapped": BOOL}
-                        with descriptors attached: of the log, or of stdin, stdout and stderr
-    {"view": {…}}                               of every later command, see `mounts.enter`
-    {"end": ID, "grace": SECONDS}                        0 skips what is left of the grace
-    {"over": true}                      the runner is about to close its end, and is not dead
-From the guard:
-    {"id": ID, "pid": PID}
-    {"id": ID, "error": TEXT}                            could not be started
-    {"view": BOOL, "shared": […]}                        shared: see `mounts.shared`
-    {"id": ID, "status": RAW WAIT STATUS, "seconds": …, "peak_rss_bytes": …,
-     "cpu_seconds": …, "by_itself": BOOL, "survivors": […], "litter": BYTES}
-                        the whole tree is gone; litter: see `mounts.litter`
+`messages` defines what it is told and what it reports.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import resource
 import select
@@ -32,10 +19,22 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from openloop.process import run_marks, tree
+from openloop.process import messages, run_marks, tree
+from openloop.process.messages import (
+    End,
+    Ended,
+    Ending,
+    Enter,
+    Entered,
+    Message,
+    NotStarted,
+    Release,
+    Start,
+    Started,
+)
 
 _ENVIRONMENT = dict(os.environ)  # os.environ decodes every name and value at each look
 _IGNORED = (
@@ -52,19 +51,18 @@ _IGNORED = (
     signal.SIGTTOU,
     signal.SIGXFSZ,
 )
+_SIGN_OF_LIFE = 0.25  # seconds between two signs that a tree is being ended
 
 
-class Command:
+class RunningCommand:
     """The one command that is running, with what is known of its tree."""
 
-    def __init__(self, order: dict[str, Any], leader: int) -> None:
-        self.id: int = order["run"]
-        self.grace: float = order["grace"]  # seconds
+    def __init__(self, order: Start, leader: int) -> None:
+        self.order = order
         self.leader = leader
-        self.wrapped: bool = order["wrapped"]
         self.started = time.monotonic()
         self.status: int | None = None  # raw wait status of the leader
-        self.seconds: float | None = None
+        self.seconds = 0.0
         self.peak_rss = 0  # bytes, of the largest single process
         self.cpu = 0.0  # seconds
 
@@ -86,10 +84,11 @@ class Guard:
         self.events = os.open(record, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC) if record else -1
         self.control = control
         self.wakeup = wakeup  # readable after SIGCHLD
-        self.buffer = b""
+        self.decoder = messages.Decoder()
         self.descriptors: list[int] = []  # that came with an order not obeyed yet
-        self.orders: list[dict[str, Any]] = []
-        self.command: Command | None = None
+        self.orders: list[Message] = []
+        self.command: RunningCommand | None = None
+        self.next_sign = 0.0  # monotonic; when to say again that the tree is being ended
         self.runner_lives = True
         self.has_run = False
         self.litter: Callable[[], int] = lambda: 0  # bytes
@@ -102,14 +101,14 @@ class Guard:
                 self._obey()
                 self._collect()
                 if self.command and self.command.status is not None:
-                    self._finish(self.command, self.command.grace)
+                    self._finish(self.command, self.command.order.grace)
         finally:
             # Whatever went wrong above, also while answering a dead runner.
             self._sweep(tree.ORPHAN_GRACE)
             if self.record and self.has_run:
                 from openloop.process import record_rescue  # hardly ever needed
 
-                record_rescue.testify(self.events, self.record)
+                record_rescue.restore(self.events, self.record)
 
     def _listen(self, seconds: float | None) -> None:
         """Wait for an order or a dead child; keep the orders, drain the wake-ups."""
@@ -124,71 +123,69 @@ class Guard:
                 os.set_inheritable(descriptor, False)
             self.descriptors += descriptors
             self.runner_lives = bool(data)
-            *lines, self.buffer = (self.buffer + data).split(b"\n")
-            self.orders += [json.loads(line) for line in lines]
+            self.orders += self.decoder.decode(data)
 
     def _obey(self) -> None:
         while self.orders:
-            order = self.orders.pop(0)
-            if "run" in order:
-                self._start(order)
-            elif "view" in order:
-                self._enter(order["view"])
-            elif "over" in order:
-                self.record = ""
-            elif self.command and order["end"] == self.command.id:
-                self._finish(self.command, order["grace"])
+            match self.orders.pop(0):
+                case Start() as order:
+                    self._start(order)
+                case Enter(view):
+                    self._enter(view)
+                case Release():
+                    self.record = ""
+                case End(number, grace) if self.command and number == self.command.order.number:
+                    self._finish(self.command, grace)
 
-    def _enter(self, view: dict[str, Any]) -> None:
+    def _enter(self, view: Mapping[str, Any]) -> None:
         """Take a view for every later command, and say whether that could be."""
         from openloop.process import namespaces  # few guards need it
 
         entered = namespaces.enter(**view)
-        if entered and "enclosure" in view:  # all end with this process: signs would only tell
+        if entered and "enclosure" in view:  # all end with this process: no mark is needed
             self.litter = namespaces.litter
-            run_marks.lift()
             for name in [each for each in _ENVIRONMENT if each.startswith(run_marks.SIGN)]:
                 del _ENVIRONMENT[name]
-        self._answer({"view": entered, "shared": namespaces.shared()})
+        self._answer(Entered(entered, namespaces.shared()))
 
-    def _start(self, order: dict[str, Any]) -> None:
+    def _start(self, order: Start) -> None:
         streams, self.descriptors = self.descriptors, []
+        tree.close_memory()  # not earlier: it would keep us from a user namespace of our own
         try:
             pid = _spawn(order, streams)
         except (OSError, ValueError) as error:
-            self._answer({"id": order["run"], "error": _words(error)})
+            self._answer(NotStarted(order.number, _words(error)))
         else:
-            self.command = Command(order, pid)
+            self.command = RunningCommand(order, pid)
             self.has_run = True
-            self._answer({"id": order["run"], "pid": pid})
+            self._answer(Started(order.number, pid))
         finally:
             for stream in streams:
                 os.close(stream)
 
-    def _finish(self, command: Command, grace: float) -> None:
+    def _finish(self, command: RunningCommand, grace: float) -> None:
         """End what is left of the command's tree, then report it."""
         by_itself = command.status is not None
         survivors = self._sweep(grace)
         self.command = None
-        self._answer(
-            {
-                "id": command.id,
-                "status": command.status,
-                "seconds": command.seconds,
-                "peak_rss_bytes": command.peak_rss,
-                "cpu_seconds": round(command.cpu, 6),
-                "by_itself": by_itself,
-                "survivors": sorted(survivors),
-                "litter": self.litter(),
-            }
+        ended = Ended(
+            command.order.number,
+            command.status,
+            command.seconds,
+            command.peak_rss,
+            round(command.cpu, 6),
+            by_itself,
+            sorted(survivors),
+            self.litter(),
         )
+        self._answer(ended)
 
     def _sweep(self, grace: float) -> tree.Processes:
         """End whatever lives below this process; returns what could not be ended."""
         if self._collect():
             return {}
         # A wrapper that died of SIGTERM would take the command with it, before its grace is over.
-        wrapper = self.command.leader if self.command and self.command.wrapped else None
+        wrapper = self.command.leader if self.command and self.command.order.wrapped else None
         return tree.end(
             self._living, grace=grace, empty=self._collect, pause=self._pause, spared=wrapper
         )
@@ -216,14 +213,17 @@ class Guard:
         if not self.runner_lives:
             time.sleep(min(seconds, 0.005))
             return False
+        if self.command and time.monotonic() >= self.next_sign:
+            self.next_sign = time.monotonic() + _SIGN_OF_LIFE
+            self._answer(Ending(self.command.order.number))
         self._listen(seconds)
-        hurry = not self.runner_lives or any(order.get("grace") == 0 for order in self.orders)
-        self.orders = [order for order in self.orders if "end" not in order]
-        return hurry
+        ends = [order for order in self.orders if isinstance(order, End)]
+        self.orders = [order for order in self.orders if order not in ends]
+        return not self.runner_lives or any(order.grace == 0 for order in ends)
 
-    def _answer(self, message: dict[str, Any]) -> None:
+    def _answer(self, message: Message) -> None:
         try:
-            self.control.sendall(json.dumps(message).encode() + b"\n")
+            self.control.sendall(messages.encode(message))
         except OSError:
             self.runner_lives = False
 
@@ -235,19 +235,19 @@ def _words(error: OSError | ValueError) -> str:
     return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
 
 
-def _spawn(order: dict[str, Any], streams: list[int]) -> int:
+def _spawn(order: Start, streams: list[int]) -> int:
     """Start the order's command in a session of its own.
 
     streams: its standard input, output and error, or the log that takes both outputs.
     """
     if len(streams) not in (1, 3):
         raise OSError("no file descriptor left for the log")
-    os.chdir(order["cwd"])
+    os.chdir(order.cwd)
     null = (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)
     return os.posix_spawnp(
-        order["argv"][0],
-        order["argv"],
-        {**_ENVIRONMENT, **order["env"]},
+        order.argv[0],
+        list(order.argv),
+        {**_ENVIRONMENT, **order.env},
         file_actions=[
             null if len(streams) == 1 else (os.POSIX_SPAWN_DUP2, streams[0], 0),
             (os.POSIX_SPAWN_DUP2, streams[len(streams) // 2], 1),
@@ -255,21 +255,21 @@ def _spawn(order: dict[str, Any], streams: list[int]) -> int:
         ],
         setsid=True,
         setsigmask=(),
-        setsigdef=(*_IGNORED, run_marks.KEEPING),
+        setsigdef=_IGNORED,
     )
 
 
 def main() -> None:
-    """Run as a guard: arguments are the control socket's descriptor, the lock's, the mark, and
-    the record's path, which may be empty."""
+    """Run as a guard: arguments are the control socket's descriptor, the lock's, the mark (0 for
+    none), and the record's path, which may be empty."""
     control, lock, mark = (int(word) for word in sys.argv[1:4])
     for descriptor in (control, lock):
         os.set_inheritable(descriptor, False)
     for signum in _IGNORED:
         signal.signal(signum, signal.SIG_IGN)
     tree.become_subreaper()
-    run_marks.seal(mark)
-    _ENVIRONMENT[run_marks.sign(mark)] = "1"
+    if mark:
+        run_marks.carry(mark, _ENVIRONMENT)
     readable, writable = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     signal.signal(signal.SIGCHLD, lambda signum, frame: None)
     signal.set_wakeup_fd(writable, warn_on_full_buffer=False)

@@ -24,7 +24,6 @@ _MS_BIND = 4096
 _MS_REC = 16384
 _MS_PRIVATE = 1 << 18
 _PR_SET_PDEATHSIG = 1
-_PR_SET_DUMPABLE = 4
 _OPEN_TREE, _MOVE_MOUNT, _MOUNT_SETATTR = 428, 429, 442  # system calls, on every machine
 _OPEN_TREE_CLONE = 1
 _MOVE_MOUNT_F_EMPTY_PATH = 4
@@ -64,7 +63,6 @@ def enter(
         _unshare()
         if enclosure is not None:
             _call("prctl", _PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-            close_memory()  # nor is this process to be seen from inside
     except (OSError, AttributeError):  # AttributeError: a C library without these calls
         return False
     return True
@@ -179,10 +177,10 @@ def _own_processes() -> None:
     for name in _OF_THE_MACHINE:
         path = f"/proc/{name}"
         if os.path.exists(path):
-            tree = _clone(path)
-            _make_read_only(tree)
-            _put(tree, path)
-            os.close(tree)
+            mount = _clone(path)
+            _make_read_only(mount)
+            _put(mount, path)
+            os.close(mount)
 
 
 def _clone(path: str) -> int:
@@ -191,15 +189,15 @@ def _clone(path: str) -> int:
     return _system_call(_OPEN_TREE, _AT_FDCWD, os.fsencode(path), flags)
 
 
-def _make_read_only(tree: int) -> None:
+def _make_read_only(mount: int) -> None:
     change = struct.pack("QQQQ", _MOUNT_ATTR_RDONLY, 0, 0, 0)
     flags = _AT_EMPTY_PATH | _AT_RECURSIVE
-    _system_call(_MOUNT_SETATTR, tree, b"", flags, change, len(change))
+    _system_call(_MOUNT_SETATTR, mount, b"", flags, change, len(change))
 
 
-def _put(tree: int, path: str) -> None:
+def _put(mount: int, path: str) -> None:
     flags = _MOVE_MOUNT_F_EMPTY_PATH
-    _system_call(_MOVE_MOUNT, tree, b"", _AT_FDCWD, os.fsencode(path), flags)
+    _system_call(_MOVE_MOUNT, mount, b"", _AT_FDCWD, os.fsencode(path), flags)
 
 
 def _libc() -> ctypes.CDLL:
@@ -218,13 +216,6 @@ def _system_call(number: int, *arguments: int | bytes) -> int:
 
 
 # --- namespaces and mounts --------------------------------------------------------------
-
-
-def close_memory() -> None:
-    """Keep other processes of the same user from reading this one's memory and descriptors."""
-    libc = _libc()
-    if hasattr(libc, "prctl"):
-        libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 def _unshare() -> None:

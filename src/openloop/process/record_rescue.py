@@ -1,8 +1,7 @@
-"""The record, for a runner that was killed: a command may have removed it in the same breath.
+"""Restore events.jsonl from the guard when a command killed the runner and removed the record.
 
-Nobody else could tell afterwards that there had been a run, and what its agent did would be the
-state that a new run begins with. The guard outlives the runner and ends the command; then it
-alone can still read what was recorded.
+Nobody else can tell afterwards that there was a run, and the next one would take what the agent
+left as its reference.
 """
 
 from __future__ import annotations
@@ -15,23 +14,22 @@ from openloop.fs import files
 
 _CHUNK = 1 << 20  # bytes
 # No event, so that nobody goes on with this record before a person has looked at it.
-_TESTIMONY = b'{"tampered": "removed, replaced or emptied by a command that killed the runner"}\n'
+_WARNING = b'{"tampered": "removed, replaced or emptied by a command that killed the runner"}\n'
 
 
-def testify(events: int, path: str) -> None:
-    """See to it that the record of a run, some command of which was started, is at its path.
+def restore(events: int, path: str) -> None:
+    """Restore a record that was removed, emptied, or replaced by something shorter.
 
-    events: descriptor of the open record. Where it was removed, or replaced by something shorter,
-    it is written anew, and what stood in its place is kept as NAME.edited-1. There, and where it
-    was emptied, a last line says so, which no reader takes for an event. Raises OSError.
+    events: descriptor of the open record. What stands in its place is kept as NAME.edited-1. A last
+    line says what happened, which no reader takes for an event. Raises OSError.
     """
     place, name = os.path.split(path)
     held = os.fstat(events)
     folder = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         if held.st_size == 0:
-            files.write_all(events, _TESTIMONY)
-        elif not _stands(name, folder, held):
+            files.write_all(events, _WARNING)
+        elif not _is_there(name, folder, held):
             with contextlib.suppress(FileNotFoundError):
                 files.set_aside(name, folder=folder)
             _copy(events, held.st_size, name, folder)
@@ -39,8 +37,8 @@ def testify(events: int, path: str) -> None:
         os.close(folder)
 
 
-def _stands(name: str, folder: int, held: os.stat_result) -> bool:
-    """Whether it is there, or a longer one that the runner itself had put back."""
+def _is_there(name: str, folder: int, held: os.stat_result) -> bool:
+    """Whether it is there, or a longer one that the runner had restored."""
     try:
         found = os.stat(name, dir_fd=folder, follow_symlinks=False)
     except FileNotFoundError:
@@ -56,7 +54,7 @@ def _copy(events: int, size: int, name: str, folder: int) -> None:
         while position < size and (chunk := os.pread(events, _CHUNK, position)):
             files.write_all(target, chunk)
             position += len(chunk)
-        files.write_all(target, _TESTIMONY)
+        files.write_all(target, _WARNING)
         os.fsync(target)
     finally:
         os.close(target)

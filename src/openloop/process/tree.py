@@ -2,7 +2,7 @@
 
 Imports little, because the guard starts with it. On Linux a tree is what descends from a
 child subreaper, however often it daemonized. What is left of a run whose guard is gone as well:
-see `marks`.
+see `run_marks`.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ HIDDEN = 0  # start time of a child that does not show itself
 ORPHAN_GRACE = 0.4  # seconds between TERM and KILL once the runner is dead
 GIVE_UP = 10.0  # seconds of SIGKILL after which survivors are reported
 RESCAN = 0.05  # seconds between two looks for processes that were forked meanwhile
+_PR_SET_DUMPABLE = 4
 _PR_SET_CHILD_SUBREAPER = 36
 _DEAD = b"ZX"
 _KERNEL_THREAD = 0x00200000  # PF_KTHREAD
@@ -28,9 +29,19 @@ _KERNEL_THREAD = 0x00200000  # PF_KTHREAD
 
 def become_subreaper() -> bool:
     """Adopt every orphan below this process. False where the system has no such thing."""
+    return _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def close_memory() -> bool:
+    """Keep other processes of this user from this one's memory and descriptors, and from tracing
+    it. Root is not kept from it. False where the system has no such thing."""
+    return _prctl(_PR_SET_DUMPABLE, 0)
+
+
+def _prctl(option: int, value: int) -> bool:
     try:
         libc = ctypes.CDLL(None, use_errno=True)
-        return bool(libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0)
+        return bool(libc.prctl(option, value, 0, 0, 0) == 0)
     except (OSError, AttributeError):
         return False
 

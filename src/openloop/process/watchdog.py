@@ -12,7 +12,6 @@ from openloop.core.vocabulary import Outcome
 
 BEAT_INTERVAL = 1.0  # seconds
 SUSPENDED = 5.0  # seconds between two ticks that mean the machine or the process stood still
-OVERDUE = 15.0  # seconds after the grace in which the guard must have reported the end
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +31,14 @@ class Watch:
         log: int,
         limits: Limits,
         *,
+        patience: float,
         beat: Callable[[int], None],
         order_end: Callable[[float], None],
         give_up: Callable[[], None],
     ) -> None:
-        """beat: told the log's size in bytes. order_end: asks for the tree's end within a
-        grace in seconds. give_up: ends a guard that does not answer."""
+        """patience: seconds in which the guard must answer once the end was ordered. beat: told
+        the log's size in bytes. order_end: asks for the tree's end within a grace in seconds.
+        give_up: ends a guard that does not answer."""
         self._log = log
         self._limits = limits
         self._beat = beat
@@ -46,7 +47,9 @@ class Watch:
         self._started = self._grown = monotonic()
         self._size = os.fstat(log).st_size
         self._next_beat = self._started + BEAT_INTERVAL
+        self._patience = patience
         self._overdue = float("inf")
+        self.is_answered = False  # the end was ordered, and has begun
         self.ended: Outcome | None = None
         self.detail = ""
 
@@ -93,9 +96,14 @@ class Watch:
         """Ask for the end of the tree; the first reason given stands."""
         if self.ended is None:
             self.ended, self.detail = outcome, detail
-        grace = 0.0 if hurry else self._limits.grace
-        self._overdue = monotonic() + grace + OVERDUE
-        self._order_end(grace)
+        self._overdue = monotonic() + self._patience
+        self._order_end(0.0 if hurry else self._limits.grace)
+
+    def answered(self) -> None:
+        """The guard is ending the tree; it must say so again, or report the end."""
+        if self.ended:
+            self.is_answered = True
+            self._overdue = monotonic() + self._patience
 
 
 class Watchdog:
@@ -120,6 +128,10 @@ class Watchdog:
             early = watch is not None and watch.deadline() < self._due
         if early:
             self._wake.set()
+
+    def wake(self) -> None:
+        """Look now: a limit has come nearer."""
+        self._wake.set()
 
     def close(self) -> None:
         self._closed = True

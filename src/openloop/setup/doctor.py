@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -17,10 +18,10 @@ from openloop.config.globs import Globs
 from openloop.core.errors import ConfigError, UsageError
 from openloop.core.text import printable
 from openloop.core.vocabulary import SandboxMode, Status, Step
-from openloop.fs import snapshot
+from openloop.fs import programs, snapshot
 from openloop.fs.files import NotRegular
 from openloop.policy import bubblewrap
-from openloop.process import log_scan, run_marks
+from openloop.process import log_scan
 from openloop.record import event_format, integrity, reader, withheld
 from openloop.record import workspace as places
 from openloop.record.lock import runner_lives
@@ -170,9 +171,6 @@ def _machine() -> Iterator[Finding]:
         yield problem("there is no /proc: no process can be followed", "run on Linux, with /proc")
         return
     yield ok("process trees can be followed, daemons included")
-    if not run_marks.can_be_set():
-        what = "file locks are limited: what a killed run left is known by its environment alone"
-        yield warning(what, "lift the limit if nothing needs it: ulimit -x unlimited")
 
 
 # --- the configuration ------------------------------------------------------------------
@@ -210,10 +208,11 @@ def _mission(place: Workspace, known: Config) -> Iterator[Finding]:
             yield warning(f"{name}: {words}", "check that this is meant")
         if _BY_MODULE.search(command.run):
             what = f"{name}: a file or folder in the project that is called openloop would be run"
-            yield warning(f"{what} instead", "write openloop, or python3 -P -m openloop")
+            yield warning(f"{what} instead", "write openloop: it is first on the PATH of commands")
     yield from _expressions(known)
     yield from _policy(place, known, root)
     yield from _sandbox(known, root)
+    yield from _installation(known, root)
     yield from _withheld(place, known, root)
 
 
@@ -237,6 +236,23 @@ def _sandbox(known: Config, root: str) -> Iterator[Finding]:
         if not os.path.exists(os.path.expanduser(path)):
             fix = "create it, or remove the line"
             yield warning(f"policy.writable {path!r} is not there: it cannot be written", fix)
+
+
+def _installation(known: Config, root: str) -> Iterator[Finding]:
+    """Whether a change may write what OpenLoop is made of."""
+    policy = known.policy or NO_POLICY
+    own = {
+        os.path.dirname(os.path.dirname(__file__)),
+        sys.executable,
+        shutil.which("openloop") or "",
+    }
+    fix = "install OpenLoop where no change can write, for example with pipx"
+    for path in sorted(filter(None, own)):
+        if programs.is_below(root, path):
+            yield warning(f"OpenLoop itself lies in the project: {path}", fix)
+        for folder in map(os.path.expanduser, policy.writable):
+            if programs.is_below(folder, path):
+                yield warning(f"policy.writable holds OpenLoop itself: {path}", fix)
 
 
 def _withheld(place: Workspace, known: Config, root: str) -> Iterator[Finding]:

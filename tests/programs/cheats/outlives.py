@@ -1,18 +1,15 @@
-"""Leave a process behind that has lost a sign of its run, then SIGKILL the runner and its guard.
+"""Leave a process behind, out of session and folder, then SIGKILL the runner and its guard.
 
-HOW: it `lowers` its limit on file locks, `clears` its environment, or does `both`.
 PIDFILE: it writes there.
 """
 
 import json
 import os
-import resource
 import signal
 import sys
 import time
 
-LOCKS = 10  # RLIMIT_LOCKS
-how, pid_file = sys.argv[1:]
+pid_file = sys.argv[1]
 PROGRAM = """
 import os, sys, time
 with open(sys.argv[1] + ".new", "w") as file:
@@ -38,10 +35,7 @@ guard = above[above.index(runner) - 1]
 if os.fork() == 0:
     os.setsid()
     os.chdir("/")
-    if how != "clears":
-        resource.setrlimit(LOCKS, (4711, 4711))
-    kept = dict(os.environ) if how == "lowers" else {}
-    os.execve(sys.executable, [sys.executable, "-I", "-S", "-c", PROGRAM, pid_file], kept)
+    os.execv(sys.executable, [sys.executable, "-I", "-S", "-c", PROGRAM, pid_file])
 while not os.path.exists(pid_file):
     time.sleep(0.005)
 os.kill(runner, signal.SIGSTOP)  # so that it cannot sweep when the guard is gone

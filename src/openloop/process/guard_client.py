@@ -1,0 +1,165 @@
+"""The run's side of its guard: start it, send it orders, read what it reports."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from openloop.process import messages, run_marks, tree
+from openloop.process.messages import End, Enter, Entered, Message, Release, Start
+from openloop.process.watchdog import Limits
+
+ANSWER = 1.5  # seconds of silence after which a guard that was asked for something is given up
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+_PROGRAMS = os.path.join(_PACKAGE, "bin")  # holds `openloop` alone
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One shell command: its text, where it runs, what is added to the environment.
+
+    wrapper: words of a program that runs the command and ends when it has ended.
+    """
+
+    command: str
+    cwd: str
+    env: Mapping[str, str]
+    limits: Limits
+    wrapper: tuple[str, ...] = ()
+
+
+class GuardClient:
+    """A guard's process and the socket to it. Not for two threads, but for `end` and `give_up`."""
+
+    def __init__(
+        self,
+        lock: int,
+        mark: int,
+        env: Mapping[str, str] | None = None,
+        record: str | None = None,
+    ) -> None:
+        """lock: the workspace lock's descriptor, which the guard holds too. mark: see `run_marks`;
+        0 for none. env: of its commands, to which each adds its own; ours when it is None. record:
+        path of the events, which the guard restores when this process is killed and they are gone.
+        """
+        self.socket, theirs = socket.socketpair()
+        limit = struct.pack("ll", int(ANSWER), int(ANSWER % 1 * 1e6))
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
+        words = [sys.executable, "-I", "-S", "-c", run_marks.GUARD, os.path.dirname(_PACKAGE)]
+        self._process = subprocess.Popen(
+            [*words, str(theirs.fileno()), str(lock), str(mark), record or ""],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            pass_fds=(theirs.fileno(), lock),
+            env=env,
+            start_new_session=True,
+        )
+        theirs.close()
+        self._sending = threading.Lock()
+        self._decoder = messages.Decoder()
+        self.pid = self._process.pid
+
+    def enter(self, view: Mapping[str, Any]) -> Entered:
+        """Give later commands a view of the machine, see `namespaces.enter`. Where that fails, the
+        guard is of no more use."""
+        with contextlib.suppress(OSError):
+            self._send(Enter(view))
+            while select.select([self.socket], [], [], tree.GIVE_UP)[0]:
+                arrived = self.read()
+                if arrived is None:
+                    break
+                if entered := next((each for each in arrived if isinstance(each, Entered)), None):
+                    return entered
+        return Entered(False, ())
+
+    def start(self, number: int, job: Job, log: int) -> None:
+        """Order a shell command to be started. Raises OSError when the guard is dead."""
+        words = [*job.wrapper, "/bin/sh", "-c", job.command]
+        env = {**job.env, **_launcher(job.env)}
+        self.run(Start(number, words, job.cwd, env, job.limits.grace, bool(job.wrapper)), [log])
+
+    def run(self, order: Start, streams: Sequence[int]) -> None:
+        """Order a program to be started. Raises OSError when the guard is dead.
+
+        streams: its standard input, output and error, or the log that takes both outputs.
+        """
+        self._send(order, streams)
+
+    def end(self, number: int, grace: float) -> None:
+        """Order the tree of a program to be ended, within a grace in seconds."""
+        with contextlib.suppress(OSError):  # it is dead; whoever reads from it finds that out
+            self._send(End(number, grace))
+
+    def _send(self, message: Message, descriptors: Sequence[int] = ()) -> None:
+        data = messages.encode(message)
+        with self._sending:
+            sent = socket.send_fds(self.socket, [data], descriptors)
+            self.socket.sendall(data[sent:])
+
+    def read(self) -> list[Message] | None:
+        """The messages that have arrived; None when the guard is dead or given up."""
+        try:
+            data = self.socket.recv(1 << 16)
+        except ConnectionResetError:
+            data = b""
+        return self._decoder.decode(data) if data else None
+
+    def give_up(self) -> None:
+        """Kill a guard that does not answer; `read` then returns None, whatever becomes of it.
+
+        One that is traced stays a zombie until its tracer is gone, and nobody waits for that.
+        """
+        self._process.send_signal(signal.SIGKILL)
+        with contextlib.suppress(OSError):
+            self.socket.shutdown(socket.SHUT_RDWR)
+
+    def release(self) -> None:
+        """Let the guard go: it sees the end of file, sweeps and ends."""
+        with contextlib.suppress(OSError):  # it is dead already
+            self._send(Release())
+        self.socket.close()
+
+    def close(self, patience: float = tree.ORPHAN_GRACE + tree.GIVE_UP + ANSWER) -> None:
+        """Let the guard go and wait for it; after `patience` seconds it is killed."""
+        self.release()
+        try:
+            self._process.wait(patience)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(ANSWER)
+
+
+def _launcher(env: Mapping[str, str]) -> dict[str, str]:
+    """Variables by which a command that says `openloop` gets this very OpenLoop, isolated."""
+    if not os.access(os.path.join(_PROGRAMS, "openloop"), os.X_OK):  # in a zip archive
+        return {}
+    path = env.get("PATH") or os.environ.get("PATH") or os.defpath
+    return {"PATH": f"{_PROGRAMS}:{path}", "OPENLOOP_PYTHON": sys.executable}
+
+
+def ending(status: int | None) -> tuple[int | None, str | None]:
+    """(exit code, name of the signal) of a raw wait status, one of them None."""
+    if status is None:
+        return None, None
+    if os.WIFSIGNALED(status):
+        return None, _signal_name(os.WTERMSIG(status))
+    return os.waitstatus_to_exitcode(status), None
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
