@@ -12,7 +12,7 @@ from functools import partial
 from faults.bench import Bench, Row, Trial, ends, require, run
 from faults.record import intact
 from openloop.fs import files
-from openloop.record import event_format, reader, workspace
+from openloop.record import chain, reader, tail, workspace
 from openloop.views import audit
 from support import Workspace
 
@@ -101,7 +101,7 @@ def _piece(
             write(copy, "heartbeat.json", beat)
             _is_refused(copy)
             os.unlink(copy.file("heartbeat.json"))
-            _is_named(copy, head=event_format.head_of(data.rstrip(b"\n").split(b"\n")[-1]))
+            _is_named(copy, head=chain.head_of(data.rstrip(b"\n").split(b"\n")[-1]))
         except Exception as error:
             violations.append(f"seed {bench.seed}, byte {at}: {type(error).__name__}: {error}")
     shutil.rmtree(copy.folder)
@@ -125,11 +125,11 @@ def _run_refuses(place: Workspace) -> bool:
     descriptor = files.open_regular(place.file("events.jsonl"), os.O_RDONLY)
     try:
         record = reader.load(descriptor)
-    except event_format.Broken:
+    except chain.Broken:
         return True
     finally:
         os.close(descriptor)
-    beat = reader.heartbeat(workspace.at(place.path))
+    beat = tail.heartbeat(workspace.at(place.path))
     return bool(reader.lost(record.state, record.head, beat))
 
 

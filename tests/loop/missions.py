@@ -43,7 +43,7 @@ from openloop.loop.actions import (
     TripBreaker,
 )
 from openloop.loop.state import Event, State
-from openloop.record import event_format
+from openloop.record import chain, event_format
 
 EVERYTHING = "play scan fix verify baseline improve"
 THRESHOLD = 0.9
@@ -91,7 +91,7 @@ def document(
 
 def through_json(event: Event) -> Event:
     """The event as a later process reads it."""
-    return event_format.decode(event_format.encode(event, event_format.FIRST_PREV))
+    return event_format.decode(event_format.encode(event, chain.FIRST_PREV))
 
 
 @dataclass(frozen=True)
@@ -317,10 +317,10 @@ def shown(action: Action) -> str:
 def chained(events: list[Event]) -> list[bytes]:
     """The lines of events.jsonl, without their newlines."""
     lines: list[bytes] = []
-    prev = event_format.FIRST_PREV
+    prev = chain.FIRST_PREV
     for event in events:
         lines.append(event_format.encode(event, prev))
-        prev = event_format.head_of(lines[-1])
+        prev = chain.head_of(lines[-1])
     return lines
 
 

@@ -13,8 +13,8 @@ from loop.histories import HISTORIES, lived
 from loop.missions import chained
 from openloop.core.vocabulary import Kind, Outcome, Step
 from openloop.loop.state import Event
-from openloop.record import event_format
-from openloop.record.event_format import FIRST_PREV, Broken
+from openloop.record import chain, event_format
+from openloop.record.chain import FIRST_PREV, Broken
 
 EVENT = Event(
     kind=Kind.STEP_FINISHED,
@@ -132,25 +132,25 @@ class Chain(unittest.TestCase):
 
     def broken_at(self, lines: list[bytes], **how: Any) -> int | None:
         try:
-            list(event_format.check_chain(lines, **how))
+            list(chain.check_chain(lines, **how))
         except Broken as error:
             return error.line
         return None
 
     def test_a_whole_chain(self) -> None:
-        numbered = list(event_format.check_chain(self.lines))
+        numbered = list(chain.check_chain(self.lines))
         self.assertEqual(list(enumerate(self.lines, 1)), numbered)
 
     def test_the_first_line_follows_from_zeros(self) -> None:
-        self.assertEqual("0" * 64, event_format.prev_of(self.lines[0]))
+        self.assertEqual("0" * 64, chain.prev_of(self.lines[0]))
         self.assertEqual(1, self.broken_at(self.lines[1:]))
 
     def test_prev_is_the_sha256_of_the_line_before(self) -> None:
         for before, line in zip(self.lines, self.lines[1:], strict=False):
             expected = hashlib.sha256(before).hexdigest()
             self.assertEqual(expected, json.loads(line)["prev"])
-            self.assertEqual(expected, event_format.prev_of(line))
-            self.assertEqual(expected, event_format.head_of(before))
+            self.assertEqual(expected, chain.prev_of(line))
+            self.assertEqual(expected, chain.head_of(before))
 
     def test_any_changed_bit_before_the_last_line_is_noticed(self) -> None:
         chance = random.Random(7)
@@ -173,7 +173,7 @@ class Chain(unittest.TestCase):
     def test_from_the_middle(self) -> None:
         rest = self.lines[5:]
         self.assertEqual(6, self.broken_at(rest, first=6))
-        self.assertIsNone(self.broken_at(rest, first=6, prev=event_format.head_of(self.lines[4])))
+        self.assertIsNone(self.broken_at(rest, first=6, prev=chain.head_of(self.lines[4])))
         self.assertIsNone(self.broken_at(rest, first=6, prev=None))
         self.assertEqual(8, self.broken_at([*rest[:2], *rest[3:]], first=6, prev=None))
 

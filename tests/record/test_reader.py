@@ -23,8 +23,8 @@ from loop.missions import (
 )
 from openloop.core.vocabulary import Kind, Status
 from openloop.loop.state import State
-from openloop.record import event_format, reader, workspace
-from openloop.record.event_format import Broken
+from openloop.record import chain, reader, tail, workspace
+from openloop.record.chain import Broken
 from openloop.record.reader import Record
 from record.records import PLANTS, no_hang, rewrite, write_events
 from support import Case
@@ -60,9 +60,7 @@ class Loading(ReaderCase):
 
     def test_no_record_yet(self) -> None:
         record = reader.load_path(workspace.at(self.folder))
-        self.assertEqual(
-            (State(), event_format.FIRST_PREV, 0), (record.state, record.head, record.size)
-        )
+        self.assertEqual((State(), chain.FIRST_PREV, 0), (record.state, record.head, record.size))
 
     def test_an_empty_record(self) -> None:
         rewrite(self.path, b"")
@@ -76,7 +74,7 @@ class Loading(ReaderCase):
                 record = self.load()
                 self.assertEqual(without_reason(mission.state), without_reason(record.state))
                 self.assertEqual(os.path.getsize(self.path), record.size)
-                self.assertEqual(event_format.head_of(chained(mission.events)[-1]), record.head)
+                self.assertEqual(chain.head_of(chained(mission.events)[-1]), record.head)
 
     def test_the_events_of_the_latest_round_are_at_hand(self) -> None:
         mission = lived(HISTORIES[-1])
@@ -112,7 +110,7 @@ class LongRecord(ReaderCase):
         rewrite(self.path, self.data)
 
     def test_it_is_longer_than_the_window(self) -> None:
-        self.assertGreater(len(self.data), 2 * reader.WINDOW)
+        self.assertGreater(len(self.data), 2 * tail.WINDOW)
 
     def test_the_state_is_the_same(self) -> None:
         record = self.load()
@@ -149,10 +147,10 @@ class LongRecord(ReaderCase):
     def test_a_round_longer_than_the_window(self) -> None:
         mission = long_mission(2)
         tell(mission, "3: play")
-        while len(mission.events) < 2 * reader.WINDOW / 1000:
+        while len(mission.events) < 2 * tail.WINDOW / 1000:
             mission.record(Kind.NOTE, note="hook", text="x" * 1000)
         write_events(self.path, mission.events)
-        self.assertGreater(os.path.getsize(self.path), 2 * reader.WINDOW)
+        self.assertGreater(os.path.getsize(self.path), 2 * tail.WINDOW)
         self.assertEqual(without_reason(mission.state), without_reason(self.load().state))
 
 
@@ -181,10 +179,10 @@ class Torn(ReaderCase):
         mission = lived(HISTORIES[0])
         write_events(self.path, mission.events)
         with open(self.path, "ab") as file:
-            file.write(b"\0" * (3 * reader.WINDOW))
+            file.write(b"\0" * (3 * tail.WINDOW))
         record = self.load()
         self.assertEqual(mission.state.seq, record.state.seq)
-        self.assertEqual(3 * reader.WINDOW, len(record.torn))
+        self.assertEqual(3 * tail.WINDOW, len(record.torn))
 
 
 class Spoilt(ReaderCase):
@@ -238,10 +236,10 @@ class Spoilt(ReaderCase):
 def forged(records: list[dict[str, Any]]) -> bytes:
     """A chain that holds, whatever its lines say."""
     lines = []
-    prev = event_format.FIRST_PREV
+    prev = chain.FIRST_PREV
     for record in records:
         line = json.dumps(record | {"prev": prev}).encode()
-        prev = event_format.head_of(line)
+        prev = chain.head_of(line)
         lines.append(line + b"\n")
     return b"".join(lines)
 
@@ -266,7 +264,7 @@ class Planted(ReaderCase):
         self.each("events.jsonl", refused)
 
     def test_at_the_heartbeat(self) -> None:
-        self.each("heartbeat.json", lambda: self.assertIsNone(reader.heartbeat(self.place)))
+        self.each("heartbeat.json", lambda: self.assertIsNone(tail.heartbeat(self.place)))
 
 
 class Heartbeats(ReaderCase):
@@ -274,10 +272,10 @@ class Heartbeats(ReaderCase):
 
     def read(self, data: bytes) -> dict[str, Any] | None:
         rewrite(os.path.join(self.folder, "heartbeat.json"), data)
-        return reader.heartbeat(workspace.at(self.folder))
+        return tail.heartbeat(workspace.at(self.folder))
 
     def test_missing(self) -> None:
-        self.assertIsNone(reader.heartbeat(workspace.at(self.folder)))
+        self.assertIsNone(tail.heartbeat(workspace.at(self.folder)))
 
     def test_garbage(self) -> None:
         many = (b"", b"{", b"[]", b"null", b"{}", b'{"status": 1}', b"\xff\xfe", b"\0" * 99)

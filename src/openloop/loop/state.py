@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Self
@@ -35,6 +36,20 @@ class Event:
     data: Mapping[str, Any] = field(default_factory=dict)
     seq: int = 0
 
+    def text(self, name: str) -> str:
+        """A field that holds text. Raises KeyError, TypeError."""
+        value = self.data[name]
+        if not isinstance(value, str):
+            raise TypeError(f"{name} is {value!r}, not text")
+        return value
+
+    def number(self, name: str) -> float:
+        """A field that holds a finite number. Raises KeyError, TypeError."""
+        value = self.data[name]
+        if type(value) not in (int, float) or not math.isfinite(value):
+            raise TypeError(f"{name} is {value!r}, not a finite number")
+        return float(value)
+
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
@@ -51,7 +66,12 @@ class Measurement:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
-        return cls(**{**data, "direction": Direction(data["direction"])})
+        """Raises KeyError, TypeError or ValueError for what `to_json` does not return."""
+        found = cls(**{**data, "direction": Direction(data["direction"])})
+        numbers = [found.threshold] if found.value is None else [found.threshold, found.value]
+        if not (isinstance(found.name, str) and all(map(math.isfinite, numbers))):
+            raise ValueError("not a measurement")
+        return found
 
     def best_until(self, before: Metric | None) -> float | None:
         """The best value before this one; None when the metric's name or direction changed."""
@@ -134,7 +154,13 @@ class StepResult:
 
     @classmethod
     def of(cls, event: Event) -> StepResult:
-        """The result that a step_finished records; fields that it lacks take their defaults."""
+        """The result that a step_finished records; fields that it lacks take their defaults.
+        Raises KeyError, TypeError or ValueError for one that OpenLoop does not write."""
+        for name in _TEXTS & event.data.keys():
+            event.text(name)
+        for name in _NUMBERS & event.data.keys():
+            if name not in _NULLABLE or event.data[name] is not None:
+                event.number(name)
         data = {name: event.data[name] for name in cls.__slots__ if name in event.data}
         data |= {"step": event.step, "outcome": Outcome(data["outcome"])}
         if "metric" in event.data:
@@ -144,6 +170,9 @@ class StepResult:
 
 
 _OPTIONAL = ("measurement", "usage", "attachments")
+_TEXTS = {"command", "started_at", "log_path", "log_sha256", "detail", "error", "sandbox"}
+_NULLABLE = {"exit_code", "pid", "peak_rss_bytes", "cpu_seconds", "value"}
+_NUMBERS = {"duration_seconds", "log_bytes", *_NULLABLE}
 
 
 @dataclass(frozen=True, slots=True)

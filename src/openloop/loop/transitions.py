@@ -225,14 +225,14 @@ def _kept(state: State, event: Event) -> State:
     return replace(
         state,
         kept=Kept(event.data["value"], event.seq, others),
-        checkpoints=(*state.checkpoints, event.data["text"]),
+        checkpoints=(*state.checkpoints, event.text("text")),
     )
 
 
 def _policy_violated(state: State, event: Event) -> State:
     assert event.step is not None
     data = event.data
-    found = Violation(event.round, event.step, data["text"], tuple(data["paths"]))
+    found = Violation(event.round, event.step, event.text("text"), tuple(data["paths"]))
     fails = data["on_violation"] == OnViolation.FAIL
     return replace(
         state,
@@ -247,7 +247,7 @@ def _checkpoint_restored(state: State, event: Event) -> State:
     brings back what was known there."""
     state = replace(
         state,
-        checkpoints=(*state.checkpoints, event.data["text"]),
+        checkpoints=(*state.checkpoints, event.text("text")),
         digests={name: digest for name, digest in state.digests.items() if name != "intent"},
     )
     if event.data["why"] != "keep_best" or state.kept is None:

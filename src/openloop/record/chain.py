@@ -1,17 +1,24 @@
-"""The chain through events.jsonl: each line holds the hash of the line before. Imports little,
-because `status` starts with it."""
+"""Lines of events.jsonl without parsing them: their chain, and the event that each names.
+
+Each line holds the hash of the line before. Imports little, because `status` starts with it.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Iterator
 
 FIRST_PREV = "0" * 64
 _PREV_LENGTH = 66  # `<64 hex digits>"}` ends every line
+_ENVELOPE = re.compile(
+    rb'\{"seq": \d+, "time": "[^"]*", "event": "(\w+)", "run": \d+, "round": \d+, '
+    rb'"step": (?:"(\w+)"|null)'
+)
 
 
 class Broken(ValueError):
-    """A line that does not hold; `line` counts from 1."""
+    """A line that is not intact; `line` counts from 1."""
 
     def __init__(self, line: int, why: str) -> None:
         super().__init__(f"line {line}: {why}")
@@ -27,6 +34,18 @@ def head_of(line: bytes) -> str:
 def prev_of(line: bytes) -> str:
     """The hash that a line gives for the one before it, without parsing the line."""
     return line[-_PREV_LENGTH:-2].decode("ascii", errors="replace")
+
+
+def kind_of(line: bytes) -> str:
+    """The kind of event that a line names; "" for none."""
+    found = _ENVELOPE.match(line)
+    return found[1].decode() if found else ""
+
+
+def step_of(line: bytes) -> str:
+    """The step that a line names; "" for none."""
+    found = _ENVELOPE.match(line)
+    return (found[2] or b"").decode() if found else ""
 
 
 def check_chain(

@@ -7,11 +7,6 @@ from typing import Any
 
 from openloop.core.vocabulary import Kind, Step
 from openloop.loop.state import Event
-from openloop.record.chain import FIRST_PREV as FIRST_PREV
-from openloop.record.chain import Broken as Broken
-from openloop.record.chain import check_chain as check_chain
-from openloop.record.chain import head_of as head_of
-from openloop.record.chain import prev_of as prev_of
 
 
 def encode(event: Event, prev: str) -> bytes:

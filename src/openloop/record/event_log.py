@@ -15,8 +15,8 @@ from collections.abc import Iterator
 
 from openloop.core.errors import TamperError
 from openloop.fs import files
-from openloop.record import event_format, integrity, reader
-from openloop.record.event_format import Broken
+from openloop.record import chain, integrity, reader
+from openloop.record.chain import Broken
 from openloop.record.integrity import Mismatch
 from openloop.record.lock import Lock
 from openloop.record.tamper_watch import signature
@@ -50,7 +50,7 @@ class EventLog:
         self._shadow = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - open as long as we are
         if self.size <= SHADOWED:
             _copy(self._events, self._shadow.fileno(), self.size)
-            self._kept, self._kept_head = 0, event_format.FIRST_PREV
+            self._kept, self._kept_head = 0, chain.FIRST_PREV
         self._own = signature(os.fstat(self._events))
 
     @property
@@ -83,7 +83,7 @@ class EventLog:
                 os.ftruncate(self._shadow.fileno(), self.size - self._kept)
             raise
         self.size += len(data)
-        self.head = event_format.head_of(line)
+        self.head = chain.head_of(line)
         self._own = signature(os.fstat(self._events))
 
     def difference(self) -> str:
@@ -114,11 +114,11 @@ class EventLog:
 
     def _start_holds(self) -> bool:
         """Whether what was there at the start still leads to the head known then."""
-        head = event_format.FIRST_PREV
+        head = chain.FIRST_PREV
         with contextlib.suppress(Broken):
             lines = reader.lines(self._events, end=self._kept)
-            for _, line in event_format.check_chain(lines):
-                head = event_format.head_of(line)
+            for _, line in chain.check_chain(lines):
+                head = chain.head_of(line)
             return head == self._kept_head
         return False
 

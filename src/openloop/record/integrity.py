@@ -17,8 +17,8 @@ from openloop.core import clock
 from openloop.core.vocabulary import Decision, Kind, Status, Step
 from openloop.fs import files
 from openloop.loop.state import Event, State
-from openloop.record import event_format, projections, reader, withheld
-from openloop.record.event_format import Broken
+from openloop.record import chain, projections, reader, tail, withheld
+from openloop.record.chain import Broken
 from openloop.record.reader import Record
 from openloop.record.workspace import ARTIFACTS, CHECKPOINTS, EVENTS, LOGS, WITHHELD, Workspace
 
@@ -41,7 +41,7 @@ def load(place: Workspace, events: int) -> Record:
     """The record behind an open events.jsonl, whole as far as a look at its end and at the
     heartbeat tells. Raises Broken, naming the line, or Mismatch."""
     record = reader.load(events)
-    if why := reader.lost(record.state, record.head, reader.heartbeat(place)):
+    if why := reader.lost(record.state, record.head, tail.heartbeat(place)):
         raise Mismatch(place.shown(EVENTS), why)
     if record.state.seq == 0:
         check_empty(place)
@@ -80,7 +80,7 @@ def mismatches(place: Workspace, events: int) -> dict[str, str]:
     Raises Broken for a record that does not follow from itself."""
     found: dict[str, str] = {}
     state = State()
-    for number, line in event_format.check_chain(reader.lines(events)):
+    for number, line in chain.check_chain(reader.lines(events)):
         event = reader.decode_at(number, line)
         try:
             check(place, number, state, event)

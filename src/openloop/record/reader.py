@@ -15,10 +15,8 @@ from openloop.core.vocabulary import Status
 from openloop.fs import files
 from openloop.loop import transitions
 from openloop.loop.state import Event, State
-from openloop.record import event_format
-from openloop.record.tail import WINDOW as WINDOW
-from openloop.record.tail import heartbeat as heartbeat
-from openloop.record.tail import window
+from openloop.record import chain, event_format
+from openloop.record.tail import blocks, window
 from openloop.record.workspace import EVENTS, Workspace
 
 
@@ -37,10 +35,10 @@ def load(events: int) -> Record:
     """The record behind an open events.jsonl. Raises journal.Broken, naming the line."""
     end = window(events)
     state = State()
-    head = event_format.FIRST_PREV
+    head = chain.FIRST_PREV
     replayed: list[Event] = []
-    for number, line in event_format.check_chain(end.lines, first=end.first, prev=end.prev):
-        head = event_format.head_of(line)
+    for number, line in chain.check_chain(end.lines, first=end.first, prev=end.prev):
+        head = chain.head_of(line)
         if number - end.first >= end.rounds[-1]:
             event = decode_at(number, line)
             state = apply_at(number, state, event)
@@ -65,9 +63,9 @@ def decode_at(number: int, line: bytes) -> Event:
     try:
         event = event_format.decode(line)
     except ValueError as error:
-        raise event_format.Broken(number, str(error)) from None
+        raise chain.Broken(number, str(error)) from None
     if event.seq != number:
-        raise event_format.Broken(number, f"carries seq {event.seq}: lines are missing or moved")
+        raise chain.Broken(number, f"carries seq {event.seq}: lines are missing or moved")
     return event
 
 
@@ -76,7 +74,7 @@ def apply_at(number: int, state: State, event: Event) -> State:
     try:
         return transitions.apply(state, event)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise event_format.Broken(number, f"cannot follow: {error}") from None
+        raise chain.Broken(number, f"cannot follow: {error}") from None
 
 
 def load_path(workspace: Workspace) -> Record:
@@ -84,7 +82,7 @@ def load_path(workspace: Workspace) -> Record:
     try:
         events = files.open_regular(workspace.file(EVENTS), os.O_RDONLY)
     except FileNotFoundError:
-        return Record(State(), event_format.FIRST_PREV, 0, b"", ())
+        return Record(State(), chain.FIRST_PREV, 0, b"", ())
     try:
         return load(events)
     finally:
@@ -93,10 +91,8 @@ def load_path(workspace: Workspace) -> Record:
 
 def lines(events: int, *, end: int | None = None) -> Iterator[bytes]:
     """Every whole line of an open events.jsonl up to byte `end`, read in pieces."""
-    offset = 0
     kept = b""
-    while data := os.pread(events, WINDOW if end is None else min(WINDOW, end - offset), offset):
-        offset += len(data)
+    for data in blocks(events, end=end):
         *whole, kept = (kept + data).split(b"\n")
         yield from whole
 

@@ -10,11 +10,10 @@ from collections.abc import Iterator
 from openloop.core.vocabulary import Kind
 from openloop.fs import files
 from openloop.loop.state import Event, State
-from openloop.record import event_format, projections, reader
+from openloop.record import chain, event_format, projections, reader, tail
 from openloop.record.workspace import ARTIFACTS, PROGRESS
 
 _LOOKED_AT = 100  # latest artifacts that every start checks; `audit` checks all
-_ROUND_FINISHED = f'"event": "{Kind.ROUND_FINISHED}"'.encode()
 
 
 def rebuild_missing(folder: int, events: int) -> None:
@@ -34,16 +33,10 @@ def rebuild_missing(folder: int, events: int) -> None:
 
 def _recorded(events: int) -> list[tuple[str, str]]:
     """(file name, sha256) of the latest artifacts."""
-    found = [line for line in _tail_lines(events) if line.find(_ROUND_FINISHED, 0, 120) >= 0]
+    lines = tail.window(events).lines
+    found = [line for line in lines if chain.kind_of(line) == Kind.ROUND_FINISHED]
     records = [json.loads(line) for line in found[-_LOOKED_AT:]]
     return [(os.path.basename(r["artifact"]), r["artifact_sha256"]) for r in records]
-
-
-def _tail_lines(events: int) -> list[bytes]:
-    """The last lines of the record, whole ones only."""
-    size = os.fstat(events).st_size
-    lines = os.pread(events, reader.WINDOW, max(0, size - reader.WINDOW)).split(b"\n")
-    return lines[1:] if size > reader.WINDOW else lines
 
 
 def _digest(folder: int, name: str) -> str:
@@ -97,7 +90,7 @@ def rebuild_progress(folder: int, events: int, mission: str) -> int:
 def _ends_well(progress: int, events: int) -> bool:
     """Whether progress.md ends with the latest event that it shows."""
     expected = b""
-    for line in reversed(_tail_lines(events)):
+    for line in tail.backward(events, tail.whole_size(events)):
         try:
             expected = projections.progress_line(event_format.decode(line)).encode()
         except ValueError:
@@ -105,5 +98,5 @@ def _ends_well(progress: int, events: int) -> bool:
         if expected:
             break
     end = os.fstat(progress).st_size
-    tail = os.pread(progress, len(expected) + 1, max(0, end - len(expected)))
-    return tail.endswith(expected) and (end > 0)
+    ending = os.pread(progress, len(expected) + 1, max(0, end - len(expected)))
+    return ending.endswith(expected) and (end > 0)

@@ -20,7 +20,7 @@ from openloop.core.vocabulary import Kind, Status, Step
 from openloop.fs import files
 from openloop.loop import actions, transitions
 from openloop.loop.state import Event
-from openloop.record import event_format, integrity, projections, reader
+from openloop.record import chain, event_format, integrity, projections, tail
 from openloop.record.event_log import EventLog
 from openloop.record.heartbeat import HeartbeatFile
 from openloop.record.lock import Lock
@@ -226,7 +226,7 @@ class Store:
         data = projections.to_bytes(document)
         name = f"round-{self.state.round:04d}.json"
         written = self._put_artifact(name, data, durable=True)
-        self._finished.add(f"{ARTIFACTS}/{name}", written, event_format.head_of(data), data)
+        self._finished.add(f"{ARTIFACTS}/{name}", written, chain.head_of(data), data)
         return self.record(
             Kind.ROUND_FINISHED,
             durable=True,
@@ -237,7 +237,7 @@ class Store:
             ended_at=ended_at,
             duration_seconds=seconds,
             artifact=f"{ARTIFACTS}/{name}",
-            artifact_sha256=event_format.head_of(data),
+            artifact_sha256=chain.head_of(data),
         )
 
     def _put_artifact(self, name: str, data: bytes, *, durable: bool) -> os.stat_result:
@@ -365,7 +365,7 @@ def _not_started(workspace: Workspace, error: OSError) -> UsageError:
 
 def _show_blocked(workspace: Workspace, lock: Lock, reason: str) -> None:
     """Let the heartbeat of a workspace whose record cannot be continued say so."""
-    document = reader.heartbeat(workspace) or {"version": projections.VERSION}
+    document = tail.heartbeat(workspace) or {"version": projections.VERSION}
     document |= {
         "status": Status.BLOCKED,
         "reason": reason,

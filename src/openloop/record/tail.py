@@ -16,13 +16,13 @@ from openloop.record.workspace import EVENTS, HEARTBEAT, Workspace
 
 TYPE_CHECKING = False  # typing is slow to import
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Any
 
 WINDOW = 1 << 20  # bytes at the end of events.jsonl that every start checks
 SHORT_WINDOW = 1 << 16  # bytes that `status` checks
 _HEARTBEAT_LIMIT = 1 << 20  # bytes
-_ROUND_STARTED = f'"event": "{Kind.ROUND_STARTED}"'.encode()
-_ENVELOPE = 120  # bytes in which a line names its event
+_BLOCK = 1 << 16  # bytes
 
 
 class Window:
@@ -52,32 +52,61 @@ class Window:
 def window(events: int, length: int = WINDOW) -> Window:
     """The end of an open events.jsonl. length: bytes to begin with; more are read until they hold
     the start of a round. Raises Broken when the first line carries no number."""
-    size = os.fstat(events).st_size
-    while True:
-        start = max(0, size - length)
-        whole, newline, torn = _pread(events, size - start, start).rpartition(b"\n")
-        lines = whole.split(b"\n") if newline else []
-        if start:
-            lines = lines[1:]  # the window may begin in the middle of a line
-        rounds = [position for position, line in enumerate(lines) if _begins_round(line)]
-        if start == 0 or rounds:
+    end = whole_size(events)
+    lines: list[bytes] = []
+    rounds: list[int] = []  # positions from the end
+    start = end
+    for line in backward(events, end):
+        if end - start >= length and rounds:
             break
-        length *= 4
-    first = 1 if start == 0 else _number(lines[0])
-    return Window(lines, first, rounds or [0], size - len(torn), torn)
+        if chain.kind_of(line) == Kind.ROUND_STARTED:
+            rounds.append(len(lines))
+        lines.append(line)
+        start -= len(line) + 1
+    lines.reverse()
+    begins = [len(lines) - 1 - position for position in reversed(rounds)]
+    first = _number(lines[0]) if start else 1
+    return Window(lines, first, begins or [0], end, b"".join(blocks(events, end)))
 
 
-def _pread(descriptor: int, length: int, start: int) -> bytes:
-    parts = []
-    while length > 0 and (part := os.pread(descriptor, length, start)):
-        parts.append(part)
-        length -= len(part)
-        start += len(part)
-    return b"".join(parts)
+def whole_size(events: int) -> int:
+    """The bytes of an open record up to the end of its last whole line."""
+    end = os.fstat(events).st_size
+    while end > 0:
+        start = max(0, end - _BLOCK)
+        newline = os.pread(events, end - start, start).rfind(b"\n")
+        if newline >= 0:
+            return start + newline + 1
+        end = start
+    return 0
 
 
-def _begins_round(line: bytes) -> bool:
-    return line.find(_ROUND_STARTED, 0, _ENVELOPE) >= 0
+def backward(events: int, end: int) -> Iterator[bytes]:
+    """The whole lines before byte `end`, without their newlines, the last one first."""
+    kept: list[bytes] = []  # parts of a line whose beginning is not read yet, the last one first
+    if end == 0:
+        return
+    end -= 1  # the newline of the last line
+    while end > 0:
+        start = max(0, end - _BLOCK)
+        first, *lines = os.pread(events, end - start, start).split(b"\n")
+        if lines:
+            lines[-1] += b"".join(reversed(kept))
+            kept = []
+            yield from reversed(lines)
+        kept.append(first)
+        end = start
+    yield b"".join(reversed(kept))
+
+
+def blocks(events: int, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+    """The bytes of an open file from `start` to `end`, or to its own end, in pieces."""
+    while end is None or start < end:
+        data = os.pread(events, _BLOCK if end is None else min(_BLOCK, end - start), start)
+        if not data:
+            return
+        start += len(data)
+        yield data
 
 
 def _number(line: bytes) -> int:

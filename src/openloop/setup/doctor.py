@@ -22,7 +22,7 @@ from openloop.fs import programs, snapshot
 from openloop.fs.files import NotRegular
 from openloop.policy import bubblewrap
 from openloop.process import log_scan
-from openloop.record import event_format, integrity, reader, withheld
+from openloop.record import chain, integrity, tail, withheld
 from openloop.record import workspace as places
 from openloop.record.lock import runner_lives
 from openloop.record.workspace import CHECKPOINTS, CONFIG, EVENTS, FOLDERS, HOLDOUT, Workspace
@@ -142,13 +142,13 @@ def _disk(place: Workspace) -> Iterator[Finding]:
 
 def _record(place: Workspace) -> Iterator[Finding]:
     if runner_lives(place):
-        pid = (reader.heartbeat(place) or {}).get("runner_pid")
+        pid = (tail.heartbeat(place) or {}).get("runner_pid")
         fix = f"wait for it, or watch it: openloop status {place.quoted} --watch"
         yield warning(f"a live runner (PID {pid}) holds the workspace", fix)
         return
     try:
         record = integrity.load_path(place)
-    except (event_format.Broken, integrity.Mismatch, NotRegular) as error:
+    except (chain.Broken, integrity.Mismatch, NotRegular) as error:
         fix = (
             f"look at it: openloop audit {place.quoted}; "
             f"to start a new record: openloop init --force {place.quoted}"
@@ -259,7 +259,7 @@ def _withheld(place: Workspace, known: Config, root: str) -> Iterator[Finding]:
     policy = known.policy or NO_POLICY
     if (archive := withheld.lying_at(place)) and not runner_lives(place):
         words = f"withheld files are away since a run was killed, kept in {archive}"
-        if (reader.heartbeat(place) or {}).get("status") == Status.READY:  # a new record
+        if (tail.heartbeat(place) or {}).get("status") == Status.READY:  # a new record
             what = f"{words}, and the record knows nothing of it"
             yield problem(what, "unpack it with tar, move what is in it back, then remove it")
             return

@@ -18,9 +18,9 @@ from openloop.fs import files
 from openloop.fs.files import NotRegular
 from openloop.loop import transitions
 from openloop.loop.state import Event, State
-from openloop.record import event_format, integrity, projections
+from openloop.record import chain, event_format, integrity, projections
 from openloop.record import workspace as places
-from openloop.record.event_format import Broken
+from openloop.record.chain import Broken
 from openloop.record.integrity import Mismatch
 from openloop.record.lock import Lock
 from openloop.record.projections import Live, Runner
@@ -181,7 +181,7 @@ def _begin_record(place: Workspace, folder: int) -> Event | None:
 
 
 def _line(event: Event) -> bytes:
-    return event_format.encode(event, event_format.FIRST_PREV)
+    return event_format.encode(event, chain.FIRST_PREV)
 
 
 def _write_documents(folder: int, known: Config, data: bytes) -> None:
@@ -221,7 +221,7 @@ def _ready(known: Config, begun: Event | None) -> dict[str, Any]:
         total_rounds=known.total_rounds,
         now="",
         eta=None,
-        head=event_format.head_of(_line(begun)) if begun else event_format.FIRST_PREV,
+        head=chain.head_of(_line(begun)) if begun else chain.FIRST_PREV,
     )
 
 

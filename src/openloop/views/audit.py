@@ -15,8 +15,8 @@ from typing import Any
 from openloop.core.vocabulary import Kind
 from openloop.fs import files
 from openloop.loop.state import State
-from openloop.record import event_format, integrity, reader
-from openloop.record.event_format import Broken
+from openloop.record import chain, integrity, reader, tail
+from openloop.record.chain import Broken
 from openloop.record.integrity import Mismatch
 from openloop.record.workspace import EVENTS, HEARTBEAT, Workspace
 
@@ -33,7 +33,7 @@ class Finding:
 class Report:
     """What an audit saw. head: of the chain as it stands. notes: what is odd but no break."""
 
-    head: str = event_format.FIRST_PREV
+    head: str = chain.FIRST_PREV
     events: int = 0
     runs: int = 0
     rounds: int = 0
@@ -60,7 +60,7 @@ class Report:
 def examine(place: Workspace, *, head: str | None = None) -> Report:
     """Audit a workspace. head: what the chain's head must be, as a run printed it."""
     report = Report()
-    beat = reader.heartbeat(place)  # before the events: a live runner is ahead of it
+    beat = tail.heartbeat(place)  # before the events: a live runner is ahead of it
     try:
         heads = _chain(place, report, {head, (beat or {}).get("event_head")})
         _heartbeat(place, report, beat, heads)
@@ -102,8 +102,8 @@ def _chain(place: Workspace, report: Report, asked: set[str | None]) -> dict[str
         return heads
     with _opened(place) as events:
         torn = _Torn(events)
-        for number, line in event_format.check_chain(torn.whole_lines()):
-            report.head, report.events = event_format.head_of(line), number
+        for number, line in chain.check_chain(torn.whole_lines()):
+            report.head, report.events = chain.head_of(line), number
             if report.head in asked:
                 heads[report.head] = number
         if torn.bytes:

@@ -6,25 +6,17 @@ not shown whole is not decoded but for its end and its measurements.
 
 from __future__ import annotations
 
-import math
 import os
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from openloop.core.vocabulary import Decision, Kind, RoundOutcome, Step
 from openloop.fs import files
-from openloop.loop.state import Event, Measurement, Metric, StepResult, Violation
-from openloop.record import event_format, reader
-from openloop.record.event_format import Broken
+from openloop.loop.state import Event, Measurement, Metric, State, StepResult, Violation
+from openloop.record import chain, reader
+from openloop.record.chain import Broken
 from openloop.record.workspace import EVENTS, Workspace
-
-_ENVELOPE = 160  # bytes in which a line names its event and its step
-_ROUND_STARTED = f'"event": "{Kind.ROUND_STARTED}"'.encode()
-_ROUND_FINISHED = f'"event": "{Kind.ROUND_FINISHED}"'.encode()
-_STEP_FINISHED = f'"event": "{Kind.STEP_FINISHED}"'.encode()
-_BASELINE = f'"step": "{Step.BASELINE}"'.encode()
 
 Line = tuple[int, bytes]  # its number, counted from 1, and its bytes
 
@@ -97,17 +89,18 @@ class _Reading:
 
     def take(self, lines: Iterable[Line]) -> None:
         for number, line in lines:
-            if line.find(_ROUND_STARTED, 0, _ENVELOPE) >= 0:
+            kind = chain.kind_of(line)
+            if kind == Kind.ROUND_STARTED:
                 if len(self.kept) == self.kept.maxlen:
                     self._count(self.kept.popleft())
                 self.kept.append([])
             if self.kept:
                 self.kept[-1].append((number, line))
-            if _is_measurement(line):
+            if kind == Kind.STEP_FINISHED and chain.step_of(line) == Step.BASELINE:
                 self._measure(number, line)
 
     def _count(self, lines: list[Line]) -> None:
-        ends = [line for line in lines if line[1].find(_ROUND_FINISHED, 0, _ENVELOPE) >= 0]
+        ends = [line for line in lines if chain.kind_of(line[1]) == Kind.ROUND_FINISHED]
         outcome = "unfinished"
         for number, line in ends:
             outcome = str(reader.decode_at(number, line).data.get("outcome"))
@@ -116,9 +109,13 @@ class _Reading:
     def _measure(self, number: int, line: bytes) -> None:
         event = reader.decode_at(number, line)
         if "metric" in event.data:
+            try:
+                measurement = Measurement.from_json(event.data["metric"])
+            except (TypeError, ValueError, KeyError) as error:
+                why = f"its metric is not one that OpenLoop writes: {error}"
+                raise Broken(number, why) from None
             before = self.measured[-1].metric if self.measured else None
-            metric = _metric(number, event.data["metric"], before)
-            self.measured.append(Measured(event.round, metric))
+            self.measured.append(Measured(event.round, measurement.after(before)))
 
 
 def read(place: Workspace, *, detailed: int) -> History:
@@ -127,11 +124,11 @@ def read(place: Workspace, *, detailed: int) -> History:
     broken = ""
     rounds: list[Round] = []
     try:
-        reading.take(_confirmed(event_format.check_chain(_lines(place))))
+        reading.take(_confirmed(chain.check_chain(_lines(place))))
     except (Broken, OSError) as error:
         broken = str(error)
     try:
-        rounds.extend(map(_round, reading.kept))
+        rounds.extend(_rounds(reading.kept))
     except Broken as error:
         broken = broken or str(error)
     return History(tuple(rounds), dict(reading.earlier), tuple(reading.measured), broken)
@@ -159,50 +156,38 @@ def _confirmed(lines: Iterable[Line]) -> Iterator[Line]:
         yield before
 
 
-def _is_measurement(line: bytes) -> bool:
-    return line.find(_STEP_FINISHED, 0, _ENVELOPE) >= 0 and line.find(_BASELINE, 0, _ENVELOPE) >= 0
-
-
-def _metric(number: int, data: Any, before: Metric | None) -> Metric:
-    """The measurement with the best so far."""
-    try:
-        found = Measurement.from_json(data)
-        numbers = [found.threshold] if found.value is None else [found.threshold, found.value]
-        if not (isinstance(found.name, str) and all(map(math.isfinite, numbers))):
-            raise ValueError("not a measurement")
-    except (TypeError, ValueError, KeyError) as error:
-        raise Broken(number, f"its metric is not one that OpenLoop writes: {error}") from None
-    return found.after(before)
-
-
-def _round(lines: list[Line]) -> Round:
-    """The round that these lines tell. Raises Broken for what OpenLoop does not write."""
-    told = _Told()
-    number = 0
-    try:
-        for number, line in lines:
-            told.hear(reader.decode_at(number, line))
-        return told.round()
-    except Broken:
-        raise
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise Broken(number, f"a field is missing or of another kind: {error}") from None
+def _rounds(kept: Iterable[list[Line]]) -> Iterator[Round]:
+    """The rounds that these lines tell, replayed. Raises Broken for a line that OpenLoop does not
+    write."""
+    state = State()
+    for lines in kept:
+        story = _Story()
+        number = 0
+        try:
+            for number, line in lines:
+                event = reader.decode_at(number, line)
+                state = reader.apply_at(number, state, event)
+                story.add(event)
+            found = story.round(state)
+        except Broken:
+            raise
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise Broken(number, f"a field is missing or of another kind: {error}") from None
+        yield found
 
 
 @dataclass(slots=True)
-class _Told:
-    """A round as far as its events have been heard."""
+class _Story:
+    """What a round's events say beside the state that they add up to."""
 
     start: Event | None = None
     end: Event | None = None
     open: Event | None = None  # the latest step_started without its end
     latest: float = 0.0
-    steps: list[Station] = field(default_factory=list)
-    undone: list[Violation] = field(default_factory=list)
-    checkpoints: list[str] = field(default_factory=list)
+    offsets: list[float] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
-    def hear(self, event: Event) -> None:
+    def add(self, event: Event) -> None:
         if self.end is None:
             self.latest = event.elapsed
         match event.kind:
@@ -210,76 +195,46 @@ class _Told:
                 self.start = event
             case Kind.STEP_STARTED:
                 self.open = event
+
             case Kind.STEP_FINISHED:
-                self.steps.append(Station(_result(event), self._offset(self.open or event)))
+                self.offsets.append(self._offset(self.open or event))
                 self.open = None
-            case Kind.POLICY_VIOLATED if event.step is not None:
-                paths = tuple(map(_text, event.data["paths"]))
-                text = _text(event.data["text"])
-                self.undone.append(Violation(event.round, event.step, text, paths))
-            case Kind.CHECKPOINT_RESTORED:
-                self.checkpoints.append(_text(event.data["text"]))
             case Kind.ROUND_FINISHED:
                 self.end = event
-            case Kind.NOTE if event.data["note"] == "kept":
-                self.checkpoints.append(_text(event.data["text"]))
-            case Kind.NOTE if event.data["note"] != "restoring":  # what it brings is told later
-                self.notes.append(_text(event.data["text"]))
+
+            case Kind.NOTE if event.data["note"] not in ("kept", "restoring"):
+                self.notes.append(event.text("text"))
 
     def _offset(self, event: Event) -> float:
         return max(0.0, event.elapsed - self.start.elapsed) if self.start else 0.0
 
-    def round(self) -> Round:
+    def round(self, state: State) -> Round:
+        """state: after the last of the events."""
         start, end = self.start, self.end
         assert start is not None  # every kept list begins with a round_started
         return Round(
             run=start.run,
             number=start.round,
             started_at=start.time,
-            seconds=_number(end.data["duration_seconds"]) if end else self.latest - start.elapsed,
+            seconds=end.number("duration_seconds") if end else self.latest - start.elapsed,
             outcome=RoundOutcome(end.data["outcome"]) if end else None,
             decision=Decision(end.data["decision"]) if end else None,
-            reason=_text(end.data["reason"]) if end else "",
-            steps=tuple(self.steps),
+            reason=end.text("reason") if end else "",
+            steps=tuple(map(Station, state.steps, self.offsets)),
             running=self._running(),
-            undone=tuple(self.undone),
-            checkpoints=tuple(self.checkpoints),
+            undone=state.violations,
+            checkpoints=state.checkpoints,
             notes=tuple(self.notes),
         )
 
     def _running(self) -> Running | None:
-        if self.open is None or self.open.step is None or self.end is not None:
+        begun = self.open
+        if begun is None or begun.step is None or self.end is not None:
             return None
-        data = self.open.data
         return Running(
-            self.open.step,
-            bool(data["confirm"]),
-            _text(data["command"]),
-            _text(data["log_path"]),
-            self._offset(self.open),
+            begun.step,
+            bool(begun.data["confirm"]),
+            begun.text("command"),
+            begun.text("log_path"),
+            self._offset(begun),
         )
-
-
-def _result(event: Event) -> StepResult:
-    """The step as the event tells it, each field that is shown of its own kind."""
-    result = StepResult.of(event)
-    for text in (result.command, result.started_at, result.log_path, result.detail, result.error):
-        _text(text)
-    for known in (result.duration_seconds, result.log_bytes):
-        _number(known)
-    for perhaps in (result.exit_code, result.peak_rss_bytes, result.cpu_seconds, result.value):
-        if perhaps is not None:
-            _number(perhaps)
-    return result
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"{value!r} is no text")
-    return value
-
-
-def _number(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise TypeError(f"{value!r} is no finite number")
-    return value

@@ -18,13 +18,11 @@ from openloop.core.text import printable
 from openloop.core.vocabulary import Kind, Step
 from openloop.fs import files
 from openloop.loop.state import Event
-from openloop.record import event_format, lock
+from openloop.record import chain, event_format, lock, tail
 from openloop.record.workspace import EVENTS, LOGS, Workspace
 
 POLL_INTERVAL = 0.5  # seconds between two looks at a live run
 _BLOCK = 1 << 16  # bytes
-_ENVELOPE = 160  # bytes in which a line names its event
-_TOLD = [f'"event": "{kind}"'.encode() for kind in (Kind.STEP_STARTED, Kind.ROUND_FINISHED)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,8 +221,8 @@ class _Record:
             return None
         try:
             found = None
-            end = self._offset = _whole(events)
-            for line in _backward(events, end):
+            end = self._offset = tail.whole_size(events)
+            for line in tail.backward(events, end):
                 found = _event(line)
                 if found and asked.wants(found):
                     self._offset = end
@@ -240,9 +238,7 @@ class _Record:
         if events < 0:
             return
         try:
-            data = b""
-            while part := os.pread(events, _BLOCK, self._offset + len(data)):
-                data += part
+            data = b"".join(tail.blocks(events, self._offset))
         finally:
             os.close(events)
         whole, newline, _ = data.rpartition(b"\n")
@@ -256,34 +252,9 @@ class _Record:
             return -1
 
 
-def _whole(events: int) -> int:
-    """The bytes of an open record up to the end of its last whole line."""
-    end = os.fstat(events).st_size
-    while end > 0:
-        start = max(0, end - _BLOCK)
-        newline = os.pread(events, end - start, start).rfind(b"\n")
-        if newline >= 0:
-            return start + newline + 1
-        end = start
-    return 0
-
-
-def _backward(events: int, end: int) -> Iterator[bytes]:
-    """The whole lines before byte `end`, without their newlines, the last one first."""
-    kept = b""
-    end -= 1  # the newline of the last line
-    while end > 0:
-        start = max(0, end - _BLOCK)
-        kept, *lines = (os.pread(events, end - start, start) + kept).split(b"\n")
-        yield from reversed(lines)
-        end = start
-    if kept:
-        yield kept
-
-
 def _event(line: bytes) -> Event | None:
     """What a line says of logs; None for anything else, and for what is no event."""
-    if not any(line.find(told, 0, _ENVELOPE) >= 0 for told in _TOLD):
+    if chain.kind_of(line) not in (Kind.STEP_STARTED, Kind.ROUND_FINISHED):
         return None
     try:
         return event_format.decode(line)

@@ -18,7 +18,7 @@ from openloop.core.errors import OpenLoopError, OutputError, UsageError
 from openloop.core.vocabulary import Status, Step
 from openloop.fs import files
 from openloop.loop.state import GateResult, Metric, State, StepResult, Violation
-from openloop.record import event_format, log_tail, reader
+from openloop.record import chain, log_tail, reader
 from openloop.record.log_tail import Excerpt
 from openloop.record.workspace import (
     ARTIFACTS,
@@ -220,7 +220,7 @@ def _state(place: Workspace) -> tuple[State | None, str]:
     """The state that the record gives, and its head; (None, "") when it does not hold."""
     try:
         record = reader.load_path(place)
-    except (event_format.Broken, OSError):
+    except (chain.Broken, OSError):
         return None, ""
     return record.state, record.head
 
