@@ -28,8 +28,6 @@ PATIENCE = 30.0  # seconds before a test that waits for something gives up
 BEATING = (  # what a live runner writes for its beats, in the folder of a Workspace
     "ws/heartbeat.json",
     "ws/.heartbeat.json.new",
-    "ws/.heartbeat.json.spare",
-    "ws/..heartbeat.json.spare.new",
 )
 
 if SRC not in sys.path:

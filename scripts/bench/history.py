@@ -61,15 +61,16 @@ def main() -> None:
     from openloop.core.vocabulary import Status
     from openloop.process.signals import Interrupts
     from openloop.record import mission
+    from openloop.record.projections import Live
     from openloop.record.store import Store
     from openloop.runner import runner
     from openloop.views.console import Quiet
 
     beat = Store.beat
 
-    def last_beat(store: Store) -> None:
+    def last_beat(store: Store, live: Live | None = None) -> None:
         if store.state.status is not Status.RUNNING:
-            beat(store)
+            beat(store, live)
 
     for place, name, instead in (
         (os, "fsync", lambda descriptor: None),

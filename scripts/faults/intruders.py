@@ -30,8 +30,6 @@ STATE_PATHS = (
     "events.jsonl",
     "heartbeat.json",
     ".heartbeat.json.new",
-    ".heartbeat.json.spare",
-    "..heartbeat.json.spare.new",
     "progress.md",
     ".progress.md.new",
     "logs",

@@ -236,15 +236,26 @@ class ReplacedFolder(LockCase):
     def check(self, held: Lock) -> None:
         with self.assertRaises(RecordError) as caught:
             held.check()
-        self.assertIn("moved, removed or replaced", caught.exception.what)
+        self.assertIn("was moved or replaced", caught.exception.what)
 
     def test_as_it_was(self) -> None:
-        self.taken().check()
+        self.assertFalse(self.taken().check())
 
     def test_removed(self) -> None:
+        """There is a new one then, locked and under the same descriptor."""
         held = self.taken()
         shutil.rmtree(self.path)
+        self.assertTrue(held.check())
+        self.assertEqual(os.stat(self.path).st_ino, os.fstat(held.folder).st_ino)
+        self.assertFalse(held.check())
+        with self.assertRaises(HeldError):
+            Lock(self.place, patience=0)
+
+    def test_removed_with_its_project(self) -> None:
+        held = self.taken()
+        shutil.rmtree(self.folder)
         self.check(held)
+        self.assertFalse(os.path.lexists(self.folder))
 
     def test_moved(self) -> None:
         held = self.taken()

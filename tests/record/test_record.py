@@ -517,8 +517,7 @@ class Planted(Case):
         with open(victim, "w", encoding="utf-8") as file:
             file.write("mine\n")
         os.mkdir(f"{self.folder}/elsewhere")
-        beats = (".heartbeat.json.new", ".heartbeat.json.spare", "..heartbeat.json.spare.new")
-        for name in ("heartbeat.json", "progress.md", *beats):
+        for name in ("heartbeat.json", "progress.md", ".heartbeat.json.new"):
             os.symlink(victim, place.file(name))
         for name in ("logs", "artifacts"):
             os.symlink(f"{self.folder}/elsewhere", place.file(name))

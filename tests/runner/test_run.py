@@ -438,9 +438,24 @@ class FullDisk(Case):
         place.configure({"total_rounds": 3, "limits": PATIENT, **config})
         return place
 
+    def test_a_gate_that_fills_the_folder_for_temporary_files(self) -> None:
+        """The record does not depend on it."""
+        temporary = os.path.join(self.folder, "temporary")
+        os.mkdir(temporary)
+        words = ["mount", "-t", "tmpfs", "-o", "size=64k", "none", temporary]
+        if not own_mounts() or subprocess.run(words, capture_output=True, check=False).returncode:
+            self.skipTest("only root can mount a small disk")
+        self.addCleanup(subprocess.run, ["umount", temporary], check=False)
+        fills = "dd if=/dev/zero of=$TMPDIR/full bs=1k count=1000; false"
+        place = self.workspace(total_rounds=2, commands={"verify": by_round(fills, "true")})
+        place.run(env=environment(TMPDIR=temporary))
+        self.assertEqual(os.path.getsize(f"{temporary}/full"), 64 << 10)
+        place.audit()
+
 
 class LostWorkspace(Case):
-    """A workspace folder that goes away during a run: exit 5, and the command is gone."""
+    """A workspace folder that is moved during a run: exit 5, and the command is gone; one that
+    is removed is restored, and the run is blocked."""
 
     def lose(self, place: Workspace, lost: str) -> None:
         pid_file = f"{self.folder}/pid"
@@ -472,14 +487,49 @@ class LostWorkspace(Case):
         started = place.events_of("run_started")
         self.assertEqual([(e["run"], e["resumed"]) for e in started], [(1, False), (1, True)])
 
-    def test_removed_between_steps(self) -> None:
-        # The next beat is a second away then: one that finds half of its files ends the command.
-        beaten = "until grep -q '\"pid\": [0-9]' {workspace}/heartbeat.json; do :; done"
-        removes = "until rm -rf {workspace}; do :; done"
-        place = self.workspace(commands={"verify": f"{beaten}; {removes}; false"})
-        done = place.run(exitcode=None)
-        self.assertEqual(done.code, 5, done.err)
-        self.assertFalse(os.path.lexists(place.path))
+    def test_removed_by_a_command(self) -> None:
+        """Everything that memory and open files hold is restored, the command's own log too."""
+        for number, step in enumerate(("scan", "fix", "verify")):
+            removes = "echo hello; until rm -rf {workspace}; do :; done; false"
+            commands = {"scan": "false", "fix": "true", "verify": "true", step: removes}
+            place = self.workspace(str(number), commands=commands, policy={"protect": ["kept"]})
+            with open(place.project_file("kept"), "w", encoding="utf-8") as file:
+                file.write("precious")
+            configured = place.read("openloop.json")
+            with self.subTest(step):
+                done = place.run(exitcode=3)
+                self.assertIn("the workspace was removed while a command ran", done.out + done.err)
+                self.assertNotIn("make room", done.err)
+                self.assertEqual(configured, place.read("openloop.json"))
+                self.assertEqual("hello\n", place.read(f"logs/round-0001-{step}.log"))
+                self.assertEqual("blocked", place.heartbeat["status"])
+                self.assertIn("the workspace was removed", place.heartbeat["reason"])
+                self.assertIn("run 1 blocked", place.read("progress.md"))
+                self.assertEqual("blocked", place.artifact(1)["decision"])
+                recomputed_head(place)
+
+    def test_removed_while_a_command_goes_on(self) -> None:
+        """The next beat restores it: status and a second runner see a live run."""
+        removes = "rm -rf {workspace}; touch removed; until test -e go; do sleep 0.05; done"
+        place = self.workspace(commands={"verify": removes})
+        process = self.started(place)
+        wait_until(lambda: os.path.exists(place.project_file("removed")))
+        wait_until(lambda: place.exists("heartbeat.json"))
+        self.assertEqual("running", place.status()["status"])
+        self.assertEqual(4, place.run(exitcode=4).code)
+        with open(place.project_file("go"), "w", encoding="utf-8"):
+            pass
+        _, err = process.communicate(timeout=30)
+        self.assertEqual(process.returncode, 3, err)
+
+    def test_a_protected_file_removed_with_the_workspace(self) -> None:
+        commands = {"scan": "false", "fix": "rm -rf {workspace} kept", "verify": "true"}
+        place = self.workspace(commands=commands, policy={"protect": ["kept"]})
+        with open(place.project_file("kept"), "w", encoding="utf-8") as file:
+            file.write("precious")
+        place.run(exitcode=3)
+        with open(place.project_file("kept"), encoding="utf-8") as file:
+            self.assertEqual("precious", file.read())
 
     def test_logs_and_artifacts_removed_are_made_anew(self) -> None:
         place = self.workspace(

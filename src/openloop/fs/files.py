@@ -7,6 +7,7 @@ import errno
 import itertools
 import os
 import stat
+from collections.abc import Iterable
 
 _SAFE = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK  # a planted FIFO must not hang an open
 
@@ -75,10 +76,12 @@ def write_all(descriptor: int, data: bytes) -> None:
         view = view[written:]
 
 
-def replace(name: str, data: bytes, *, folder: int, durable: bool = False) -> None:
+def replace(
+    name: str, data: bytes | Iterable[bytes], *, folder: int, durable: bool = False
+) -> None:
     """Put a whole file in place at once: the old bytes or the new, never a mixture.
 
-    durable: also after a power cut, at the cost of two fsyncs.
+    data: also in pieces. durable: also after a power cut, at the cost of two fsyncs.
     """
     temporary = f".{name}.new"
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
@@ -89,7 +92,8 @@ def replace(name: str, data: bytes, *, folder: int, durable: bool = False) -> No
         descriptor = open_regular(temporary, flags, folder=folder)
     try:
         try:
-            write_all(descriptor, data)
+            for piece in (data,) if isinstance(data, bytes) else data:
+                write_all(descriptor, piece)
             if durable:
                 os.fsync(descriptor)
         finally:

@@ -1,9 +1,9 @@
-"""events.jsonl as its one writer holds it: append, notice what others did, put it back.
+"""events.jsonl as its one writer holds it: append, notice what others did, restore it.
 
-What this process appends goes to a second, unlinked file as well, so that a record which a
-command cut, edited, replaced or removed can be put together again. So does what was there
-before, unless it is long: then it is taken from the file itself, and only when its chain still
-leads to the head known at the start.
+What this process appends goes to a second file as well, without a name and on the same disk, so
+that a record which a command cut, edited, replaced or removed can be put together again. So does
+what was there before, unless it is long: then it is taken from the file itself, and only when its
+chain still leads to the head known at the start.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class EventLog:
         self.size = self._kept = self.loaded.size
         self.head = self._kept_head = self.loaded.head
         # `_kept` bytes at the start are not in the shadow; `_kept_head` is the head after them.
-        self._shadow = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - open as long as we are
+        self._shadow = tempfile.TemporaryFile(dir=workspace.path, buffering=0)  # noqa: SIM115
         if self.size <= SHADOWED:
             _copy(self._events, self._shadow.fileno(), self.size)
             self._kept, self._kept_head = 0, chain.FIRST_PREV
@@ -122,14 +122,14 @@ class EventLog:
             return head == self._kept_head
         return False
 
-    def put_back(self) -> str:
-        """Restore the record as it was recorded; returns words on what became of the other.
+    def restore(self) -> str:
+        """Write the record as it was recorded; returns words on what became of the other.
 
         Raises OSError. What cannot be restored stays as it stands, for `audit` to name.
         """
         if os.fstat(self._events).st_size < self._kept or not self._start_holds():
-            return ", and cannot be put back: what was there before this run is damaged too"
-        words = ", put back"
+            return ", and cannot be restored: what was there before this run is damaged too"
+        words = ", restored"
         if files.exists(EVENTS, folder=self._folder):
             words += f", the other one kept as {files.set_aside(EVENTS, folder=self._folder)}"
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL

@@ -8,6 +8,7 @@ Neither depends on a PID written in a file.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import time
@@ -56,18 +57,40 @@ class Lock:
                 raise HeldError(f"another process holds {self.workspace.shown(EVENTS)}")
             time.sleep(_PROBE / 10)
 
-    def check(self) -> None:
-        """Raises RecordError when the workspace's path no longer names what is locked."""
+    def check(self) -> bool:
+        """Whether the workspace's folder was removed. Then there is a new one at its path, locked
+        and under the same descriptor. Raises RecordError where the path names another folder."""
         held = os.fstat(self.folder)
-        try:
+        with contextlib.suppress(OSError):
             named = os.stat(self.workspace.path)
-        except OSError:
-            named = None
-        if named is None or (named.st_dev, named.st_ino) != (held.st_dev, held.st_ino):
+            if (named.st_dev, named.st_ino) == (held.st_dev, held.st_ino):
+                return False
+        if self._is_removed() and os.path.isdir(self.workspace.base):
+            self._make_again()
+            return True
+        raise RecordError(
+            f"the workspace folder {self.workspace.path} was moved or replaced, or removed with "
+            "its project, while a run wrote to it",
+            fix="bring it back, then run again; without it, openloop init makes a new one",
+        )
+
+    def _is_removed(self) -> bool:
+        return os.readlink(f"/proc/self/fd/{self.folder}").endswith(" (deleted)")
+
+    def _make_again(self) -> None:
+        try:
+            os.makedirs(self.workspace.path, exist_ok=True)
+            folder = files.open_folder(self.workspace.path)
+            try:
+                fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                os.dup2(folder, self.folder, inheritable=False)
+            finally:
+                os.close(folder)
+        except OSError as error:
             raise RecordError(
-                f"the workspace folder {self.workspace.path} was moved, removed or replaced",
-                fix="put it back, then run again",
-            )
+                f"the workspace folder was removed and cannot be made again: {error.strerror}",
+                where=self.workspace.path,
+            ) from None
 
     def release(self) -> None:
         os.close(self.folder)

@@ -22,7 +22,6 @@ from openloop.loop import actions, transitions
 from openloop.loop.state import Event
 from openloop.record import chain, event_format, integrity, projections, tail
 from openloop.record.event_log import EventLog
-from openloop.record.heartbeat import HeartbeatFile
 from openloop.record.lock import Lock
 from openloop.record.mission import Mission
 from openloop.record.projections import Live, Runner
@@ -34,7 +33,9 @@ from openloop.record.workspace import (
     EVENTS,
     FOLDERS,
     HEARTBEAT,
+    KNOWLEDGE,
     LOGS,
+    OUTPUT,
     PROGRESS,
     Workspace,
 )
@@ -67,7 +68,6 @@ class Store:
         self._mission = mission
         self._runner = Runner(os.getpid(), socket.gethostname())
         self._finished = Finished(lock.folder)
-        self._heartbeat = HeartbeatFile(lock.folder)
         self._config = Watched(CONFIG, mission.data, lock.folder)
         self._writing = threading.Lock()  # the watchdog beats while the runner records
         self._started = clock.monotonic()
@@ -79,6 +79,7 @@ class Store:
         self.state = self._event_log.loaded.state
         self.line = b""  # the latest event as it was written
         self._torn = ""
+        self._removal = ""  # that the workspace was removed, until that is on record
         self._base = self.state.elapsed
 
     def prepare(self) -> None:
@@ -206,7 +207,7 @@ class Store:
 
     def log_finished(self, log: Log, sha256: str) -> str:
         """From now on the log must not change. Returns what its own command did to it."""
-        return self._finished.add(log.path, os.fstat(log.descriptor), sha256)
+        return self._finished.add(log.path, log.descriptor, sha256)
 
     def write_prompt(self, step: Step, text: str) -> str:
         """Keep the prompt of a change; returns its absolute path."""
@@ -225,8 +226,7 @@ class Store:
         )
         data = projections.to_bytes(document)
         name = f"round-{self.state.round:04d}.json"
-        written = self._put_artifact(name, data, durable=True)
-        self._finished.add(f"{ARTIFACTS}/{name}", written, chain.head_of(data), data)
+        self._put_artifact(name, data, durable=True, watched=True)
         return self.record(
             Kind.ROUND_FINISHED,
             durable=True,
@@ -240,12 +240,17 @@ class Store:
             artifact_sha256=chain.head_of(data),
         )
 
-    def _put_artifact(self, name: str, data: bytes, *, durable: bool) -> os.stat_result:
+    def _put_artifact(
+        self, name: str, data: bytes, *, durable: bool, watched: bool = False
+    ) -> None:
         try:
             folder = files.open_or_make_folder(ARTIFACTS, folder=self._folder)
             try:
                 files.replace(name, data, folder=folder, durable=durable)
-                return os.stat(name, dir_fd=folder, follow_symlinks=False)
+                if watched:
+                    with open(files.open_regular(name, os.O_RDONLY, folder=folder)) as file:
+                        sha256 = chain.head_of(data)
+                        self._finished.add(f"{ARTIFACTS}/{name}", file.fileno(), sha256, data)
             finally:
                 os.close(folder)
         except OSError as error:
@@ -258,7 +263,7 @@ class Store:
         Raises RecordError; safe to call from the watchdog."""
         with self._writing:
             self._live = live or self._live
-            self.lock.check()
+            self._check_folder()
             left = projections.eta_seconds(self.state, self.elapsed)
             document = projections.heartbeat(
                 self.state,
@@ -274,7 +279,8 @@ class Store:
 
     def _put_heartbeat(self, document: dict[str, Any]) -> None:
         try:
-            self._heartbeat.write(projections.heartbeat_bytes(document))
+            data = projections.heartbeat_bytes(document)
+            files.replace(HEARTBEAT, data, folder=self._folder)
         except OSError as error:
             raise self._cannot_keep(HEARTBEAT, error) from None
 
@@ -289,18 +295,39 @@ class Store:
         """What a command did to the configuration or the record; "" for nothing. every: of finished
         logs and artifacts look at all, see `Finished`.
 
-        It is put back where that is possible; what stands in its place is kept beside it.
+        It is restored where that is possible; what stands in its place is kept beside it.
         """
-        found = []
+        with self._writing:
+            self._check_folder()
+        found, self._removal = [self._removal], ""
         for watched in (self._config, self._event_log):
             if words := watched.difference():
                 try:
-                    found.append(words + watched.put_back())
+                    found.append(words + watched.restore())
                 except OSError as error:
                     self.is_unrestored = True
-                    found.append(f"{words}, and cannot be put back: {error.strerror}")
+                    found.append(f"{words}, and cannot be restored: {error.strerror}")
         found.append(self._finished.difference(every=every))
         return "; ".join(filter(None, found))
+
+    def _check_folder(self) -> None:
+        """Restore a workspace that was removed. Raises RecordError."""
+        if not self.lock.check():
+            return
+        try:
+            done = f"{CONFIG}{self._config.restore()}; {EVENTS}{self._event_log.restore()}"
+            for name in FOLDERS:
+                os.close(files.open_or_make_folder(name, folder=self._folder))
+            lost = self._finished.restore()
+            rebuild_missing(self._folder, self._event_log.descriptor)
+            self._open_progress()
+        except OSError as error:
+            raise self._cannot_keep(str(error.filename or EVENTS), error) from None
+        self._removal = (
+            "the workspace was removed while a command ran, as git clean -fdx, git stash -u and "
+            f"rm -rf do: {done}; lost: {lost} finished {'log' if lost == 1 else 'logs'}, "
+            f"{KNOWLEDGE}/ and {OUTPUT}/"
+        )
 
     def fail(self, why: str) -> None:
         """Why this process cannot go on, for the last heartbeat."""
@@ -316,7 +343,6 @@ class Store:
             )
         with contextlib.suppress(RecordError):
             self.beat()
-        self._heartbeat.close()
         if self._progress >= 0:
             os.close(self._progress)
         self._event_log.close()

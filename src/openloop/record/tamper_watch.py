@@ -1,16 +1,19 @@
-"""Files that are known and must not change while a run lasts."""
+"""Files of the workspace that no command may change while a run lasts."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice
 
 from openloop.fs import files
+from openloop.record import tail
 
-LATEST = 1000  # finished files of a run that are looked at, one `stat` each
-AT_ONCE = 64  # of these: the newest after every step, and as many of the others in turn
+LATEST = 1000  # finished files of a run that are known, one `stat` each
+NEWEST = 64  # of these are looked at after every step, all of them before a run ends
 
 
 class Watched:
@@ -53,13 +56,9 @@ class Watched:
         home = os.readlink(f"/proc/self/fd/{self._folder}")
         return files.read(os.path.realpath(os.path.join(home, self._name)), limit=limit)
 
-    def put_back(self) -> str:
-        """Restore the known bytes; returns words on where the other ones went."""
-        words = ", put back"
-        if files.exists(self._name, folder=self._folder):
-            words += f", the edited one kept as {files.set_aside(self._name, folder=self._folder)}"
-        files.replace(self._name, self._data, folder=self._folder)
-        return words
+    def restore(self) -> str:
+        """Write the known bytes; returns words on where the other ones went."""
+        return _restore(self._name, self._data, self._folder)
 
 
 class Finished:
@@ -68,44 +67,48 @@ class Finished:
     def __init__(self, folder: int) -> None:
         self._folder = folder
         self._known: dict[str, _Known] = {}
-        self._turn = 0  # how many of the oldest have had their turn
 
-    def add(
-        self, name: str, written: os.stat_result, sha256: str, data: bytes | None = None
-    ) -> str:
+    def add(self, name: str, file: int, sha256: str, data: bytes | None = None) -> str:
         """Watch a file of the workspace. Returns what became of it already, "" for nothing.
 
-        written: of the file that was written under that name. data: its bytes, where they can
-        be put back.
+        file: the open file that was written under that name. data: its bytes, when they are to
+        be restored later.
         """
-        self._known[name] = known = _Known(signature(written), sha256, data)
-        while len(self._known) > LATEST:
+        self._known[name] = known = _Known(signature(os.fstat(file)), sha256, data)
+        if len(self._known) > LATEST:
             del self._known[next(iter(self._known))]
-        if words := self._changed(name, known):
-            del self._known[name]
-            return f"{name} was {words} while it was written"
-        return ""
+        words = self._changed(name, known)
+        if not words:
+            return ""
+        del self._known[name]
+        restored = ""
+        if words == "removed":
+            with contextlib.suppress(OSError):
+                restored = _restore(name, tail.blocks(file), self._folder)
+        return f"{name} was {words} while it was written{restored}"
 
     def difference(self, *, every: bool = False) -> str:
-        """The first file that was changed or removed, put back where its bytes are known.
+        """The first file that was changed or removed, restored where its bytes are known.
 
-        every: look at all, and not at the newest and some of the others alone.
+        every: look at all, and not at the newest alone.
         """
-        for name, known in list(self._known.items()) if every else self._some():
-            words = self._changed(name, known)
-            if words:
+        count = None if every else NEWEST
+        for name, known in list(islice(reversed(self._known.items()), count)):
+            if words := self._changed(name, known):
                 del self._known[name]
-                return f"{name} was {words} while a command ran{self._put_back(name, known)}"
+                return f"{name} was {words} while a command ran{self._restore(name, known)}"
         return ""
 
-    def _some(self) -> list[tuple[str, _Known]]:
-        older = len(self._known) - AT_ONCE
-        if older <= AT_ONCE:
-            return list(self._known.items())
-        start = self._turn if self._turn < older else 0
-        self._turn = start + AT_ONCE
-        newest = islice(reversed(self._known.items()), AT_ONCE)
-        return [*newest, *islice(self._known.items(), start, min(self._turn, older))]
+    def restore(self) -> int:
+        """The workspace was removed: write every file whose bytes are known, and forget the
+        others. Returns how many those are. Raises OSError."""
+        lost = [name for name, known in self._known.items() if known.data is None]
+        for name in lost:
+            del self._known[name]
+        for name, known in self._known.items():
+            assert known.data is not None
+            _restore(name, known.data, self._folder)
+        return len(lost)
 
     def _changed(self, name: str, known: _Known) -> str:
         try:
@@ -123,23 +126,28 @@ class Finished:
         known.signature = signature(status)  # touched, but not changed
         return ""
 
-    def _put_back(self, name: str, known: _Known) -> str:
+    def _restore(self, name: str, known: _Known) -> str:
         if known.data is None:
             return ""
-        place, _, base = name.rpartition("/")
-        words = ", put back"
         try:
-            folder = files.open_or_make_folder(place, folder=self._folder)
-            try:
-                if files.exists(base, folder=folder):
-                    aside = files.set_aside(base, folder=folder)
-                    words += f", the edited one kept as {place}/{aside}"
-                files.replace(base, known.data, folder=folder)
-            finally:
-                os.close(folder)
+            return _restore(name, known.data, self._folder)
         except OSError as error:
-            return f", and cannot be put back: {error.strerror}"
-        return words
+            return f", and cannot be restored: {error.strerror}"
+
+
+def _restore(name: str, data: bytes | Iterable[bytes], workspace: int) -> str:
+    """Put these bytes under the name again; returns words on where the other ones went."""
+    place, _, base = name.rpartition("/")
+    words = ", restored"
+    folder = files.open_or_make_folder(place, folder=workspace) if place else os.dup(workspace)
+    try:
+        if files.exists(base, folder=folder):
+            aside = os.path.join(place, files.set_aside(base, folder=folder))
+            words += f", the edited one kept as {aside}"
+        files.replace(base, data, folder=folder)
+    finally:
+        os.close(folder)
+    return words
 
 
 @dataclass(slots=True)

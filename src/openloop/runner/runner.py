@@ -215,6 +215,7 @@ class Runner:
             self._show_live(execution.live)
             with self._withholding.away(step) as planted:
                 result = self._steps.measure(action, execution, self.state)
+                self._show_live(execution.live)  # restores a workspace that was removed
             tampering = self._store.tampering()  # before anything is added to the record
             broken, damage = self._enforcement.settle(step, planted)
             result = gates.overruled(result, broken)

@@ -136,7 +136,6 @@ def plants_fifos() -> None:
     for name in (
         "heartbeat.json",
         ".heartbeat.json.new",
-        "..heartbeat.json.spare.new",
         "progress.md",
         f"logs/round-{number:04}-verify.log",
         f"artifacts/round-{number:04}.json",
