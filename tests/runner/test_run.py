@@ -490,7 +490,7 @@ class LostWorkspace(Case):
     def test_removed_by_a_command(self) -> None:
         """Everything that memory and open files hold is restored, the command's own log too."""
         for number, step in enumerate(("scan", "fix", "verify")):
-            removes = "echo hello; until rm -rf {workspace}; do :; done; false"
+            removes = "echo hello; until rm -rf {workspace} 2>/dev/null; do :; done; false"
             commands = {"scan": "false", "fix": "true", "verify": "true", step: removes}
             place = self.workspace(str(number), commands=commands, policy={"protect": ["kept"]})
             with open(place.project_file("kept"), "w", encoding="utf-8") as file:
@@ -510,8 +510,9 @@ class LostWorkspace(Case):
 
     def test_removed_while_a_command_goes_on(self) -> None:
         """The next beat restores it: status and a second runner see a live run."""
-        removes = "rm -rf {workspace}; touch removed; until test -e go; do sleep 0.05; done"
-        place = self.workspace(commands={"verify": removes})
+        removes = "until rm -rf {workspace}; do :; done; touch removed"
+        waits = "until test -e go; do sleep 0.05; done"
+        place = self.workspace(commands={"verify": f"{removes}; {waits}"})
         process = self.started(place)
         wait_until(lambda: os.path.exists(place.project_file("removed")))
         wait_until(lambda: place.exists("heartbeat.json"))
@@ -523,7 +524,11 @@ class LostWorkspace(Case):
         self.assertEqual(process.returncode, 3, err)
 
     def test_a_protected_file_removed_with_the_workspace(self) -> None:
-        commands = {"scan": "false", "fix": "rm -rf {workspace} kept", "verify": "true"}
+        commands = {
+            "scan": "false",
+            "fix": "until rm -rf {workspace} kept; do :; done",
+            "verify": "true",
+        }
         place = self.workspace(commands=commands, policy={"protect": ["kept"]})
         with open(place.project_file("kept"), "w", encoding="utf-8") as file:
             file.write("precious")

@@ -263,7 +263,6 @@ class Store:
         Raises RecordError; safe to call from the watchdog."""
         with self._writing:
             self._live = live or self._live
-            self._check_folder()
             left = projections.eta_seconds(self.state, self.elapsed)
             document = projections.heartbeat(
                 self.state,
@@ -275,12 +274,16 @@ class Store:
                 eta=None if left is None else (left, clock.utc(left)),
                 head=self.head,
             )
-            self._put_heartbeat(document)
+            self._put_heartbeat(projections.heartbeat_bytes(document))
 
-    def _put_heartbeat(self, document: dict[str, Any]) -> None:
+    def _put_heartbeat(self, data: bytes, attempts: int = 3) -> None:
+        self._check_folder()
         try:
-            data = projections.heartbeat_bytes(document)
             files.replace(HEARTBEAT, data, folder=self._folder)
+        except FileNotFoundError as error:  # removed at this moment: look again
+            if attempts == 1:
+                raise self._cannot_keep(HEARTBEAT, error) from None
+            self._put_heartbeat(data, attempts - 1)
         except OSError as error:
             raise self._cannot_keep(HEARTBEAT, error) from None
 
