@@ -192,5 +192,50 @@ class BetweenRuns(Project):
         self.assertEqual(2, len([e for e in place.events_of("note") if e["note"] == "changed"]))
 
 
+class IgnoreRulesBetweenRuns(Project):
+    """Rules that an agent can write hide nothing from the next run either."""
+
+    PLANT = "echo evil.py >> .git/info/exclude"
+
+    def test_what_an_agent_adds_outside_the_project_hides_nothing(self) -> None:
+        place = self.place(self.PLANT, cheat("plants", "evil.py"), repair(), repository=True)
+        place.run("--max-rounds", "2", exitcode=1)
+        ended = place.run()
+        self.assertIn(".git/info/exclude: not followed", ended.err)
+        self.assertEqual("policy", self.outcome(place, 3))
+        self.assertFalse(os.path.exists(place.project_file("evil.py")))
+
+    def test_it_does_so_once_a_person_has_accepted_it(self) -> None:
+        place = self.place(self.PLANT, cheat("plants", "evil.py"), repair(), repository=True)
+        place.run("--max-rounds", "2", exitcode=1)
+        self.assertIn("the ignore rules changed in .git/info/exclude", accept(place).out)
+        ended = place.run()
+        self.assertNotIn("not followed", ended.err)
+        self.assertEqual("passed", self.outcome(place, 3))
+
+    def test_a_new_repository_and_rules_in_an_allowed_folder(self) -> None:
+        need(shutil.which("git"), "git")
+        new = "git init -q . && echo evil.py > .git/info/exclude"
+        place = self.place(new, cheat("plants", "evil.py"), repair(), name="new")
+        place.run("--max-rounds", "2", exitcode=1)
+        place.run()
+        self.assertEqual("policy", self.outcome(place, 3))
+        policy = {"allow": ["src/**"], "max_changed_files": 2}
+        inside = "printf 'made*\\n.gitignore\\n' > src/.gitignore"
+        many = cheat("plants", "src/made1", "src/made2", "src/made3")
+        place = self.place(inside, many, repair(), name="inside", repository=True, policy=policy)
+        place.run("--max-rounds", "2", exitcode=1)
+        place.run()
+        self.assertEqual("policy", self.outcome(place, 3))
+
+    def test_rules_of_a_person_are_followed(self) -> None:
+        place = self.place(cheat("plants", "new.txt"), repair(), repository=True)
+        place.run("--max-rounds", "1", exitcode=1)
+        with open(place.project_file(".gitignore"), "a", encoding="utf-8") as file:
+            file.write("new.txt\n")
+        self.assertNotIn("not followed", place.run(exitcode=None).err)
+        self.assertEqual("passed", self.outcome(place, 2))
+
+
 if __name__ == "__main__":
     unittest.main()

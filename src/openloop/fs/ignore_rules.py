@@ -26,7 +26,8 @@ from openloop.fs.git import Refused
 LISTED = (
     *("__pycache__/", ".pytest_cache/", ".mypy_cache/", ".ruff_cache/", ".hypothesis/"),
     *(".tox/", ".nox/", ".venv/", "/venv/", ".eggs/", "*.egg-info/", ".ipynb_checkpoints/"),
-    *(".coverage", ".coverage.*", "htmlcov/", ".nyc_output/"),
+    *(".coverage", ".coverage.*", "coverage.xml", "htmlcov/", ".nyc_output/", ".benchmarks/"),
+    *("/env/", ".aider*", ".claude/"),
     *("node_modules/", ".next/", ".nuxt/", ".svelte-kit/", ".parcel-cache/", ".turbo/"),
     *(".cache/", ".gradle/", ".terraform/", ".DS_Store", "Thumbs.db"),
 )
@@ -69,12 +70,13 @@ class IgnoreRules:
     """The rules as they were when the run began.
 
     note: why a list decides though there is a repository; "" when nothing is amiss.
-    digest: sha256 of what `freeze` wrote. Kept where no command can reach it and given to `load`,
+    digest: sha256 of what `save` writes. Kept where no command can reach it and given to `load`,
     it makes sure that a later process answers as this one does.
     """
 
     def __init__(self, data: bytes) -> None:
-        """data: what `freeze` wrote. Raises ValueError and others for anything else."""
+        """data: what `save` wrote. Raises ValueError and others for anything else."""
+        self._data = data
         document = json.loads(data)
         if document.get("version") != _VERSION:
             raise ValueError("another version of OpenLoop wrote them, or something else did")
@@ -89,23 +91,31 @@ class IgnoreRules:
         self._in_use.update(self._zones)
 
     @classmethod
-    def freeze(cls, root: str, home: str) -> IgnoreRules:
-        """Keep the rules of the project at `root` in the folder `home`.
+    def read(cls, root: str, home: str) -> IgnoreRules:
+        """The rules of the project at `root` as they are now. home: a folder that is not of it.
 
-        The project is only read. Folders that cannot be read, or whose path is too long, are
-        taken to hold no rules. Raises RecordError when `home` cannot be written.
+        Folders that cannot be read, or whose path is too long, are taken to hold no rules.
         """
-        data = _Reader(os.path.realpath(root), os.path.realpath(home)).read()
+        return cls(_Reader(os.path.realpath(root), os.path.realpath(home)).read())
+
+    @classmethod
+    def freeze(cls, root: str, home: str) -> IgnoreRules:
+        """Read the rules of the project at `root` and keep them; see `save`."""
+        rules = cls.read(root, home)
+        rules.save(home)
+        return rules
+
+    def save(self, home: str) -> None:
+        """Keep the rules in the folder `home`. Raises RecordError when it cannot be written."""
         above, name = os.path.split(os.path.abspath(home))
         try:
             with dirfd.footing(above) as way:
                 folder = way.folder(os.fsencode(name), dirfd.open_or_make)
                 for other in set(os.listdir(folder)) - {_RULES}:  # of an earlier version
                     dirfd.remove(os.fsencode(other), folder)
-                files.replace(_RULES, data, folder=folder, durable=True)
+                files.replace(_RULES, self._data, folder=folder, durable=True)
         except OSError as error:
             raise RecordError(f"cannot keep the ignore rules: {error}", where=home) from error
-        return cls(data)
 
     @classmethod
     def load(cls, root: str, home: str, digest: str = "") -> IgnoreRules:

@@ -48,6 +48,12 @@ class Enforcement:
             digests = self._project.take_reference(before.digests)
             for text in self._project.changed_since(before.run):
                 self._record(Kind.NOTE, note="changed", text=text)
+            if names := self._project.unfollowed:
+                text = (
+                    f"ignore rules changed since run {before.run} in {listed(names)}: not followed"
+                )
+                fix = f"{text}, before openloop accept {self._mission.workspace.quoted}"
+                self._record(Kind.NOTE, note="ignore_rules", text=fix)
         if digest := self._holdout.take_reference():
             digests[HOLDOUT] = digest
         return {"checkpoints": digests} if digests else {}

@@ -65,6 +65,7 @@ class ProjectPolicy:
         self._vault: Vault | None = None
         self._best: Manifest | None = None
         self._earlier: Manifest | None = None  # the reference of the run before
+        self.unfollowed: list[str] = []  # names of ignore rules that changed since that run
         self._mounts = mount_points(mission.root)  # when this process began
         self._digests: dict[str, str] = {}  # of saved checkpoints by name
 
@@ -84,7 +85,7 @@ class ProjectPolicy:
         self._make_private_home()
         with contextlib.suppress(Damaged, KeyError):  # removed by a person, or no earlier run
             self._earlier = self._store.load(REFERENCE, earlier[REFERENCE])
-        rules = IgnoreRules.freeze(self._root, f"{self._home}/{IGNORED}")
+        rules = self._rules_to_follow(earlier)
         first = snapshot.scan(self._root, skip=self._boundary, wanted=self._is_small_and_protected)
         outside = self._boundary.close()
         self._ignored = IgnoredPaths(rules)
@@ -114,10 +115,35 @@ class ProjectPolicy:
 
     def differences(self, digests: Mapping[str, str]) -> list[str]:
         """`changed protected tests/test_a.py` for each path that differs from the reference of an
-        earlier process. Raises TamperError when that is lost."""
+        earlier process, and ignore rules not followed. Raises TamperError when that is lost."""
         without_intent = {name: digest for name, digest in digests.items() if name != INTENT}
         self.load_reference(without_intent)
-        return self._comparison().protected_words()
+        now = IgnoreRules.read(self._root, f"{self._home}/{IGNORED}")
+        unfollowed = self._unfollowed(now, self._ignored.rules)
+        rules = [f"the ignore rules changed in {listed(unfollowed)}"] if unfollowed else []
+        return self._comparison().protected_words() + rules
+
+    def _rules_to_follow(self, earlier: Mapping[str, str]) -> IgnoreRules:
+        """The ignore rules as they are; those of the run before where a change, or what it left
+        outside the project, may have written new ones."""
+        home = f"{self._home}/{IGNORED}"
+        now = IgnoreRules.read(self._root, home)
+        with contextlib.suppress(TamperError, KeyError):  # removed by a person, or no earlier run
+            before = IgnoreRules.load(self._root, home, earlier[IGNORED])
+            if unfollowed := self._unfollowed(now, before):
+                self.unfollowed = unfollowed
+                return before
+        now.save(home)
+        return now
+
+    def _unfollowed(self, now: IgnoreRules, before: IgnoreRules) -> list[str]:
+        """The names of rules that changed and that nothing kept a change from writing."""
+        names = now.changed_since(before) if self._rules.limits_changes else ()
+        return [name for name in names if self._may_be_written(os.fsencode(name))]
+
+    def _may_be_written(self, name: bytes) -> bool:
+        in_project = name.endswith(b".gitignore") and not os.path.isabs(name)
+        return not in_project or (self._rules.allows(name) and not self._rules.protects(name))
 
     def _is_small_and_protected(self, path: bytes) -> bool:
         if not self._rules.protects(path):

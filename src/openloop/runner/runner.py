@@ -172,9 +172,10 @@ class Runner:
         before, workspace = self.state, self._mission.workspace
         edited = before.config_sha256 != self._mission.config_sha256
         cut_off = before.status is Status.RUNNING and edited and not before.changes_now
-        if not (before.unsettled or cut_off):
+        left = bool(before.unsettled) and before.status is not Status.RUNNING  # else: resumed
+        if not (left or cut_off):
             return
-        if before.unsettled and edited:
+        if left and edited:
             why = f"{CONFIG} was edited since"
         else:
             why = self._enforcement.settle_earlier(before)
