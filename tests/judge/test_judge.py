@@ -12,6 +12,7 @@ import shlex
 import shutil
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import unittest
@@ -351,6 +352,52 @@ class Enclosed(Judging):
         self.write({"stdout": str([True] * 6)})
         self.judge("--details", command=(sys.executable, "-c", look), exitcode=0)
 
+    def test_programs_of_later_gates_cannot_be_replaced(self) -> None:
+        project = f"{self.folder}/plain"  # a colon would split PATH
+        tools = f"{project}/tools/deep"
+        for folder in (f"{project}/.venv/bin", f"{project}/node_modules/.bin", tools):
+            os.makedirs(folder)
+        plant = (
+            "for place in .venv/bin node_modules/.bin tools/deep; do "
+            'echo x > "$place/openloop"; mv "$place" aside; mv "${place%/*}" aside; '
+            'mkdir -p "$place"; echo x > "$place/openloop"; done 2>/dev/null; '
+            "touch node_modules/new tools/new; ls node_modules tools"
+        )
+        self.write({"stdout": "node_modules:\nnew\n\ntools:\ndeep\nnew"})
+        self.enclosed(plant, env={"PATH": f"{tools}:{os.environ['PATH']}"}, cwd=project)
+        self.assertEqual([], self.written("openloop"))
+
+    def test_neither_disks_nor_the_terminals_of_a_person(self) -> None:
+        look = (
+            "import os, stat\n"
+            "for name in sorted(os.listdir('/dev')):\n"
+            "    print(name, stat.S_ISBLK(os.stat(f'/dev/{name}').st_mode))\n"
+            "print(os.listdir('/dev/pts'), open('/dev/null').read() == '')\n"
+        )
+        self.write({"match": "regex", "stdout": r"\['ptmx'\] True"})
+        self.judge("--details", command=(sys.executable, "-c", look), exitcode=0)
+        self.write({"stdout": "0"})
+        self.enclosed(
+            f"{shlex.quote(sys.executable)} -c {shlex.quote(look)} | grep -c '^[a-z].* True$'; :"
+        )
+
+    def test_a_device_that_is_made_elsewhere_cannot_be_opened(self) -> None:
+        need(os.geteuid() == 0, "root, who makes devices")
+        device = f"{self.project}/disk"
+        os.mknod(device, 0o666 | stat.S_IFCHR, os.makedev(1, 5))  # as /dev/zero
+        self.write({"stdout": "Permission denied"})
+        self.enclosed("head -c 1 disk 2>&1 | sed 's/.*: //'")
+
+    def test_a_second_mount_of_the_folder_of_cases(self) -> None:
+        need(os.geteuid() == 0, "root, who mounts")
+        script = 'mkdir "$1/again \\040"; mount --bind "$1" "$1/again \\040"; shift; exec "$@"'
+        before = ["unshare", "-m", "/bin/sh", "-c", script, "sh", self.folder]
+        self.write({"stdout": "0"})
+        inside = f"{self.folder}/again \\040/cases.jsonl"
+        words = ["judge", self.cases, "--details", "--", "/bin/sh", "-c", 'wc -c < "$0"', inside]
+        done = run_openloop(*words, before=before, env=environment(TMPDIR=self.folder), exitcode=0)
+        self.assertIn("1 of 1 cases", done.out)
+
     def test_no_root_undoes_it(self) -> None:
         undo = (
             'for place in "$PWD" "$1" "$TMPDIR" / "$2"; do umount "$place"; umount -l "$place"; '
@@ -453,6 +500,21 @@ class Ends(Judging):
     def test_a_killed_judge_leaves_nothing_and_passes_nothing(self) -> None:
         self.assertEqual(-signal.SIGKILL, self.ended_by(signal.SIGKILL))
         self.assertEqual(-signal.SIGKILL, self.ended_by(signal.SIGKILL, "--no-hide"))
+
+    def test_the_next_judge_removes_the_files_that_a_killed_one_left(self) -> None:
+        mine = [os.path.join(self.folder, name) for name in ("tmpabcdefgh", "tmpijklmnop", "tmp1")]
+        for path in mine:
+            os.mkdir(path, 0o700)
+        os.chmod(mine[0], 0o1700)  # like that of a judge, but with something else in it
+        os.mkdir(f"{mine[0]}/notes")
+        before = set(os.listdir(self.folder))
+        self.ended_by(signal.SIGKILL)
+        left = set(os.listdir(self.folder)) - before - {"cases.jsonl", "notebook"}
+        self.assertEqual(1, len(left))
+        self.write({"stdin": "say 1", "stdout": "1"})
+        self.judge(exitcode=0)
+        self.assertEqual(set(), left & set(os.listdir(self.folder)))
+        self.assertTrue(all(map(os.path.isdir, [*mine, f"{mine[0]}/notes"])))
 
     def ended_by(self, signum: int, *options: str) -> int:
         if os.path.exists(self.notebook):

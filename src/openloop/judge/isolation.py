@@ -7,16 +7,18 @@ can be by which it would: no variable that names us, no process above it, no fol
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from openloop.process import run_marks
+from openloop.process.guard_client import PROGRAMS
 from openloop.record.workspace import HOME
 
 _OURS = "OPENLOOP_"  # variables that tell a command where the workspace is
-_CLOSED = (HOME, ".git")  # read-only in the project
+_CLOSED = (HOME, ".git", ".venv", "venv", "node_modules/.bin")  # read-only in the project
 _TEMPORARY = ("/tmp", "/var/tmp", "/dev/shm")
 _NOT_ENCLOSED = (
     "this system only hides CASES from COMMAND: it can see this process, and write wherever you can"
@@ -63,7 +65,16 @@ def _enclosure(place: str, folder: str) -> dict[str, list[str]]:
     inside = [os.path.join(path, name) for path in projects for name in _CLOSED]
     if workspace := os.environ.get("OPENLOOP_WORKSPACE"):
         inside.append(workspace)
-    closed = {os.path.realpath(path) for path in inside if os.path.exists(path)} - writable
+    inside += _programs()
+    real = map(os.path.realpath, filter(os.path.isdir, inside))
+    closed = {path for path in real if any(_lies_in(root, path) for root in projects)} - writable
+    writable |= {
+        folder
+        for root in projects
+        for path in closed
+        for folder in _between(root, path)
+        if not any(_lies_in(each, folder) for each in closed)
+    }
     sockets = _sockets([f"{path}/" for path in private | temporary])
     return {
         "writable": sorted(writable.union(sockets)),
@@ -71,6 +82,27 @@ def _enclosure(place: str, folder: str) -> dict[str, list[str]]:
         "private": sorted(private),
         "temporary": sorted(temporary),
     }
+
+
+def _programs() -> list[str]:
+    """Folders that programs of later gates come from, this one's own among them."""
+    found = [sys.prefix, sys.base_prefix, os.path.dirname(os.path.dirname(__file__))]
+    for folder in os.get_exec_path():
+        above = os.path.dirname(os.path.abspath(folder))
+        is_environment = os.path.exists(os.path.join(above, "pyvenv.cfg"))
+        found.append(above if is_environment else folder)
+    return found
+
+
+def _between(root: str, path: str) -> Iterator[str]:
+    """The folders between a root and a path below it. Each must be a mount of its own: any other
+    could be renamed, and the path with it."""
+    while (path := os.path.dirname(path)) != root and _lies_in(root, path):
+        yield path
+
+
+def _lies_in(folder: str, path: str) -> bool:
+    return f"{path}/".startswith(f"{folder}/")
 
 
 def _folders(paths: Iterable[str]) -> set[str]:
@@ -91,11 +123,14 @@ def _sockets(folders: Sequence[str]) -> Iterator[str]:
 
 
 def environment() -> dict[str, str]:
-    """Ours without what leads to the workspace, and without the name of this program, which some
-    shells put there. A run's sign stays, by which it finds what outlives it; a guard that takes
-    all with it takes that away as well."""
-    return {
+    """Ours without what leads to the workspace or to this program, whose name some shells put
+    there. A run's mark stays, by which it finds what outlives it; a guard that takes all with it
+    takes that away as well."""
+    kept = {
         name: text
         for name, text in os.environ.items()
         if name.startswith(run_marks.SIGN) or not (name.startswith(_OURS) or name == "_")
     }
+    if "PATH" in kept:
+        kept["PATH"] = ":".join(each for each in kept["PATH"].split(":") if each != PROGRAMS)
+    return kept

@@ -13,20 +13,19 @@ from __future__ import annotations
 import contextlib
 import os
 import resource
-import secrets
 import selectors
 import shutil
-import tempfile
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 
 from openloop.core.clock import monotonic
 from openloop.core.errors import JudgeError, UsageError
-from openloop.fs import dirfd, files
+from openloop.fs import files
 from openloop.judge import cases, isolation
 from openloop.judge.case_run import Attempt
 from openloop.judge.cases import Answer, Case
+from openloop.judge.scratch import Scratch
 from openloop.process import log_scan, tree
 from openloop.process.guard_client import ANSWER, GuardClient
 from openloop.process.messages import Ended, Ending, Entered, Message, NotStarted, Start, Started
@@ -153,14 +152,13 @@ class _Judge:
         self._command = command
         self._interrupts = interrupts
         self._note = note
-        self._folder = os.path.realpath(tempfile.mkdtemp())  # a name that tells nothing
-        self._lock = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._scratch = Scratch(note)
         self._selector = selectors.DefaultSelector()
         self._selector.register(interrupts.wakeup, selectors.EVENT_READ, interrupts.drain)
         self._workers: list[_Worker] = []
         self._finished: deque[Result] = deque()
         self._number = 0  # of cases started
-        self._views = isolation.views(hidden, self._place, self._folder) if hidden else []
+        self._views = isolation.views(hidden, self._place, self._scratch.path) if hidden else []
 
     def results(self, waiting: Sequence[Case], jobs: int) -> Iterator[Result]:
         left = deque(waiting)
@@ -206,7 +204,7 @@ class _Judge:
         """
         lacking = ""
         for _ in range(_ATTEMPTS):
-            guard = GuardClient(self._lock, 0, isolation.environment())
+            guard = GuardClient(self._scratch.lock, 0, isolation.environment())
             entered = guard.enter(self._views[0].order) if self._views else Entered(True, ())
             if entered.done:
                 self._confess(lacking, entered.shared)
@@ -234,8 +232,7 @@ class _Judge:
 
     def _start(self, worker: _Worker, case: Case) -> None:
         self._number += 1
-        place = os.path.join(self._folder, secrets.token_hex(8))
-        attempt = worker.attempt = Attempt(case, self._number, place)
+        attempt = worker.attempt = Attempt(case, self._number, self._scratch.new_place())
         try:
             streams = attempt.prepare()
         except OSError as error:
@@ -327,7 +324,7 @@ class _Judge:
             with contextlib.suppress(KeyError):  # at its end already
                 self._selector.unregister(pipe)
             os.close(pipe)
-        self._remove(attempt.place)
+        self._scratch.remove(attempt.place)
         look = cases.failure if attempt.case.expects else cases.unrecordable
         why = look(attempt.case, answer, log_scan.search)
         self._finished.append(Result(attempt.case, answer, why))
@@ -354,17 +351,6 @@ class _Judge:
             pause=tree.sleep,
         )
 
-    def _remove(self, place: str) -> None:
-        """Remove a folder, whatever a case made of it; what cannot be removed is said."""
-        folder, name = os.path.split(place)
-        parent = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            dirfd.remove(os.fsencode(name), parent)
-        except OSError as error:
-            self._note(f"{place} cannot be removed: {error.strerror}")
-        finally:
-            os.close(parent)
-
     def close(self) -> None:
         """End everything that is left."""
         guards = [worker.guard for worker in self._workers]
@@ -379,5 +365,4 @@ class _Judge:
             for pipe in attempt.pipes:
                 os.close(pipe)
         self._selector.close()
-        os.close(self._lock)
-        self._remove(self._folder)
+        self._scratch.close()

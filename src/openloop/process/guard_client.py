@@ -21,7 +21,7 @@ from openloop.process.watchdog import Limits
 
 ANSWER = 1.5  # seconds of silence after which a guard that was asked for something is given up
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-_PROGRAMS = os.path.join(_PACKAGE, "bin")  # holds `openloop` alone
+PROGRAMS = os.path.join(_PACKAGE, "bin")  # holds `openloop` alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,10 +143,10 @@ class GuardClient:
 
 def _launcher(env: Mapping[str, str]) -> dict[str, str]:
     """Variables by which a command that says `openloop` gets this very OpenLoop, isolated."""
-    if not os.access(os.path.join(_PROGRAMS, "openloop"), os.X_OK):  # in a zip archive
+    if not os.access(os.path.join(PROGRAMS, "openloop"), os.X_OK):  # in a zip archive
         return {}
     path = env.get("PATH") or os.environ.get("PATH") or os.defpath
-    return {"PATH": f"{_PROGRAMS}:{path}", "OPENLOOP_PYTHON": sys.executable}
+    return {"PATH": f"{PROGRAMS}:{path}", "OPENLOOP_PYTHON": sys.executable}
 
 
 def ending(status: int | None) -> tuple[int | None, str | None]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import re
 import signal
 import stat
 import struct
@@ -27,8 +28,13 @@ _PR_SET_PDEATHSIG = 1
 _OPEN_TREE, _MOVE_MOUNT, _MOUNT_SETATTR = 428, 429, 442  # system calls, on every machine
 _OPEN_TREE_CLONE = 1
 _MOVE_MOUNT_F_EMPTY_PATH = 4
-_MOUNT_ATTR_RDONLY = 1
+_MOUNT_ATTR_RDONLY, _MOUNT_ATTR_NODEV = 1, 4
 _AT_FDCWD, _AT_EMPTY_PATH, _AT_RECURSIVE = -100, 0x1000, 0x8000
+_DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
+_GRAPHICS = re.compile("nvidia.*|dri|kfd")  # devices that compute
+_DEVICE_LINKS = {"fd": "/proc/self/fd", "ptmx": "pts/ptmx"} | {
+    name: f"/proc/self/fd/{number}" for number, name in enumerate(("stdin", "stdout", "stderr"))
+}
 _OF_THE_MACHINE = ("bus", "irq", "sys", "sysrq-trigger")  # in /proc; root could write there
 
 LOWER, UPPER, WORK = "lower", "upper", "work"  # folders that an overlay needs
@@ -44,19 +50,21 @@ def enter(
 ) -> bool:
     """Give this process and its descendants such a view.
 
-    hide: files that look empty. overlay: (root, folder): what is written below the root goes into
-    the folder, which holds LOWER, UPPER and WORK, and the root itself stays as it is. enclosure:
-    see `_enclose`; this process then becomes the first of a PID namespace, whose end is the end of
-    all others in it, and what it was before only waits for that.
+    hide: files that look empty, wherever else their file system is mounted too. overlay: (root,
+    folder): what is written below the root goes into the folder, which holds LOWER, UPPER and WORK,
+    and the root itself stays as it is. enclosure: see `_enclose`; this process then becomes the
+    first of a PID namespace, whose end is the end of all others in it, and what it was before only
+    waits for that.
     False where the system does not allow it: then this process is good for nothing more.
     """
     try:
+        places = [place for path in hide for place in _places_of(path)]
         _unshare()
         _mount("none", "/", _MS_REC | _MS_PRIVATE)
         if enclosure is not None:
             _become_first()
             _enclose(**enclosure)
-        for path in hide:
+        for path in filter(os.path.exists, places):
             _mount(os.devnull, path, _MS_BIND)
         if overlay:
             _overlay(*overlay)
@@ -75,6 +83,38 @@ def _overlay(root: str, folder: str) -> None:
     options = f"lowerdir={LOWER},upperdir={UPPER},workdir={WORK},userxattr"
     _mount("overlay", root, 0, kind="overlay", options=options)
     os.chdir("/")
+
+
+def _places_of(path: str) -> list[str]:
+    """Every path at which the mounts show the file: it is where its file system is mounted again,
+    or a folder of that. A copy of it, or a hard link, has a path of its own."""
+    status, mounts = os.stat(path), list(_mounts())
+    point, device, top = max(
+        (mount for mount in mounts if f"{path}/".startswith(mount[0])),
+        key=lambda each: len(each[0]),
+    )
+    inside = os.path.join(top, path[len(point) :])
+    found = {path}
+    for other, its_device, its_top in mounts:
+        if its_device == device and f"{inside}/".startswith(its_top):
+            place = os.path.join(other, inside[len(its_top) :]).rstrip("/")
+            with contextlib.suppress(OSError):  # hidden by what is mounted above it
+                if os.path.samestat(os.stat(place), status):
+                    found.add(place)
+    return sorted(found)
+
+
+def _mounts() -> Iterator[tuple[str, str, str]]:
+    """(where, device, what of it) of every mount; the folders end in a slash."""
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
+        for line in file:
+            device, *folders = line.split(" ")[2:5]
+            top, point = (os.path.join(_unescaped(each), "") for each in folders)
+            yield point, device, top
+
+
+def _unescaped(field: str) -> str:
+    return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), field)
 
 
 # --- an enclosure -----------------------------------------------------------------------
@@ -112,13 +152,16 @@ def _enclose(
     for path in (*closed, *writable):
         with contextlib.suppress(FileNotFoundError):
             trees[path] = _clone(path)
+            _restrict(trees[path], _MOUNT_ATTR_NODEV)
     for path in trees.keys() & set(closed):
-        _make_read_only(trees[path])
+        _restrict(trees[path], _MOUNT_ATTR_RDONLY)
     lowest = {path: os.open(path, os.O_PATH | os.O_CLOEXEC) for path in (*private, *temporary)}
     spare = {path: _clone(path) for path in temporary}
+    devices = {name: _clone(f"/dev/{name}") for name in _devices()}
     root = os.open("/", os.O_PATH | os.O_CLOEXEC)
-    _make_read_only(root)
+    _restrict(root, _MOUNT_ATTR_RDONLY | _MOUNT_ATTR_NODEV)
     os.close(root)
+    _own_devices(devices)
     for path in sorted({*trees, *lowest}):  # what lies within another comes after it
         if path in trees:
             _put(trees[path], path)
@@ -170,6 +213,34 @@ def shared() -> list[str]:
     return list(_shared)
 
 
+def _devices() -> list[str]:
+    return [name for name in os.listdir("/dev") if name in _DEVICES or _GRAPHICS.fullmatch(name)]
+
+
+def _own_devices(devices: Mapping[str, int]) -> None:
+    """A /dev that holds these, each a descriptor of its mount, and terminals of its own: no disk,
+    and not the person's terminal."""
+    _mount("tmpfs", "/dev", _MS_NOSUID | _MS_NOEXEC, kind="tmpfs", options="mode=755")
+    for name, device in devices.items():
+        path = f"/dev/{name}"
+        if stat.S_ISDIR(os.fstat(device).st_mode):
+            os.mkdir(path)
+        else:
+            os.close(os.open(path, os.O_CREAT | os.O_CLOEXEC))
+        _put(device, path)
+        os.close(device)
+    for name, target in _DEVICE_LINKS.items():
+        os.symlink(target, f"/dev/{name}")
+    os.mkdir("/dev/shm")
+    os.mkdir("/dev/pts")
+    with contextlib.suppress(OSError):  # then there are no terminals
+        options = "newinstance,ptmxmode=0666,mode=620"
+        _mount("devpts", "/dev/pts", _MS_NOSUID | _MS_NOEXEC, kind="devpts", options=options)
+    mount = os.open("/dev", os.O_PATH | os.O_CLOEXEC)
+    _restrict(mount, _MOUNT_ATTR_RDONLY, below=False)
+    os.close(mount)
+
+
 def _own_processes() -> None:
     """A /proc that shows the processes of this namespace alone, and of the machine is only read."""
     flags = _MS_NOSUID | _MS_NODEV | _MS_NOEXEC
@@ -178,7 +249,7 @@ def _own_processes() -> None:
         path = f"/proc/{name}"
         if os.path.exists(path):
             mount = _clone(path)
-            _make_read_only(mount)
+            _restrict(mount, _MOUNT_ATTR_RDONLY)
             _put(mount, path)
             os.close(mount)
 
@@ -189,9 +260,10 @@ def _clone(path: str) -> int:
     return _system_call(_OPEN_TREE, _AT_FDCWD, os.fsencode(path), flags)
 
 
-def _make_read_only(mount: int) -> None:
-    change = struct.pack("QQQQ", _MOUNT_ATTR_RDONLY, 0, 0, 0)
-    flags = _AT_EMPTY_PATH | _AT_RECURSIVE
+def _restrict(mount: int, attributes: int, *, below: bool = True) -> None:
+    """Forbid writing, or opening devices, in a mount and those below it."""
+    change = struct.pack("QQQQ", attributes, 0, 0, 0)
+    flags = _AT_EMPTY_PATH | (_AT_RECURSIVE if below else 0)
     _system_call(_MOUNT_SETATTR, mount, b"", flags, change, len(change))
 
 
