@@ -75,7 +75,7 @@ def write_workspace(fleet: Fleet, task: Task) -> None:
 
 def write_configuration(path: str, data: bytes) -> None:
     """A workspace at `path` with this openloop.json. Raises OSError."""
-    os.makedirs(path, exist_ok=True)
+    _make(path)
     try:
         if files.read(os.path.join(path, workspace.CONFIG)) == data:
             return
@@ -88,19 +88,27 @@ def write_configuration(path: str, data: bytes) -> None:
         os.close(folder)
 
 
+def _make(folder: str) -> None:
+    """Make a folder whose parent is mostly there."""
+    try:
+        os.mkdir(folder)
+    except FileExistsError:
+        return
+    except FileNotFoundError:
+        os.makedirs(folder, exist_ok=True)
+
+
 def write_order(fleet: Fleet, task: Task, known: TaskState, folder: str) -> None:
     """What a launch is to run. Raises OSError."""
-    os.makedirs(folder, exist_ok=True)
+    _make(folder)
     order = {
         "launch": known.launch,
         "workspace": task.workspace,
         "cwd": fleet.base,
         "argv": program("run", task.workspace, "--quiet"),
     }
-    temporary = os.path.join(folder, f".{launch.ORDER}.new")
-    with open(temporary, "w", encoding="utf-8") as file:
-        json.dump(order, file)
-    os.rename(temporary, os.path.join(folder, launch.ORDER))
+    with open(os.path.join(folder, launch.ORDER), "w", encoding="utf-8") as file:
+        file.write(json.dumps(order))
 
 
 def ask_to_stop(folder: str) -> None:

@@ -60,7 +60,7 @@ def claim(folder: str, claimant: dict[str, Any]) -> bool:
 
 def _write(path: str, document: dict[str, Any]) -> None:
     with open(path, "w", encoding="utf-8") as file:
-        json.dump(document, file)
+        file.write(json.dumps(document))
         file.flush()
         os.fsync(file.fileno())
 

@@ -1,0 +1,203 @@
+"""What a coordinator does next, from tables: no process, no file, no clock."""
+
+from __future__ import annotations
+
+import unittest
+
+from openloop.fleet.decide import Queue, Seen, Step, is_gone, next_step
+from openloop.fleet.document import Task
+from openloop.fleet.launchers.launcher import Host
+from openloop.fleet.state import FleetState, Kind, Phase, TaskState, ending, replay
+
+GRACE, STOP = 10.0, 30.0
+HERE = [Host("", 1000)]
+
+
+def task(name: str, group: str = "", lane: str = "") -> Task:
+    return Task(name, None, f"/{name}", "/p", {}, group, lane)
+
+
+def step(
+    phase: Phase, now: float = 0.0, *, cancelling: bool = False, **seen: object
+) -> Step | None:
+    known = TaskState("a")
+    known.phase, known.cancelling = phase, cancelling
+    look = Seen(0.0)
+    for name, value in seen.items():
+        setattr(look, name, value)
+    return next_step(known, look, now, grace=GRACE, stop=STOP)
+
+
+class NextStep(unittest.TestCase):
+    def test_table(self) -> None:
+        end = {"code": 0}
+        gone = {"gone_since": 0.0, "asked": GRACE}
+        launching, submitted, running = Phase.LAUNCHING, Phase.SUBMITTED, Phase.RUNNING
+        for expected, phase, now, seen in (
+            (None, launching, 1e6, {"busy": True, "end": end}),
+            (Step.END, running, 0, {"end": end, "begun": True}),
+            (Step.END, launching, 0, {"end": end, "begun": True}),
+            (Step.ADOPT, launching, 0, {"listed": True}),
+            (Step.BEGAN, launching, 0, {"begun": True}),
+            (Step.BEGAN, submitted, 0, {"begun": True, **gone}),
+            (None, submitted, 1e6, {}),  # the engine was never asked
+            (None, running, 1e6, {"begun": True, "listed": True}),
+            (None, running, GRACE, {"begun": True, "gone_since": 1.0, "asked": GRACE}),
+            (Step.LOSE, running, GRACE, {"begun": True, **gone}),
+            (None, running, GRACE, {"begun": True, **gone, "moved": 1.0}),  # it lives
+            (Step.LOSE, running, GRACE + 1, {"begun": True, **gone, "moved": 1.0}),
+            (Step.GIVE_UP, submitted, GRACE, gone),
+            (Step.GIVE_UP, launching, GRACE, gone),
+            # an outage: the latest answer is as old as it is
+            (None, running, 1e6, {"begun": True, "gone_since": 5.0, "asked": 5.0}),
+        ):
+            with self.subTest(expected=expected, phase=phase, seen=seen):
+                self.assertEqual(expected, step(phase, now, **seen))
+
+    def test_cancelling(self) -> None:
+        running = {"begun": True, "listed": True}
+        for expected, now, seen in (
+            (Step.GIVE_UP, 0, {"listed": True}),
+            (Step.STOP, 0, running),
+            (None, 29, {**running, "stopped": 0.0}),
+            (Step.CANCEL, 30, {**running, "stopped": 0.0}),
+            (None, 59, {**running, "stopped": 0.0, "cancelled": 30.0}),
+            (Step.KILL, 60, {**running, "stopped": 0.0, "cancelled": 30.0}),
+            (None, 89, {**running, "stopped": 0.0, "cancelled": 30.0, "killed": 60.0}),
+            (Step.KILL, 90, {**running, "stopped": 0.0, "cancelled": 30.0, "killed": 60.0}),
+            (Step.END, 90, {**running, "end": {"code": 143}}),
+        ):
+            with self.subTest(expected=expected, now=now, seen=seen):
+                phase = Phase.RUNNING if seen.get("begun") else Phase.SUBMITTED
+                self.assertEqual(expected, step(phase, now, cancelling=True, **seen))
+
+    def test_what_is_listed_again_is_not_gone(self) -> None:
+        seen = Seen(0.0)
+        seen.answer(False, "", 1.0)
+        seen.answer(True, "7", 5.0)
+        seen.answer(False, "", 6.0)
+        seen.answer(False, "", 12.0)
+        self.assertFalse(is_gone(seen, 12.0, GRACE))
+        seen.answer(False, "", 16.0)
+        self.assertTrue(is_gone(seen, 16.0, GRACE))
+        self.assertEqual("7", seen.job)
+
+    def test_a_heartbeat_that_moves_is_life(self) -> None:
+        seen = Seen(0.0)
+        for now in range(100):
+            seen.answer(False, "", now)
+            seen.beat(("beat", now), now)
+            self.assertFalse(is_gone(seen, now, GRACE))
+        for now in range(100, 120):
+            seen.answer(False, "", now)
+            seen.beat(("beat", 99), now)
+        self.assertTrue(is_gone(seen, 119, GRACE))
+
+
+class Order(unittest.TestCase):
+    """Which waiting tasks may start."""
+
+    def queue(self, *tasks: Task, most: int = 100, groups: dict[str, int] | None = None,
+              hosts: list[Host] | None = None) -> Queue:  # fmt: skip
+        found = Queue(tasks, groups or {}, hosts or HERE, most)
+        for one in tasks:
+            found.wait(one.name)
+        return found
+
+    def taken(self, queue: Queue, unreachable: tuple[str, ...] = ()) -> list[str]:
+        return [one.name for one, _ in queue.startable(unreachable)]
+
+    def test_in_order_up_to_the_bound(self) -> None:
+        queue = self.queue(*map(task, "abcd"), most=2)
+        self.assertEqual(["a", "b"], self.taken(queue))
+        self.assertEqual([], self.taken(queue))
+        queue.leave("a", "")
+        self.assertEqual(["c"], self.taken(queue))
+        self.assertIn("max_parallel is 2", queue.why_waiting("d", {}))
+
+    def test_a_full_group_holds_back_nobody_else(self) -> None:
+        tasks = (task("a", "g"), task("b", "g"), task("c"), task("d", "h"))
+        queue = self.queue(*tasks, groups={"g": 1, "h": 1})
+        self.assertEqual(["a", "c", "d"], self.taken(queue))
+        self.assertEqual("group g runs 1 of at most 1", queue.why_waiting("b", {}))
+
+    def test_one_at_a_time_in_a_workspace(self) -> None:
+        queue = self.queue(task("a", lane="/w"), task("b", lane="/w"), task("c"))
+        self.assertEqual(["a", "c"], self.taken(queue))
+        self.assertEqual("another task works in /w", queue.why_waiting("b", {}))
+        queue.leave("a", "")
+        self.assertEqual(["b"], self.taken(queue))
+
+    def test_hosts_have_slots_and_may_be_down(self) -> None:
+        hosts = [Host("one", 1), Host("two", 2)]
+        queue = self.queue(*map(task, "abcd"), hosts=hosts)
+        self.assertEqual([("a", "two"), ("b", "two")],
+                         [(t.name, h) for t, h in queue.startable(("one",))])  # fmt: skip
+        self.assertIn("one: away", queue.why_waiting("c", {"one": "away"}))
+        self.assertEqual(["c"], self.taken(queue))
+
+    def test_dropped(self) -> None:
+        queue = self.queue(*map(task, "abc"))
+        queue.drop({"a", "c"})
+        self.assertEqual(["b"], self.taken(queue))
+        self.assertFalse(queue.has_waiting)
+
+
+class Endings(unittest.TestCase):
+    def test_states_by_exit_code(self) -> None:
+        beat = {"status": "complete", "reason": "every gate passed", "round": 4, "usage": {"a": 1}}
+        for code, state in (
+            *((0, "complete"), (1, "exhausted"), (2, "blocked"), (3, "blocked")),
+            *((4, "interrupted"), (5, "interrupted"), (130, "interrupted"), (143, "interrupted")),
+            *((-9, "crashed"), (137, "crashed"), (127, "crashed"), (77, "crashed")),
+        ):
+            with self.subTest(code=code):
+                found = ending({"code": code, "beat": beat}, "the last line")
+                self.assertEqual(state, found["state"])
+                told = code in (0, 1, 3, 5, 130, 143)  # else the heartbeat is of an earlier run
+                self.assertEqual(4 if told else None, found["round"])
+                self.assertEqual(told, found["reason"] == "every gate passed")
+                if not told:
+                    self.assertIn("the last line", found["reason"])
+
+    def test_no_heartbeat(self) -> None:
+        self.assertEqual("exit code 1", ending({"code": 1, "beat": None}, "")["reason"])
+
+
+class Replay(unittest.TestCase):
+    def test_a_history(self) -> None:
+        start = {"event": Kind.FLEET_STARTED, "id": "f", "sha256": ""}
+        launch = {"task": "a", "launch": "f.a.1", "number": 1, "host": ""}
+        history: list[tuple[dict[str, object], str]] = [
+            (start, "waiting"),
+            ({"event": Kind.TASK_LAUNCHING, **launch}, "submitted"),
+            ({"event": Kind.TASK_SUBMITTED, "task": "a", "job": "7"}, "submitted"),
+            ({"event": Kind.ENGINE_UNREACHABLE, "host": "", "why": "down"}, "unknown"),
+            ({"event": Kind.ENGINE_REACHED, "host": ""}, "submitted"),
+            ({"event": Kind.TASK_RUNNING, "task": "a", "host": "n1"}, "running"),
+            ({"event": Kind.ENGINE_UNREACHABLE, "host": "", "why": "down"}, "unknown"),
+            ({"event": Kind.TASK_ENDED, "task": "a", "state": "lost", "reason": ""}, "lost"),
+            ({"event": Kind.TASK_RETRIED, "task": "a"}, "waiting"),
+        ]
+        events = []
+        for event, word in history:
+            events.append(event)
+            state = replay(["a"], events)
+            self.assertEqual(word, state.word(state.tasks["a"]), event)
+
+    def test_a_task_that_is_no_longer_named_is_shown_while_it_lives(self) -> None:
+        state = FleetState(["a"])
+        state.apply({"event": Kind.TASK_LAUNCHING, "task": "b", "launch": "x", "number": 1,
+                     "host": ""})  # fmt: skip
+        self.assertEqual(["a", "b"], [one.name for one in state.shown()])
+        state.apply({"event": Kind.TASK_ENDED, "task": "b", "state": "complete", "reason": ""})
+        self.assertEqual(["a"], [one.name for one in state.shown()])
+
+    def test_what_is_no_event(self) -> None:
+        for event in ({}, {"event": "nonsense"}, {"event": Kind.TASK_ENDED, "task": "a"}):
+            with self.assertRaisesRegex(ValueError, "not an event"):
+                replay(["a"], [event])
+
+
+if __name__ == "__main__":
+    unittest.main()
