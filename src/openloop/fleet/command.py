@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from openloop.core.errors import ExitCode, HeldError, OpenLoopError, UsageError
 from openloop.core.text import nearest, printable
 from openloop.fleet import document
-from openloop.fleet.state import Phase, TaskState, Word
+from openloop.fleet.state import FleetState, Phase, TaskState, Word
 from openloop.fleet.views import status
 from openloop.fleet.views.status import Report
 
@@ -166,14 +166,12 @@ def land(asked: Asked) -> int:
     if fleet.isolation != document.WORKTREE:
         fix = 'write "isolation": "worktree" before the fleet is run'
         raise UsageError("nothing can land: the tasks have no worktrees", fix=fix)
-    journal = Journal(fleet.folder)
+    state = FleetState(task.name for task in fleet.tasks)
+    journal = Journal(fleet.folder, state.apply)
     console = Console(Screen(sys.stdout))
     work = landing.Landing(fleet, lambda text: print(text, file=sys.stderr))
     landed_all = True
     try:
-        from openloop.fleet import preparation
-
-        state = preparation.replayed(fleet, journal.events)
         for task in fleet.tasks:
             known = state.tasks[task.name]
             if task.name not in chosen or known.landed:
@@ -220,9 +218,10 @@ def report(asked: Asked) -> int:
 def _load(path: str) -> Fleet:
     from openloop.fleet import journal
 
-    events = journal.read(document.state_folder(path)) if path else []
-    known = next((e["sha256"] for e in reversed(events) if e["event"] == "fleet_started"), "")
-    return document.load(path, known)
+    state = FleetState(())
+    if path:
+        journal.read(document.state_folder(path), state.apply)
+    return document.load(path, state.sha256)
 
 
 def _chosen(asked: Asked, report: Report) -> list[TaskState]:

@@ -49,10 +49,9 @@ class Coordinator:
         self.fleet = fleet
         self._view = view
         self._launcher = fleet.launcher
-        self._journal = Journal(fleet.folder)
+        self.state = FleetState(task.name for task in fleet.tasks)
+        self._journal = Journal(fleet.folder, self.state.apply)
         try:
-            self.state = preparation.replayed(fleet, self._journal.events)
-            self._journal.events = []
             self._begin(max_parallel)
         except BaseException:
             self._journal.close()

@@ -11,7 +11,7 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from openloop.core import clock
@@ -23,13 +23,15 @@ EVENTS = "events.jsonl"
 _BLOCK = 1 << 20  # bytes
 _PROBE = 0.1  # seconds in which a reader's look at the lock is over
 Event = dict[str, Any]
+Take = Callable[[Event], None]
 
 
 class Journal:
-    """The open record. `listeners` are called with each event and its line once it is written."""
+    """The open record. `size` is in bytes."""
 
-    def __init__(self, folder: str) -> None:
-        """Raises HeldError while another coordinator lives, TamperError, RecordError."""
+    def __init__(self, folder: str, take: Take) -> None:
+        """take: gets every event that is there. Raises HeldError while another coordinator lives,
+        TamperError, RecordError."""
         self.path = os.path.join(folder, EVENTS)
         with _kept(self.path):
             os.makedirs(folder, exist_ok=True)
@@ -37,13 +39,12 @@ class Journal:
             self._descriptor = files.open_regular(self.path, flags)
         try:
             _lock(self._descriptor, folder)
-            self.events, self._head, self.size = _load(self._descriptor, self.path)
+            self._seq, self._head, self.size = _scan(self._descriptor, self.path, take)
             with _kept(self.path):
                 os.ftruncate(self._descriptor, self.size)  # drops a torn last line
         except BaseException:
             os.close(self._descriptor)
             raise
-        self._seq = len(self.events)
 
     def append(self, events: list[Event], *, durable: bool = False) -> list[tuple[Event, bytes]]:
         """Record events, all of them or none. Each holds at least `event`. Raises RecordError."""
@@ -114,43 +115,55 @@ def is_held(folder: str) -> bool:
     return False
 
 
-def read(folder: str) -> list[Event]:
-    """Every whole event of a record that a coordinator may be writing. Raises TamperError."""
+def read(folder: str, take: Take) -> None:
+    """Hand over every whole event of a record that a coordinator may be writing. Raises
+    OpenLoopError."""
     path = os.path.join(folder, EVENTS)
     try:
         descriptor = files.open_regular(path, os.O_RDONLY)
     except FileNotFoundError:
-        return []
+        return
     except OSError as error:
         what = f"the fleet's record cannot be read: {error.strerror}"
         raise OpenLoopError(what, where=path) from None
     try:
-        return _load(descriptor, path, check=False)[0]
+        _scan(descriptor, path, take, check=False)
     finally:
         os.close(descriptor)
 
 
-def _load(descriptor: int, path: str, *, check: bool = True) -> tuple[list[Event], str, int]:
-    """(events, the chain's head, bytes of whole lines). check: every hash, not the last alone."""
-    data = b"".join(iter(lambda: os.read(descriptor, _BLOCK), b""))
-    whole = data.rpartition(b"\n")[0]
-    lines = whole.split(b"\n") if whole else []
+def _scan(descriptor: int, path: str, take: Take, *, check: bool = True) -> tuple[int, str, int]:
+    """(number of events, the chain's head, bytes of whole lines). check: the hashes too."""
+    count, head, size = 0, chain.FIRST_PREV, 0
     try:
-        head = chain.FIRST_PREV
-        if check:
-            for _, line in chain.check_chain(lines):
-                head = chain.head_of(line)
-        events: list[Event] = json.loads(b"[" + b",".join(lines) + b"]")
-        for number, event in enumerate(events, 1):
-            if event["seq"] != number:
-                raise chain.Broken(number, "lines are missing or moved")
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        for whole in _blocks(descriptor):
+            lines = whole.split(b"\n")
+            if check:
+                for _, line in chain.check_chain(lines, first=count + 1, prev=head):
+                    head = chain.head_of(line)
+            for event in json.loads(b"[" + b",".join(lines) + b"]"):
+                count += 1
+                if event["seq"] != count:
+                    raise chain.Broken(count, "lines are missing or moved")
+                take(event)
+            size += len(whole) + 1
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise TamperError(
-            f"the fleet's record is not intact: {error}",
+            f"the fleet's record is not intact: near line {count}: {error}",
             where=path,
             fix="restore it, or move the folder away to begin a new fleet",
         ) from None
-    return events, head, len(whole) + 1 if lines else 0
+    return count, head, size
+
+
+def _blocks(descriptor: int) -> Iterator[bytes]:
+    """Whole lines, many at a time, without the last newline of each block."""
+    kept = b""
+    while data := os.read(descriptor, _BLOCK):
+        whole, newline, rest = (kept + data).rpartition(b"\n")
+        kept = rest
+        if newline:
+            yield whole
 
 
 def of_task(kind: str, task: str, **more: Any) -> Event:

@@ -7,14 +7,11 @@ import os
 import sys
 from typing import Any
 
-from openloop.core.errors import TamperError
 from openloop.core.text import printable
 from openloop.fleet import configuration
-from openloop.fleet import state as states
 from openloop.fleet.document import WORKTREE, Fleet, Task
-from openloop.fleet.journal import EVENTS, Event
 from openloop.fleet.launchers import launch
-from openloop.fleet.state import FleetState, TaskState
+from openloop.fleet.state import TaskState
 from openloop.fs import files
 from openloop.record import tail, workspace
 
@@ -26,16 +23,6 @@ _PROGRAM = (
 )
 _END = 2000  # bytes at the end of a log in which its last line is looked for
 _SHOWN = 300  # characters of it
-
-
-def replayed(fleet: Fleet, events: list[Event]) -> FleetState:
-    """The state of a fleet after its events. Raises TamperError."""
-    try:
-        return states.replay((task.name for task in fleet.tasks), events)
-    except ValueError as error:
-        raise TamperError(
-            f"the fleet's record is not intact: {error}", where=os.path.join(fleet.folder, EVENTS)
-        ) from None
 
 
 def program(*words: str) -> list[str]:

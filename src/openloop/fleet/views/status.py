@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import os
 
-from openloop.core.errors import TamperError
 from openloop.core.text import printable
-from openloop.fleet import document, journal, state
+from openloop.fleet import document, journal
 from openloop.fleet.state import FleetState, Phase, TaskState, Word
 
 TYPE_CHECKING = False  # typing is slow to import
@@ -32,12 +31,8 @@ class Report:
         self.folder = document.state_folder(given)
         names, _ = document.names(given)
         self.workspaces = dict(names)
-        events = journal.read(self.folder)
-        try:
-            self.state: FleetState = state.replay(self.workspaces, events)
-        except ValueError as error:
-            where = os.path.join(self.folder, journal.EVENTS)
-            raise TamperError(f"the fleet's record is not intact: {error}", where=where) from None
+        self.state = FleetState(self.workspaces)
+        journal.read(self.folder, self.state.apply)
         self.held = journal.is_held(self.folder)
 
     @property
