@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from openloop.agents import catalog
+from openloop.browser.plays import play
 from openloop.cli import command_line, completion, help_topics
 from openloop.config import config, schema, template
 from openloop.core.errors import ExitCode
@@ -21,6 +22,7 @@ from openloop.loop.state import State
 from openloop.record import projections
 from repository.markdown import (
     AGENT,
+    BROWSER,
     COMMANDS,
     CONFIGURATION,
     CONTRIBUTING,
@@ -45,7 +47,7 @@ from support import ROOT, SRC, Case, run_openloop
 ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 SUBCOMMANDS = (
     *("init", "doctor", "run", "status", "logs", "report", "audit", "accept", "judge"),
-    *("fleet", "mcp", "completion", "help"),
+    *("browse", "fleet", "mcp", "completion", "help"),
 )
 # `openloop NAME`, and what follows it up to the next command
 CALL = re.compile(r"\bopenloop (\w+)(?= (?:\.openloop|WORKSPACE|--))((?:(?!openloop \w)[^`\n,])*)")
@@ -157,10 +159,27 @@ class CasesOfJudge(unittest.TestCase):
         self.assertEqual(sorted(said), sorted(rule["enum"]))
 
 
+class PlaysOfBrowse(unittest.TestCase):
+    """The tables of a play, against the schema that ships, and the plays that are shown."""
+
+    def test_keys_and_kinds_of_steps(self) -> None:
+        rules = schema.load("browser/plays/play")["properties"]
+        named = first_cells(section(BROWSER, "## Keys of a play"))
+        self.assertEqual(named, list(rules))
+        self.assertEqual(
+            first_cells(section(BROWSER, "## Steps"))[: len(play.KINDS)], list(play.KINDS)
+        )
+
+    def test_every_play_is_accepted(self) -> None:
+        for block in blocks(BROWSER, "json"):
+            play.parse(block.text.encode(), where=str(block))
+
+
 class JsonBlocks(unittest.TestCase):
     def test_every_configuration_is_accepted(self) -> None:
         """What shows a part of one is completed with what every configuration needs."""
         shown = [block for document in DOCUMENTS for block in blocks(document, "json")]
+        shown = [block for block in shown if block.document != BROWSER]
         self.assertTrue(any('"version"' in block.text for block in shown))
         for block in shown:
             with self.subTest(block=str(block)):

@@ -16,6 +16,7 @@ MAY_IMPORT = (
     "runner",
     "views",
     "judge",
+    "browser",
     "setup",
     "fleet",
     "mcp",

@@ -31,6 +31,7 @@ _OF_A_WORKSPACE = {
 COMMANDS = {
     **_OF_A_WORKSPACE,
     "judge": "Run a command on cases and compare what it prints.",
+    "browse": "Play a web page in Chromium and look at what it shows.",
     "fleet": "Run many loops, on one machine or a cluster, and land their work.",
     "mcp": "Serve agents that are in charge of loops, over stdio.",
     "completion": "Print what a shell needs to complete commands and options.",

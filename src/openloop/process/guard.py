@@ -24,6 +24,7 @@ from typing import Any
 
 from openloop.process import messages, run_marks, tree
 from openloop.process.messages import (
+    Discard,
     End,
     Ended,
     Ending,
@@ -92,6 +93,7 @@ class Guard:
         self.runner_lives = True
         self.has_run = False
         self.litter: Callable[[], int] = lambda: 0  # bytes
+        self.discarded = ""  # a folder
 
     def serve(self) -> None:
         """Take orders until the runner closes its end."""
@@ -104,7 +106,9 @@ class Guard:
                     self._finish(self.command, self.command.order.grace)
         finally:
             # Whatever went wrong above, also while answering a dead runner.
-            self._sweep(tree.ORPHAN_GRACE)
+            self._sweep(0.0 if self.discarded else tree.ORPHAN_GRACE)
+            if self.discarded:
+                _discard(self.discarded)
             if self.record and self.has_run:
                 from openloop.process import record_rescue  # hardly ever needed
 
@@ -132,10 +136,16 @@ class Guard:
                     self._start(order)
                 case Enter(view):
                     self._enter(view)
+                case Discard(folder):
+                    self.discarded = folder
+                    signal.signal(signal.SIGTERM, self._leave)
                 case Release():
                     self.record = ""
                 case End(number, grace) if self.command and number == self.command.order.number:
                     self._finish(self.command, grace)
+
+    def _leave(self, signum: int, frame: object) -> None:
+        self.runner_lives = False
 
     def _enter(self, view: Mapping[str, Any]) -> None:
         """Take a view for every later command, and say whether that could be."""
@@ -226,6 +236,14 @@ class Guard:
             self.control.sendall(messages.encode(message))
         except OSError:
             self.runner_lives = False
+
+
+def _discard(path: str) -> None:
+    from openloop.fs import dirfd  # few guards need it
+
+    folder, name = os.path.split(os.fsencode(path))
+    parent = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    dirfd.remove(name, parent)
 
 
 def _words(error: OSError | ValueError) -> str:

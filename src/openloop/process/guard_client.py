@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from openloop.process import messages, run_marks, tree
-from openloop.process.messages import End, Enter, Entered, Message, Release, Start
+from openloop.process.messages import Discard, End, Enter, Entered, Message, Release, Start
 from openloop.process.watchdog import Limits
 
 ANSWER = 1.5  # seconds of silence after which a guard that was asked for something is given up
@@ -95,6 +95,11 @@ class GuardClient:
         streams: its standard input, output and error, or the log that takes both outputs.
         """
         self._send(order, streams)
+
+    def discard(self, folder: str) -> None:
+        """Order a folder to be removed at the end, see `messages.Discard`."""
+        with contextlib.suppress(OSError):  # it is dead; whoever reads from it finds that out
+            self._send(Discard(folder))
 
     def end(self, number: int, grace: float) -> None:
         """Order the tree of a program to be ended, within a grace in seconds."""

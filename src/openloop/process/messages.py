@@ -38,6 +38,16 @@ class Enter(NamedTuple):
     view: Mapping[str, Any]
 
 
+class Discard(NamedTuple):
+    """A folder of what will be started: remove it once all of that has ended.
+
+    From now on there is no grace for anything, and the guard obeys SIGTERM: whoever ends it gives
+    it little time.
+    """
+
+    folder: str
+
+
 class Release(NamedTuple):
     """The run is about to close its end of the socket in order: it was not killed."""
 
@@ -82,10 +92,10 @@ class Entered(NamedTuple):
     shared: Sequence[str]
 
 
-Message = Start | End | Enter | Release | Started | NotStarted | Ending | Ended | Entered
+Message = Start | End | Enter | Discard | Release | Started | NotStarted | Ending | Ended | Entered
 _TYPES: dict[str, Any] = {
     each.__name__: each
-    for each in (Start, End, Enter, Release, Started, NotStarted, Ending, Ended, Entered)
+    for each in (Start, End, Enter, Discard, Release, Started, NotStarted, Ending, Ended, Entered)
 }
 
 

@@ -1,0 +1,187 @@
+"""The browser: found, started with a profile of its own, and ended with all that it made."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+
+from openloop.browser.failure import Gone
+from openloop.browser.guarded import Guarded
+from openloop.browser.pipe import Message, Pipe
+from openloop.core.errors import UsageError
+from openloop.fs import dirfd
+
+NAMES = (
+    *("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"),
+    "chrome-headless-shell",
+)
+_PREFIX = "openloop-browse-"
+_START = 30.0  # seconds until the browser must have answered
+_TOO_LONG = 60  # characters: a socket in the folder would have too long a name
+_SAID = 600  # characters of what the browser wrote that an error repeats
+# The browser talks through 3 and 4; what it prints goes to its log.
+_TRAMPOLINE = ("/bin/sh", "-c", 'exec "$0" "$@" 3<&0 4>&1 </dev/null >&2')
+_OFF = (
+    *("AcceptCHFrame", "AutofillServerCommunication", "DialMediaRouteProvider"),
+    *("GlobalMediaControls", "HttpsUpgrades", "IsolateOrigins", "LensOverlay", "MediaRouter"),
+    *("OptimizationHints", "PaintHolding", "Translate", "WebUIOmniboxAimPopup"),
+    *("WebUIOmniboxPopup", "site-per-process"),
+)
+_FLAGS = (
+    "--headless",
+    "--remote-debugging-pipe",
+    "--no-first-run",
+    "--no-default-browser-check",
+    "--disable-dev-shm-usage",  # a container's is too small
+    # nothing of its own goes out
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+    *("--disable-default-apps", "--disable-extensions", "--disable-breakpad", "--no-pings"),
+    *("--disable-client-side-phishing-detection", "--disable-domain-reliability"),
+    *("--password-store=basic", "--use-mock-keychain"),
+    # what is not looked at runs all the same
+    *("--disable-backgrounding-occluded-windows", "--disable-renderer-backgrounding"),
+    *("--disable-background-timer-throttling", "--disable-hang-monitor"),
+    # pictures are the same everywhere
+    *("--hide-scrollbars", "--force-color-profile=srgb", "--font-render-hinting=none"),
+    *("--disable-lcd-text", "--enable-unsafe-swiftshader", "--mute-audio"),
+    # all frames of a page are reached in its own session, popups are counted and not blocked
+    *("--disable-site-isolation-trials", "--disable-popup-blocking"),
+    f"--disable-features={','.join(_OFF)}",
+)
+
+
+def find(given: str | None) -> str:
+    """The browser's path. given: a path or a name instead of the usual ones. Raises UsageError."""
+    if given := given or os.environ.get("OPENLOOP_BROWSER"):
+        if found := shutil.which(given):
+            return os.path.abspath(found)
+        fix = "correct --browser or OPENLOOP_BROWSER, or leave it out"
+        raise UsageError(f"the browser {given} is not a program", fix=fix)
+    for name in NAMES:
+        if found := shutil.which(name):
+            return os.path.abspath(found)
+    fix = (
+        "install one, for example with apt install chromium or dnf install chromium, or name it "
+        "with --browser PATH or OPENLOOP_BROWSER"
+    )
+    raise UsageError(f"there is no browser: none of {', '.join(NAMES)} is on PATH", fix=fix)
+
+
+class Scratch:
+    """A folder for one play, locked for as long as anything of it is left."""
+
+    def __init__(self) -> None:
+        home = tempfile.gettempdir()
+        self.home = home if len(home) < _TOO_LONG else "/tmp"
+        remove_leftovers(self.home)
+        while True:
+            self.path = tempfile.mkdtemp(prefix=_PREFIX, dir=self.home)
+            self.lock = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            fcntl.flock(self.lock, fcntl.LOCK_EX)
+            if _is_at(self.path, self.lock):  # or somebody took it for a leftover
+                break
+            os.close(self.lock)
+        for name in ("profile", "downloads", "tmp"):
+            os.mkdir(os.path.join(self.path, name))
+
+    def file(self, name: str) -> str:
+        return os.path.join(self.path, name)
+
+    def close(self) -> None:
+        """Remove it, if no guard has."""
+        if _is_at(self.path, self.lock):
+            _remove(self.path)
+        os.close(self.lock)
+
+
+def remove_leftovers(home: str) -> None:
+    """Remove the folders of plays that were killed together with their guards."""
+    for name in os.listdir(home):
+        path = os.path.join(home, name)
+        with contextlib.suppress(OSError):  # gone, in use, or of another user
+            if name.startswith(_PREFIX) and os.lstat(path).st_uid == os.geteuid():
+                lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    _remove(path)
+                finally:
+                    os.close(lock)
+
+
+def _is_at(path: str, folder: int) -> bool:
+    try:
+        return os.path.samestat(os.lstat(path), os.fstat(folder))
+    except FileNotFoundError:
+        return False
+
+
+def _remove(path: str) -> None:
+    folder, name = os.path.split(path)
+    parent = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        dirfd.remove(os.fsencode(name), parent)
+    finally:
+        os.close(parent)
+
+
+class Chromium:
+    """A running browser."""
+
+    def __init__(self, program: str, scratch: Scratch, on_event: Callable[[Message], None]) -> None:
+        self._scratch = scratch
+        self._guarded = Guarded(scratch.lock, discard=scratch.path)
+        commands, writing = os.pipe2(os.O_CLOEXEC)
+        reading, answers = os.pipe2(os.O_CLOEXEC)
+        log = os.open(self._log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        self.pipe = Pipe(reading, writing, on_event)
+        self.pipe.watch(self._guarded.socket.fileno(), self._hear)
+        words = [*_TRAMPOLINE, program, *self._flags(), "about:blank"]
+        self._guarded.start(words, scratch.path, self._environment(), [commands, answers, log])
+
+    @property
+    def _log(self) -> str:
+        return self._scratch.file("browser.log")
+
+    def _flags(self) -> list[str]:
+        flags = [*_FLAGS, f"--user-data-dir={self._scratch.file('profile')}"]
+        return [*flags, "--no-sandbox"] if os.geteuid() == 0 else flags
+
+    def _environment(self) -> dict[str, str]:
+        """Whatever it writes is written into the scratch folder."""
+        path = self._scratch.path
+        return {
+            "HOME": path,
+            "XDG_CONFIG_HOME": path,
+            "XDG_CACHE_HOME": path,
+            "TMPDIR": self._scratch.file("tmp"),
+            "DBUS_SESSION_BUS_ADDRESS": "disabled:",
+            "CHROMIUM_FLAGS": "",
+        }
+
+    def version(self) -> str:
+        """Wait until it answers; its name and version. Raises Gone, NoAnswer."""
+        return str(self.pipe.call("Browser.getVersion", within=_START)["product"])
+
+    def _hear(self) -> None:
+        if self._guarded.hear():
+            raise Gone(f"the browser has ended: {self._guarded.ending}{self._last_words()}")
+
+    def _last_words(self) -> str:
+        """What it wrote of its end, if anything."""
+        with open(self._log, "rb") as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - 4096))
+            lines = file.read().decode(errors="replace").splitlines()
+        told = [line for line in lines if "dbus" not in line and line.strip()]
+        return f" ({' '.join(told[-3:])[-_SAID:]})" if told else ""
+
+    def end(self) -> None:
+        """Begin to end it; `close` waits."""
+        self._guarded.end(at_once=True)
+
+    def close(self) -> None:
+        self._guarded.close()
+        self.pipe.close()

@@ -1,0 +1,37 @@
+"""What makes a play fail."""
+
+from __future__ import annotations
+
+
+class Failure(Exception):
+    """A step that did not do, or not see, what it was to. what: in a sentence. expected, seen:
+    "" when the sentence says it all. also: what went wrong meanwhile. files: pictures that show
+    it."""
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        expected: str = "",
+        seen: str = "",
+        also: tuple[str, ...] = (),
+        files: tuple[str, ...] = (),
+    ) -> None:
+        super().__init__(what)
+        self.what = what
+        self.expected = expected
+        self.seen = seen
+        self.also = also
+        self.files = files
+
+
+class Gone(Failure):
+    """The browser, its page or the server has ended: nothing more can be played."""
+
+
+class NoAnswer(Failure):
+    """The browser did not answer in time."""
+
+
+class Refused(Failure):
+    """The browser answered that it cannot do it."""

@@ -1,0 +1,81 @@
+"""A program under a guard of its own: whatever happens to us, its whole tree is ended."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Mapping, Sequence
+
+from openloop.process import tree
+from openloop.process.guard_client import GuardClient, ending
+from openloop.process.messages import Ended, NotStarted, Start
+
+_GRACE = 2.0  # seconds for what a server does when it is asked to end
+_OVERDUE = 15.0  # seconds in which the guard must have ended what is left
+
+
+class Guarded:
+    """One program and what it starts."""
+
+    def __init__(self, lock: int, discard: str = "") -> None:
+        """lock: a descriptor that the guard holds for as long as anything is left. discard: a
+        folder that it removes at its end."""
+        self._guard = GuardClient(lock, 0)
+        if discard:
+            self._guard.discard(discard)
+        self.socket = self._guard.socket
+        self.ending = ""  # how the program ended: "exit code 1", "SIGKILL"
+
+    def start(
+        self, words: Sequence[str], cwd: str, env: Mapping[str, str], streams: Sequence[int]
+    ) -> None:
+        """streams: standard input, output and error. Closes them."""
+        with contextlib.suppress(OSError):  # a dead guard is told by its socket
+            self._guard.run(Start(1, words, cwd, env, _GRACE), streams)
+        for stream in streams:
+            os.close(stream)
+
+    def hear(self) -> bool:
+        """Read what the guard says; whether the program has ended. Called when its socket can be
+        read."""
+        messages = self._guard.read()
+        if messages is None:
+            self.ending = "its guard was killed"
+            return True
+        for message in messages:
+            if isinstance(message, NotStarted):
+                self.ending = f"not started: {message.why}"
+            elif isinstance(message, Ended):
+                code, signal = ending(message.status)
+                self.ending = signal or f"exit code {code}"
+        return bool(self.ending)
+
+    def end(self, *, at_once: bool) -> None:
+        """Have the tree ended. at_once: without a grace."""
+        self._guard.end(1, 0.0 if at_once else _GRACE)
+
+    def close(self) -> None:
+        """Wait until nothing is left; `end` has been called."""
+        self.socket.settimeout(_OVERDUE)
+        with contextlib.suppress(OSError):
+            while not self.ending:
+                self.hear()
+        self._guard.close(_OVERDUE)
+
+
+class Family:
+    """Everything that this process starts: what a killed guard leaves comes to us."""
+
+    def __init__(self) -> None:
+        tree.become_subreaper()
+        self._not_ours = tuple(tree.descendants(os.getpid())) if tree.reap()[0] else ()
+
+    def end(self) -> None:
+        """End what is left once the guards are gone."""
+        if tree.reap()[0]:
+            tree.end(
+                lambda: tree.below_us(without=self._not_ours),
+                grace=0.0,
+                empty=lambda: not tree.reap()[0],
+                pause=tree.sleep,
+            )

@@ -1,0 +1,59 @@
+"""Where a play leaves its pictures and lists."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+
+from openloop.core.errors import UsageError
+from openloop.fs import files
+
+FAILURE = "failure.png"
+CONSOLE, REQUESTS, FILM, SERVER = "console.log", "requests.json", "play.html", "server.log"
+LISTS = (FAILURE, CONSOLE, REQUESTS, FILM, SERVER)
+FOLDER = "openloop-browse"  # in the current directory, where nothing else is said
+
+
+def folder(given: str | None) -> str:
+    """The folder, made where there is none. given: --out. Raises UsageError."""
+    path = os.path.abspath(given or os.environ.get("OPENLOOP_ATTACHMENTS") or FOLDER)
+    try:
+        os.makedirs(path, exist_ok=True)
+        if not os.access(path, os.W_OK | os.X_OK):
+            raise PermissionError(0, "it cannot be written")
+    except OSError as error:
+        fix = "name a folder that you may write with --out"
+        what = f"pictures cannot be left: {error.strerror}"
+        raise UsageError(what, where=path, fix=fix) from None
+    return path
+
+
+class Output:
+    """The files of one play."""
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+        self._names: set[str] = set()
+        for name in LISTS:  # of an earlier play, of which they would tell here
+            with contextlib.suppress(OSError):
+                os.unlink(self.path(name))
+
+    def path(self, name: str) -> str:
+        return os.path.join(self.folder, name)
+
+    def free(self, name: str) -> str:
+        """The name, or NAME-2, NAME-3, … for a picture whose name has been used."""
+        free, count = name, 1
+        while free in self._names:
+            count += 1
+            free = f"{name}-{count}"
+        self._names.add(free)
+        return free
+
+    def write(self, name: str, data: bytes) -> None:
+        """Put a file in place. Raises OSError."""
+        parent = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            files.replace(name, data, folder=parent)
+        finally:
+            os.close(parent)

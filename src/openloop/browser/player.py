@@ -1,0 +1,377 @@
+"""The player: joins the browser, its pages and the steps of a play."""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+import os
+import re
+import shutil
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import unquote, urljoin, urlsplit
+
+from openloop.browser import actions, expectations, pictures
+from openloop.browser.chromium import Chromium, Scratch
+from openloop.browser.failure import Failure, Gone, Refused
+from openloop.browser.observed import Observed
+from openloop.browser.output import Output
+from openloop.browser.page import CLOSED, Page
+from openloop.browser.pictures import Comparer
+from openloop.browser.pipe import Message
+from openloop.browser.plays.play import Play, Step
+from openloop.core.clock import monotonic
+from openloop.core.text import number, printable
+
+_PAGES = 20  # that a play may open
+_PAUSE = 0.03  # seconds between two looks
+_END = 1.0  # seconds that requests may still take after the last step
+_STILL = 2.0  # seconds that a page may move before its picture is taken all the same
+_DIALOG = 2_000  # characters of a dialog that are kept
+_DOWNLOAD = 256 << 20  # bytes of a download that is kept
+
+
+class Player:
+    """One play in one browser."""
+
+    def __init__(self, play: Play, program: str, scratch: Scratch, out: Output) -> None:
+        self._play = play
+        self._out = out
+        self._scratch = scratch
+        self.port = 0  # of the server
+        self.observed = Observed(play.allow_console, play.allow_requests)
+        self.browser = Chromium(program, scratch, self._event)
+        self.pipe = self.browser.pipe
+        self._pages: dict[str, Page] = {}  # session → page, in the order in which they came
+        self._sessions: dict[str, str] = {}  # target → session
+        self._current: Page | None = None
+        self._context = ""  # of the play's pages
+        self._dialog: Mapping[str, Any] | None = None  # the answer for the next one
+        self._downloads: dict[str, dict[str, str]] = {}  # guid → its name and state
+        self._comparer = Comparer(self.pipe)
+        self._film: dict[str, str] = {}  # session → latest frame, base64
+        self.measured: dict[str, float] = {}
+
+    @property
+    def page(self) -> Page:
+        """The page in which the play goes on."""
+        if self._current is None:
+            raise Gone("no page is open")
+        return self._current
+
+    def begin(self) -> str:
+        """Have the browser and its first page ready; its name and version. Raises Failure."""
+        version = self.browser.version()
+        self.pipe.send(
+            "Browser.setDownloadBehavior",
+            behavior="allowAndName",
+            downloadPath=self._scratch.file("downloads"),
+            eventsEnabled=True,
+        )
+        self.pipe.call(
+            "Target.setAutoAttach",
+            autoAttach=True,
+            waitForDebuggerOnStart=True,
+            flatten=True,
+            filter=[{"type": "page"}, {"exclude": True}],
+        )
+        deadline = monotonic() + 10
+        while self._current is None and self.pipe.pump(deadline):
+            pass
+        self.page.settle()
+        return version
+
+    def frame(self) -> bytes:
+        """The latest picture for the film strip, a JPEG; b"" when there is none."""
+        session = self._current.session if self._current else ""
+        return base64.b64decode(self._film.get(session, ""))
+
+    # --- what the browser reports -------------------------------------------------------
+
+    def _event(self, message: Message) -> None:
+        method, told = message["method"], message.get("params", {})
+        page = self._pages.get(message.get("sessionId", ""))
+        match method:
+            case "Target.attachedToTarget":
+                self._attached(told)
+            case "Target.detachedFromTarget":
+                self._detached(told["sessionId"])
+            case "Browser.downloadWillBegin":
+                name = {"name": told["suggestedFilename"], "state": "inProgress"}
+                self._downloads[told["guid"]] = name
+            case "Browser.downloadProgress" if told["guid"] in self._downloads:
+                self._downloads[told["guid"]]["state"] = told["state"]
+            case "Page.javascriptDialogOpening" if page:
+                self._answer(page, told)
+            case "Page.screencastFrame" if page:
+                self._film[page.session] = told["data"]
+                page.tell("Page.screencastFrameAck", sessionId=told["sessionId"])
+            case _ if page:
+                page.event(method, told)
+                self.observed.event(page, method, told)
+
+    def _attached(self, told: Mapping[str, Any]) -> None:
+        target, session = told["targetInfo"], told["sessionId"]
+        self._context = self._context or target.get("browserContextId", "")
+        if target.get("browserContextId", "") != self._context:
+            self.pipe.send("Runtime.runIfWaitingForDebugger", session)  # not of the play
+            return
+        if len(self._pages) >= _PAGES:
+            raise Gone(f"more than {_PAGES} pages were opened")
+        page = Page(self.pipe, session, target["targetId"])
+        self._pages[session] = page
+        page.prepare(self._play.viewport, film=True)
+        if self._current is None:
+            self._current = page
+
+    def _detached(self, session: str) -> None:
+        if page := self._pages.get(session):
+            page.end(CLOSED)
+
+    def _answer(self, page: Page, told: Mapping[str, Any]) -> None:
+        """Answer a dialog, which holds the page up until then."""
+        text = told["message"][:_DIALOG]
+        answer, self._dialog = self._dialog, None
+        accept = told["type"] == "beforeunload"  # or nothing could be opened any more
+        if answer is None:
+            self.observed.add(f'a dialog that nobody asked for: {told["type"]} "{text}"')
+        else:
+            accept = answer["accept"]
+        prompt = {"promptText": answer["text"]} if answer and "text" in answer else {}
+        page.tell("Page.handleJavaScriptDialog", accept=accept, **prompt)
+
+    # --- steps --------------------------------------------------------------------------
+
+    def perform(self, step: Step) -> list[str]:
+        """Do one step; lines that it prints besides its own. Raises Failure."""
+        asked = self._dialog
+        try:
+            lines = self._do(step)
+            if step.kind != "dialog":
+                self.page.settle()
+                if asked is not None:
+                    self._await_dialog(step.timeout)
+        except Failure as failure:
+            failure.also = tuple(self.observed.take())
+            raise
+        self._raise_problems()
+        return lines
+
+    def look_once_more(self) -> list[str]:
+        """At the end: what requests and scripts on their way come to. Raises Failure."""
+        deadline = monotonic() + _END
+        while self.observed.unfinished() and self.pipe.pump(deadline):
+            pass
+        self.page.settle()
+        self._raise_problems()
+        return []
+
+    def _raise_problems(self) -> None:
+        if problems := self.observed.take():
+            raise Failure(problems[0], also=tuple(problems[1:]))
+
+    def _do(self, step: Step) -> list[str]:
+        match step.kind:
+            case "open":
+                self._open(step)
+            case "expect" if "download" in step.value:
+                self._await_download(step.value["download"], step.timeout)
+            case "expect":
+                expectations.meet(self.page, step, self.address)
+            case "script":
+                self._script(step)
+            case "measure":
+                return [self._measure(step)]
+            case "screenshot":
+                self._screenshot(step)
+            case "dialog":
+                text = {"text": step.options["text"]} if "text" in step.options else {}
+                self._dialog = {"accept": step.value == "accept", **text}
+            case "page":
+                self._switch(int(step.value), step.timeout)
+            case "upload":
+                paths = [os.path.join(self._play.folder, path) for path in step.value["files"]]
+                value = {**step.value, "files": paths}
+                actions.ACTIONS[step.kind](
+                    self.page, Step(step.kind, value, step.options, step.timeout)
+                )
+            case _:
+                actions.ACTIONS[step.kind](self.page, step)
+        return []
+
+    def address(self, given: str) -> str:
+        """An address of the play, made absolute and written as the browser writes it."""
+        base = self._play.base.replace("{port}", str(self.port))
+        url = urljoin(base, given.replace("{port}", str(self.port))) if base else given
+        if not re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", url):
+            raise Failure(
+                f"{printable(given)} is no address", expected="a URL, or base in the play"
+            )
+        parts = urlsplit(url)
+        if parts.scheme in ("http", "https") and not parts.path:
+            return parts._replace(path="/").geturl()
+        return url
+
+    def _open(self, step: Step) -> None:
+        page = self.page
+        asked = self.address(step.value)
+        wanted = self.address(step.options.get("url", step.value)).partition("#")[0]
+        deadline = monotonic() + step.timeout
+        before = page.loader
+        answer = page.call("Page.navigate", url=asked, within=step.timeout)
+        if error := answer.get("errorText"):
+            page.wait(_PAUSE)  # a crash is reported later
+            page.check()
+            self.observed.take()  # the request's own line would only repeat it
+            raise Failure(f"{asked} cannot be opened: {error}")
+        while not page.loaded or (page.loader == before and "loaderId" in answer):
+            self._await(deadline, step, asked)
+        if not _same(page.url.partition("#")[0], wanted):
+            raise Failure("another page was opened", expected=wanted, seen=page.url)
+
+    def _await(self, deadline: float, step: Step, what: str) -> None:
+        self.page.check()
+        if not self.pipe.pump(deadline):
+            going = self.observed.unfinished()
+            seen = f"still loading: {going}" if going else "it is still loading"
+            raise Failure(f"{what} did not load within {step.timeout:g} s", seen=seen)
+
+    def _switch(self, wanted: int, timeout: float) -> None:
+        deadline = monotonic() + timeout
+        while len(self._pages) < wanted:
+            if not self.pipe.pump(deadline):
+                raise Failure(
+                    "there is no such page", expected=f"page {wanted}", seen=f"{len(self._pages)}"
+                )
+        self._current = list(self._pages.values())[wanted - 1]
+        self._current.call("Page.bringToFront")
+        while not self._current.loaded:
+            if not self.pipe.pump(deadline):
+                raise Failure(f"page {wanted} did not load within {timeout:g} s")
+
+    def _script(self, step: Step) -> None:
+        value = self._run(step.value, step.timeout)
+        if "equals" in step.options and not _equal(value, step.options["equals"]):
+            raise Failure(
+                "the script returned something else",
+                expected=json.dumps(step.options["equals"])[:500],
+                seen=json.dumps(value)[:500],
+            )
+
+    def _run(self, body: str, timeout: float) -> Any:
+        try:
+            return self.page.script(body, timeout)
+        except Refused as refused:
+            raise Failure(f"the script failed: {refused.what}") from None
+
+    def _measure(self, step: Step) -> str:
+        value = self._run(step.options["script"], step.timeout)
+        if isinstance(value, bool) or not isinstance(value, int | float) or math.isinf(value):
+            raise Failure("nothing was measured", expected="a number", seen=json.dumps(value)[:200])
+        self.measured[step.value] = float(value)
+        return f"{step.value}={number(float(value))}"
+
+    def _await_dialog(self, timeout: float) -> None:
+        """A dialog was asked for before the step that has just been done."""
+        deadline = monotonic() + timeout
+        while self._dialog is not None:
+            if not self.pipe.pump(deadline):
+                self._dialog = None
+                raise Failure("no dialog came", expected="the dialog that was asked for")
+
+    def _await_download(self, name: str, timeout: float) -> None:
+        deadline = monotonic() + timeout
+        while True:
+            for guid, known in self._downloads.items():
+                if known["name"] == name and known["state"] == "completed":
+                    self._keep_download(guid, name)
+                    return
+            if not self.pipe.pump(deadline):
+                others = ", ".join(
+                    f"{one['name']} ({one['state']})" for one in self._downloads.values()
+                )
+                raise Failure("not downloaded", expected=name, seen=others[:500] or "no download")
+
+    def _keep_download(self, guid: str, name: str) -> None:
+        path = os.path.join(self._scratch.file("downloads"), guid)
+        size = os.path.getsize(path)
+        if size > _DOWNLOAD:
+            raise Failure(f"{name} is too large to be kept", seen=f"{size} bytes")
+        kept = re.sub(r"[^\w.-]", "_", name.lstrip("."), flags=re.ASCII)[:100] or "download"
+        shutil.copyfile(path, self._out.path(kept))
+
+    # --- pictures -----------------------------------------------------------------------
+
+    def _screenshot(self, step: Step) -> None:
+        like = step.options.get("like")
+        name = self._out.free(step.value)
+        wanted = self._wanted(like) if like else b""
+        deadline = monotonic() + step.timeout
+        while True:
+            patience = max(0.5, min(_STILL, deadline - monotonic()))
+            taken = pictures.take(self.page, step.options, patience)
+            self._out.write(f"{name}.png", taken.png)
+            if not like:
+                break
+            found = self._comparer.compare(wanted, taken.png, step.timeout)
+            if found.different <= step.options.get("tolerance", 0):
+                break
+            if monotonic() >= deadline:
+                raise self._unlike(name, wanted, found, step)
+            self.page.wait(_PAUSE)
+        if not step.options.get("one_colour") and pictures.is_one_colour(taken.png):
+            raise Failure("the picture is of one colour", files=(f"{name}.png",))
+
+    def _wanted(self, like: str) -> bytes:
+        path = os.path.join(self._play.folder, like)
+        try:
+            with open(path, "rb") as file:
+                return file.read(64 << 20)
+        except OSError as error:
+            raise Failure(f"the picture {path} cannot be read: {error.strerror}") from None
+
+    def _unlike(self, name: str, wanted: bytes, found: pictures.Comparison, step: Step) -> Failure:
+        self._out.write(f"{name}.expected.png", wanted)
+        files = [f"{name}.png", f"{name}.expected.png"]
+        if found.sizes:
+            return Failure(
+                "the picture has another size",
+                expected=found.sizes[0],
+                seen=found.sizes[1],
+                files=tuple(files),
+            )
+        self._out.write(f"{name}.difference.png", found.picture)
+        return Failure(
+            f"the picture is not like {step.options['like']}",
+            expected=f"at most {_percent(step.options.get('tolerance', 0))} of the pixels differ",
+            seen=f"{_percent(found.different)}",
+            files=(*files, f"{name}.difference.png"),
+        )
+
+    def last_picture(self) -> bytes:
+        """The page as it is now, for a failure; b"" when it does not answer any more."""
+        try:
+            return pictures.glimpse(self.page, _STILL)
+        except Failure:
+            return b""
+
+
+def _percent(part: float) -> str:
+    return f"{100 * part:.3g} %"
+
+
+def _same(url: str, wanted: str) -> bool:
+    """The browser writes what is not ASCII, and spaces, with %."""
+    return unquote(url) == unquote(wanted)
+
+
+def _equal(value: Any, wanted: Any) -> bool:
+    """1 and 1.0 are equal, 1 and true are not."""
+    if isinstance(value, bool) or isinstance(wanted, bool):
+        return value is wanted
+    if isinstance(value, list) and isinstance(wanted, list):
+        return len(value) == len(wanted) and all(map(_equal, value, wanted))
+    if isinstance(value, dict) and isinstance(wanted, dict):
+        return value.keys() == wanted.keys() and all(_equal(value[k], wanted[k]) for k in value)
+    return bool(value == wanted)

@@ -1,0 +1,228 @@
+"""`openloop browse`: play a page, say what happens, and leave what was seen."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from openloop.browser import chromium, expectations, film_strip, output
+from openloop.browser.chromium import Scratch
+from openloop.browser.failure import Failure, Gone
+from openloop.browser.film_strip import Frame
+from openloop.browser.guarded import Family
+from openloop.browser.output import Output
+from openloop.browser.player import Player
+from openloop.browser.plays import play
+from openloop.browser.plays.play import Play, Step
+from openloop.browser.server import Server, free_port
+from openloop.core.clock import monotonic
+from openloop.core.errors import ExitCode, UsageError
+from openloop.process.signals import Interrupts
+
+_ALSO = 5  # further problems that a failure names
+_TITLE = 100  # characters of a step that its line repeats
+_LAST = Step("end of the play", "", {}, 0.0)
+Say = Callable[[list[str]], None]
+
+
+class Interrupted(Exception):
+    """A signal asked to stop."""
+
+
+@dataclass(slots=True)
+class Result:
+    """What became of one step. files: names of pictures that show it."""
+
+    title: str
+    seconds: float
+    failure: Failure | None
+    files: list[str] = field(default_factory=list)
+
+    @property
+    def passed(self) -> bool:
+        return self.failure is None
+
+
+def browse(given: str, *, out: str | None, browser: str | None, as_json: bool, say: Say) -> int:
+    """Play what is given, a play's path or a URL; returns the exit code.
+
+    say: prints lines. as_json: one document at the end instead. Raises OpenLoopError.
+    """
+    what = play.load(given)
+    program = chromium.find(browser)
+    files = Output(output.folder(out))
+    with Interrupts() as interrupts:
+        try:
+            code = _play(what, program, files, interrupts, as_json, say)
+        except Interrupted:
+            return 128 + next(iter(interrupts.received), signal.SIGINT)
+        except OSError as error:
+            what_failed = f"what was seen cannot be kept: {error.strerror or error}"
+            fix = "make room, or name another folder with --out"
+            raise UsageError(what_failed, where=files.folder, fix=fix) from None
+    return code
+
+
+def _play(
+    what: Play, program: str, out: Output, interrupts: Interrupts, as_json: bool, say: Say
+) -> int:
+    with _running(what, program, out, interrupts) as (player, version):
+        results: list[Result] = []
+        frames: list[Frame] = []
+        for step in [*what.steps, _LAST]:
+            result, lines = _one(player, step, out)
+            if step is _LAST and result.passed:
+                break
+            results.append(result)
+            frames.append(_frame(result, player.frame(), out))
+            if not as_json:
+                say([*line(len(results), result), *lines])
+            if not result.passed:
+                break
+        verdict = _verdict(what, results)
+        console = player.observed.console_log()
+        out.write(output.CONSOLE, console)
+        out.write(output.REQUESTS, player.observed.requests_json())
+        out.write(output.FILM, film_strip.document(what.name, verdict, frames, console))
+        if as_json:
+            document = _document(what, results, player, out, version)
+            say(json.dumps(document, indent=2).split("\n"))
+        else:
+            say([verdict, f"film strip: {out.path(output.FILM)}"])
+    return ExitCode.OK if all(result.passed for result in results) else ExitCode.FAILED
+
+
+@contextlib.contextmanager
+def _running(
+    what: Play, program: str, out: Output, interrupts: Interrupts
+) -> Iterator[tuple[Player, str]]:
+    """The browser and the server, both ready; nothing of them is left afterwards."""
+    family, scratch, server = Family(), Scratch(), None
+    player = Player(what, program, scratch, out)
+
+    def stop() -> None:
+        raise Interrupted
+
+    try:
+        player.pipe.watch(interrupts.wakeup, stop)
+        if what.serve:
+            player.port = free_port()
+            server = Server(what.serve, player.port, scratch.lock, out.path(output.SERVER))
+        version = _ready(player, server)
+        yield player, version
+    finally:
+        player.browser.end()
+        if server:
+            server.end()
+            server.close()
+        player.browser.close()
+        family.end()
+        scratch.close()
+
+
+def _ready(player: Player, server: Server | None) -> str:
+    """Wait for both; the browser's name and version. Raises UsageError."""
+    try:
+        if server:
+            server.wait(player.pipe, player.address(server.ready))
+        return player.begin()
+    except Failure as failure:
+        fix = "start it by hand to see what is wrong, or name another one with --browser"
+        raise UsageError(f"the browser does not start: {failure.what}", fix=fix) from None
+
+
+def _one(player: Player, step: Step, out: Output) -> tuple[Result, list[str]]:
+    """One step: what became of it, and the lines that it prints besides its own."""
+    began = monotonic()
+    title = title_of(step)
+    try:
+        lines = player.perform(step) if step is not _LAST else player.look_once_more()
+    except Failure as failure:
+        found = list(failure.files)
+        seconds = monotonic() - began
+        if not isinstance(failure, Gone) and (picture := player.last_picture()):
+            out.write(output.FAILURE, picture)
+            found.insert(0, output.FAILURE)
+        return Result(title, seconds, failure, found), []
+    return Result(title, monotonic() - began, None), lines
+
+
+def _frame(result: Result, image: bytes, out: Output) -> Frame:
+    notes = [] if result.failure is None else list(_why(result.failure))
+    if result.files:
+        with open(out.path(result.files[0]), "rb") as file:
+            image = file.read()
+    return Frame(result.title, result.passed, result.seconds, image, notes)
+
+
+# --- words ------------------------------------------------------------------------------
+
+
+def title_of(step: Step) -> str:
+    """`click role=button[name=Start]`."""
+    value = step.value
+    if step.kind == "expect":
+        words = expectations.words(value)
+    elif isinstance(value, dict):
+        words = " ".join(str(part) for part in value.values())
+    else:
+        words = str(value)
+    if "like" in step.options:
+        words += f" like {step.options['like']}"
+    return f"{step.kind} {words}".strip()[:_TITLE]
+
+
+def line(number: int, result: Result) -> list[str]:
+    """`passed    3  click #start  0.1 s`, and below a failure what it is about."""
+    verdict = "passed" if result.passed else "failed"
+    first = f"{verdict}  {number:>3}  {result.title}  {result.seconds:.1f} s"
+    if result.failure is None:
+        return [first]
+    files = [f"picture: {name}" for name in result.files]
+    return [first, *(f"             {text}" for text in [*_why(result.failure), *files])]
+
+
+def _why(failure: Failure) -> Iterator[str]:
+    yield failure.what
+    if failure.expected:
+        yield f"expected: {failure.expected}"
+    if failure.seen:
+        yield f"seen: {failure.seen}"
+    yield from (f"also: {problem}" for problem in failure.also[:_ALSO])
+    if len(failure.also) > _ALSO:
+        yield f"and {len(failure.also) - _ALSO} more"
+
+
+def _verdict(what: Play, results: Sequence[Result]) -> str:
+    passed = sum(result.passed for result in results)
+    return f"{passed} of {len(what.steps)} steps passed"
+
+
+def _document(
+    what: Play, results: Sequence[Result], player: Player, out: Output, version: str
+) -> dict[str, Any]:
+    return {
+        "play": what.name,
+        "passed": all(result.passed for result in results),
+        "browser": version,
+        "out": out.folder,
+        "steps": [
+            {
+                "step": result.title,
+                "passed": result.passed,
+                "seconds": round(result.seconds, 3),
+                "failure": result.failure and result.failure.what,
+                "expected": result.failure and result.failure.expected,
+                "seen": result.failure and result.failure.seen,
+                "also": result.failure and list(result.failure.also),
+                "files": result.files,
+            }
+            for result in results
+        ],
+        "not_played": max(0, len(what.steps) - len(results)),
+        "measured": player.measured,
+    }

@@ -1,0 +1,4 @@
+"""The file of a play: its schema, its values, and the two small languages in it.
+
+`play.load` reads one.
+"""

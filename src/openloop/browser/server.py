@@ -1,0 +1,107 @@
+"""The server of a play: started on a free port, waited for, and ended with its tree."""
+
+from __future__ import annotations
+
+import os
+import socket
+from urllib.parse import urlsplit
+
+from openloop.browser.failure import Gone
+from openloop.browser.guarded import Guarded
+from openloop.browser.pipe import Pipe
+from openloop.browser.plays.play import Serve
+from openloop.core.clock import monotonic
+from openloop.core.errors import UsageError
+from openloop.fs import files
+
+_PAUSE = 0.05  # seconds between two looks whether it is ready
+_LOOK = 2.0  # seconds that one look may take
+_LAST = 5  # lines of its output that an error repeats
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Server:
+    """A running server."""
+
+    def __init__(self, serve: Serve, port: int, lock: int, log: str) -> None:
+        """log: path of the file that takes its output."""
+        self._serve = serve
+        self.ready = serve.ready
+        self._log = log
+        self._guarded = Guarded(lock)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+        out = files.open_regular(log, flags)
+        words = ["/bin/sh", "-c", serve.run.replace("{port}", str(port))]
+        null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        self._guarded.start(words, os.getcwd(), {"PORT": str(port)}, [null, os.dup(out), out])
+
+    def wait(self, pipe: Pipe, url: str) -> None:
+        """Wait until the address is answered. Raises UsageError when that takes too long, or it
+        ends."""
+        pipe.watch(self._guarded.socket.fileno(), self._hear)
+        deadline = monotonic() + self._serve.timeout
+        try:
+            while (status := _status(url)) is None or status >= 400:
+                if monotonic() > deadline:
+                    raise self._never_ready(url, status)
+                pipe.idle(_PAUSE)
+        except Gone as gone:
+            if not self._guarded.ending:
+                raise
+            fix = "correct serve.run; {port} in it is the port to listen on"
+            raise UsageError(gone.what, where=self._log, fix=fix) from None
+
+    def _never_ready(self, url: str, status: int | None) -> UsageError:
+        seen = "nothing listened there" if status is None else f"its last answer was {status}"
+        return UsageError(
+            f"the server was not ready within {self._serve.timeout:g} s: {seen}{self._told()}",
+            where=url,
+            fix="correct serve.run or serve.ready, or raise serve.timeout_seconds",
+        )
+
+    def _hear(self) -> None:
+        if self._guarded.hear():
+            raise Gone(f"the server has ended: {self._guarded.ending}{self._told()}")
+
+    def _told(self) -> str:
+        """Its last lines."""
+        with open(self._log, "rb") as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - 4096))
+            lines = file.read().decode(errors="replace").splitlines()
+        told = [line.strip() for line in lines if line.strip()][-_LAST:]
+        return "; its last lines: " + " / ".join(told) if told else "; it wrote nothing"
+
+    def end(self) -> None:
+        """Begin to end it; `close` waits."""
+        self._guarded.end(at_once=False)
+
+    def close(self) -> None:
+        self._guarded.close()
+
+
+def _status(url: str) -> int | None:
+    """The status that a GET of the URL is answered with; None when nobody does.
+
+    http.client would take as long to import as a small play to run.
+    """
+    parts = urlsplit(url)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    try:
+        with socket.create_connection((parts.hostname or "", port), _LOOK) as connection:
+            if parts.scheme == "https":
+                return 200  # somebody listens; the browser will check the rest
+            request = f"GET {path} HTTP/1.0\r\nHost: {parts.netloc}\r\nConnection: close\r\n\r\n"
+            connection.sendall(request.encode())
+            words = connection.recv(64).split()
+    except (OSError, ValueError):
+        return None
+    if len(words) < 2 or not words[0].startswith(b"HTTP/") or not words[1].isdigit():
+        return None
+    return int(words[1])

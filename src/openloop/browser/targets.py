@@ -1,0 +1,146 @@
+"""Targets: from a locator to the one element of a page, in whatever frame it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from openloop.browser.failure import Failure, NoAnswer, Refused
+from openloop.browser.page import Page
+from openloop.browser.plays.locators import Locator
+from openloop.core.clock import monotonic
+from openloop.core.text import printable
+
+_PAUSE = 0.03  # seconds between two looks
+_ROLES = 1.0  # seconds that the roles of a frame may take
+_NAMES = 8  # of other elements, that a failure lists
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a locator leads to now. frame: that of the one element. seen: in words, when it is
+    not exactly one. count: of those that can be seen, or of all when none can."""
+
+    count: int
+    visible: int
+    frame: str = ""
+    seen: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """A point of the viewport at which an element can be acted on. frame: the element's."""
+
+    x: float
+    y: float
+    frame: str
+    what: str
+
+
+def look(page: Page, locator: Locator) -> Found:
+    """Look once. Raises Refused while a document is being replaced."""
+    count = visible = 0
+    frame = ""
+    few: list[str] = []
+    for each in page.frames():
+        kept = (
+            _by_role(page, each, locator)
+            if locator.kind == "role"
+            else _by_page(page, each, locator)
+        )
+        if kept["count"] and (kept["visible"] or not visible):
+            if kept["visible"] and not visible:
+                count = 0  # those before it cannot be seen
+                few = []
+            frame = each
+            count += kept["count"]
+            visible += kept["visible"]
+            few += kept["few"]
+    if count == 1:
+        return Found(1, visible, frame)
+    if count:
+        return Found(count, visible, frame, f"{count} elements: {', '.join(few[:3])}")
+    return Found(0, 0, seen=f"no such element{_others(page, locator)}")
+
+
+def _by_page(page: Page, frame: str, locator: Locator) -> dict[str, Any]:
+    asked = {"kind": locator.kind, "value": locator.value, "exact": locator.exact}
+    try:
+        kept: dict[str, Any] = page.ours(frame, "find", asked)
+    except Refused as refused:
+        if "is not a valid selector" in refused.what:
+            raise Failure(f"{locator.source} is not a CSS selector") from None
+        raise
+    return kept
+
+
+def _nodes(page: Page, frame: str, role: str) -> list[tuple[int, str]]:
+    """(node, accessible name) of all with a role."""
+    root = page.document(frame)
+    try:
+        asked = {"objectId": root, "role": role}
+        tree = page.call("Accessibility.queryAXTree", within=_ROLES, **asked)["nodes"]
+    except NoAnswer:  # a frame of another site that is out of sight is not laid out
+        page.scroll_to_frame(frame)
+        raise Refused("its frame is being brought into sight") from None
+    return [
+        (node["backendDOMNodeId"], " ".join(str(node.get("name", {}).get("value", "")).split()))
+        for node in tree
+        if not node.get("ignored") and "backendDOMNodeId" in node
+    ]
+
+
+def _by_role(page: Page, frame: str, locator: Locator) -> dict[str, Any]:
+    nodes = [
+        node
+        for node, name in _nodes(page, frame, locator.value)
+        if locator.name is None or name == locator.name
+    ]
+    kept: dict[str, Any] = page.on(frame, nodes, "keep")
+    return kept
+
+
+def _others(page: Page, locator: Locator) -> str:
+    """What there is of the same role, for whoever mistyped a name."""
+    if locator.kind != "role" or locator.name is None:
+        return ""
+    names = [name for frame in page.frames() for _, name in _nodes(page, frame, locator.value)]
+    shown = ", ".join(f'"{name[:40]}"' for name in names[:_NAMES])
+    return f"; with that role: {shown}" if names else "; nothing has that role"
+
+
+def approach(page: Page, locator: Locator, timeout: float, **needs: Any) -> Spot:
+    """Wait until the one element can be acted on. needs: see inject.js. Raises Failure."""
+    deadline = monotonic() + timeout
+    while True:
+        try:
+            spot, seen = _try(page, locator, needs)
+        except Refused:
+            spot, seen = None, "its document is being replaced"
+        if spot:
+            return spot
+        if monotonic() >= deadline:
+            raise Failure(
+                "cannot be acted on",
+                expected=f"within {timeout:g} s one {locator.source}, visible, still, enabled and "
+                "not covered",
+                seen=printable(seen),
+            )
+        page.wait(_PAUSE)
+
+
+def _try(page: Page, locator: Locator, needs: dict[str, Any]) -> tuple[Spot | None, str]:
+    found = look(page, locator)
+    if found.seen:
+        return None, found.seen
+    at = page.ours(found.frame, "approach", needs)
+    if "why" in at:
+        return None, f"it {at['why']}"
+    what, x, y = at["what"], at["x"], at["y"]
+    if not needs.get("anywhere"):
+        for frame, parent in page.around(found.frame):
+            at = page.on(parent, [page.owner(frame)], "outer", x, y)
+            if "why" in at:
+                return None, f"it {at['why']}"
+            x, y = at["x"], at["y"]
+    return Spot(x, y, found.frame, what), ""
