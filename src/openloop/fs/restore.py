@@ -113,25 +113,26 @@ def _above(path: bytes) -> Iterator[bytes]:
         folder = folder.rpartition(b"/")[0]
 
 
-def carry_out(intent: Intent, find: Find) -> list[Failure]:
+def carry_out(intent: Intent, find: Find, *, keep_times: bool = False) -> list[Failure]:
     """Do it, as far as it can be done; returns what could not. Raises OSError when not even the
-    root can be entered."""
+    root can be entered. keep_times: files and symlinks get the target's, not newer ones."""
     above, name = os.path.split(intent.root)
     with dirfd.footing(above) as outside:
         root = dirfd.open_or_make(os.fsencode(name) or b".", outside.folder(b""))
         way = Footing(root)
         try:
-            return _Restoration(intent, find, way).run()
+            return _Restoration(intent, find, way, keep_times).run()
         finally:
             way.close()
 
 
 class _Restoration:
-    def __init__(self, intent: Intent, find: Find, way: Footing) -> None:
+    def __init__(self, intent: Intent, find: Find, way: Footing, keep_times: bool) -> None:
         self._intent = intent
         self._target = intent.target.entries
         self._find = find
         self._way = way
+        self._keep_times = keep_times
         self._failures: list[Failure] = []
 
     def run(self) -> list[Failure]:
@@ -181,6 +182,9 @@ class _Restoration:
         dirfd.remove(_TEMPORARY, parent)
         os.symlink(entry.target, _TEMPORARY, dir_fd=parent)
         dirfd.give(_TEMPORARY, os.fstat(parent), parent)
+        if self._keep_times:
+            at = (entry.modified, entry.modified)
+            os.utime(_TEMPORARY, ns=at, dir_fd=parent, follow_symlinks=False)
         dirfd.move(_TEMPORARY, name, parent, _clear)
 
     def _put_file(self, name: bytes, parent: int, entry: Entry) -> None:
@@ -190,7 +194,10 @@ class _Restoration:
             self._fill(descriptor, entry)
             dirfd.give(descriptor, old or os.fstat(parent))
             os.fchmod(descriptor, entry.mode)
-            _date(descriptor, old)
+            if self._keep_times:
+                os.utime(descriptor, ns=(entry.modified, entry.modified))
+            else:
+                _date(descriptor, old)
 
     def _fill(self, descriptor: int, entry: Entry) -> None:
         if not entry.is_hashed:

@@ -32,7 +32,7 @@ Signature = tuple[int, int, int, int, int, int]  # dev, ino, size, mtime_ns, cti
 SIGNATURE: Callable[[os.stat_result], Signature] = attrgetter(
     "st_dev", "st_ino", "st_size", "st_mtime_ns", "st_ctime_ns", "st_mode"
 )
-_SIZE, _CTIME, _MODE = 2, 4, 5
+_SIZE, _MTIME, _CTIME, _MODE = 2, 3, 4, 5
 _KINDS = {stat.S_IFREG: FILE, stat.S_IFLNK: SYMLINK, stat.S_IFDIR: FOLDER}
 OURS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)  # the machine's trouble, not the tree's
 _NEVER = sys.maxsize  # newer than any clock: what has this age is looked at again
@@ -66,6 +66,11 @@ class Entry(NamedTuple):
     def size(self) -> int:
         """Bytes."""
         return self.signature[_SIZE]
+
+    @property
+    def modified(self) -> int:
+        """When the content was written last, in ns UTC."""
+        return self.signature[_MTIME]
 
     @property
     def is_hashed(self) -> bool:

@@ -1,15 +1,17 @@
-"""The archive of what is withheld: a compressed tar, packed before a change and unpacked after.
+"""The archive of withheld files: a tar, and its contents as trees for `fs.restore`.
 
-Paths in it begin with `project/` or `workspace/`; modes, owners and times to the nanosecond are
-kept, hard links are not. A person can unpack it with `tar`.
+Paths in it begin with `project/` or `workspace/`; modes and times to the nanosecond are kept,
+owners and hard links are not. On the disk it is compressed, and a person can unpack it with `tar`.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import gzip
 import hashlib
 import os
+import shutil
 import stat
 import tarfile
 import tempfile
@@ -17,7 +19,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import IO
 
 from openloop.core.text import printable
-from openloop.fs import dirfd, files
+from openloop.fs import dirfd, files, restore
+from openloop.fs.object_store import Source, digest
+from openloop.fs.snapshot import FOLDER, SYMLINK, Entry, Manifest, to_text
 from openloop.policy.covered_paths import WORKSPACE, Item
 from openloop.record.workspace import HOLDOUT, WITHHELD
 
@@ -26,7 +30,6 @@ _TEMPORARY = b".openloop-returned"  # a file in the making; one that a crash lef
 _CHUNK = 1 << 20  # bytes
 _SECOND = 1_000_000_000  # ns
 _LEVEL = 1  # of compression: what is kept for minutes need not be small
-UNREADABLE = (OSError, tarfile.TarError, EOFError)  # what a damaged archive raises
 
 
 def nameless(folder: str) -> IO[bytes]:
@@ -34,34 +37,10 @@ def nameless(folder: str) -> IO[bytes]:
     return tempfile.TemporaryFile(dir=folder)
 
 
-def write(name: str, source: IO[bytes], folder: int) -> str:
-    """Copy to a durable file of this name; returns its sha256. Raises OSError."""
-    if files.exists(name, folder=folder):
-        files.remove(name, folder=folder)
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
-    with open(files.open_regular(name, flags, folder=folder, mode=0o600), "wb") as target:
-        digest = copy(source, target)
-        target.flush()
-        os.fsync(target.fileno())
-    os.fsync(folder)
-    return digest
-
-
-def copy(source: IO[bytes], target: IO[bytes]) -> str:
-    """Copy to the end; returns the sha256 of what was copied."""
-    digest = hashlib.sha256()
-    while chunk := source.read(_CHUNK):
-        digest.update(chunk)
-        target.write(chunk)
-    return digest.hexdigest()
-
-
 def pack(items: Iterable[Item], roots: Roots, target: IO[bytes]) -> None:
-    """Write an archive. What is missing is left out; of anything but files, symlinks and folders
-    nothing is kept. Raises OSError."""
-    with tarfile.open(
-        fileobj=target, mode="w:gz", compresslevel=_LEVEL, format=tarfile.PAX_FORMAT
-    ) as archive:
+    """Write an archive, not compressed. What is missing is left out; of anything but files,
+    symlinks and folders nothing is kept. Raises OSError."""
+    with tarfile.open(fileobj=target, mode="w", format=tarfile.PAX_FORMAT) as archive:
         for place, path in items:
             full = os.path.join(os.fsencode(roots[place]), path)
             with contextlib.suppress(FileNotFoundError):
@@ -72,7 +51,6 @@ def _add(archive: tarfile.TarFile, name: str, path: bytes) -> None:
     status = os.lstat(path)
     info = tarfile.TarInfo(name)
     info.mode = stat.S_IMODE(status.st_mode)
-    info.uid, info.gid = status.st_uid, status.st_gid
     info.mtime = max(0, status.st_mtime_ns // _SECOND)
     info.pax_headers = {"mtime": _in_seconds(status.st_mtime_ns)}
     if stat.S_ISLNK(status.st_mode):
@@ -99,83 +77,115 @@ def _in_nanoseconds(info: tarfile.TarInfo) -> int:
     return -size if text.startswith("-") else size
 
 
-class Return:
-    """The way back from an archive, whatever stands there meanwhile."""
+def write(name: str, source: IO[bytes], folder: int) -> str:
+    """Compress an archive to a durable file of this name; returns its sha256. Raises OSError."""
+    if files.exists(name, folder=folder):
+        files.remove(name, folder=folder)
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL
+    with open(files.open_regular(name, flags, folder=folder, mode=0o600), "w+b") as target:
+        with gzip.GzipFile("", "wb", _LEVEL, target) as packed:
+            source.seek(0)
+            shutil.copyfileobj(source, packed, _CHUNK)
+        target.flush()
+        os.fsync(target.fileno())
+        found = _sha256(target)
+    os.fsync(folder)
+    return found
 
-    def __init__(self, roots: Roots) -> None:
+
+def read(source: IO[bytes], home: str, sha256: str) -> IO[bytes] | None:
+    """A compressed archive, unpacked to a file without a name; None when its bytes are others.
+
+    home: the folder on whose disk it is unpacked.
+    """
+    with nameless(home) as copy:  # whoever still writes to the source changes nothing of it
+        shutil.copyfileobj(source, copy, _CHUNK)
+        if _sha256(copy) != sha256:
+            return None
+        copy.seek(0)
+        unpacked = nameless(home)
+        shutil.copyfileobj(gzip.GzipFile(fileobj=copy), unpacked, _CHUNK)
+        return unpacked
+
+
+def _sha256(file: IO[bytes]) -> str:
+    found = hashlib.sha256()
+    file.seek(0)
+    while chunk := file.read(_CHUNK):
+        found.update(chunk)
+    return found.hexdigest()
+
+
+class Archive:
+    """An archive that is not compressed, and restoring from it.
+
+    found: printable paths of what stood in the place of something restored, and was set aside.
+    """
+
+    def __init__(self, file: IO[bytes] | None, roots: Roots) -> None:
+        """file: stays the caller's; None where nothing was withheld. Raises OSError."""
         self._roots = roots
-        self._held_out: set[bytes] = set()  # paths of the archive in the holdout folder
-        self.found: list[str] = []  # printable paths of what stood in the way
-
-    def unpack(self, source: IO[bytes]) -> int:
-        """Put everything where it was; returns how many paths. What is there already, as it
-        was, stays. Raises OSError."""
-        folders: list[tarfile.TarInfo] = []
-        count = 0
-        with tarfile.open(fileobj=source, mode="r:gz") as archive:
+        self._offsets: dict[str, int] = {}  # of contents in the file
+        self._trees: dict[str, dict[bytes, Entry]] = {place: {} for place in roots}
+        self.found: list[str] = []
+        if file is None:
+            return
+        file.seek(0)
+        self._descriptor = file.fileno()
+        with tarfile.open(fileobj=file, mode="r:") as archive:
             for info in archive:
-                place, path = _split(info)
-                with dirfd.footing(self._roots[place]) as way:
-                    self._put(archive, info, place, path, way)
-                if info.isdir():
-                    folders.append(info)
-                count += 1
-        for info in reversed(folders):
-            self._finish_folder(info)
-        return count
+                place, _, path = info.name.partition("/")
+                self._trees[place][os.fsencode(path)] = self._entry(info)
 
-    def _put(
-        self,
-        archive: tarfile.TarFile,
-        info: tarfile.TarInfo,
-        place: str,
-        path: bytes,
-        way: dirfd.Footing,
-    ) -> None:
-        if place == WORKSPACE and path.split(b"/")[0] == os.fsencode(HOLDOUT):
-            self._held_out.add(path)
-        folder, name = dirfd.split(path)
-        self._clear_way(folder, way)
-        parent = way.folder(folder, dirfd.open_or_make)
-        there = dirfd.status(name, parent)
-        if there is not None and not _is_same(archive, info, there, name, parent):
-            self._set_aside(name, parent, path)
+    def _entry(self, info: tarfile.TarInfo) -> Entry:
+        at = _in_nanoseconds(info)
         if info.isdir():
-            os.close(dirfd.open_or_make(name, parent))
-        elif info.issym():
-            _put_symlink(info, name, parent)
-        else:
-            _put_file(archive, info, name, parent)
+            return Entry(FOLDER, (0, 0, 0, at, 0, stat.S_IFDIR | info.mode))
+        if info.issym():
+            target = to_text(os.fsencode(info.linkname))
+            return Entry(target, (0, 0, 0, at, 0, stat.S_IFLNK | info.mode))
+        content = digest(Source(self._descriptor, info.offset_data, info.size))
+        self._offsets[content] = info.offset_data
+        return Entry(content, (0, 0, info.size, at, 0, stat.S_IFREG | info.mode))
 
-    def _clear_way(self, folder: bytes, way: dirfd.Footing) -> None:
-        """Set aside what stands where there must be a folder."""
-        above = b""
-        for name in folder.split(b"/") if folder else ():
-            parent = way.folder(above, dirfd.open_or_make)
-            above = os.path.join(above, name)
-            there = dirfd.status(name, parent)
-            if there is not None and not stat.S_ISDIR(there.st_mode):
-                self._set_aside(name, parent, above)
+    def restore(self) -> int:
+        """Put everything where it was; returns how many paths. Raises OSError."""
+        for place, tree in self._trees.items():
+            self._clear(place, tree)
+            target = Manifest(tree, 0)
+            intent = restore.plan(self._roots[place], Manifest({}, 0), target, target)
+            for failure in restore.carry_out(intent, self._find, keep_times=True):
+                raise OSError(errno.EIO, failure.why, os.fsdecode(failure.path))
+        return sum(map(len, self._trees.values()))
 
-    def _finish_folder(self, info: tarfile.TarInfo) -> None:
-        place, path = _split(info)
-        folder, name = dirfd.split(path)
+    def _find(self, entry: Entry) -> Iterator[Source]:
+        yield Source(self._descriptor, self._offsets[entry.content], entry.size)
+
+    def _clear(self, place: str, tree: Mapping[bytes, Entry]) -> None:
+        """Set aside what stands where something else is to be restored."""
         with dirfd.footing(self._roots[place]) as way:
-            descriptor = dirfd.open_up(name, way.folder(folder, dirfd.open_up))
-            try:
-                _dress(descriptor, info)
-            finally:
-                os.close(descriptor)
+            for path, entry in tree.items():
+                above = b""
+                for name in path.split(b"/"):
+                    parent = way.folder(above, dirfd.open_or_make)
+                    above = os.path.join(above, name)
+                    there = dirfd.status(name, parent)
+                    folder = above != path or entry.kind == FOLDER
+                    if there is None:
+                        break
+                    if not (stat.S_ISDIR(there.st_mode) if folder else _is(entry, name, parent)):
+                        self._set_aside(name, parent, above)
+                        break
 
     def clear_holdout(self) -> None:
         """Set aside what lies in the holdout folder and is not from the archive."""
-        home = os.fsencode(HOLDOUT)
+        kept = self._trees[WORKSPACE]
         with dirfd.footing(self._roots[WORKSPACE]) as way:
-            for path in [*_below(os.fsencode(self._roots[WORKSPACE]), home)]:
+            for path in [*_below(os.fsencode(self._roots[WORKSPACE]), os.fsencode(HOLDOUT))]:
                 folder, name = dirfd.split(path)
                 with contextlib.suppress(FileNotFoundError, NotADirectoryError):
                     parent = way.folder(folder)
-                    if path not in self._held_out and dirfd.status(name, parent):
+                    if path not in kept and dirfd.status(name, parent):
                         self._set_aside(name, parent, path)
 
     def _set_aside(self, name: bytes, parent: int, path: bytes) -> None:
@@ -193,11 +203,6 @@ class Return:
                 dirfd.remove(name, parent)
 
 
-def _split(info: tarfile.TarInfo) -> tuple[str, bytes]:
-    place, _, path = info.name.partition("/")
-    return place, os.fsencode(path)
-
-
 def _below(root: bytes, path: bytes) -> Iterator[bytes]:
     """The path and what lies below it, folders first; nothing where nothing stands."""
     full = os.path.join(root, path)
@@ -208,56 +213,19 @@ def _below(root: bytes, path: bytes) -> Iterator[bytes]:
                 yield from _below(root, os.path.join(path, name))
 
 
-def _is_same(
-    archive: tarfile.TarFile, info: tarfile.TarInfo, there: os.stat_result, name: bytes, parent: int
-) -> bool:
-    """Whether what stands at the name is what the archive holds, as far as it says anything."""
-    if info.isdir():
-        return stat.S_ISDIR(there.st_mode)
-    if info.issym():
-        is_link = stat.S_ISLNK(there.st_mode)
-        return is_link and os.fsdecode(os.readlink(name, dir_fd=parent)) == info.linkname
-    if not stat.S_ISREG(there.st_mode) or there.st_size != info.size:
+def _is(entry: Entry, name: bytes, parent: int) -> bool:
+    """Whether the file or symlink at the name holds what the archive does."""
+    try:
+        if entry.kind == SYMLINK:
+            return os.readlink(name, dir_fd=parent) == entry.target
+        descriptor = dirfd.open_file(name, parent)
+    except OSError:
         return False
-    with open(dirfd.open_file(name, parent), "rb") as file:
-        source = _content(archive, info)
-        while chunk := source.read(_CHUNK):
-            if file.read(len(chunk)) != chunk:
-                return False
-    return True
-
-
-def _content(archive: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:
-    source = archive.extractfile(info)
-    assert source is not None
-    return source
-
-
-def _put_symlink(info: tarfile.TarInfo, name: bytes, parent: int) -> None:
-    dirfd.remove(_TEMPORARY, parent)
-    os.symlink(os.fsencode(info.linkname), _TEMPORARY, dir_fd=parent)
-    if os.geteuid() == 0:
-        os.chown(_TEMPORARY, info.uid, info.gid, dir_fd=parent, follow_symlinks=False)
-    at = _in_nanoseconds(info)
-    os.utime(_TEMPORARY, ns=(at, at), dir_fd=parent, follow_symlinks=False)
-    dirfd.move(_TEMPORARY, name, parent, dirfd.remove)
-
-
-def _put_file(archive: tarfile.TarFile, info: tarfile.TarInfo, name: bytes, parent: int) -> None:
-    with dirfd.replacing(name, parent, temporary=_TEMPORARY) as descriptor:
-        source = _content(archive, info)
-        while chunk := source.read(_CHUNK):
-            files.write_all(descriptor, chunk)
-        _dress(descriptor, info)
-
-
-def _dress(descriptor: int, info: tarfile.TarInfo) -> None:
-    """Owner, mode and time as they were."""
-    if os.geteuid() == 0:
-        os.fchown(descriptor, info.uid, info.gid)
-    os.fchmod(descriptor, info.mode)
-    at = _in_nanoseconds(info)
-    os.utime(descriptor, ns=(at, at))
+    try:
+        same_size = os.fstat(descriptor).st_size == entry.size
+        return same_size and digest(Source(descriptor, 0, entry.size)) == entry.content
+    finally:
+        os.close(descriptor)
 
 
 def _copy_aside(name: bytes, parent: int, aside: bytes, home: int) -> None:

@@ -1,10 +1,10 @@
-"""What is not there while a change works: taken off the disk, and brought back byte for byte.
+"""Withheld files: removed before a change, and restored byte for byte after it.
 
-    withheld/away.tar.gz      all of it, while a change runs; `tar` can unpack it
-    withheld/NAME.found-1     what stood in the place of something that came back
+    withheld/away.tar.gz      all of them, while a change runs; `tar` can unpack it
+    withheld/NAME.found-1     what stood in the place of something that was restored
 
-The archive is for the case that this process dies. While it lives it holds a copy in a file
-without a name, beyond the reach of `rm -rf`, and brings everything back from there.
+The archive is for the case that this process dies. While it lives it has a copy in a file without a
+name, which no command can remove, and restores from there.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import errno
 import os
 import re
 import stat
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import IO
+from collections.abc import Callable, Iterable, Iterator
+from typing import IO, NamedTuple
 
 from openloop.config.config import NO_POLICY
 from openloop.core.errors import UsageError
@@ -30,8 +30,15 @@ from openloop.record.workspace import HOLDOUT, LOGS, WITHHELD
 _NEW = f"{ARCHIVE}.new"
 
 
+class Recovered(NamedTuple):
+    """What was restored, in words, and what makes that impossible; "" for nothing."""
+
+    text: str = ""
+    damage: str = ""
+
+
 class Withholding:
-    """Takes off the disk what a mission withholds, and brings it back."""
+    """The files that a mission withholds from changes."""
 
     def __init__(self, mission: Mission, *, sandboxed: bool) -> None:
         """sandboxed: whole folders stay on the disk, because the sandbox hides them."""
@@ -67,7 +74,6 @@ class Withholding:
         try:
             self._held = withheld_archive.nameless(self._workspace.file(WITHHELD))
             withheld_archive.pack([*self._closed_folders(), *self._items], self._roots, self._held)
-            self._held.seek(0)
             digest = withheld_archive.write(_NEW, self._held, folder)
         finally:
             os.close(folder)
@@ -136,21 +142,9 @@ class Withholding:
             return True
         return any(printable(os.fsdecode(path)) in text for path in self._in_project())
 
-    def quotes_in(self, lines: Sequence[str]) -> list[bool]:
-        """For each line of a log, whether it quotes a line of a withheld file."""
-        from openloop.policy import quoted_lines
-
-        holdout = self._expanded(WORKSPACE, os.fsencode(HOLDOUT), itself=True)
-        inside = ((PROJECT, path) for path in self._in_project())
-        return quoted_lines.quoting(lines, map(self._path, (*inside, *holdout)))
-
     def _in_project(self) -> Iterator[bytes]:
         for path, whole in self._matching():
             yield from (each for _, each in self._expanded(PROJECT, path, itself=not whole))
-
-    def _path(self, item: Item) -> str:
-        place, path = item
-        return os.path.join(self._roots[place], os.fsdecode(path))
 
     # --- around a change ---
 
@@ -163,12 +157,12 @@ class Withholding:
             yield found
             return
         try:
-            self._take()
+            self._remove()
             yield found
         finally:
-            found += self._bring_back()
+            found += self._restore()
 
-    def _take(self) -> None:
+    def _remove(self) -> None:
         if self._held is None:
             return
         folder = self._open_folder()
@@ -180,37 +174,37 @@ class Withholding:
         for place, path in reversed(self._items):
             full = os.path.join(os.fsencode(self._roots[place]), path)
             with contextlib.suppress(FileNotFoundError):
-                _remove(full)
+                _remove_path(full)
 
-    def _bring_back(self) -> list[str]:
+    def _restore(self) -> list[str]:
         if self._held is None and not self._may_be_planted:
             return []
         from openloop.policy import withheld_archive
 
-        back = withheld_archive.Return(self._roots)
-        if self._held is not None:
-            self._held.seek(0)
-            back.unpack(self._held)
+        archive = withheld_archive.Archive(self._held, self._roots)
+        archive.restore()
         if self._may_be_planted:
-            back.clear_holdout()
-        return back.found
+            archive.clear_holdout()
+        return archive.found
 
     @property
     def _may_be_planted(self) -> bool:
         """Whether there is a holdout folder; in the sandbox the workspace cannot be written."""
         return not self._sandboxed and os.path.lexists(self._workspace.file(HOLDOUT))
 
-    def settle(self) -> None:
+    def discard(self) -> None:
         """The change's end is on record: the archive is not needed any more. Raises OSError."""
-        if self._held is None:
-            return
-        self._held.close()
-        self._held = None
+        if self._held is not None:
+            self._held.close()
+            self._held = None
+            self.remove_archive()
+
+    def remove_archive(self) -> None:
+        """What it held is restored, and that is on record. Raises OSError."""
         folder = self._open_folder()
         try:
-            files.remove(ARCHIVE, folder=folder)
-        except FileNotFoundError:
-            pass  # a change removed it; what it held is back all the same
+            with contextlib.suppress(FileNotFoundError):  # a change removed it
+                files.remove(ARCHIVE, folder=folder)
         finally:
             os.close(folder)
 
@@ -223,15 +217,15 @@ class Withholding:
 
     # --- after a crash ---
 
-    def recover(self, digest: str) -> tuple[str, str]:
-        """Bring back what a run that was cut off left away.
+    def recover(self, digest: str) -> Recovered:
+        """Restore what a run that was cut off left away.
 
         digest: of the archive, as the record has it; "" when nothing is away as far as it knows.
-        Returns (what was done, what makes that impossible), "" for nothing. Raises UsageError
-        for an archive that the record does not know and the disk does not hold, OSError.
+        Raises UsageError for an archive that the record does not know and the disk does not hold,
+        OSError.
         """
         if not os.path.isdir(self._workspace.file(WITHHELD)):
-            return "", _gone() if digest else ""
+            return Recovered(damage=_GONE if digest else "")
         folder = self._open_folder()
         try:
             if files.exists(_NEW, folder=folder):
@@ -240,45 +234,36 @@ class Withholding:
                 else:
                     files.remove(_NEW, folder=folder)
             if not digest:
-                self._clear_unknown(folder)
-                return "", ""
+                self._remove_unknown(folder)
+                return Recovered()
             return self._recover(digest, folder)
         finally:
             os.close(folder)
 
-    def _recover(self, digest: str, folder: int) -> tuple[str, str]:
+    def _recover(self, digest: str, folder: int) -> Recovered:
         from openloop.policy import withheld_archive
 
-        with withheld_archive.nameless(self._workspace.file(WITHHELD)) as copy:
-            try:
-                source = files.open_regular(ARCHIVE, os.O_RDONLY, folder=folder)
-            except OSError:
-                return "", _gone()
-            with open(source, "rb") as file:
-                found = withheld_archive.copy(file, copy)
-            if found != digest:
-                aside = files.set_aside(ARCHIVE, folder=folder)
-                return "", f"{WITHHELD}/{ARCHIVE} was edited while a command ran: see {aside}"
-            copy.seek(0)
-            back = withheld_archive.Return(self._roots)
-            count = back.unpack(copy)
-        if self._may_be_planted:
-            back.clear_holdout()
-        words = f"brought back {count} withheld paths that a killed run left away"
-        if back.found:
-            words += f"; what stood there is kept in {WITHHELD}: {', '.join(back.found[:5])}"
-        return words, ""
-
-    def drop(self) -> None:
-        """What `recover` brought back is on record. Raises OSError."""
-        folder = self._open_folder()
         try:
-            with contextlib.suppress(FileNotFoundError):
-                files.remove(ARCHIVE, folder=folder)
-        finally:
-            os.close(folder)
+            source = files.open_regular(ARCHIVE, os.O_RDONLY, folder=folder)
+        except OSError:
+            return Recovered(damage=_GONE)
+        with open(source, "rb") as file:
+            unpacked = withheld_archive.read(file, self._workspace.file(WITHHELD), digest)
+        if unpacked is None:
+            aside = files.set_aside(ARCHIVE, folder=folder)
+            words = f"{WITHHELD}/{ARCHIVE} was edited while a command ran: see {aside}"
+            return Recovered(damage=words)
+        with unpacked:
+            archive = withheld_archive.Archive(unpacked, self._roots)
+            count = archive.restore()
+        if self._may_be_planted:
+            archive.clear_holdout()
+        words = f"restored {count} withheld paths that a killed run left away"
+        if archive.found:
+            words += f"; what stood there is kept in {WITHHELD}: {', '.join(archive.found[:5])}"
+        return Recovered(words)
 
-    def _clear_unknown(self, folder: int) -> None:
+    def _remove_unknown(self, folder: int) -> None:
         """An archive of a change whose end is on record is only a leftover."""
         missing = [name for name in archived(self._workspace) if not self._is_there(name)]
         if missing:
@@ -296,11 +281,10 @@ class Withholding:
         return place not in self._roots or os.path.lexists(os.path.join(self._roots[place], path))
 
 
-def _gone() -> str:
-    return f"{WITHHELD}/{ARCHIVE} was removed while a command ran, with what was withheld"
+_GONE = f"{WITHHELD}/{ARCHIVE} was removed while a command ran, with what was withheld"
 
 
-def _remove(path: bytes) -> None:
+def _remove_path(path: bytes) -> None:
     try:
         _remove_one(path)
     except PermissionError:  # its folder is read-only: not for its owner

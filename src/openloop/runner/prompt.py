@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Protocol
 
 from openloop.config.config import Config, Policy
@@ -14,7 +13,6 @@ from openloop.record.mission import Mission
 from openloop.record.workspace import KNOWLEDGE, LOGS, Workspace
 
 TAIL = 6000  # bytes of each failing log that are quoted
-BLOT = "(a line of what is withheld)"
 
 
 class Withheld(Protocol):
@@ -22,9 +20,6 @@ class Withheld(Protocol):
 
     def names_in(self, text: str) -> bool:
         """Whether the text names something of it."""
-
-    def quotes_in(self, lines: Sequence[str]) -> list[bool]:
-        """For each line, whether it quotes something of it."""
 
 
 def build(mission: Mission, state: State, step: Step, withheld: Withheld) -> str:
@@ -67,15 +62,9 @@ def _failure(
     if end and withheld.names_in(end.text):
         lines.append("The end of its log names what is withheld, and is not quoted.\n")
     elif end and end.lines:
-        lines_shown = _blotted(end.lines, withheld)
-        quoted = log_tail.fenced(("…", *lines_shown) if end.before else lines_shown)
+        quoted = log_tail.fenced(("…", *end.lines) if end.before else end.lines)
         lines.append(f"The end of its log, `{workspace.file(result.log_path)}`:\n\n{quoted}")
     return "\n".join(lines)
-
-
-def _blotted(lines: Sequence[str], withheld: Withheld) -> list[str]:
-    quotes = withheld.quotes_in(lines)
-    return [BLOT if quote else line for line, quote in zip(lines, quotes, strict=True)]
 
 
 def _gates(config: Config) -> str:

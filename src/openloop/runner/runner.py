@@ -101,9 +101,9 @@ class Runner:
         """Restore what a killed run withheld, before anything else."""
         done, damage = self._withholding.recover(self.state.away)
         if self.state.away:
-            text = done or "what was withheld cannot be brought back"
+            text = done or "what was withheld cannot be restored"
             self._record(Kind.NOTE, note="returned", durable=True, text=text)
-            self._withholding.drop()
+            self._withholding.remove_archive()
         self._note_damage(damage)
 
     def _open(self, max_rounds: int | None) -> None:
@@ -221,7 +221,7 @@ class Runner:
             broken, damage = self._enforcement.settle(step, planted)
             result = gates.overruled(result, broken)
             self._record(Kind.STEP_FINISHED, step=step, **result.event_data())
-            self._withholding.settle()
+            self._withholding.discard()
             log_tampering = self._store.log_finished(execution.log, result.log_sha256)
             self._note_tampering(tampering, log_tampering)
             self._note_damage(damage)

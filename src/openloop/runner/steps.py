@@ -96,10 +96,8 @@ class Steps:
         )
 
     def _error(self, step: Step, runs: Repetitions, log: Log, private: bool) -> str:
-        """The `last_error` line: it quotes neither a private log nor a withheld file."""
-        line = runs.facts.last_line
-        if private or (step.is_gate and any(self._withholding.quotes_in([line]))):
-            line = log_scan.counts(log.descriptor)
+        """The `last_error` line, which does not quote a private log."""
+        line = log_scan.counts(log.descriptor) if private else runs.facts.last_line
         return gates.error_line(step, runs.verdict, line)
 
     def run_hook(self, hook: Hook, execution: Execution, state: State) -> Verdict:

@@ -1,0 +1,65 @@
+"""Protected dependencies that are ignored: compared cheaply, restored where they are small."""
+
+from __future__ import annotations
+
+import os
+import unittest
+
+from policy.test_policy import Project, repair
+from support import Workspace
+
+
+class Dependencies(Project):
+    LARGE = b"#!/bin/sh\nexit 1\n" + b"#" * (2 << 20)
+
+    def protected(self, *agents: str, name: str = "w") -> Workspace:
+        policy = {"protect": ["tests/**", ".venv/bin/**"], "allow": ["src/**"]}
+        place = self.place(*agents, name=name, policy=policy)
+        os.makedirs(place.project_file(".venv/bin"))
+        for path, data in ((".venv/bin/small", b"#!/bin/sh\n"), (".venv/bin/large", self.LARGE)):
+            with open(place.project_file(path), "wb") as file:
+                file.write(data)
+            os.chmod(place.project_file(path), 0o755)
+        return place
+
+    def read(self, place: Workspace, path: str) -> bytes:
+        with open(place.project_file(path), "rb") as file:
+            return file.read()
+
+    def test_a_small_one_is_restored(self) -> None:
+        place = self.protected("echo exit 0 > .venv/bin/small", repair())
+        place.run()
+        self.assertEqual("policy", self.outcome(place, 2))
+        self.assertEqual(b"#!/bin/sh\n", self.read(place, ".venv/bin/small"))
+
+    def test_a_large_one_is_noticed_and_nothing_passes(self) -> None:
+        same_size = "printf '%17s' '#!/bin/sh' | dd of=.venv/bin/large conv=notrunc status=none"
+        for number, script in enumerate(
+            (
+                "echo exit 0 > .venv/bin/large",
+                f"touch -r .venv/bin/large x; {same_size}; touch -r x .venv/bin/large; rm x",
+                "chmod 700 .venv/bin/large; mv .venv/bin/large y; cp y .venv/bin/large; rm y",
+            )
+        ):
+            with self.subTest(script):
+                place = self.protected(f"{script}; {repair()}", name=str(number))
+                ended = place.run(exitcode=3)
+                self.assertEqual("policy", self.outcome(place, 2))
+                self.assertNotIn((2, "verify", "passed"), place.steps())
+                self.assertIn(".venv/bin/large: its content was not kept", ended.out)
+                self.assertNotIn("undone", ended.out)
+                place.run(exitcode=3)
+
+    def test_contents_of_large_ones_are_not_copied(self) -> None:
+        place = self.protected(repair())
+        place.run()
+        size = sum(
+            os.path.getsize(os.path.join(folder, name))
+            for folder, _, names in os.walk(place.file("checkpoints"))
+            for name in names
+        )
+        self.assertLess(size, 1 << 20)
+
+
+if __name__ == "__main__":
+    unittest.main()
