@@ -100,11 +100,11 @@ class Usage(unittest.TestCase):
                 self.assertEqual(found.usage.figures.output_tokens, total)
 
     def test_a_resumed_session_does_not_bring_its_old_total_along(self) -> None:
-        rule = {"when": {"type": "u"}, "counts": "session", "output": "n"}
+        rule = {"when": {"type": "u"}, "counts": "session", "output": "n", "session": "s"}
         document = {"run": "x", "reading": {"rules": [rule]}}
         made = preset.parse(json.dumps(document).encode(), "own", where="own.json")
-        found = Transcript(made.reading, "own", before=Figures(output_tokens=100))
-        found.feed(b'{"type":"u","n":130}\n')
+        found = Transcript(made.reading, "own", before={"a": Figures(output_tokens=100)})
+        found.feed(b'{"type":"u","n":130,"s":"a"}\n')
         self.assertEqual(found.usage.figures.output_tokens, 30)
 
     def test_figures_that_make_no_sense_are_unknown(self) -> None:

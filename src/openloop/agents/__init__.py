@@ -4,4 +4,4 @@
 """
 
 MAY_IMPORT = ("core", "config")
-DOORS = ("catalog",)
+DOORS = ("catalog", "sessions")

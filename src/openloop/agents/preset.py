@@ -41,10 +41,11 @@ class Preset:
     """How to run one coding agent as `commands.fix` or `commands.improve`.
 
     run: the command, with `{prompt_file}` where it takes its task. state: what the agent keeps
-    outside of the project, writable in the sandbox. caches: what it keeps inside of the project,
-    as patterns. unboxed: words of `run` that are replaced in the sandbox, because the agent's own
-    cannot nest there. keys: variables of the environment, and logins: files, of which one shows
-    that there is a login. seen: the version that was tried; tried: how far.
+    outside of the project, writable in the sandbox; a folder ends with a slash. caches: what it
+    keeps inside of the project, as patterns. unboxed: words of `run` that are replaced in the
+    sandbox, because the agent's own cannot nest there. keys: variables of the environment, and
+    logins: files, of which one shows that there is a login. seen: the version that was tried;
+    tried: how far.
     """
 
     name: str

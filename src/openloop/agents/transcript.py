@@ -7,7 +7,7 @@ skipped without being parsed, and a line above LONGEST_LINE is never held.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -25,13 +25,15 @@ REMEMBERED = 10_000  # messages whose figures are kept, so that none is counted 
 class Transcript:
     """Feed it the log's bytes in order; ask it for usage and failure at any time."""
 
-    def __init__(self, reading: Reading, agent: str | None, before: Figures | None = None) -> None:
-        """before: what this session had used when it was resumed, if its figures go on."""
+    def __init__(
+        self, reading: Reading, agent: str | None, before: Mapping[str, Figures] | None = None
+    ) -> None:
+        """before: what sessions that may be resumed had used, by their ids."""
         self._rules = reading.rules
         self._needles = tuple({rule.has for rule in self._rules})
         self._exits = reading.exits
         self._agent = agent
-        self._before = before
+        self._before = before or {}
         self._rest = b""  # of a line whose end has not arrived
         self._in_long_line = False
         self._position = 0  # bytes that were fed or skipped
@@ -165,10 +167,15 @@ class Transcript:
         return self._failure
 
     @property
+    def total(self) -> tuple[str, Figures]:
+        """(the session's id, its total, if it is one that goes on when the session is resumed)."""
+        return self._session, self._total if self._goes_on else Figures()
+
+    @property
     def usage(self) -> Usage:
         total = self._total
-        if self._goes_on and self._before:
-            total = total.minus(self._before)
+        if self._goes_on and self._session in self._before:
+            total = total.minus(self._before[self._session])
         figures = _without_empty_price(total.over(self._sum))
         complete = not self._missed or total.output_tokens is not None
         return Usage(self._agent, self._model or None, self._session or None, figures, complete)

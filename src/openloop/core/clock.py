@@ -16,3 +16,12 @@ def utc(seconds_from_now: float = 0.0) -> str:
     """UTC as ISO 8601 with milliseconds and `Z`."""
     now = time.time() + seconds_from_now
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now % 1 * 1000):03d}Z"
+
+
+def seconds_until(moment: str) -> float:
+    """Seconds from now to a moment as `utc` writes it; negative when it is over."""
+    whole, _, fraction = moment.removesuffix("Z").partition(".")
+    at = time.strptime(whole + "+0000", "%Y-%m-%dT%H:%M:%S%z")
+    import calendar  # only a wait needs it
+
+    return calendar.timegm(at) + float(f"0.{fraction or 0}") - time.time()

@@ -63,7 +63,7 @@ class Usage:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Usage:
-        figures = Figures(*(data.get(name) for name in FIGURES))
+        figures = _figures(data)
         complete = data.get("complete", True)
         return cls(data.get("agent"), data.get("model"), data.get("session"), figures, complete)
 
@@ -87,8 +87,18 @@ class Total:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Total:
-        figures = Figures(*(data.get(name) for name in FIGURES))
-        return cls(figures, data["sessions"], data["unpriced"])
+        return cls(_figures(data), int(data["sessions"]), int(data["unpriced"]))
+
+
+def _figures(data: Mapping[str, Any]) -> Figures:
+    """Raises TypeError for what is neither a number nor null."""
+    if not isinstance(data, dict):
+        raise TypeError("usage must be an object")
+    for name in FIGURES:
+        value = data.get(name)
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+            raise TypeError(f"{name} must be a number")
+    return Figures(*(data.get(name) for name in FIGURES))
 
 
 def in_words(total: Total) -> str:

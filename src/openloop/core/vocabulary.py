@@ -31,6 +31,8 @@ class Kind(StrEnum):
     ROUND_STARTED = "round_started"
     STEP_STARTED = "step_started"
     STEP_FINISHED = "step_finished"
+    WAIT_STARTED = "wait_started"
+    WAIT_FINISHED = "wait_finished"
     POLICY_VIOLATED = "policy_violated"
     CHECKPOINT_RESTORED = "checkpoint_restored"
     ROUND_FINISHED = "round_finished"
@@ -94,6 +96,11 @@ class Refusal(StrEnum):
     def passes(self) -> bool:
         """Whether waiting helps."""
         return self in (Refusal.LIMIT, Refusal.OVERLOADED)
+
+    @property
+    def words(self) -> str:
+        words = {"limit": "usage limit", "credit": "no credit", "auth": "no login"}
+        return words.get(self, str(self))
 
 
 class RoundOutcome(StrEnum):

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 from openloop.config.config import Baseline, Config
 from openloop.core.vocabulary import Decision, RoundOutcome, Status, Step
-from openloop.loop import breaker, gates
+from openloop.loop import breaker, budget, gates, waits
 from openloop.loop.state import State, StepResult
 from openloop.loop.transitions import apply
+from openloop.loop.waits import RunStep, Wait
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +28,6 @@ class OpenRun:
 @dataclass(frozen=True, slots=True)
 class StartRound:
     round: int
-
-
-@dataclass(frozen=True, slots=True)
-class RunStep:
-    step: Step
-    confirm: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +64,9 @@ class PutBack:
     reason: str
 
 
-Action = OpenRun | StartRound | RunStep | Keep | PutBack | FinishRound | TripBreaker | FinishRun
+Action = (
+    OpenRun | StartRound | RunStep | Wait | Keep | PutBack | FinishRound | TripBreaker | FinishRun
+)
 
 
 # --- opening: from what the record says to a run that is going on -----------------------
@@ -128,11 +125,21 @@ def next_action(config: Config, state: State) -> Action:
         # `fail` ends the round at once, the last one too: no gate measures what is left of such a
         # change. The round is unhealthy whatever they would say, and the record says so.
         return _finish_round(config, state)
+    if state.unanswered and (action := _repeat(config, state, state.unanswered)):
+        return action
     return (
         _keep_or_put_back(config, state)
         or _next_step(config, state)
         or _finish_round(config, state)
     )
+
+
+def _repeat(config: Config, state: State, step: Step) -> Action | None:
+    """The change again whose agent was unavailable; None when that is given up."""
+    gave_up = waits.given_up(config, state)
+    if gave_up and gave_up[0] is Decision.BLOCKED:
+        return _finish_round(config, state)
+    return None if _work_is_over(config, state) else waits.start(config, state, step)
 
 
 def _after_round(state: State) -> Action:
@@ -144,8 +151,9 @@ def _after_round(state: State) -> Action:
         case Decision.EXHAUSTED:
             return FinishRun(Status.EXHAUSTED, state.reason)
         case Decision.BLOCKED:
-            # A change cut off beside an edited configuration blocks by itself.
-            if state.breaker_open or state.running:
+            # A change cut off beside an edited configuration blocks by itself, and so does an
+            # agent that no wait helps.
+            if state.breaker_open or state.running or state.unanswered:
                 return FinishRun(Status.BLOCKED, state.reason)
             return TripBreaker(state.reason)
     if state.interruption:
@@ -153,7 +161,7 @@ def _after_round(state: State) -> Action:
     return StartRound(state.round + 1)
 
 
-def _next_step(config: Config, state: State) -> RunStep | None:
+def _next_step(config: Config, state: State) -> RunStep | Wait | None:
     """The next step of the trip around the figure; None when the round is at its end."""
     done = {result.step for result in state.steps}
     if Step.VERIFY not in done:
@@ -200,24 +208,25 @@ def _judge_metric(baseline: Baseline, state: State) -> Keep | PutBack | None:
     return PutBack(words)
 
 
-def _down_to_verify(config: Config, state: State, done: set[Step]) -> RunStep:
+def _down_to_verify(config: Config, state: State, done: set[Step]) -> RunStep | Wait:
     for gate in (Step.PLAY, Step.SCAN):
         if gate in config.gates and gate not in done:
             return RunStep(gate)
-    may_fix = Step.FIX in config.commands and Step.FIX not in done and not _time_over(config, state)
-    if may_fix and gates.outstanding(config, state):
-        return RunStep(Step.FIX)
+    may_fix = Step.FIX in config.commands and Step.FIX not in done
+    if may_fix and gates.outstanding(config, state) and not _work_is_over(config, state):
+        return waits.start(config, state, Step.FIX) or RunStep(Step.VERIFY)
     return RunStep(Step.VERIFY)
 
 
-def _after_verify(config: Config, state: State, done: set[Step]) -> RunStep | None:
+def _after_verify(config: Config, state: State, done: set[Step]) -> RunStep | Wait | None:
     if Step.BASELINE in config.gates and Step.BASELINE not in done and _passed(state, Step.VERIFY):
         return RunStep(Step.BASELINE)
     if not gates.outstanding(config, state) and (stale := gates.stale(config, state)):
         return RunStep(stale[0], confirm=True)
     missed = gates.failing(config, state) == (Step.BASELINE,)
-    if missed and Step.BASELINE in done and config.improver and not _time_over(config, state):
-        return RunStep(config.improver)
+    may_improve = missed and Step.BASELINE in done and not _work_is_over(config, state)
+    if may_improve and config.improver:
+        return waits.start(config, state, config.improver)
     return None
 
 
@@ -263,14 +272,15 @@ def _finish_round(config: Config, state: State) -> FinishRound:
     unhealthy = RoundOutcome.UNHEALTHY
     if state.tampering:
         return FinishRound(unhealthy, Decision.BLOCKED, state.tampering, count)
+    if gave_up := waits.given_up(config, state):  # no failed round
+        return FinishRound(unhealthy, *gave_up, state.consecutive_failures)
     why = state.stopped or _why_unhealthy(config, state)
     if tripped:
         return FinishRound(unhealthy, Decision.BLOCKED, f"{tripped}; {why}", count)
     if state.rounds_used + 1 >= state.budget:
         words = f"all {state.budget} allowed rounds used" if state.budget > 1 else "1 round allowed"
         return FinishRound(unhealthy, Decision.EXHAUSTED, f"{words}; {why}", count)
-    if _time_over(config, state):
-        words = f"max_runtime_seconds {config.limits.max_runtime:g} is over"
+    if words := _work_is_over(config, state):
         return FinishRound(unhealthy, Decision.EXHAUSTED, f"{words}; {why}", count)
     return FinishRound(unhealthy, Decision.CONTINUE, why, count)
 
@@ -281,9 +291,15 @@ def _why_unhealthy(config: Config, state: State) -> str:
     return ", ".join(bad or old)
 
 
-def _time_over(config: Config, state: State) -> bool:
+def _work_is_over(config: Config, state: State) -> str:
+    """Why no new change may begin in this run, "" while one may."""
     limit = config.limits.max_runtime
-    return limit is not None and state.elapsed >= limit
+    if limit is not None and state.elapsed >= limit:
+        return f"max_runtime_seconds {limit:g} is over"
+    if words := budget.used_up(config, state):
+        return words
+    gave_up = waits.given_up(config, state)
+    return gave_up[1] if gave_up else ""
 
 
 __all__ = [
@@ -296,6 +312,7 @@ __all__ = [
     "RunStep",
     "StartRound",
     "TripBreaker",
+    "Wait",
     "apply",
     "next_action",
     "opening",

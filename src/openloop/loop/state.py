@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Self
 
+from openloop.core.usage import Total
 from openloop.core.vocabulary import (
     Decision,
     Direction,
     Kind,
     Outcome,
+    Refusal,
     RoundOutcome,
     SandboxMode,
     Status,
@@ -110,6 +112,7 @@ class StepResult:
     duration_seconds is monotonic; peak_rss_bytes is the largest single process of the tree;
     detail says in a few words why the outcome is what it is; error is the `last_error` line.
     measurement: of a baseline. usage: what an agent's session took, as `step_finished` has it.
+    refusal: why its agent was unavailable, see `Refused`.
     """
 
     step: Step
@@ -133,13 +136,16 @@ class StepResult:
     private: bool = False  # its log is not quoted
     measurement: Measurement | None = None
     usage: Mapping[str, Any] | None = None
+    refusal: Mapping[str, Any] | None = None
     attachments: tuple[Attachment, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """As a report shows it. usage and attachments: only where there are some."""
+        """As a report shows it. usage, refusal and attachments: only where there are some."""
         found = {name: getattr(self, name) for name in self.__slots__ if name not in _OPTIONAL}
         if self.usage is not None:
             found["usage"] = dict(self.usage)
+        if self.refusal is not None:
+            found["refusal"] = dict(self.refusal)
         if self.attachments:
             found["attachments"] = [asdict(one) for one in self.attachments]
         return found
@@ -169,10 +175,49 @@ class StepResult:
         return cls(**data)
 
 
-_OPTIONAL = ("measurement", "usage", "attachments")
+_OPTIONAL = ("measurement", "usage", "refusal", "attachments")
 _TEXTS = {"command", "started_at", "log_path", "log_sha256", "detail", "error", "sandbox"}
 _NULLABLE = {"exit_code", "pid", "peak_rss_bytes", "cpu_seconds", "value"}
 _NUMBERS = {"duration_seconds", "log_bytes", *_NULLABLE}
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Why an agent was unavailable.
+
+    agent: its name. says: why, in its own words. until: UTC, from when it may be tried again, ""
+    for at once; seconds: from the refusal to then. times: in a row.
+    """
+
+    agent: str
+    kind: Refusal
+    says: str
+    until: str
+    seconds: float
+    times: int
+
+    @property
+    def why(self) -> str:
+        return f"{self.kind.words}: {self.says}"
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Raises KeyError, TypeError or ValueError for what OpenLoop does not write."""
+        agent, says, until = (str(data[name]) for name in ("agent", "says", "until"))
+        kind, times = Refusal(data["kind"]), int(data["times"])
+        return cls(agent, kind, says, until, float(data["seconds"]), times)
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A wait that goes on: for which agent, until when (UTC), and why."""
+
+    agent: str
+    until: str
+    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,7 +290,13 @@ class State:
     metric: Metric | None = None
     progressed: bool = False  # this round's metric beat the best before it
     last_error: str = ""
+    time: str = ""  # UTC, of the latest event
     elapsed: float = 0.0  # seconds of this run
+    usage: Total = field(default_factory=Total)  # of this run's agents
+    refused: Mapping[str, Refused] = field(default_factory=dict)  # by command: `waits.key`
+    unanswered: Step | None = None  # a change whose agent was refused, and that is to be repeated
+    waiting: Waiting | None = None
+    waited: float = 0.0  # seconds of this run
     run_started_at: str = ""
     round_started_at: str = ""
     round_started_elapsed: float = 0.0
@@ -293,6 +344,9 @@ class State:
             "undone": [[one.round, one.step, one.text, list(one.paths)] for one in self.undone],
             "kept": self.kept.to_json() if self.kept else None,
             "digests": dict(self.digests),
+            "usage": self.usage.to_json(),
+            "refused": {name: one.to_json() for name, one in self.refused.items()},
+            "waited": self.waited,
         }
 
     def _best_json(self) -> list[Any] | None:
@@ -331,6 +385,9 @@ class State:
             ),
             kept=Kept.from_json(data["kept"]) if data["kept"] else None,
             digests=data["digests"],
+            usage=Total.from_json(data["usage"]) if "usage" in data else Total(),
+            refused={name: Refused.from_json(one) for name, one in data.get("refused", {}).items()},
+            waited=data.get("waited", 0.0),
         )
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
+from openloop.core.usage import Total, Usage
 from openloop.core.vocabulary import (
     HISTORY,
     Decision,
@@ -15,14 +17,17 @@ from openloop.core.vocabulary import (
     Status,
     Step,
 )
+from openloop.loop import waits
 from openloop.loop.state import (
     Event,
     GateResult,
     Kept,
+    Refused,
     RoundSummary,
     State,
     StepResult,
     Violation,
+    Waiting,
 )
 
 _DEATH = "the runner's death"  # what interrupted a round that was found broken
@@ -31,7 +36,7 @@ _DEATH = "the runner's death"  # what interrupted a round that was found broken
 def apply(state: State, event: Event) -> State:
     """The state after `event`. Raises ValueError for a transition that cannot be."""
     changed = _APPLY[event.kind](state, event)
-    return replace(changed, seq=event.seq, elapsed=event.elapsed)
+    return replace(changed, seq=event.seq, time=event.time, elapsed=event.elapsed)
 
 
 def _run_started(state: State, event: Event) -> State:
@@ -55,6 +60,9 @@ def _run_started(state: State, event: Event) -> State:
             undone=(),
             kept=None,
             digests=data.get("checkpoints", {}),
+            usage=Total(),
+            refused={},
+            waited=0.0,
         )
     return replace(
         state,
@@ -67,6 +75,8 @@ def _run_started(state: State, event: Event) -> State:
         mark=data["mark"],
         interruption=interruption,
         breaker_open=False,
+        waiting=None,
+        unanswered=None,
         running=state.running if data["resumed"] else None,  # until it has been settled
     )
 
@@ -96,7 +106,7 @@ def _step_started(state: State, event: Event) -> State:
     assert event.step is not None
     change_seq = event.seq if event.step.is_change else state.change_seq
     away = event.data.get("withheld", "")
-    state = replace(state, running=event.step, change_seq=change_seq, away=away)
+    state = replace(state, running=event.step, change_seq=change_seq, away=away, unanswered=None)
     return _with_digest(state, "before", event.data.get("before"))
 
 
@@ -119,12 +129,51 @@ def _step_finished(state: State, event: Event) -> State:
         gates=known,
         last_error=result.error or state.last_error,
     )
+    if result.step.is_change:
+        return _session_ended(state, event, result)
     if result.measurement is None:
         return state
     metric = result.measurement.after(state.metric)
     best = result.measurement.best_until(state.metric)
     beaten = best is not None and metric.best != best  # a first value is no progress
     return replace(state, metric=metric, progressed=state.progressed or beaten)
+
+
+def _session_ended(state: State, event: Event, result: StepResult) -> State:
+    """What an agent used, and whether its provider let it work."""
+    stand_in = bool(event.data.get("stand_in"))
+    if result.usage is not None:
+        usage = Usage.from_json(result.usage)
+        if usage.figures or result.outcome is not Outcome.UNAVAILABLE:
+            state = replace(state, usage=state.usage.plus(usage))
+    if result.refusal is not None:
+        return _refused(state, result.step, stand_in, result.refusal)
+    name = waits.key(result.step, stand_in)
+    return replace(state, refused={k: one for k, one in state.refused.items() if k != name})
+
+
+def _refused(state: State, step: Step, stand_in: bool, data: Mapping[str, Any]) -> State:
+    refused = {**state.refused, waits.key(step, stand_in): Refused.from_json(data)}
+    return replace(state, refused=refused, unanswered=step)
+
+
+def _wait_started(state: State, event: Event) -> State:
+    _require(state.in_round and state.running is None, event, state)
+    return replace(
+        state, waiting=Waiting(*(event.data[name] for name in ("agent", "until", "why")))
+    )
+
+
+def _wait_finished(state: State, event: Event) -> State:
+    """The refusals that were waited for are over, whatever the clock says."""
+    _require(state.waiting is not None, event, state)
+    refused = dict(state.refused)
+    if event.data["over"]:
+        for name, one in refused.items():
+            if one.kind.passes and one.until <= event.text("until"):
+                refused[name] = replace(one, until="")
+    waited = state.waited + event.number("seconds")
+    return replace(state, waiting=None, waited=waited, refused=refused)
 
 
 def _round_finished(state: State, event: Event) -> State:
@@ -149,6 +198,8 @@ def _round_finished(state: State, event: Event) -> State:
         rounds_used=state.rounds_used + (not interrupted),
         history=(*state.history, summary)[-HISTORY:],
         last_error="" if decision is Decision.COMPLETE else state.last_error,
+        unanswered=state.unanswered if decision is Decision.BLOCKED else None,
+        waiting=None,
         # A broken round is closed once; only a signal goes on to end the run.
         interruption="" if state.interruption == _DEATH else state.interruption,
     )
@@ -182,6 +233,9 @@ def _noted(state: State, event: Event) -> State:
             return _tampered(state, event)
         case "accepted":
             return _accepted(state, event)
+        case "unavailable":
+            assert event.step is not None
+            return _refused(state, event.step, event.data["stand_in"], event.data["refusal"])
         case "sandbox":
             return replace(state, unsandboxed=event.data["text"])
         case "returned":
@@ -268,6 +322,8 @@ _APPLY: dict[Kind, Callable[[State, Event], State]] = {
     Kind.STEP_FINISHED: _step_finished,
     Kind.POLICY_VIOLATED: _policy_violated,
     Kind.CHECKPOINT_RESTORED: _checkpoint_restored,
+    Kind.WAIT_STARTED: _wait_started,
+    Kind.WAIT_FINISHED: _wait_finished,
     Kind.ROUND_FINISHED: _round_finished,
     Kind.BREAKER_TRIPPED: _breaker_tripped,
     Kind.RUN_FINISHED: _run_finished,

@@ -82,19 +82,25 @@ class Sandbox:
         command: str,
         env: Mapping[str, str],
         hidden: Sequence[str],
+        state: Sequence[str] = (),
     ) -> tuple[str, ...]:
         """The words before a step's own command.
 
         command, env: what the step is given; temporary files that they name stay visible.
-        hidden: absolute paths of folders that look empty inside a change.
+        hidden: absolute paths of folders that look empty inside a change. state: what the step's
+        agent writes outside of the project, as `policy.writable`.
         """
         grace = round(mission.config.limits.kill_grace * 20)
         policy = mission.config.policy or NO_POLICY
         if step.is_gate:
             hidden = ()
-            parts = [_outside(mission, policy), _bound(mission.root), _read_only_home(mission)]
+            parts = [
+                _outside(mission.root, policy.writable),
+                _bound(mission.root),
+                _read_only_home(mission),
+            ]
         else:
-            parts = [_places(mission, policy), _workspace(mission)]
+            parts = [_places(mission, policy, state), _workspace(mission)]
         if below(_home(mission), mission.root):  # what is mounted last is on top
             parts.reverse()
         return (
@@ -222,22 +228,23 @@ def _bound(*paths: str) -> Iterator[str]:
         yield from ("--bind-try", path, path)
 
 
-def _outside(mission: Mission, policy: Policy) -> Iterator[str]:
+def _outside(root: str, writable: Iterable[str]) -> Iterator[str]:
     """What is writable outside of the project."""
-    extra = [os.path.realpath(os.path.expanduser(path)) for path in policy.writable]
-    yield from _bound(*(path for path in extra if not _is_inside(mission.root, path)))
+    extra = [os.path.realpath(os.path.expanduser(path)) for path in writable]
+    yield from _bound(*(path for path in extra if not _is_inside(root, path)))
 
 
 def _is_inside(root: str, path: str) -> bool:
     return below(root, path) and path != root
 
 
-def _places(mission: Mission, policy: Policy) -> Iterator[str]:
+def _places(mission: Mission, policy: Policy, state: Sequence[str]) -> Iterator[str]:
     """What the policy lets be written, what it protects in there, what else is writable."""
     root = mission.root
-    extra = [os.path.realpath(os.path.expanduser(path)) for path in policy.writable]
+    writable = (*policy.writable, *state)
+    extra = [os.path.realpath(os.path.expanduser(path)) for path in writable]
     inside = [path for path in extra if _is_inside(root, path)]
-    yield from _outside(mission, policy)
+    yield from _outside(root, writable)
     folders = _writable_folders(root, policy)
     if root not in folders:
         yield from ("--ro-bind", root, root)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
 from types import FrameType, TracebackType
 from typing import Any
@@ -57,3 +58,10 @@ class Interrupts:
         """Make `wakeup` wait for the next signal again."""
         with contextlib.suppress(BlockingIOError):
             os.read(self.wakeup, 4096)
+
+    def sleep(self, seconds: float) -> None:
+        """Sleep until a signal arrives, at most so long."""
+        poll = select.poll()
+        poll.register(self.wakeup, select.POLLIN)
+        poll.poll(seconds * 1000)
+        self.drain()

@@ -62,12 +62,13 @@ class Processes:
         log: int,
         *,
         on_start: Callable[[int], None],
-        on_beat: Callable[[int], None],
+        on_beat: Callable[[int], tuple[Outcome, str] | None],
     ) -> Exit:
         """Run one command to the end of its whole process tree.
 
         log: descriptor that takes its output. on_start: told the PID. on_beat: told the log's
-        size in bytes about once a second, in the watchdog's thread.
+        size in bytes about once a second, in the watchdog's thread; returns why the command must
+        end, if it must.
         Raises what `on_beat` raised, after the tree is gone.
         """
         self._number += 1

@@ -32,13 +32,13 @@ class Watch:
         limits: Limits,
         *,
         patience: float,
-        beat: Callable[[int], None],
+        beat: Callable[[int], tuple[Outcome, str] | None],
         order_end: Callable[[float], None],
         give_up: Callable[[], None],
     ) -> None:
         """patience: seconds in which the guard must answer once the end was ordered. beat: told
-        the log's size in bytes. order_end: asks for the tree's end within a grace in seconds.
-        give_up: ends a guard that does not answer."""
+        the log's size in bytes; what it returns ends the command, see `end`. order_end: asks for
+        the tree's end within a grace in seconds. give_up: ends a guard that does not answer."""
         self._log = log
         self._limits = limits
         self._beat = beat
@@ -84,7 +84,9 @@ class Watch:
             self._give_up()
         if now >= self._next_beat:
             self._next_beat = now + BEAT_INTERVAL
-            self._beat(size)
+            reason = self._beat(size)
+            if reason and self.ended is None:
+                self.end(*reason)
 
     def shift(self, gap: float) -> None:
         """Move every limit along by seconds in which nothing could run."""

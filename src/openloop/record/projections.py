@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from openloop.core.text import number, printable
+from openloop.core.usage import Usage
 from openloop.core.vocabulary import Decision, Kind, Outcome, RoundOutcome, Status, Step
 from openloop.loop.actions import FinishRound
 from openloop.loop.state import Event, Metric, State, StepResult
@@ -25,6 +26,8 @@ class Live:
     log_path: str = ""
     log_bytes: int = 0
     started_at: str | None = None
+    usage: Usage | None = None  # of the session so far
+    agent_waits: str = ""  # why the agent itself tries again
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +97,25 @@ def heartbeat(
         "metric": state.metric.to_json() if state.metric else None,
         "consecutive_failures": state.consecutive_failures,
         "last_error": state.last_error,
+        "usage": usage_json(state, live),
+        "waiting_until": state.waiting.until if state.waiting else None,
+        "waiting_for": _waiting_for(state, live),
         "event_seq": state.seq,
         "event_head": head,
     }
+
+
+def usage_json(state: State, live: Live) -> dict[str, Any] | None:
+    """What the run's agents used, the session that runs included; None when no agent ran."""
+    total = state.usage.plus(live.usage) if live.usage and live.pid else state.usage
+    return total.to_json() if total.sessions else None
+
+
+def _waiting_for(state: State, live: Live) -> str | None:
+    """What the run waits for, or what the agent that runs waits for by itself."""
+    if state.waiting:
+        return f"{state.waiting.agent} ({state.waiting.why})"
+    return f"the agent's own retry ({live.agent_waits})" if live.agent_waits else None
 
 
 def normality(state: State) -> str:
@@ -197,6 +216,9 @@ def _progress_words(event: Event) -> str:
             return f"round {event.round} {event.step}{again} {data['outcome']} in {seconds}{why}"
         case Kind.ROUND_FINISHED:
             return f"round {event.round} {data['outcome']}, {data['decision']}: {data['reason']}"
+        case Kind.WAIT_STARTED:
+            until = f"{data['until'][:16].replace('T', ' ')} UTC"
+            return f"waiting for {data['agent']} until {until} ({data['why']})"
         case Kind.BREAKER_TRIPPED:
             return f"breaker tripped: {data['reason']}"
         case Kind.RUN_FINISHED:

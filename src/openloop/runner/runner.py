@@ -12,7 +12,7 @@ from openloop.config import template
 from openloop.config.config import Command
 from openloop.core import clock
 from openloop.core.errors import ExitCode, RecordError, TamperError
-from openloop.core.vocabulary import Decision, Hook, Kind, SandboxMode, Status, Step
+from openloop.core.vocabulary import CHANGES, Decision, Hook, Kind, SandboxMode, Status, Step
 from openloop.loop import actions, gates
 from openloop.loop.actions import (
     Action,
@@ -24,6 +24,7 @@ from openloop.loop.actions import (
     RunStep,
     StartRound,
     TripBreaker,
+    Wait,
 )
 from openloop.loop.state import Event, State
 from openloop.policy.enforcement import Enforcement
@@ -31,15 +32,17 @@ from openloop.policy.withholding import Withholding
 from openloop.process import supervisor
 from openloop.process.signals import Interrupts
 from openloop.process.supervisor import Processes
+from openloop.process.watchdog import BEAT_INTERVAL
 from openloop.record.lock import Lock
 from openloop.record.mission import Mission
 from openloop.record.projections import Live
 from openloop.record.store import Store, opened
 from openloop.record.workspace import CONFIG, EVENTS
-from openloop.runner import prompt
+from openloop.runner import agents, prompt
 from openloop.runner.steps import Execution, Steps
 
 if TYPE_CHECKING:
+    from openloop.agents.sessions import Sessions
     from openloop.policy.bubblewrap import Sandbox
 
 
@@ -65,9 +68,10 @@ class Runner:
         gaps: list[float],
         view: View,
         sandbox: Sandbox | None,
+        sessions: Sessions | None,
     ) -> None:
         """gaps: seconds in which nothing could run, added by the watchdog's thread.
-        sandbox: for the steps that it encloses."""
+        sandbox: for the steps that it encloses. sessions: of agents, where changes name some."""
         self._mission = mission
         self._config = mission.config
         self._store = store
@@ -76,7 +80,11 @@ class Runner:
         self._gaps = gaps
         self._view = view
         self._withholding = Withholding(mission, sandboxed=sandbox is not None and sandbox.changes)
-        self._steps = Steps(mission, processes, self._show_live, sandbox, self._withholding)
+        self._sandbox = sandbox
+        self._sessions = sessions
+        self._steps = Steps(
+            mission, processes, self._show_live, sandbox, self._withholding, sessions
+        )
         self._enforcement = Enforcement(mission, self._record)
 
     @property
@@ -133,7 +141,10 @@ class Runner:
                 carried = self.state.to_json()
                 self._record(Kind.ROUND_STARTED, round=action.round, state=carried)
             case RunStep():
-                self._step(action)
+                if not self._is_limited(action):
+                    self._step(action)
+            case Wait():
+                self._wait(action)
             case Keep():
                 self._enforcement.keep_best(action.value, action.reason)
             case PutBack():
@@ -193,6 +204,50 @@ class Runner:
         if str(action.status) in tuple(Hook):
             self._hook(Hook(str(action.status)))
 
+    # --- agents ---
+
+    def _is_limited(self, action: RunStep) -> bool:
+        """Whether another loop met a limit of the change's agent, which is put on record."""
+        command = agents.command_of(self._config, action)
+        known = self._sessions.known_limit(command) if self._sessions else None
+        if known is None or action.step.is_gate:
+            return False
+        refused, _ = agents.refused(self._config, self.state, action, known, known.says)
+        self._record(
+            Kind.NOTE,
+            step=action.step,
+            note="unavailable",
+            text=f"{refused.agent} was not tried: another loop met its limit ({refused.says})",
+            stand_in=action.stand_in,
+            refusal=refused.to_json(),
+        )
+        return True
+
+    def _wait(self, action: Wait) -> None:
+        """Wait for an agent, at most until a signal. A clock that was set cannot make it longer."""
+        left = min(action.seconds, max(0.0, clock.seconds_until(action.until)))
+        self._record(
+            Kind.WAIT_STARTED,
+            step=action.step,
+            durable=True,
+            agent=action.agent,
+            until=action.until,
+            why=action.why,
+        )
+        begun = clock.monotonic()
+        live = Live()
+        while not self._interrupts.received and (rest := begun + left - clock.monotonic()) > 0:
+            if clock.seconds_until(action.until) <= 0:
+                break  # the machine slept, or its clock was set
+            self._show_live(live)
+            self._interrupts.sleep(min(rest, BEAT_INTERVAL))
+        seconds = round(clock.monotonic() - begun, 3)
+        over = not self._interrupts.received
+        self._record(
+            Kind.WAIT_FINISHED, step=action.step, until=action.until, seconds=seconds, over=over
+        )
+        self._show_live(Live())
+
     # --- steps ---
 
     def _step(self, action: RunStep) -> None:
@@ -200,7 +255,8 @@ class Runner:
         if step.is_change:
             text = prompt.build(self._mission, self.state, step, self._withholding)
             self._steps.prompt_file = self._store.write_prompt(step, text)
-        with self._execution(self._config.command(step), step, log_name=step) as execution:
+        command = agents.command_of(self._config, action)
+        with self._execution(command, step, log_name=step) as execution:
             before = self._enforcement.before(step)
             withheld = self._withholding.prepare(step, self._enforcement.copies)
             self._record(
@@ -220,7 +276,8 @@ class Runner:
             tampering = self._store.tampering()  # before anything is added to the record
             broken, damage = self._enforcement.settle(step, planted)
             result = gates.overruled(result, broken)
-            self._record(Kind.STEP_FINISHED, step=step, **result.event_data())
+            stand_in = {"stand_in": True} if action.stand_in else {}
+            self._record(Kind.STEP_FINISHED, step=step, **result.event_data(), **stand_in)
             self._withholding.discard()
             log_tampering = self._store.log_finished(execution.log, result.log_sha256)
             self._note_tampering(tampering, log_tampering)
@@ -254,11 +311,16 @@ class Runner:
         self, command: Command, name: Step | Hook, *, log_name: str
     ) -> Iterator[Execution]:
         """What a command of this round needs to run; shown as ended afterwards."""
-        text = template.render(command.run, round=self.state.round, step=name)
         step = name if isinstance(name, Step) else None
+        session, run = None, command.run
+        if self._sessions and step is not None and step.is_change:
+            session = self._sessions.begin(command)
+            boxed = self._sandbox is not None and self._sandbox.encloses(step)
+            run = self._sessions.in_sandbox(command) if boxed else run
+        text = template.render(run, round=self.state.round, step=name)
         with self._store.open_log(log_name) as log:
             live = Live(step, text, None, log.path, 0, clock.utc())
-            yield Execution(text, log, live)
+            yield Execution(command, text, log, live, session)
         live.pid = None
         self._show_live(live)
 
@@ -331,6 +393,7 @@ def run(mission: Mission, *, max_rounds: int | None, view: View, interrupts: Int
     intact (the heartbeat says `blocked` then), RecordError when it cannot be kept.
     """
     sandbox, unsandboxed = _sandbox(mission)
+    sessions = _sessions(mission)
     gaps: list[float] = []
     grace = mission.config.limits.kill_grace
     with contextlib.ExitStack() as stack:
@@ -342,9 +405,19 @@ def run(mission: Mission, *, max_rounds: int | None, view: View, interrupts: Int
         processes = Processes(lock.folder, interrupts, gaps.append, record=record)
         stack.callback(processes.close)
         store.prepare()
-        runner = Runner(mission, store, processes, interrupts, gaps, view, sandbox)
+        runner = Runner(mission, store, processes, interrupts, gaps, view, sandbox, sessions)
         state = runner.run(max_rounds, unsandboxed)
         return Ending(state, store.head, next(iter(interrupts.received), None))
+
+
+def _sessions(mission: Mission) -> Sessions | None:
+    """The agents that changes name; None when they name none."""
+    named = (mission.config.commands.get(step) for step in CHANGES)
+    if not any(one and (one.agent or one.fallback) for one in named):
+        return None
+    from openloop.agents.sessions import Sessions
+
+    return Sessions(mission.config, mission.workspace.shown(CONFIG))
 
 
 def _sandbox(mission: Mission) -> tuple[Sandbox | None, str]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from openloop.config.config import Command
 from openloop.core import clock
-from openloop.core.vocabulary import CHANGES, Hook, SandboxMode, Step
-from openloop.loop import gates
+from openloop.core.text import printable
+from openloop.core.vocabulary import CHANGES, Hook, Outcome, SandboxMode, Step
+from openloop.loop import budget, gates
 from openloop.loop.actions import RunStep
 from openloop.loop.gates import Exit, LogFacts, Verdict
 from openloop.loop.state import State, StepResult
@@ -20,19 +21,27 @@ from openloop.process.supervisor import Job, Processes
 from openloop.record.mission import Mission
 from openloop.record.projections import Live
 from openloop.record.store import Log
+from openloop.runner import agents
 from openloop.runner.execution import Repetitions, environment, limits_of, repeat
 
 if TYPE_CHECKING:
+    from openloop.agents.sessions import Session, Sessions
     from openloop.policy.bubblewrap import Sandbox
+
+
+LONGEST = 300  # characters of an agent's words
 
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """A command that is about to run. text: what the shell is given; live: what is shown of it."""
+    """A command that is about to run. text: what the shell is given; live: what is shown of it;
+    session: what reads the output of a change."""
 
+    command: Command
     text: str
     log: Log
     live: Live
+    session: Session | None = None
 
 
 class Steps:
@@ -45,6 +54,7 @@ class Steps:
         show: Callable[[Live], None],
         sandbox: Sandbox | None,
         withholding: Withholding,
+        sessions: Sessions | None,
     ) -> None:
         """show: called when a command starts and at every beat."""
         self._mission = mission
@@ -53,12 +63,13 @@ class Steps:
         self._show = show
         self._sandbox = sandbox
         self._withholding = withholding
+        self._sessions = sessions
         self.prompt_file = ""  # absolute path of the latest one
 
     def measure(self, action: RunStep, execution: Execution, state: State) -> StepResult:
         """Run the step's command as often as it says. state: of the run when it starts."""
-        step, command = action.step, self._config.command(action.step)
-        log = execution.log
+        step, command = action.step, execution.command
+        log, session = execution.log, execution.session
         baseline = self._config.baseline if step is Step.BASELINE else None
         reader = LogReader(log.descriptor, self._config.limits.oom_markers)
         started_at = clock.utc()
@@ -70,6 +81,14 @@ class Steps:
         runs = repeat(command, baseline, once)
         execution.live.log_bytes = reader.size
         verdict, last = runs.verdict, runs.ends[-1]
+        usage = refusal = None
+        if step.is_change:
+            runs = self._reported(runs, execution)
+            verdict, usage = runs.verdict, session.usage if session else None
+        if verdict.outcome is Outcome.UNAVAILABLE:
+            refusal = self._refused(action, execution, state, verdict.detail)
+        elif session and self._sessions:
+            self._sessions.tell(command, None, None)
         private = command.private or self._withholding.names_in(runs.facts.last_line)
         enclosed = self._sandbox is not None and self._sandbox.encloses(step)
         return StepResult(
@@ -93,7 +112,28 @@ class Steps:
             sandbox=SandboxMode.BWRAP if enclosed else SandboxMode.NONE,
             private=private,
             measurement=gates.measurement(baseline, verdict) if baseline else None,
+            usage=usage.to_json() if usage else None,
+            refusal=refusal,
         )
+
+    def _reported(self, runs: Repetitions, execution: Execution) -> Repetitions:
+        """The runs, judged and put in words by what the agent reported."""
+        session, end = execution.session, runs.ends[-1]
+        if session is not None:
+            session.end(execution.log.descriptor, end.code)
+            runs = replace(runs, facts=_in_words(runs.facts, session))
+        verdict = agents.judged(runs.verdict, end, session, runs.facts.last_line)
+        return replace(runs, verdict=verdict)
+
+    def _refused(
+        self, action: RunStep, execution: Execution, state: State, says: str
+    ) -> dict[str, Any]:
+        """Why the agent was unavailable, for the record; other loops are told."""
+        found = execution.session.refused if execution.session else None
+        refused, delay = agents.refused(self._config, state, action, found, says)
+        if self._sessions:
+            self._sessions.tell(execution.command, found, delay)
+        return refused.to_json()
 
     def _error(self, step: Step, runs: Repetitions, log: Log, private: bool) -> str:
         """The `last_error` line, which does not quote a private log."""
@@ -102,7 +142,7 @@ class Steps:
 
     def run_hook(self, hook: Hook, execution: Execution, state: State) -> Verdict:
         """Run a hook; only its own end counts."""
-        command = self._config.hooks[hook]
+        command = execution.command
         return gates.judge(command, self._run(hook, command, execution, state), LogFacts())
 
     def _run(self, step: Step | Hook, command: Command, execution: Execution, state: State) -> Exit:
@@ -112,19 +152,37 @@ class Steps:
             live.pid = pid
             self._show(live)
 
-        def on_beat(log_bytes: int) -> None:
+        def on_beat(log_bytes: int) -> tuple[Outcome, str] | None:
             live.log_bytes = log_bytes
+            over = self._look(execution, state) if execution.session else None
             self._show(live)
+            return over
 
         env = environment(self._mission, command, step, state=state, prompt_file=self.prompt_file)
         wrapper: tuple[str, ...] = ()
         if self._sandbox is not None and isinstance(step, Step) and self._sandbox.encloses(step):
             hidden = self._withholding.hidden
             wrapper = self._sandbox.wrapper(
-                self._mission, step, command=text, env=command.env, hidden=hidden
+                self._mission,
+                step,
+                command=text,
+                env=command.env,
+                hidden=hidden,
+                state=self._sessions.state(command) if self._sessions else (),
             )
         job = Job(text, self._mission.root, env, self._limits(step, command, state), wrapper)
         return self._processes.run(job, log.descriptor, on_start=on_start, on_beat=on_beat)
+
+    def _look(self, execution: Execution, state: State) -> tuple[Outcome, str] | None:
+        """Read what the agent has printed since the last beat. Returns why it must end."""
+        session, live = execution.session, execution.live
+        assert session is not None
+        session.read(execution.log.descriptor, live.log_bytes)
+        live.usage, live.agent_waits = session.usage, session.retries
+        if live.usage is None:
+            return None
+        over = budget.over(self._config, state.usage, live.usage.figures)
+        return (Outcome.BUDGET, over) if over else None
 
     def _limits(self, step: Step | Hook, command: Command, state: State) -> watchdog.Limits:
         """A change gets no more time than the run has left; a gate that was cut off would
@@ -134,3 +192,10 @@ class Steps:
         if step in CHANGES and longest is not None:
             return replace(limits, timeout=min(limits.timeout, max(0.1, longest - state.elapsed)))
         return limits
+
+
+def _in_words(facts: LogFacts, session: Session) -> LogFacts:
+    """The facts with the agent's last words in place of a record of its output."""
+    if not facts.last_line.startswith("{"):
+        return facts
+    return replace(facts, last_line=printable(" ".join(session.answer.split()))[:LONGEST])

@@ -14,9 +14,10 @@ import shlex
 import shutil
 import threading
 import time
-from collections.abc import Callable
-from typing import TextIO
+from collections.abc import Callable, Mapping
+from typing import Any, TextIO
 
+from openloop.core import clock, usage
 from openloop.core.text import fit, printable
 from openloop.core.vocabulary import Kind, Outcome, Status
 from openloop.fs import files
@@ -118,6 +119,8 @@ class Console:
                 self._screen.line(_opening_words(event, state))
             case Kind.STEP_FINISHED:
                 self.step(event, state)
+            case Kind.WAIT_STARTED:
+                self._screen.line(f"  {state.round:>4}  {waiting_words(event.data)}")
             case Kind.ROUND_FINISHED:
                 self.round(event, state)
             case Kind.BREAKER_TRIPPED:
@@ -147,7 +150,10 @@ class Console:
     def beat(self, live: Live, state: State) -> None:
         if live is not self._command:
             self._command, self._began = live, time.monotonic()
-        if live.pid is not None:
+        if state.waiting:
+            waits = {"agent": state.waiting.agent, "until": state.waiting.until}
+            self._screen.live(waiting_words({**waits, "why": state.waiting.why}))
+        elif live.pid is not None:
             self._screen.live(live_line(live, state, time.monotonic() - self._began, self._last))
 
 
@@ -173,6 +179,19 @@ def step_line(screen: Screen, state: State) -> str:
     return words
 
 
+def waiting_words(data: Mapping[str, Any]) -> str:
+    """`waiting for claude until 14:05 (usage limit: …)`, in local time."""
+    until = local_time(data["until"])
+    return printable(f"waiting for {data['agent']} until {until} ({data['why']})")
+
+
+def local_time(moment: str) -> str:
+    """`14:05`, or with the date when it is not today's."""
+    then = time.localtime(time.time() + clock.seconds_until(moment))
+    today = time.strftime("%F") == time.strftime("%F", then)
+    return time.strftime("%H:%M" if today else "%F %H:%M", then)
+
+
 def live_line(live: Live, state: State, seconds: float, last: str) -> str:
     """`round 4 (2 of 3) | verify 12 s | log 3.4 KB | ETA 2 min | last play passed`."""
     parts = [
@@ -183,7 +202,9 @@ def live_line(live: Live, state: State, seconds: float, last: str) -> str:
     in_run = state.elapsed + seconds
     left = projections.eta_seconds(state, in_run)
     parts.append(f"ETA {duration(left)}" if left is not None else "ETA not known yet")
-    if last:
+    if live.agent_waits:
+        parts.append(f"the agent tries again: {printable(live.agent_waits)}")
+    elif last:
         parts.append(f"last {last}")
     return " | ".join(parts)
 
@@ -196,6 +217,8 @@ def verdict(screen: Screen, workspace: Workspace, state: State, head: str) -> No
     facts = [("run", f"{state.run}, {rounds}, {duration(state.elapsed)}")]
     if state.metric:
         facts.append(("metric", projections.metric_words(state.metric)))
+    if words := usage.in_words(state.usage):
+        facts.append(("usage", words))
     if state.last_error:
         facts.append(("error", printable(state.last_error)[:300]))
     if state.unsandboxed:

@@ -148,6 +148,8 @@ def lines(report: Report) -> list[str]:
         ("run", _run_words(beat)),
         ("step", _step_words(beat)),
         ("log", _log_words(beat)),
+        ("waiting", _waiting_words(beat)),
+        ("usage", _usage_words(beat.get("usage"))),
         ("metric", _metric_words(beat.get("metric"))),
         ("speed", _speed_words(beat)),
         ("failures", _failure_words(beat)),
@@ -212,6 +214,23 @@ def _metric_words(metric: object) -> str:
     return f"{_text(metric.get('name'))} {value}, {passed} ({wanted}, best {best or 'none'})"
 
 
+def _waiting_words(beat: Mapping[str, Any]) -> str:
+    until = f" until {_text(beat['waiting_until'])}" if beat.get("waiting_until") else ""
+    return f"for {_text(beat['waiting_for'])}{until}" if beat.get("waiting_for") else ""
+
+
+def _usage_words(found: object) -> str:
+    """What the run's agents used. A heartbeat may hold anything."""
+    if not isinstance(found, dict):
+        return ""
+    from openloop.core import usage
+
+    try:
+        return printable(usage.in_words(usage.Total.from_json(found)))
+    except (KeyError, TypeError, ValueError):
+        return ""
+
+
 def _speed_words(beat: Mapping[str, Any]) -> str:
     speed = beat.get("speed")
     if not isinstance(speed, dict) or speed.get("seconds_per_round") is None:
@@ -247,7 +266,8 @@ def watch(path: str, screen: Screen) -> Report:
 
 def _steady(beat: Mapping[str, Any]) -> str:
     """What has to change before a new line is worth it."""
-    return f"{beat.get('round')} {beat.get('step')} {beat.get('started_at')} {beat.get('pid')}"
+    names = ("round", "step", "started_at", "pid", "waiting_until")
+    return " ".join(str(beat.get(name)) for name in names)
 
 
 def live_words(beat: Mapping[str, Any]) -> str:
@@ -258,6 +278,8 @@ def live_words(beat: Mapping[str, Any]) -> str:
         f"round {_text(beat.get('round'))}",
         _text(beat.get("step")) or "between steps",
     ]
+    if words := _waiting_words(beat):
+        return f"{parts[0]} | waiting {words}"
     if beat.get("pid"):
         parts.append(f"PID {_text(beat['pid'])}")
     if isinstance(beat.get("log_bytes"), int):

@@ -1,0 +1,92 @@
+"""Agents that are unavailable: when to wait, when to use the fallback, and when to give up.
+
+The clock is the time of the latest event, `state.time`; a wait that was finished counts as over
+whatever a clock says that was set meanwhile.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from openloop.config.config import Config
+from openloop.core.vocabulary import CHANGES, Decision, Refusal, Step
+from openloop.loop.state import Refused, State
+
+FIRST_PAUSE = 60.0  # seconds: where no time of a reset is given, doubled each time
+LONGEST_PAUSE = 3600.0  # seconds
+_FIX = {
+    Refusal.CREDIT: "add credit or change the plan, then run again",
+    Refusal.AUTH: "log in or renew the key, then run again",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class RunStep:
+    """stand_in: with the fallback of the step's command."""
+
+    step: Step
+    confirm: bool = False
+    stand_in: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """until: UTC. seconds: the longest that it may take, whatever the clocks say."""
+
+    step: Step
+    agent: str
+    until: str
+    seconds: float
+    why: str
+
+
+def pause(times: int) -> float:
+    """Seconds before an agent is tried again that was refused so many times in a row."""
+    return min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(times - 1, 10))
+
+
+def start(config: Config, state: State, step: Step) -> RunStep | Wait | None:
+    """Run the change, or its fallback, or wait for one of them; None when no wait helps."""
+    refused = _refused(config, state, step)
+    for stand_in, one in enumerate(refused):
+        if one is None or (one.kind.passes and one.until <= state.time):
+            return RunStep(step, stand_in=bool(stand_in))
+    waits = [one for one in refused if one is not None and one.kind.passes]
+    soonest = min(waits, key=lambda one: one.until, default=None)
+    if soonest is None or soonest.seconds > patience(config, state):
+        return None
+    return Wait(step, soonest.agent, soonest.until, soonest.seconds, soonest.why)
+
+
+def patience(config: Config, state: State) -> float:
+    """Seconds that the run may still wait."""
+    left = config.limits.max_wait - state.waited
+    longest = config.limits.max_runtime
+    return left if longest is None else min(left, longest - state.elapsed)
+
+
+def _refused(config: Config, state: State, step: Step) -> list[Refused | None]:
+    """The refusals of the step's command and of its fallback, where there is one."""
+    fallback = config.command(step).fallback is not None
+    return [state.refused.get(key(step, stand_in)) for stand_in in (False, True)[: 1 + fallback]]
+
+
+def key(step: Step, stand_in: bool) -> str:
+    """How State.refused names a command."""
+    return f"{step} fallback" if stand_in else str(step)
+
+
+def given_up(config: Config, state: State) -> tuple[Decision, str] | None:
+    """How the run ends because an agent is unavailable and no wait helps; None while it goes on."""
+    for step in CHANGES:
+        if step in config.commands and start(config, state, step) is None:
+            refused = [one for one in _refused(config, state, step) if one is not None]
+            waits = [one for one in refused if one.kind.passes]
+            if not waits:
+                one = refused[0]
+                return Decision.BLOCKED, f"{one.agent} cannot work ({one.why}); {_FIX[one.kind]}"
+            one = waits[0]
+            until = f"{one.agent} is unavailable until {one.until} ({one.why})"
+            limit = f"max_wait_seconds {config.limits.max_wait:g} would be exceeded"
+            return Decision.EXHAUSTED, f"{until}; {limit}"
+    return None

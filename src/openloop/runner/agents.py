@@ -1,0 +1,74 @@
+"""What a change's agent reported: its outcome, why it was refused, and until when."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING
+
+from openloop.config.config import Command, Config
+from openloop.core import clock
+from openloop.core.vocabulary import Outcome, Refusal
+from openloop.loop import waits
+from openloop.loop.gates import Exit, Verdict
+from openloop.loop.state import Refused, State
+from openloop.loop.waits import RunStep
+
+if TYPE_CHECKING:
+    from openloop.agents import sessions
+    from openloop.agents.sessions import Session
+
+TEMPORARY = 75  # EX_TEMPFAIL: a wrapper says that its agent could not work
+JITTER = (5.0, 60.0)  # seconds by which loops of one account are spread, at least and at most
+
+
+def command_of(config: Config, action: RunStep) -> Command:
+    """What the action runs."""
+    command = config.command(action.step)
+    return command.fallback or command if action.stand_in else command
+
+
+def judged(verdict: Verdict, end: Exit, session: Session | None, last_line: str) -> Verdict:
+    """The verdict on a change once its agent's own report is known. A refusal explains an exit, a
+    time that ran out and silence; whatever else OpenLoop did to the command stands."""
+    if end.ended not in (None, Outcome.TIMEOUT, Outcome.STALLED) or end.oom or end.survivors:
+        return verdict
+    if verdict.outcome is Outcome.OOM:
+        return verdict
+    refused = session.refused if session else None
+    if refused is not None or (end.ended is None and end.code == TEMPORARY):
+        says = refused.says if refused else last_line or f"exit {TEMPORARY}"
+        return Verdict(Outcome.UNAVAILABLE, f"{says} ({verdict.detail})" if end.ended else says)
+    if end.ended is not None or session is None:
+        return verdict
+    return _in_its_words(verdict, end, session)
+
+
+def _in_its_words(verdict: Verdict, end: Exit, session: Session) -> Verdict:
+    """The verdict with what the agent's exit code and its last error say; a session that failed
+    has not passed, whatever its exit code."""
+    failure = session.failure
+    words = session.exit_words(end.code)
+    detail = f"{verdict.detail} ({words})" if words else verdict.detail
+    if failure is None:
+        return Verdict(verdict.outcome, detail, verdict.value)
+    if verdict.outcome.passed:
+        return Verdict(Outcome.FAILED, failure.says)
+    return Verdict(verdict.outcome, f"{detail}: {failure.says}")
+
+
+def refused(
+    config: Config, state: State, action: RunStep, found: sessions.Refused | None, says: str
+) -> tuple[Refused, float]:
+    """(what the loop decides on, seconds until the reset). found: what the agent reported; None
+    for a command that ended with TEMPORARY. says: why, in words."""
+    before = state.refused.get(waits.key(action.step, action.stand_in))
+    times = before.times + 1 if before else 1
+    kind = found.kind if found else Refusal.OVERLOADED
+    agent = command_of(config, action).agent or "its agent"
+    given = found.seconds if found else None
+    delay = waits.pause(times) if given is None else given
+    least, most = JITTER
+    spread = random.uniform(0, min(most, max(least, delay / 10)))
+    seconds = round(min(delay + spread, max(delay, waits.patience(config, state))), 3)
+    until = clock.utc(seconds) if kind.passes else ""
+    return Refused(agent, kind, says, until, seconds, times), delay
