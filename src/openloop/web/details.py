@@ -1,0 +1,122 @@
+"""One loop as a document: what the record says now, and what the workspace holds beside it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import threading
+from typing import Any
+
+from openloop.config import config
+from openloop.core import clock
+from openloop.core.errors import ConfigError, UsageError
+from openloop.fs import files
+from openloop.record import event_format, reader, workspace
+from openloop.record.workspace import KNOWLEDGE, Workspace
+from openloop.views import audit, status
+from openloop.web.catalogue import Row
+
+_TEXT = 1 << 18  # bytes of one file of knowledge, a prompt or the configuration
+_NAMES = 200  # files of knowledge
+
+Document = dict[str, Any]
+
+
+def document(place: Workspace, row: Row, audits: Audits) -> Document:
+    """row: of the overview. Never greener than the record: where that is not intact, it says so."""
+    seen = status.inspect(place.path)
+    problems = [{"what": p.what, "where": p.where, "fix": p.fix} for p in seen.problems]
+    found: Document = {**row, "problems": problems, "withheld": seen.withheld or None}
+    try:
+        record = reader.load_path(place)
+    except (event_format.Broken, OSError) as error:
+        return {**found, "gates": [], "head": None, "broken": str(error), "audit": audits.of(place)}
+    state = record.state
+    known = _known(place)
+    gates = [
+        {
+            "step": step,
+            "outcome": state.gates[step].outcome if step in state.gates else None,
+            "stale": step in state.gates and state.gates[step].seq < state.change_seq,
+            "error": state.gates[step].error if step in state.gates else "",
+        }
+        for step in (known.gates if known else state.gates)
+    ]
+    return {
+        **found,
+        "gates": gates,
+        "head": record.head,
+        "events": state.seq,
+        "broken": None,
+        "undone": [{"round": v.round, "step": v.step, "text": v.text} for v in state.undone],
+        "knowledge": _knowledge(place),
+        "audit": audits.of(place),
+    }
+
+
+def _known(place: Workspace) -> config.Config | None:
+    try:
+        return config.parse(workspace.read_config(place), where=place.path)
+    except (ConfigError, UsageError):
+        return None  # the problems say so
+
+
+def is_private(place: Workspace, step: str | None) -> bool:
+    """Whether the configuration keeps a step's log private; true where that cannot be told."""
+    known = _known(place)
+    if known is None:
+        return True
+    return any(gate == step and known.command(gate).private for gate in known.gates)
+
+
+def _knowledge(place: Workspace) -> list[str]:
+    try:
+        names = sorted(os.listdir(place.file(KNOWLEDGE)))
+    except OSError:
+        return []
+    return [name for name in names if not name.startswith(".")][:_NAMES]
+
+
+def text_of(place: Workspace, folder: str, name: str) -> str:
+    """The text of a file in one of the workspace's folders ("" for its own), cut at a bound.
+    Raises OSError, also for what is no regular file."""
+    opened = files.open_folder(place.file(folder) if folder else place.path)
+    try:
+        return files.read(name, folder=opened, limit=_TEXT).decode(errors="replace")
+    finally:
+        os.close(opened)
+
+
+def etag(document: object) -> str:
+    data = json.dumps(document, sort_keys=True).encode()
+    return f'"{hashlib.sha256(data).hexdigest()[:24]}"'
+
+
+class Audits:
+    """Audits that were asked for, each in a thread of its own; the latest result of each loop."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._results: dict[str, Document] = {}
+
+    def of(self, place: Workspace) -> Document | None:
+        """The state of the latest audit; None when none was asked for."""
+        with self._lock:
+            return self._results.get(place.path)
+
+    def begin(self, place: Workspace) -> None:
+        """Start an audit, unless one of this loop is running."""
+        with self._lock:
+            if self._results.get(place.path, {}).get("running"):
+                return
+            self._results[place.path] = {"running": True, "asked_at": clock.utc()}
+        threading.Thread(target=self._run, args=(place,), daemon=True).start()
+
+    def _run(self, place: Workspace) -> None:
+        try:
+            result = audit.examine(place).to_json()
+        except OSError as error:
+            result = {"intact": False, "broken": {"where": place.path, "why": str(error)}}
+        with self._lock:
+            self._results[place.path] = {"running": False, "at": clock.utc(), **result}

@@ -1,0 +1,122 @@
+"""Pieces of a log by byte offset, line numbers, and a search over the whole file.
+
+A log of gigabytes opens as fast as a small one: nothing here reads more than it was asked for, and
+what must look at everything is bounded in time and says how far it came.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections import OrderedDict
+from typing import Any
+
+from openloop.core.errors import UsageError
+from openloop.fs import files
+from openloop.record.workspace import LOGS, Workspace
+
+PIECE = 1 << 16  # bytes of a log in one answer
+LONGEST = 1 << 20
+SEARCH = 10.0  # seconds
+_COUNT = 1.0  # seconds of counting lines for one answer
+_BLOCK = 1 << 22  # bytes
+_KEPT = 64  # logs whose lines have been counted
+_SEARCHER = (
+    "import sys; sys.path.insert(0, sys.argv.pop(1)); from openloop.web.search import main; main()"
+)
+
+Document = dict[str, Any]
+
+
+def opened(place: Workspace, name: str) -> int:
+    """A descriptor of the log. Raises OSError, also for what is no regular file."""
+    folder = files.open_folder(place.file(LOGS))
+    try:
+        return files.open_regular(name, os.O_RDONLY, folder=folder)
+    finally:
+        os.close(folder)
+
+
+def piece(log: int, offset: int | None, length: int) -> Document:
+    """Text from byte `offset`, or the end of the log; begins and ends at lines where it can.
+
+    offset: of the first byte; None for the last `length` bytes. The answer's `end` is where the
+    next piece begins, `offset` where this one begins, `size` that of the whole log.
+    """
+    size = os.fstat(log).st_size
+    length = min(length, LONGEST)
+    start = max(0, size - length) if offset is None else min(offset, size)
+    data = os.pread(log, length, start)
+    if start and os.pread(log, 1, start - 1) != b"\n":
+        cut = data.find(b"\n") + 1
+        if offset is None and cut:
+            data, start = data[cut:], start + cut
+    end = data.rfind(b"\n") + 1
+    if end and start + len(data) < size:
+        data = data[:end]
+    text = data.decode(errors="replace")
+    return {"offset": start, "end": start + len(data), "size": size, "text": text}
+
+
+class Lines:
+    """Numbers of lines, counted once and remembered every few megabytes."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._counts: OrderedDict[tuple[int, int], list[int]] = OrderedDict()
+
+    def before(self, log: int, offset: int) -> int | None:
+        """How many lines end before byte `offset`; None while that is still being counted, a
+        second at a time."""
+        facts = os.fstat(log)
+        key = (facts.st_dev, facts.st_ino)
+        deadline = time.monotonic() + _COUNT
+        with self._lock:
+            counts = self._counts.setdefault(key, [0])
+            self._counts.move_to_end(key)
+            while len(self._counts) > _KEPT:
+                self._counts.popitem(last=False)
+            while (len(counts)) * _BLOCK <= offset:
+                data = os.pread(log, _BLOCK, (len(counts) - 1) * _BLOCK)
+                if len(data) < _BLOCK:
+                    break
+                counts.append(counts[-1] + data.count(b"\n"))
+                if time.monotonic() > deadline:
+                    return None
+            block = min(offset // _BLOCK, len(counts) - 1)
+        rest = os.pread(log, offset - block * _BLOCK, block * _BLOCK)
+        return counts[block] + rest.count(b"\n")
+
+
+def search(log: int, query: str, *, regex: bool) -> Document:
+    """Where a text or an expression stands in the whole log: `count`, the first `offsets`, and
+    `complete`, false when the time was up at byte `searched`.
+
+    In a process of its own: an expression may take for ever. Raises UsageError for a bad one.
+    """
+    package = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    words = [sys.executable, "-I", "-S", "-c", _SEARCHER, package, str(log), str(SEARCH)]
+    words.append("regex" if regex else "text")
+    process = subprocess.Popen(
+        words,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        pass_fds=(log,),
+    )
+    try:
+        out, _ = process.communicate(query.encode(errors="surrogateescape"), SEARCH + 2)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        out, _ = process.communicate()
+    lines = out.splitlines()
+    if not lines:
+        return {"count": 0, "offsets": [], "complete": False, "searched": 0}
+    found: Document = json.loads(lines[-1])
+    if "error" in found:
+        raise UsageError(f"the expression is not valid: {found['error']}")
+    return found

@@ -1,0 +1,103 @@
+"""`openloop ui`: start the server, print its address, serve until it is interrupted."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+
+from openloop.core.errors import UsageError
+from openloop.web.connections import Server
+from openloop.web.handler import Handler
+from openloop.web.site import Site
+
+PORT = 8420
+_TRIES = 50  # ports that are tried, one after the other
+
+
+def start(paths: Sequence[str], *, port: int, socket: str = "", private: bool = False) -> Site:
+    """Listen, and serve nothing yet. port: the first to be tried, 0 for any. socket: path of a Unix
+    socket instead. Raises UsageError when it cannot listen."""
+
+    class SiteHandler(Handler):
+        """The handler of this server's requests."""
+
+    server = _on_socket(SiteHandler, socket) if socket else _on_port(SiteHandler, port)
+    try:
+        site = Site(paths, server, private=private)
+    except UsageError:
+        server.server_close()
+        raise
+    SiteHandler.site = site
+    return site
+
+
+def _on_port(handler: type[Handler], port: int) -> Server:
+    for candidate in range(port, port + (_TRIES if port else 1)):
+        try:
+            return Server(handler, port=candidate)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise UsageError(f"cannot listen on port {candidate}: {error.strerror}") from None
+    what = f"ports {port} to {port + _TRIES - 1} are taken"
+    raise UsageError(what, fix="name another with --port")
+
+
+def _on_socket(handler: type[Handler], path: str) -> Server:
+    try:
+        return Server(handler, port=0, path=path)
+    except OSError as error:
+        fix = f"remove it if no server uses it: rm {shlex.quote(path)}"
+        what = f"cannot listen on {path}: {error.strerror}"
+        raise UsageError(what, fix=fix if error.errno == errno.EADDRINUSE else "") from None
+
+
+def serve(
+    paths: Sequence[str],
+    *,
+    port: int | None,
+    socket: str,
+    private: bool,
+    browse: bool,
+    say: Callable[[str], None],
+) -> None:
+    """Serve until Ctrl-C. port: None for the usual one. say: prints a line. Raises UsageError."""
+    site = start(paths, port=PORT if port is None else port, socket=socket, private=private)
+    try:
+        for line in _introduction(site, PORT if port is None else port, socket):
+            say(line)
+        if browse and not socket and _is_desktop():
+            import webbrowser
+
+            key = site.access.one_time_key()
+            webbrowser.open(f"http://127.0.0.1:{site.server.server_port}/?token={key}")
+        site.server.serve_forever(poll_interval=0.5)
+    except KeyboardInterrupt:
+        pass
+    finally:
+        site.server.server_close()
+        if socket:
+            os.unlink(socket)
+
+
+def _introduction(site: Site, port: int, socket: str) -> list[str]:
+    if socket:
+        path = f"/?token={site.access.token}"
+        return [
+            f"OpenLoop listens on {socket}. From another machine:",
+            f"  ssh -L 8420:{os.path.abspath(socket)} HOST",
+            f"  then open http://127.0.0.1:8420{path}",
+        ]
+    lines = [] if not port or site.server.server_port == port else [f"port {port} is taken"]
+    lines.append(site.address)
+    if os.environ.get("SSH_CONNECTION"):
+        number = site.server.server_port
+        lines.append(f"On your own machine first: ssh -L {number}:127.0.0.1:{number} HOST")
+    return [*lines, "Ctrl-C ends it."]
+
+
+def _is_desktop() -> bool:
+    shown = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    return bool(shown) and sys.stdout.isatty() and not os.environ.get("SSH_CONNECTION")

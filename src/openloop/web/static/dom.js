@@ -1,0 +1,88 @@
+// Elements from plain data: text is only ever set as text, never as markup.
+
+export function el(name, attributes = {}, ...children) {
+  const made = document.createElement(name);
+  fill(made, attributes, children);
+  return made;
+}
+
+export function svg(name, attributes = {}, ...children) {
+  const made = document.createElementNS("http://www.w3.org/2000/svg", name);
+  fill(made, attributes, children);
+  return made;
+}
+
+function fill(made, attributes, children) {
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value === null || value === undefined || value === false) continue;
+    if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
+    else made.setAttribute(name, value === true ? "" : String(value));
+  }
+  made.append(...children.filter((child) => child !== null && child !== undefined));
+}
+
+// Replace what an element shows, but leave it alone when nothing has changed.
+export function show(place, key, make) {
+  const sign = JSON.stringify(key);
+  if (place.dataset.sign === sign) return;
+  place.dataset.sign = sign;
+  place.replaceChildren(...[make()].flat().filter(Boolean));
+}
+
+const TONES = {
+  complete: "good", passed: "good", healthy: "good", repaired: "good", intact: "good",
+  running: "run", ready: "none", "not measured": "none", cancelled: "none", interrupted: "warn",
+  exhausted: "warn", stale: "warn", waiting: "warn", "over budget": "warn", unavailable: "warn", flaky: "warn",
+};
+
+export function tone(word) {
+  return TONES[word] || "bad";
+}
+
+export function tag(word) {
+  return el("span", { class: `tag ${tone(word)}` }, word);
+}
+
+export function seconds(count) {
+  if (count === null || count === undefined) return "";
+  if (count < 60) return `${count.toFixed(1)} s`;
+  return count < 3600 ? `${(count / 60).toFixed(1)} min` : `${(count / 3600).toFixed(1)} h`;
+}
+
+export function bytes(count) {
+  if (count === null || count === undefined) return "";
+  for (const [unit, size] of [["GB", 1e9], ["MB", 1e6], ["KB", 1e3]]) {
+    if (count >= size) return `${(count / size).toFixed(1)} ${unit}`;
+  }
+  return `${count} B`;
+}
+
+// A time in the reader's zone; UTC when one points at it.
+export function time(utc) {
+  if (!utc) return "";
+  const date = new Date(utc);
+  if (Number.isNaN(date.getTime())) return utc;
+  return el("time", { datetime: utc, title: `${utc} (UTC)` }, date.toLocaleString());
+}
+
+export function age(utc) {
+  const past = (Date.now() - new Date(utc).getTime()) / 1000;
+  return Number.isFinite(past) ? `${seconds(Math.max(0, past))} ago` : "";
+}
+
+export function usageWords(usage) {
+  if (!usage) return "";
+  const words = [];
+  const tokens = ["input_tokens", "output_tokens"].map((name) => usage[name]).filter((n) => n != null);
+  if (tokens.length) words.push(`${tokens.reduce((a, b) => a + b, 0).toLocaleString()} tokens`);
+  if (usage.cost_usd != null) words.push(`${usage.unpriced ? "at least " : ""}$${usage.cost_usd.toFixed(2)}`);
+  else if (tokens.length) words.push("cost not known");
+  return words.join(", ");
+}
+
+export function metricWords(metric) {
+  if (!metric) return "";
+  const value = metric.value ?? "not measured";
+  const aim = { greater_equal: "≥", less_equal: "≤", greater: ">", less: "<" }[metric.direction] || "";
+  return `${metric.name} ${value} (${aim} ${metric.threshold}, best ${metric.best ?? "none"})`;
+}

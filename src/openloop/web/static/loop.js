@@ -1,0 +1,189 @@
+// One loop: verdict, what runs, gates, pictures, rounds, what lies beside them, the record.
+
+import { ask, poll, post } from "./api.js";
+import { announce, crumbs, signal } from "./app.js";
+import { metricChart, timeline } from "./charts.js";
+import { age, bytes, el, metricWords, seconds, show, tag, time, tone, usageWords } from "./dom.js";
+
+export function loop(main, id) {
+  const parts = Object.fromEntries(["head", "problems", "facts", "gates", "pictures", "rounds", "beside", "record"]
+    .map((name) => [name, el("section")]));
+  const more = el("button", { type: "button", hidden: true, onclick: earlier }, "Earlier rounds");
+  main.append(...["head", "problems", "facts", "gates", "pictures", "rounds"].map((name) => parts[name]), more, parts.beside, parts.record);
+  let rounds = [];
+  let next = null;
+  let extended = false;
+  let latest = "";
+
+  async function earlier() {
+    more.disabled = true;
+    const { document: page } = await ask(`loops/${id}/rounds?before=${next}`);
+    rounds.push(...page.rounds);
+    next = page.before;
+    extended = true;
+    more.disabled = false;
+    draw();
+  }
+
+  function draw() {
+    show(parts.rounds, rounds.map((one) => one.round), () => [el("h2", {}, "Rounds"),
+      ...(rounds.length ? rounds.map((one, at) => el("details", { "data-round": one.round, open: at === 0 },
+        el("summary"), el("div"))) : [el("p", { class: "quiet" }, "No round has started yet.")])]);
+    for (const one of rounds) {
+      const place = parts.rounds.querySelector(`[data-round="${one.round}"]`);
+      const [summary, body] = place.children;
+      show(summary, [one.outcome, one.reason, one.duration_seconds], () => [`Round ${one.round} `, tag(one.outcome || "running"),
+        ` ${one.duration_seconds != null ? seconds(one.duration_seconds) : ""} `, el("span", { class: "quiet" }, one.reason || "")]);
+      show(body, one, () => roundBody(id, one));
+    }
+    show(parts.pictures, rounds, () => {
+      const inOrder = [...rounds].reverse();
+      const chart = metricChart(inOrder);
+      return rounds.length ? [el("h2", {}, "Timeline"), timeline(inOrder), ...(chart ? [el("h2", {}, "Metric"), chart] : [])] : [];
+    });
+    more.hidden = next === null;
+  }
+
+  async function audit() {
+    await post(`loops/${id}/audit`);
+    polling.again();
+  }
+
+  const polling = poll(async () => {
+    const { document: found, changed } = await ask(`loops/${id}`);
+    crumbs([[found.name, ""]]);
+    if (changed) {
+      show(parts.head, [found.mission, found.status, found.needs, found.reason, found.waiting_until], () => head(found));
+      show(parts.problems, [found.problems, found.broken, found.withheld], () => problems(found));
+      show(parts.gates, found.gates, () => gates(found.gates));
+      show(parts.beside, [found.knowledge, found.undone], () => beside(id, found));
+      show(parts.record, [found.head, found.events, found.audit], () => record(found, audit));
+      announce(`${found.status}${found.reason ? `: ${found.reason}` : ""}`, { person: Boolean(found.needs) });
+      signal(found.needs ? "needs" : found.status === "running" ? "running" : found.status === "complete" ? "good" : "idle",
+        `${found.needs || found.status} ${found.name}`);
+    }
+    show(parts.facts, [found, found.status === "running" ? Math.floor(Date.now() / 1000) : 0], () => facts(found));
+    const sign = `${found.head} ${found.step} ${found.started_at}`;
+    if (sign !== latest) {
+      const { document: page } = await ask(`loops/${id}/rounds`);
+      const fresh = new Set(page.rounds.map((one) => one.round));
+      rounds = [...page.rounds, ...(extended ? rounds.filter((one) => !fresh.has(one.round)) : [])];
+      if (!extended) next = page.before;
+      latest = sign;
+      draw();
+    }
+    if (found.audit?.running) return 1;
+    return found.status === "running" ? 1 : 10;
+  });
+  return polling;
+}
+
+function head(found) {
+  const words = found.needs && found.needs !== found.status ? [tag(found.status), " ", tag(found.needs)] : [tag(found.status)];
+  const waiting = found.waiting_until ? [el("br"), "Waiting until ", time(found.waiting_until)] : [];
+  return [el("h1", {}, found.mission || found.name), el("p", { class: "small" }, found.path),
+    el("p", { class: `verdict ${found.stale ? "warn" : tone(found.status)}` }, ...words, " ",
+      found.reason || (found.status === "running" ? "no round has ended yet" : "nothing has run yet"), ...waiting)];
+}
+
+function problems(found) {
+  const shown = found.problems.map((one) => `${one.what}${one.where ? `\nin: ${one.where}` : ""}${one.fix ? `\nfix: ${one.fix}` : ""}`);
+  if (found.broken) shown.push(`The record is not intact: ${found.broken}`);
+  if (found.withheld) shown.push(`Withheld files are kept in ${found.withheld}`);
+  return shown.map((text) => el("pre", { class: "problem" }, text));
+}
+
+function facts(found) {
+  const rows = [
+    ["Run, round", found.run ? `${found.run}, ${found.round} (budget ${found.total_rounds})` : ""],
+    ["Command", found.status === "running" ? `${found.step || "between steps"}${found.pid ? `, PID ${found.pid}` : ""}` : ""],
+    ["Elapsed", found.status === "running" && found.started_at ? seconds((Date.now() - new Date(found.started_at)) / 1000) : ""],
+    ["Log", found.log_path ? `${found.log_path}, ${bytes(found.log_bytes)}` : ""],
+    ["Speed", found.speed?.seconds_per_round ? `${seconds(found.speed.seconds_per_round)} a round` : ""],
+    ["ETA", found.status === "running" ? (found.eta_seconds != null ? seconds(found.eta_seconds) : "not known yet") : ""],
+    ["Metric", metricWords(found.metric)],
+    ["Usage", usageWords(found.usage)],
+    ["Failed rounds in a row", found.consecutive_failures ? String(found.consecutive_failures) : ""],
+    ["Latest error", found.last_error || ""],
+    ["Latest beat", found.updated_at ? [time(found.updated_at), ` (${age(found.updated_at)})`] : "none"],
+    ["Host", found.host || ""],
+  ].filter(([, words]) => words && words.length);
+  return el("dl", { class: "facts" }, ...rows.map(([name, words]) => el("div", {}, el("dt", {}, name), el("dd", {}, ...[words].flat()))));
+}
+
+function gates(list) {
+  if (!list.length) return [];
+  const items = list.map((gate) => el("li", { title: gate.error || null }, el("strong", {}, gate.step), " ",
+    tag(gate.outcome || "not measured"), gate.stale ? " " : null, gate.stale ? tag("stale") : null));
+  return [el("h2", {}, "Gates"), el("ul", { class: "gates" }, ...items)];
+}
+
+function roundBody(id, one) {
+  const rows = one.steps.map((step) => el("tr", {},
+    el("td", {}, `${step.step || "hook"}${step.confirm ? " again" : ""}`),
+    el("td", {}, tag(step.outcome || "running")),
+    el("td", {}, seconds(step.duration_seconds)),
+    el("td", {}, step.detail || (step.exit_code != null ? `exit ${step.exit_code}` : ""), step.signal ? ` ${step.signal}` : "",
+      el("details", {}, el("summary", {}, "facts"), el("div", {}, factsOf(step), prompt(id, step)))),
+    el("td", {}, step.log ? el("a", { href: `#/loop/${id}/log/${step.id}` }, "log") : "", step.private ? " (private)" : "")));
+  const shots = one.steps.flatMap((step) => (step.attachments || []).map((file, at) => shot(id, step, file, at)));
+  return [
+    el("p", { class: "small" }, `run ${one.run}, started `, time(one.started_at)),
+    el("div", { class: "wide" }, el("table", {}, el("thead", {}, el("tr", {}, ...["step", "outcome", "time", "why", ""].map((name) => el("th", { scope: "col" }, name)))),
+      el("tbody", {}, ...rows))),
+    ...(shots.length ? [el("div", { class: "shots" }, ...shots)] : []),
+    ...one.violations.map((found) => el("p", {}, tag("policy"), ` ${found.step}: ${found.text}`)),
+    ...one.restored.map((text) => el("p", {}, text)),
+    ...one.notes.map((text) => el("p", { class: "quiet" }, text)),
+  ];
+}
+
+function shot(id, step, file, at) {
+  const href = `/api/v1/loops/${id}/steps/${step.id}/attachments/${at}`;
+  const name = file.path.split("/").pop();
+  const picture = /\.(png|jpe?g|webp)$/i.test(name);
+  return el("figure", {}, picture ? el("a", { href }, el("img", { src: href, alt: `${name}, from ${step.step}`, loading: "lazy" })) : null,
+    el("figcaption", { class: "small" }, el("a", { href }, `${step.step}: ${name}`), ` ${bytes(file.bytes)}`));
+}
+
+function factsOf(step) {
+  const rows = [["command", step.command], ["PID", step.pid], ["exit code", step.exit_code], ["signal", step.signal], ["CPU", seconds(step.cpu_seconds)],
+    ["memory", bytes(step.peak_rss_bytes)], ["sandbox", step.sandbox], ["log", `${step.log || ""} ${bytes(step.log_bytes)}`], ["usage", usageWords(step.usage)],
+    ["sha256 of the log", step.log_sha256]].filter(([, value]) => value !== null && value !== undefined && value !== "");
+  return el("dl", { class: "facts" }, ...rows.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", { class: "mono" }, String(value)))));
+}
+
+function prompt(id, step) {
+  if (!["fix", "improve"].includes(step.step)) return null;
+  return later("prompt", `loops/${id}/steps/${step.id}/prompt`);
+}
+
+// A part that is asked for when it is opened.
+function later(name, path) {
+  const place = el("div");
+  return el("details", { ontoggle: async (event) => {
+    if (!event.target.open || place.childElementCount) return;
+    try {
+      place.append(el("pre", {}, (await ask(path)).document.text));
+    } catch (error) {
+      place.append(el("p", { class: "quiet" }, error.message));
+    }
+  } }, el("summary", {}, name), place);
+}
+
+function beside(id, found) {
+  return [el("h2", {}, "Beside the rounds"),
+    ...(found.undone || []).map((one) => el("p", {}, tag("policy"), ` round ${one.round}, ${one.step}: ${one.text}`)),
+    ...(found.knowledge || []).map((name) => later(`knowledge/${name}`, `loops/${id}/knowledge?name=${encodeURIComponent(name)}`)),
+    later("openloop.json", `loops/${id}/configuration`)];
+}
+
+function record(found, audit) {
+  const last = found.audit;
+  const words = !last ? "not audited by this page" : last.running ? "an audit is running…"
+    : last.intact ? `intact: ${last.events} events, ${last.logs} logs, ${last.artifacts} artifacts` : `not intact: ${last.broken.where}: ${last.broken.why}`;
+  return [el("h2", {}, "Record"), el("p", {}, last && !last.running ? tag(last.intact ? "intact" : "not intact") : null, ` ${words} `,
+    last?.at ? time(last.at) : null),
+  el("button", { type: "button", onclick: audit, disabled: Boolean(last?.running) }, "Audit now"),
+  el("p", { class: "small mono" }, found.head ? `${found.events} events, head ${found.head}` : "no head: the record cannot be read")];
+}

@@ -1,0 +1,112 @@
+// Every loop, those that need a person first.
+
+import { ask, poll } from "./api.js";
+import { announce, signal } from "./app.js";
+import { age, el, metricWords, seconds, show, tag, usageWords } from "./dom.js";
+
+const FIRST = 60; // rows that are made before the page is painted
+const SORTS = {
+  "what needs a person": (a, b) => a.rank - b.rank,
+  name: (a, b) => a.name.localeCompare(b.name),
+  "latest first": (a, b) => (b.updated_at || "").localeCompare(a.updated_at || ""),
+};
+
+export function overview(main) {
+  const text = el("input", { type: "search", placeholder: "Filter by name, path, mission", "aria-label": "Filter", oninput: draw });
+  const status = el("select", { "aria-label": "Status", onchange: draw });
+  const sort = el("select", { "aria-label": "Order", onchange: draw },
+    ...Object.keys(SORTS).map((name) => el("option", {}, name)));
+  const group = el("input", { type: "checkbox", onchange: draw });
+  const counts = el("p", { class: "quiet" });
+  const list = el("ul", { class: "loops", "aria-label": "Loops", onkeydown: move });
+  main.append(el("h1", {}, "Loops"), counts,
+    el("div", { class: "tools" }, text, el("label", {}, "status ", status), el("label", {}, "order ", sort),
+      el("label", {}, group, " by fleet")), list);
+  let rows = [];
+
+  function draw() {
+    const words = text.value.toLowerCase();
+    const wanted = status.value;
+    const seen = rows.filter((row) => (!wanted || wanted === "every" || row.status === wanted || row.needs === wanted)
+      && `${row.name} ${row.path} ${row.mission || ""} ${row.fleet}`.toLowerCase().includes(words));
+    seen.sort(SORTS[sort.value] || SORTS["what needs a person"]);
+    if (group.checked) seen.sort((a, b) => a.fleet.localeCompare(b.fleet));
+    if (!rows.length) {
+      show(list, "none", () => el("li", { class: "quiet" }, "No loop here yet. Create one: openloop init .openloop/main"));
+      return;
+    }
+    update(seen);
+  }
+
+  function update(seen) {
+    // Rows that are there already are moved and filled, so that nothing jumps and focus stays.
+    const items = new Map([...list.children].map((item) => [item.dataset.id, item]));
+    delete list.dataset.sign;
+    const ordered = [];
+    let fleet = null;
+    for (const row of seen) {
+      if (group.checked && row.fleet !== fleet) {
+        fleet = row.fleet;
+        const id = `group ${fleet}`;
+        ordered.push(items.get(id) || el("li", { class: "group", "data-id": id }, fleet || "no fleet"));
+      }
+      const item = items.get(row.id) || el("li", { "data-id": row.id });
+      ordered.push(item);
+    }
+    const byId = new Map(seen.map((row) => [row.id, row]));
+    const fill = (item) => { const row = byId.get(item.dataset.id); if (row) show(item, row, () => line(row)); };
+    ordered.slice(0, FIRST).forEach(fill);
+    if (ordered.length !== list.children.length || ordered.some((item, i) => list.children[i] !== item)) {
+      const focused = document.activeElement;
+      list.replaceChildren(...ordered);
+      if (list.contains(focused)) focused.focus();
+    }
+    const rest = ordered.slice(FIRST);
+    (function some() {
+      rest.splice(0, 100).forEach(fill);
+      if (rest.length) setTimeout(some);
+    })();
+  }
+
+  function move(event) {
+    const step = { ArrowDown: 1, ArrowUp: -1, Home: -Infinity, End: Infinity }[event.key];
+    if (!step) return;
+    const links = [...list.querySelectorAll("a")];
+    const at = links.indexOf(document.activeElement);
+    links[Math.min(links.length - 1, Math.max(0, at + step))]?.focus();
+    event.preventDefault();
+  }
+
+  return poll(async () => {
+    const { document: found, changed } = await ask("loops");
+    if (changed) {
+      rows = found.loops;
+      const needs = rows.filter((row) => row.needs).length;
+      const running = rows.filter((row) => row.status === "running").length;
+      const words = `${rows.length} ${rows.length === 1 ? "loop" : "loops"}: ${needs} need a person, ${running} running`;
+      counts.textContent = found.complete_search ? words : `${words} (the search stopped at its bound)`;
+      const names = [...new Set(rows.flatMap((row) => [row.status, row.needs]).filter(Boolean))].sort();
+      show(status, names, () => ["every", ...names].map((name) => el("option", {}, name)));
+      signal(needs ? "needs" : running ? "running" : "idle", needs ? `(${needs}) Loops` : "Loops");
+      announce(words, { person: needs > 0 });
+      draw();
+    }
+    return rows.some((row) => row.status === "running") ? 2 : 10;
+  });
+}
+
+function line(row) {
+  const doing = row.status === "running"
+    ? `${row.step || "between steps"}${row.pid ? `, PID ${row.pid}` : ""}` : row.reason || "";
+  const pace = row.speed?.seconds_per_round ? `${seconds(row.speed.seconds_per_round)} a round` : "";
+  const eta = row.status === "running" && row.eta_seconds != null ? `ETA ${seconds(row.eta_seconds)}` : "";
+  const waiting = row.waiting_until ? `waiting until ${new Date(row.waiting_until).toLocaleTimeString()}` : "";
+  return el("a", { class: "row", href: `#/loop/${row.id}` },
+    el("span", {}, tag(row.status), row.needs && row.needs !== row.status ? tag(row.needs) : null),
+    el("span", {}, el("span", { class: "name clip" }, row.mission || row.name),
+      el("span", { class: "small clip" }, `${row.name} · ${row.path}`)),
+    el("span", { class: "small" }, el("span", { class: "clip" }, row.round ? `round ${row.round} of run ${row.run}` : "nothing run yet"),
+      el("span", { class: "clip", title: doing }, waiting || doing)),
+    el("span", { class: "small" }, el("span", { class: "clip" }, metricWords(row.metric) || usageWords(row.usage) || pace),
+      el("span", { class: "clip" }, eta || (row.updated_at ? age(row.updated_at) : ""))));
+}
