@@ -352,6 +352,11 @@ class Nobody:
     def _can_run(self, python: str) -> bool:
         return self._openloop("--version", python=python, exitcode=None).code == 0
 
+    def run_python(self, program: str) -> subprocess.CompletedProcess[str]:
+        """What a program in Python does as this user."""
+        words = [*self._become, self.python, "-c", program]
+        return subprocess.run(words, env=self._env, capture_output=True, text=True, check=False)
+
     def run(self, place: Workspace, *before: str) -> Done:
         """Hand the workspace over and run it. before: words of a program that starts it as root."""
         for where, folders, names in os.walk(place.folder):

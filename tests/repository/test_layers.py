@@ -19,7 +19,7 @@ FOLDER = os.path.dirname(os.path.abspath(openloop.__file__))
 PACKAGE = "openloop"
 ORDER = (  # from the bottom up: none imports from one that stands behind it
     *("core", "config", "agents", "loop", "fs", "process", "record", "policy", "runner"),
-    *("views", "judge", "browser", "setup", "fleet", "mcp", "cli"),
+    *("views", "judge", "browser", "setup", "fleet", "mcp", "web", "cli"),
 )
 PURE = ("config", "loop")  # and the vocabulary: they decide
 LARGEST = 16  # Python files of one folder

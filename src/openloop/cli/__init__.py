@@ -20,6 +20,7 @@ MAY_IMPORT = (
     "setup",
     "fleet",
     "mcp",
+    "web",
 )
 DOORS = ("main",)
 

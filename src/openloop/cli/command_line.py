@@ -33,6 +33,7 @@ COMMANDS = {
     "judge": "Run a command on cases and compare what it prints.",
     "browse": "Play a web page in Chromium and look at what it shows.",
     "fleet": "Run many loops, on one machine or a cluster, and land their work.",
+    "ui": "Show loops on a web page of this machine.",
     "mcp": "Serve agents that are in charge of loops, over stdio.",
     "completion": "Print what a shell needs to complete commands and options.",
     "help": "Show a page of the manual, or list the pages.",
