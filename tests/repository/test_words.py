@@ -47,7 +47,7 @@ from support import ROOT, SRC, Case, run_openloop
 ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 SUBCOMMANDS = (
     *("init", "doctor", "run", "status", "logs", "report", "audit", "accept", "judge"),
-    *("browse", "fleet", "mcp", "completion", "help"),
+    *("browse", "fleet", "ui", "mcp", "completion", "help"),
 )
 # `openloop NAME`, and what follows it up to the next command
 CALL = re.compile(r"\bopenloop (\w+)(?= (?:\.openloop|WORKSPACE|--))((?:(?!openloop \w)[^`\n,])*)")

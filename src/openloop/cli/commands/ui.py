@@ -7,6 +7,8 @@ import argparse
 from openloop.cli import output
 from openloop.core.errors import ExitCode
 
+USAGE = "openloop ui [-h] [PATH …] [--port N] [--socket PATH] [--private] [--no-open]"
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
