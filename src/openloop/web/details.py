@@ -12,7 +12,7 @@ from openloop.config import config
 from openloop.core import clock
 from openloop.core.errors import ConfigError, UsageError
 from openloop.fs import files
-from openloop.record import event_format, reader, workspace
+from openloop.record import chain, reader, workspace
 from openloop.record.workspace import KNOWLEDGE, Workspace
 from openloop.views import audit, status
 from openloop.web.catalogue import Row
@@ -30,7 +30,7 @@ def document(place: Workspace, row: Row, audits: Audits) -> Document:
     found: Document = {**row, "problems": problems, "withheld": seen.withheld or None}
     try:
         record = reader.load_path(place)
-    except (event_format.Broken, OSError) as error:
+    except (chain.Broken, OSError) as error:
         return {**found, "gates": [], "head": None, "broken": str(error), "audit": audits.of(place)}
     state = record.state
     known = _known(place)

@@ -4,17 +4,15 @@ rounds and after a hundred thousand."""
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from typing import Any
 
 from openloop.core.vocabulary import Kind
 from openloop.fs import files
 from openloop.loop.state import Event
-from openloop.record import event_format
+from openloop.record import event_format, tail
 from openloop.record.workspace import EVENTS, Workspace
 
 PAGE = 20  # rounds
-_BLOCK = 1 << 18  # bytes
 _LONGEST = 16 << 20  # bytes that one page reads
 _STEP = (
     *("outcome", "confirm", "exit_code", "signal", "pid", "started_at", "duration_seconds"),
@@ -30,11 +28,12 @@ def page(place: Workspace, before: int | None, *, limit: int = PAGE) -> Document
     `before` for the page behind this one (None when there is none). Raises OSError."""
     events = files.open_regular(place.file(EVENTS), os.O_RDONLY)
     try:
-        end = _whole(events) if before is None else before
+        end = tail.whole_size(events) if before is None else before
         rounds: list[Document] = []
         collected: list[tuple[int, Event]] = []
         start = end
-        for start, line in _backward(events, end):
+        for line in tail.backward(events, end):
+            start -= len(line) + 1
             event = _decoded(line)
             if event is None:
                 continue
@@ -54,31 +53,6 @@ def _decoded(line: bytes) -> Event | None:
         return event_format.decode(line)
     except ValueError:
         return None  # the record's state says that it is not intact
-
-
-def _whole(events: int) -> int:
-    """Bytes up to the end of the last whole line."""
-    size = os.fstat(events).st_size
-    tail = os.pread(events, _BLOCK, max(0, size - _BLOCK))
-    return size - (len(tail) - tail.rfind(b"\n") - 1)
-
-
-def _backward(events: int, end: int) -> Iterator[tuple[int, bytes]]:
-    """(offset, line) of the whole lines before byte `end`, the last one first."""
-    kept = b""  # the end of a line that begins further ahead
-    position = end
-    while position > 0:
-        begin = max(0, position - _BLOCK)
-        block = os.pread(events, position - begin, begin) + kept
-        first = block.find(b"\n") + 1 if begin else 0
-        kept, position = block[:first] if first or not begin else block, begin
-        if begin and not first:
-            continue
-        offset = begin + len(block) + 1
-        for line in reversed(block[first:].split(b"\n")):
-            offset -= len(line) + 1
-            if line:
-                yield offset, line
 
 
 def _round(events: list[tuple[int, Event]]) -> Document:
