@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shlex
+import signal
 import sys
 from collections.abc import Callable, Sequence
 
@@ -65,6 +66,11 @@ def serve(
 ) -> None:
     """Serve until Ctrl-C. port: None for the usual one. say: prints a line. Raises UsageError."""
     site = start(paths, port=PORT if port is None else port, socket=socket, private=private)
+    for number in (
+        signal.SIGINT,
+        signal.SIGTERM,
+    ):  # a shell ignores the first for what runs beside it
+        signal.signal(number, signal.default_int_handler)
     try:
         for line in _introduction(site, PORT if port is None else port, socket):
             say(line)
