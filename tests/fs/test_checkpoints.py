@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import shutil
 import unittest
@@ -28,18 +29,18 @@ HIDDEN = (b".git",)
 class Store(Restoring):
     """Contents are kept once, as long as they are needed, and never silently wrong."""
 
-    def test_each_content_once_and_read_only(self) -> None:
+    def test_each_content_once_and_for_the_owner_alone(self) -> None:
         self.write_all({"a": b"same", "b": b"same", "c/d": b"other", "e": b""})
         self.kept()
         self.kept()
-        self.assertEqual(3, len(self.objects()))
-        for path in self.objects():
-            self.assertEqual(0, see(os.fsencode(path)).mode & 0o222)
+        self.assertEqual(3, len(self.stored()))
+        for path in self.packs():
+            self.assertEqual(0o600, see(os.fsencode(path)).mode)
 
     def test_unwanted_files_are_not_kept(self) -> None:
         self.write_all({"in": b"in", "out": b"out"})
         self.checkpoints.keep(self.root, self.scan(wanted=lambda path: path == b"in"))
-        self.assertEqual(1, len(self.objects()))
+        self.assertEqual(1, len(self.stored()))
 
     def test_file_that_changed_since_the_scan(self) -> None:
         for change in (
@@ -61,7 +62,9 @@ class Store(Restoring):
             self.assertEqual(b"x", caught.exception.path)
             with self.assertRaises(ChangedMeanwhile), self.vault(found):
                 pass
-            self.assertEqual([], [path for path in os.listdir(self.store) if path == ".new"])
+            self.assertNotIn(found[b"x"].content, self.stored())
+            self.assertEqual([], [path for path in self.packs() if not path.endswith(".pack")])
+            remove(self.store)
 
     def test_want_of_descriptors_is_no_change_of_the_project(self) -> None:
         self.write("d/x", b"as it is")
@@ -99,13 +102,13 @@ class Store(Restoring):
         self.assertEqual(50 << 20, os.path.getsize(self.path("large")))
 
     def test_prune(self) -> None:
-        self.write_all({"a": b"old", "b": b"both"})
+        self.write_all({"a": b"old" * 10, "b": b"both"})
         old = self.kept()
         old_digest = self.checkpoints.save("old", old)
         self.write("a", b"new")
         new = self.kept()
         new_digest = self.checkpoints.save("new", new)
-        self.assertEqual(3, len(self.objects()))
+        self.assertEqual(3, len(self.stored()))
         self.assertEqual(0, self.checkpoints.prune([("old", old_digest), ("new", new_digest)]))
         self.assertEqual(1, self.checkpoints.prune([("new", new_digest)]))
         self.assertEqual([], self.lost(new))
@@ -113,17 +116,68 @@ class Store(Restoring):
         with self.assertRaises(Damaged):
             self.checkpoints.load("old", old_digest)
         self.assertEqual(2, self.checkpoints.prune([]))
+        self.assertEqual([], self.packs())
+
+    def test_prune_leaves_a_pack_that_is_mostly_needed(self) -> None:
+        self.write_all({"a": b"old", "b": b"both" * 10})
+        self.kept()
+        self.write("a", b"new")
+        new = self.kept()
+        self.assertEqual(0, self.checkpoints.prune([("new", self.checkpoints.save("new", new))]))
+        self.assertEqual(3, len(self.stored()))
+        self.assertEqual([], self.lost(new))
+
+    def test_what_was_pruned_is_kept_again(self) -> None:
+        self.write("a", b"one")
+        one = self.kept()
+        self.checkpoints.prune([])
+        self.assertEqual([one[b"a"].content], self.lost(one))
+        self.checkpoints.keep(self.root, one)
+        self.assertEqual([], self.lost(one))
+
+    def test_unchanged_tree_costs_no_bytes(self) -> None:
+        for number in range(300):
+            self.write(f"{number % 7}/{number}", b"%d" % number)
+        found = self.kept()
+        digest = self.checkpoints.save("one", found)
+        self.checkpoints.prune([("one", digest)])
+        before = look(self.store)
+        again = self.scan(found)
+        self.checkpoints.keep(self.root, again)
+        self.assertEqual(digest, self.checkpoints.save("one", again))
+        self.checkpoints.prune([("one", digest)])
+        self.assertEqual(before, look(self.store))
+        again_later = Checkpoints(self.store)
+        self.assertEqual(dict(found), dict(again_later.load("one", digest)))
+
+    def test_store_of_an_earlier_version(self) -> None:
+        """What one file each held is cleared away; a manifest of that form is refused in words."""
+        self.write("a", b"x")
+        found = self.kept()
+        old = os.path.join(self.store, "objects", "ab")
+        os.mkdir(old)
+        with open(os.path.join(old, "c" * 62), "wb"):
+            pass
+        data = b'{"version":1,"began":5,"paths":[],"contents":[],"signatures":[]}'
+        digest = hashlib.sha256(data).hexdigest()
+        self.checkpoints.save("one", found)
+        with open(os.path.join(self.store, "manifests", f"one-{digest}"), "wb") as file:
+            file.write(data)
+        with self.assertRaisesRegex(Damaged, "another version of OpenLoop"):
+            self.checkpoints.load("one", digest)
+        self.checkpoints.prune([])
+        self.assertEqual([], self.packs())
 
     def test_prune_with_a_manifest_that_cannot_be_read_removes_nothing(self) -> None:
         self.write("a", b"x")
         digest = self.checkpoints.save("one", self.kept())
         self.spoil_manifest(digest)
         with self.assertRaises(Damaged):
-            self.checkpoints.prune([("one", digest)])
-        self.assertEqual(1, len(self.objects()))
+            Checkpoints(self.store).prune([("one", digest)])
+        self.assertEqual(1, len(self.stored()))
 
     def spoil_manifest(self, digest: str) -> None:
-        path = os.path.join(self.store, "manifests", f"one-{digest}.json")
+        path = os.path.join(self.store, "manifests", f"one-{digest}")
         with open(path, "r+b") as file:
             data = file.read()
             file.seek(-20, os.SEEK_END)
@@ -139,10 +193,11 @@ class Store(Restoring):
             dict(self.checkpoints.load("one", digest)), self.checkpoints.load("one", forged)
         )
         place = os.path.join(self.store, "manifests")
-        os.replace(f"{place}/one-{forged}.json", f"{place}/one-{digest}.json")
+        os.replace(f"{place}/one-{forged}", f"{place}/one-{digest}")
         for each in (digest, forged):
             with self.assertRaises(Damaged):
                 self.checkpoints.load("one", each)
+        self.write("a", b"another")
         digest = self.checkpoints.save("one", self.kept())
         self.spoil_manifest(digest)
         with self.assertRaises(Damaged):
@@ -214,15 +269,13 @@ class Damage(Restoring):
         self.protected = [b"tests/a", b"tests/b"]
 
     def spoil_objects(self) -> None:
-        for path in self.objects():
-            os.chmod(path, 0o644)
+        for path in self.packs():
             with open(path, "r+b") as file:
-                file.write(b"!")
+                file.write(b"!" * 5002)  # all contents
 
     def truncate_objects(self) -> None:
-        for path in self.objects():
-            os.chmod(path, 0o644)
-            os.truncate(path, 0)
+        for path in self.packs():
+            os.truncate(path, os.path.getsize(path) // 2)
 
     def remove_store(self) -> None:
         shutil.rmtree(self.store)
@@ -236,25 +289,32 @@ class Damage(Restoring):
         os.rename(os.path.join(self.store, "objects"), os.path.join(self.folder, "moved"))
         os.symlink(os.path.join(self.folder, "moved"), os.path.join(self.store, "objects"))
 
-    def plant_for_objects_folders(self) -> None:
-        for path in self.objects():
-            if os.path.exists(path):
-                shutil.rmtree(os.path.dirname(path))
-                with open(os.path.dirname(path), "wb"):
-                    pass
+    def plant_for_objects(self) -> None:
+        folder = os.path.join(self.store, "objects")
+        shutil.rmtree(folder)
+        with open(folder, "wb"):
+            pass
+
+    def forge_packs(self) -> None:
+        """Rows that say more than there is."""
+        for path in self.packs():
+            with open(path, "r+b") as file:
+                file.seek(-16, os.SEEK_END)
+                file.write(b"\xff" * 8)
 
     def plant_in_objects(self) -> None:
-        for path in self.objects():
+        for path in self.packs():
             os.unlink(path)
             os.mkfifo(path)
-        os.mkdir(os.path.join(self.store, "objects", ".new"))
+        os.mkdir(os.path.join(self.store, "objects", "a.pack"))
 
     def ways(self) -> list[Callable[[], None]]:
         return [
             self.spoil_objects,
             self.truncate_objects,
             self.plant_in_objects,
-            self.plant_for_objects_folders,
+            self.plant_for_objects,
+            self.forge_packs,
             self.link_objects_elsewhere,
             self.remove_store,
             self.replace_store,
@@ -290,9 +350,9 @@ class Damage(Restoring):
                     shutil.rmtree(os.path.join(self.folder, "moved"), ignore_errors=True)
 
     def test_without_the_vault_the_others_come_back_and_the_lost_are_named(self) -> None:
-        spoilt = os.path.join(self.store, "objects", self.object(b"tests/a"))
-        os.chmod(spoilt, 0o644)
-        with open(spoilt, "wb") as file:
+        (pack,) = self.packs()
+        with open(pack, "r+b") as file:
+            file.seek(file.read().index(b"a" * 5000))
             file.write(b"x" * 5000)
         self.write("tests/a", b"wrong")
         self.write("tests/b", b"wrong")
@@ -304,10 +364,6 @@ class Damage(Restoring):
         self.assertEqual(b"b", self.read("tests/b"))
         self.assertEqual([], os.listdir(os.path.join(self.store, "intents")))
         self.assertEqual({b"a", b"b"}, set(os.listdir(self.path("tests"))))
-
-    def object(self, path: bytes) -> str:
-        content = self.target[path].content
-        return os.path.join(content[:2], content[2:])
 
     def test_vault_that_was_cut_off_is_noticed(self) -> None:
         with self.vault(self.target, self.protected) as vault:
@@ -331,7 +387,7 @@ class Damage(Restoring):
         with open(os.path.join(outside, "ab", "precious"), "wb"):
             pass
         before = look(outside)
-        for planted in ("objects", "manifests", "intents", "objects/ab", "objects/00"):
+        for planted in ("objects", "manifests", "intents", "objects/a.pack"):
             path = os.path.join(self.store, planted)
             shutil.rmtree(path, ignore_errors=True)
             os.makedirs(os.path.dirname(path), exist_ok=True)
@@ -351,9 +407,8 @@ class Damage(Restoring):
             self.write("x", b"right")
             target = self.kept()
             self.write("x", b"wrong")
-            fans = [os.path.dirname(path) for path in self.objects()]
-            for folder in (*fans, self.store + "/objects", self.store):
-                os.chmod(folder, 0)
+            for path in (*self.packs(), self.store + "/objects", self.store):
+                os.chmod(path, 0)
             with self.assertRaises(Incomplete):
                 self.put_back(target)
             self.write("x", b"right")

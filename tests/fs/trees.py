@@ -105,7 +105,7 @@ class Trees(Case):
     def settle(self) -> None:
         """Wait until nothing in the tree is so young that a scan would mistrust it."""
         stats = [os.lstat(self.path(path)) for path in look(self.root)]
-        last = max((snapshot.settles(snapshot.SIGNATURE(each)) for each in stats), default=0)
+        last = max((snapshot.settles(snapshot.signature_of(each)) for each in stats), default=0)
         wait_until(lambda: time.time_ns() > last)
 
     def kept(self) -> Manifest:
@@ -141,13 +141,21 @@ class Trees(Case):
         git(self.root, "init", "-q")
         git(self.root, "submodule", "add", "-q", library, "module")
 
-    def objects(self) -> list[str]:
+    def packs(self) -> list[str]:
         folder = os.path.join(self.store, "objects")
-        return sorted(
-            os.path.join(folder, fan, name)
-            for fan in os.listdir(folder)
-            for name in os.listdir(os.path.join(folder, fan))
-        )
+        return sorted(os.path.join(folder, name) for name in os.listdir(folder))
+
+    def stored(self) -> list[str]:
+        """The hashes of all contents in the store, read without the code under test."""
+        found: list[str] = []
+        for path in self.packs():
+            with open(path, "rb") as file:
+                data = file.read()
+            count, magic = int.from_bytes(data[-16:-8], "little"), data[-8:]
+            assert magic == b"openloop", path
+            rows = data[-16 - 40 * count : -16]
+            found += [rows[at : at + 32].hex() for at in range(0, len(rows), 40)]
+        return sorted(found)
 
 
 class Restoring(Trees):

@@ -10,6 +10,7 @@ DOORS = (
     "snapshot",
     "diff",
     "line_diff",
+    "content",
     "object_store",
     "checkpoints",
     "restore",

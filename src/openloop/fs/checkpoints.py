@@ -1,13 +1,11 @@
-"""States of a project tree, kept in a folder of the workspace and put back from there.
+"""States of a project tree, kept in a folder of the workspace and restored from there.
 
-    checkpoints/objects/ab/cdef…            contents, each once
-    checkpoints/manifests/NAME-DIGEST.json  what stood where
-    checkpoints/intents/DIGEST.json         what is being put back right now
+    checkpoints/objects/….pack          contents
+    checkpoints/manifests/NAME-DIGEST   what stood where
+    checkpoints/intents/DIGEST          what is being restored right now
 
 Nothing is ever written over: whoever dies between writing a manifest or an intent and putting its
-digest on record leaves what was on record before as it was. Manifests and intents survive a power
-cut; contents are not forced to the disk one by one. They were written when a change began, long
-before anything has to be put back.
+digest on record leaves what was on record before as it was. All of it survives a power cut.
 
 Everything here can be damaged by a command that runs as the same user. Contents are checked by
 their hash whenever they are read; manifests and intents by their digest, which `save` and
@@ -23,14 +21,15 @@ from collections.abc import Callable, Iterable, Iterator
 
 from openloop.core.text import printable
 from openloop.fs import dirfd, files, restore
-from openloop.fs.object_store import ChangedMeanwhile, Contents, Mismatch, Source, copy, sources
+from openloop.fs.content import Mismatch, Source, Tick, copy, digest, idle
+from openloop.fs.object_store import ChangedMeanwhile, Objects, Pack, sources
 from openloop.fs.restore import Failure, Intent
-from openloop.fs.snapshot import Entry, Manifest, to_text
+from openloop.fs.snapshot import Entry, Manifest, Wanted, everything, to_text
 
 _OBJECTS = b"objects"
 _MANIFESTS = b"manifests"
 _INTENTS = b"intents"
-_SUFFIX = ".json"
+_NOTHING = Manifest({}, 0)
 
 
 class Damaged(Exception):
@@ -91,52 +90,80 @@ class Vault:
 class Checkpoints:
     """The store. One process at a time; nothing is held open between two calls."""
 
-    def __init__(self, folder: str) -> None:
-        """folder: absolute path; made when it is first written to. Its parent must be there."""
+    def __init__(self, folder: str, tick: Tick = idle) -> None:
+        """folder: absolute path; made when it is first written to. Its parent must be there.
+        tick: called between pieces of long work; what it raises ends that."""
         self._parent, name = os.path.split(folder)
         self._name = os.fsencode(name)
+        self._tick = tick
+        self._packs: dict[str, Pack] = {}
+        self._kept: tuple[Wanted, Manifest] = (everything, _NOTHING)
+        self._saved: dict[tuple[str, str], Manifest] = {}
 
-    def keep(self, root: str, manifest: Manifest) -> None:
-        """Copy the contents of all hashed files that are not in the store yet.
+    def keep(self, root: str, manifest: Manifest, wanted: Wanted = everything) -> None:
+        """Copy the contents of all hashed files that are not in the store yet. wanted: which files.
 
         Raises ChangedMeanwhile when a file is not what the manifest says any more (what was
         copied until then stays), OSError.
         """
-        entries = manifest.entries
-        once = {entry.content: path for path, entry in entries.items() if entry.is_hashed}
-        if not once:
-            return
-        with self._contents() as contents:
-            missing = [path for path in once.values() if not contents.has(entries[path])]
-            for path, entry, source in sources(root, manifest, missing):
-                try:
-                    contents.add(entry.content, source)
-                except Mismatch:
-                    raise ChangedMeanwhile(path) from None
+        with self._objects() as objects:
+            known, kept = self._kept
+            since = kept if known == wanted else _NOTHING
+            missing = {
+                entry.content: prefix + name
+                for prefix, _, listing in manifest.changed_folders(since)
+                for name, entry in listing.rows()
+                if entry.is_hashed and wanted(prefix + name) and not objects.has(entry.content)
+            }
+            if missing:
+                self._copy(root, manifest, missing.values(), objects)
+            self._kept = (wanted, manifest)
+
+    def _copy(
+        self, root: str, manifest: Manifest, paths: Iterable[bytes], objects: Objects
+    ) -> None:
+        changed: ChangedMeanwhile | None = None
+        with objects.writer(self._tick) as writer:
+            try:
+                for path, entry, source in sources(root, manifest, paths):
+                    try:
+                        writer.add(entry.content, source)
+                    except Mismatch:
+                        raise ChangedMeanwhile(path) from None
+            except ChangedMeanwhile as error:  # what was copied until then stays
+                changed = error
+        if changed:
+            raise changed
 
     def save(self, name: str, manifest: Manifest) -> str:
-        """Keep a manifest, durably. Returns its digest. Raises OSError."""
-        data = manifest.to_json()
-        digest = hashlib.sha256(data).hexdigest()
+        """Keep a manifest, durably. Returns its digest. Raises OSError.
+
+        Of a tree that is as it was when it was saved last under that name nothing is written."""
         with self._inside(_MANIFESTS) as folder:
+            for (known, digest), saved in self._saved.items():
+                here = known == name and files.exists(_manifest(name, digest), folder=folder)
+                if here and manifest.is_taken_over(saved):
+                    return digest
+            data = manifest.to_bytes()
+            digest = hashlib.sha256(data).hexdigest()
             files.replace(_manifest(name, digest), data, folder=folder, durable=True)
+        self._saved[name, digest] = manifest
         return digest
 
     def load(self, name: str, digest: str) -> Manifest:
         """A saved manifest. digest: what `save` returned. Raises Damaged."""
         with self._inside(_MANIFESTS) as folder:
             try:
-                return Manifest.from_json(_read(_manifest(name, digest), digest, folder))
+                return Manifest.from_bytes(_read(_manifest(name, digest), digest, folder))
             except (OSError, ValueError) as error:
                 raise Damaged(f"the manifest {name!r} is missing or damaged: {error}") from None
 
-    def read(self, entry: Entry) -> bytes:
-        """The bytes of one kept file. Raises Damaged."""
-        with self._contents() as contents:
-            for source in contents.find(entry):
-                data = os.pread(source.descriptor, entry.size, source.offset)
-                if hashlib.sha256(data).hexdigest() == entry.content:
-                    return data
+    def read(self, entry: Entry, limit: int = 1 << 30) -> bytes:
+        """The bytes of one kept file, `limit` of them at most. Raises Damaged."""
+        with self._objects() as objects:
+            for source in objects.find(entry):
+                if digest(source, tick=self._tick) == entry.content:
+                    return os.pread(source.descriptor, min(entry.size, limit), source.offset)
         raise Damaged(f"the content {entry.content} is missing or damaged")
 
     def prune(self, keep: Iterable[tuple[str, str]]) -> int:
@@ -145,22 +172,29 @@ class Checkpoints:
 
         keep: (name, digest). Raises Damaged, and removes nothing, when one cannot be read.
         """
-        kept = set(keep)
-        manifests = [*(self.load(*one) for one in kept), *self._pending()]
-        needed = {entry.content for each in manifests for entry in each.entries.values()}
+        kept = {one: self._saved.get(one) or self.load(*one) for one in keep}
         with self._inside(_MANIFESTS) as folder:
-            for name in set(os.listdir(folder)) - {_manifest(*one) for one in kept}:
+            names = {_manifest(*one) for one in kept}
+            if lost := names.difference(os.listdir(folder)):
+                raise Damaged(f"the manifest {min(lost)} is missing")
+            for name in set(os.listdir(folder)) - names:
                 dirfd.remove(os.fsencode(name), folder)
-        with self._contents() as contents:
-            return contents.prune(needed)
+        self._saved = kept
+        if not any(self._kept[1].is_taken_over(manifest) for manifest in kept.values()):
+            self._kept = (everything, _NOTHING)
+        manifests = (*kept.values(), *self._pending())
+        listings = {id(each): each for tree in manifests for each in tree.listings.values()}
+        needed = {content for listing in listings.values() for content in listing.contents}
+        with self._objects() as objects:
+            return objects.prune(needed)
 
     def places(self, entries: Iterable[Entry]) -> list[str]:
         """Where the contents of these files are kept, and everything that says what was kept:
         absolute paths."""
         home = os.path.join(self._parent, os.fsdecode(self._name))
-        contents = {entry.content for entry in entries if entry.is_hashed}
-        objects = os.path.join(home, os.fsdecode(_OBJECTS))
-        found = [os.path.join(objects, each[:2], each[2:]) for each in sorted(contents)]
+        contents = [entry.content for entry in entries if entry.is_hashed]
+        with self._objects() as objects:
+            found = [os.path.join(home, "objects", name) for name in objects.places(contents)]
         manifests = os.path.join(home, os.fsdecode(_MANIFESTS))
         with contextlib.suppress(FileNotFoundError):
             found += [os.path.join(manifests, name) for name in sorted(os.listdir(manifests))]
@@ -193,16 +227,16 @@ class Checkpoints:
         intent = restore.plan(root, current, target, paths)
         if not intent.paths:
             return
-        with self._contents() as contents:
+        with self._objects() as objects:
             if vault:
-                _refill(contents, intent, vault)
-            data = intent.to_json()
+                _refill(objects, intent, vault)
+            data = intent.to_bytes()
             digest = hashlib.sha256(data).hexdigest()
             with self._inside(_INTENTS) as folder:
-                files.replace(digest + _SUFFIX, data, folder=folder, durable=True)
+                files.replace(digest, data, folder=folder, durable=True)
             if announce:
                 announce(digest)
-            self._finish(intent, contents)
+            self._finish(intent, objects)
 
     def recover(self, root: str, digest: str) -> tuple[bytes, ...]:
         """Finish a restore that was cut off; returns the paths it was about, none if it was
@@ -214,21 +248,21 @@ class Checkpoints:
         """
         with self._inside(_INTENTS) as folder:
             try:
-                intent = Intent.from_json(_read(digest + _SUFFIX, digest, folder))
+                intent = Intent.from_bytes(_read(digest, digest, folder))
                 if intent.root != root:
                     raise ValueError(f"it is about {printable(intent.root)}")
             except FileNotFoundError:
                 return ()
             except (OSError, ValueError) as error:
-                aside = files.set_aside(digest + _SUFFIX, folder=folder)
+                aside = files.set_aside(digest, folder=folder)
                 what = f"an intent to put files back cannot be followed: {error}"
                 raise Damaged(f"{what}; it is kept as {aside}") from None
-        with self._contents() as contents:
-            self._finish(intent, contents)
+        with self._objects() as objects:
+            self._finish(intent, objects)
         return intent.paths
 
-    def _finish(self, intent: Intent, contents: Contents) -> None:
-        failures = restore.carry_out(intent, contents.find)
+    def _finish(self, intent: Intent, objects: Objects) -> None:
+        failures = restore.carry_out(intent, objects.find)
         if all(failure.lost for failure in failures):  # the others are worth another attempt
             with self._inside(_INTENTS) as folder:
                 for name in _names(folder):  # this one, and those that were never begun
@@ -242,8 +276,7 @@ class Checkpoints:
         with self._inside(_INTENTS) as folder:
             for name in _names(folder):
                 with contextlib.suppress(OSError, ValueError):
-                    digest = name.removesuffix(_SUFFIX)
-                    yield Intent.from_json(_read(name, digest, folder)).target
+                    yield Intent.from_bytes(_read(name, name, folder)).target
 
     # --- the folders of the store, each time anew: a command may have replaced them ---
 
@@ -253,26 +286,31 @@ class Checkpoints:
             yield way.folder(b"/".join((self._name, *names)), dirfd.open_or_make)
 
     @contextlib.contextmanager
-    def _contents(self) -> Iterator[Contents]:
+    def _objects(self) -> Iterator[Objects]:
         with self._inside(_OBJECTS) as folder:
-            yield Contents(folder)
+            objects = Objects(folder, self._packs)
+            if not objects.is_as_known:
+                self._kept = (everything, _NOTHING)
+            yield objects
 
 
-def _refill(contents: Contents, intent: Intent, vault: Vault) -> None:
+def _refill(objects: Objects, intent: Intent, vault: Vault) -> None:
     """Put what only the vault has into the store: after a crash there is no vault any more."""
-    for entry in intent.target.entries.values():
-        if entry.is_hashed and not contents.holds(entry):
-            for source in vault.find(entry):
-                with contextlib.suppress(Mismatch):
-                    contents.add(entry.content, source)
+    lost = [e for e in intent.target.values() if e.is_hashed and not objects.holds(e)]
+    if lost:
+        with objects.writer() as writer:
+            for entry in lost:
+                for source in vault.find(entry):
+                    with contextlib.suppress(Mismatch):
+                        writer.add(entry.content, source)
 
 
 def _manifest(name: str, digest: str) -> str:
-    return f"{name}-{digest}{_SUFFIX}"
+    return f"{name}-{digest}"
 
 
 def _names(folder: int) -> list[str]:
-    return [name for name in os.listdir(folder) if name.endswith(_SUFFIX)]
+    return [name for name in os.listdir(folder) if not name.startswith(".")]
 
 
 def _read(name: str, digest: str, folder: int) -> bytes:

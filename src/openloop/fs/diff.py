@@ -33,14 +33,12 @@ def difference(before: Manifest, after: Manifest) -> Changes:
     numbers and times do not. A file that was hashed in neither or only one of them counts as
     changed when its signature moved. What comes to light in a folder that could not be listed
     before was not created."""
-    if after.is_taken_over(before):
-        return Changes()
-    old, new = before.entries, after.entries
-    changed = [
-        path
-        for path, entry in new.items()
-        if (was := old.get(path)) is not None and was is not entry and not same(was, entry)
-    ]
+    old: dict[bytes, Entry] = {}
+    new: dict[bytes, Entry] = {}
+    for prefix, was, is_now in after.changed_folders(before):
+        old.update((prefix + name, entry) for name, entry in was.rows())
+        new.update((prefix + name, entry) for name, entry in is_now.rows())
+    changed = [path for path in new.keys() & old.keys() if not same(old[path], new[path])]
     folders = {path for path in changed if old[path].kind == new[path].kind == FOLDER}
     created, created_folders = _apart(new, before.knows(new.keys() - old.keys()))
     removed, removed_folders = _apart(old, old.keys() - new.keys())

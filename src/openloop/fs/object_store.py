@@ -1,34 +1,26 @@
-"""Bytes kept under their sha256, each once, and the way there and back.
+"""Bytes kept under their hash, in packs: files that are written once, whole or not at all.
 
-An object is written beside its place and renamed, so it is whole or not there. There is no
-fsync for each: that would cost ten times the copy. A power cut can leave objects empty or
-missing; whoever reads one checks its hash and notices.
+A pack is contents one after the other, a row (hash, size) for each, and how many rows there are.
+It is written beside its place, forced to the disk and renamed. Whoever reads a content checks it.
 """
 
 from __future__ import annotations
 
-import hashlib
+import contextlib
 import os
 from collections.abc import Container, Iterable, Iterator
+from struct import Struct
 from typing import NamedTuple
 
 from openloop.core.text import printable
 from openloop.fs import dirfd, files
-from openloop.fs.snapshot import CHUNK, OURS, Entry, Manifest, to_text
+from openloop.fs.content import Mismatch, Source, Tick, copy, digest, idle
+from openloop.fs.snapshot import OURS, Entry, Manifest, to_text
 
-_NEW = b".new"  # an object that is being written
-
-
-class Source(NamedTuple):
-    """A stretch of an open file."""
-
-    descriptor: int
-    offset: int
-    size: int  # bytes
-
-
-class Mismatch(Exception):
-    """Bytes that do not have the hash they should have."""
+_SUFFIX = ".pack"
+_ROW = Struct("<32sQ")
+_END = Struct("<Q8s")
+_MAGIC = b"openloop"
 
 
 class ChangedMeanwhile(Exception):
@@ -39,28 +31,6 @@ class ChangedMeanwhile(Exception):
         self.path = path
 
 
-def copy(source: Source, target: int, content: str) -> None:
-    """Append the source's bytes to an open file. Raises Mismatch when they are not `content`
-    (whatever was written stays), OSError."""
-    if digest(source, target) != content:
-        raise Mismatch(content)
-
-
-def digest(source: Source, target: int | None = None) -> str:
-    """sha256 in hex of the source's bytes, appended to `target` while they pass."""
-    found = hashlib.sha256()
-    position, end = source.offset, source.offset + source.size
-    while position < end:
-        chunk = os.pread(source.descriptor, min(end - position, CHUNK), position)
-        if not chunk:
-            break
-        found.update(chunk)
-        if target is not None:
-            files.write_all(target, chunk)
-        position += len(chunk)
-    return found.hexdigest()
-
-
 def sources(
     root: str, manifest: Manifest, paths: Iterable[bytes]
 ) -> Iterator[tuple[bytes, Entry, Source]]:
@@ -69,7 +39,7 @@ def sources(
     with dirfd.footing(root) as way:
         for path in paths:
             folder, name = dirfd.split(path)
-            entry = manifest.entries[path]
+            entry = manifest[path]
             try:
                 descriptor = dirfd.open_file(name, way.folder(folder))
             except OSError as error:
@@ -82,67 +52,171 @@ def sources(
                 os.close(descriptor)
 
 
-class Contents:
-    """The objects in one folder: `ab/cdef…`, so that no folder grows large."""
+class Pack(NamedTuple):
+    """What is known of one pack. offsets: of contents by hash, in the order in which they lie.
+    end: of the last. status: of its file, (inode, size, ctime in ns)."""
 
-    def __init__(self, folder: int) -> None:
-        """folder: its descriptor, which stays the caller's."""
+    offsets: dict[str, int]
+    end: int
+    status: tuple[int, int, int]
+
+    def sizes(self) -> dict[str, int]:
+        ends = [*self.offsets.values(), self.end][1:]
+        return {
+            content: end - offset
+            for (content, offset), end in zip(self.offsets.items(), ends, strict=True)
+        }
+
+
+class Objects:
+    """The packs in one folder."""
+
+    def __init__(self, folder: int, known: dict[str, Pack]) -> None:
+        """folder: its descriptor, which stays the caller's. known: packs as they were seen last,
+        by name; brought up to date."""
         self._folder = folder
-        self._checked: set[str] = set()  # folders that are there and no symlinks
+        self._packs = known
+        names = [name for name in os.listdir(folder) if name.endswith(_SUFFIX)]
+        found = {name: self._read(name) for name in names}
+        self.is_as_known = all(found.get(name) is pack for name, pack in known.items())
+        known.clear()
+        known.update((name, pack) for name, pack in found.items() if pack)
 
-    def has(self, entry: Entry) -> bool:
-        """Whether an object of that name and size is there; its bytes are not looked at."""
+    def _read(self, name: str) -> Pack | None:
+        """None for what is no pack, or a damaged one."""
         try:
-            found = dirfd.status(_place(entry.content), self._folder)
-        except OSError:  # no folder, or a closed one
-            return False
-        return found is not None and found.st_size == entry.size
+            descriptor = dirfd.open_file(os.fsencode(name), self._folder)
+        except OSError:
+            return None
+        with open(descriptor, "rb"):
+            known = self._packs.get(name)
+            if known and known.status == _status(descriptor):
+                return known
+            with contextlib.suppress(ValueError, OSError):
+                return _parse(descriptor)
+            return None
+
+    def has(self, content: str) -> bool:
+        """Whether a pack claims to hold it; its bytes are not looked at."""
+        return any(content in pack.offsets for pack in self._packs.values())
 
     def holds(self, entry: Entry) -> bool:
-        """Whether the object is there with the right bytes."""
+        """Whether the content is there with the right bytes."""
         return any(digest(source) == entry.content for source in self.find(entry))
 
     def find(self, entry: Entry) -> Iterator[Source]:
-        """The object, while the loop over it lasts; nothing when it cannot be opened."""
+        """Where the content may be, one place after the other, each open until the next."""
+        for name, pack in self._packs.items():
+            if entry.content not in pack.offsets:
+                continue
+            try:
+                descriptor = dirfd.open_file(os.fsencode(name), self._folder)
+            except OSError:
+                continue
+            try:
+                yield Source(descriptor, pack.offsets[entry.content], entry.size)
+            finally:
+                os.close(descriptor)
+
+    def places(self, contents: Iterable[str]) -> list[str]:
+        """The names of the packs that hold any of these."""
+        wanted = set(contents)
+        return sorted(name for name, pack in self._packs.items() if wanted & pack.offsets.keys())
+
+    @contextlib.contextmanager
+    def writer(self, tick: Tick = idle) -> Iterator[Writer]:
+        """A new pack, kept at the end if anything was added; after an exception nothing is."""
+        name = os.urandom(16).hex() + _SUFFIX
+        temporary = os.fsencode(f".{name}")
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        descriptor = os.open(temporary, flags, 0o600, dir_fd=self._folder)
         try:
-            descriptor = dirfd.open_file(_place(entry.content), self._folder)
-        except OSError:
-            return
-        try:
-            yield Source(descriptor, 0, entry.size)
+            with open(descriptor, "r+b", buffering=0):
+                writer = Writer(descriptor, tick)
+                yield writer
+                if writer.offsets:
+                    writer.finish()
+                    os.rename(temporary, name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
+                    self._packs[name] = Pack(writer.offsets, writer.end, _status(descriptor))
         finally:
-            os.close(descriptor)
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(temporary, dir_fd=self._folder)
+
+    def prune(self, needed: Container[str]) -> int:
+        """Remove the contents that are not needed, from a pack only when it is half empty then, and
+        whatever else lies there; returns how many contents."""
+        removed = 0
+        for name in os.listdir(self._folder):
+            pack = self._packs.get(name)
+            kept = [each for each in pack.offsets if each in needed] if pack else []
+            if pack and len(kept) == len(pack.offsets):
+                continue
+            if pack and kept:
+                sizes = pack.sizes()
+                if 2 * sum(map(sizes.__getitem__, kept)) > pack.end:
+                    continue
+                self._rewrite(name, pack, kept)
+            dirfd.remove(os.fsencode(name), self._folder)
+            removed += len(pack.offsets) - len(kept) if pack else 0
+            self._packs.pop(name, None)
+        return removed
+
+    def _rewrite(self, name: str, pack: Pack, kept: list[str]) -> None:
+        sizes = pack.sizes()
+        with (
+            open(dirfd.open_file(os.fsencode(name), self._folder), "rb") as file,
+            self.writer() as writer,
+        ):
+            for content in kept:
+                source = Source(file.fileno(), pack.offsets[content], sizes[content])
+                with contextlib.suppress(Mismatch):  # damaged: of no use to anybody
+                    writer.add(content, source)
+
+
+class Writer:
+    """Writes one pack."""
+
+    def __init__(self, descriptor: int, tick: Tick) -> None:
+        self.offsets: dict[str, int] = {}
+        self.end = 0
+        self._descriptor = descriptor
+        self._tick = tick
 
     def add(self, content: str, source: Source) -> None:
         """Keep the source's bytes. Raises Mismatch when they are not `content`, OSError."""
-        self._check(content[:2])
-        place = _place(content)
-        with dirfd.replacing(place, self._folder, temporary=_NEW, mode=0o400) as target:
-            copy(source, target, content)
+        try:
+            copy(source, self._descriptor, content, self._tick)
+        except Mismatch:
+            os.ftruncate(self._descriptor, self.end)
+            os.lseek(self._descriptor, self.end, os.SEEK_SET)
+            raise
+        self.offsets[content] = self.end
+        self.end += source.size
 
-    def prune(self, needed: Container[str]) -> int:
-        """Remove every object but those; returns how many."""
-        removed = 0
-        for name in os.listdir(self._folder):
-            try:
-                folder = dirfd.open_up(os.fsencode(name), self._folder)
-            except NotADirectoryError:
-                dirfd.remove(os.fsencode(name), self._folder)
-                continue
-            try:
-                gone = [rest for rest in os.listdir(folder) if name + rest not in needed]
-                for rest in gone:
-                    dirfd.remove(os.fsencode(rest), folder)
-            finally:
-                os.close(folder)
-            removed += len(gone)
-        return removed
-
-    def _check(self, name: str) -> None:
-        if name not in self._checked:
-            os.close(dirfd.open_or_make(name.encode(), self._folder))
-            self._checked.add(name)
+    def finish(self) -> None:
+        sizes = Pack(self.offsets, self.end, (0, 0, 0)).sizes()
+        rows = [_ROW.pack(bytes.fromhex(content), size) for content, size in sizes.items()]
+        files.write_all(self._descriptor, b"".join(rows) + _END.pack(len(rows), _MAGIC))
+        os.fsync(self._descriptor)
 
 
-def _place(content: str) -> bytes:
-    return f"{content[:2]}/{content[2:]}".encode()
+def _status(descriptor: int) -> tuple[int, int, int]:
+    found = os.fstat(descriptor)
+    return found.st_ino, found.st_size, found.st_ctime_ns
+
+
+def _parse(descriptor: int) -> Pack:
+    """Raises ValueError for a file that is not a whole pack."""
+    status = _status(descriptor)
+    last = status[1] - _END.size
+    count, magic = _END.unpack(os.pread(descriptor, _END.size, max(last, 0)).ljust(_END.size))
+    start = last - count * _ROW.size
+    if magic != _MAGIC or start < 0:
+        raise ValueError("not a pack")
+    offsets, end = {}, 0
+    for digest_, size in _ROW.iter_unpack(os.pread(descriptor, count * _ROW.size, start)):
+        offsets[digest_.hex()] = end
+        end += size
+    if end != start:
+        raise ValueError("not a whole pack")
+    return Pack(offsets, end, status)

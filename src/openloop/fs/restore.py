@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from openloop.fs import dirfd, files
+from openloop.fs.content import Mismatch, Source, copy
 from openloop.fs.dirfd import Footing
-from openloop.fs.object_store import Mismatch, Source, copy
 from openloop.fs.snapshot import FILE, FOLDER, SYMLINK, Entry, Manifest, to_bytes, to_text
 
 Find = Callable[[Entry], Iterator[Source]]  # a file's bytes, once, or nothing
@@ -53,7 +53,7 @@ class Intent:
     target: Manifest
     modes: dict[bytes, int]
 
-    def to_json(self) -> bytes:
+    def to_bytes(self) -> bytes:
         """Two lines: this, and the target."""
         document = {
             "version": 1,
@@ -62,11 +62,11 @@ class Intent:
             "closed": sorted(map(to_text, self.closed)),
             "modes": {to_text(path): mode for path, mode in self.modes.items()},
         }
-        return json.dumps(document).encode() + b"\n" + self.target.to_json()
+        return json.dumps(document).encode() + b"\n" + self.target.to_bytes()
 
     @classmethod
-    def from_json(cls, data: bytes) -> Intent:
-        """Raises ValueError for what `to_json` did not write."""
+    def from_bytes(cls, data: bytes) -> Intent:
+        """Raises ValueError for what `to_bytes` did not write."""
         header, _, target = data.partition(b"\n")
         try:
             document = json.loads(header)
@@ -74,7 +74,7 @@ class Intent:
                 root=document["root"],
                 paths=tuple(map(to_bytes, document["paths"])),
                 closed=frozenset(map(to_bytes, document["closed"])),
-                target=Manifest.from_json(target),
+                target=Manifest.from_bytes(target),
                 modes={to_bytes(path): mode for path, mode in document["modes"].items()},
             )
             for path in (*read.paths, *read.target, *read.modes):
@@ -92,7 +92,7 @@ def plan(root: str, current: Manifest, target: Manifest, paths: Iterable[bytes])
     modes = {}
     for folder in {above for path in listed for above in _above(path)}:
         for manifest in (current, target):
-            entry = manifest.entries.get(folder)
+            entry = manifest.get(folder)
             if entry and entry.kind == FOLDER:
                 modes[folder] = entry.mode
                 break
@@ -129,7 +129,7 @@ def carry_out(intent: Intent, find: Find, *, keep_times: bool = False) -> list[F
 class _Restoration:
     def __init__(self, intent: Intent, find: Find, way: Footing, keep_times: bool) -> None:
         self._intent = intent
-        self._target = intent.target.entries
+        self._target = intent.target
         self._find = find
         self._way = way
         self._keep_times = keep_times
@@ -203,6 +203,8 @@ class _Restoration:
         if not entry.is_hashed:
             raise _Lost("its content was not kept")
         for source in self._find(entry):
+            os.ftruncate(descriptor, 0)  # of what a damaged source left
+            os.lseek(descriptor, 0, os.SEEK_SET)
             with contextlib.suppress(Mismatch):
                 return copy(source, descriptor, entry.content)
         raise _Lost("its content is missing from the store, or damaged there")

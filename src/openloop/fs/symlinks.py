@@ -41,7 +41,7 @@ def _way(root: bytes, tree: Manifest, link: bytes) -> Iterator[bytes]:
             here = os.path.dirname(here)
             continue
         place = os.path.join(here, name)
-        entry = tree.entries.get(place)
+        entry = tree.get(place)
         if entry is None or entry.kind != SYMLINK:
             here = place
             continue

@@ -8,7 +8,7 @@ import os
 from openloop.config.config import Policy
 from openloop.config.globs import Globs
 from openloop.fs import snapshot
-from openloop.fs.snapshot import SIGNATURE, Entry, Manifest
+from openloop.fs.snapshot import Entry, Manifest, signature_of
 from openloop.fs.symlinks import Aliases, names
 
 _LITTER = (
@@ -111,7 +111,7 @@ class ProjectBoundary:
         if self._seen is not None:
             with contextlib.suppress(FileNotFoundError):
                 found = os.lstat(os.path.join(self._root, path))
-                self._seen[path] = Entry("", SIGNATURE(found))
+                self._seen[path] = Entry("", signature_of(found))
             return True
         if path in self._outside or not self._counts(path):
             return True
@@ -129,7 +129,7 @@ class ProjectBoundary:
 
     def close(self) -> Manifest:
         """End the first scan: what it met outside the project, and nothing else, stays outside."""
-        met = Manifest(self._seen or {}, 0)
+        met = Manifest.of(self._seen or {})
         self.resume(met)
         return met
 

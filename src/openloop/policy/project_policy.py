@@ -293,7 +293,7 @@ class ProjectPolicy:
 
     def _changed_lines(self, path: bytes) -> int:
         """Lines that the change added to and removed from one file; a symlink is one line."""
-        old, new = self._before.entries.get(path), self._last.entries.get(path)
+        old, new = self._before.get(path), self._last.get(path)
         return changed_lines(self._bytes_before(old), self._bytes_now(path, new))
 
     def _bytes_before(self, entry: Entry | None) -> bytes:
@@ -419,7 +419,7 @@ def _with_folders(paths: Iterable[bytes], current: Manifest, target: Manifest) -
     wanted = set(paths)
     for path in tuple(wanted):
         while path := os.path.dirname(path):
-            old, now = target.entries.get(path), current.entries.get(path)
+            old, now = target.get(path), current.get(path)
             if old is None:
                 strayed = now is not None and now.kind == FOLDER
             else:

@@ -72,7 +72,7 @@ class IgnoredPaths:
         asked = {}
         for path in paths:
             if not is_litter(path):
-                entry = next(filter(None, (tree.entries.get(path) for tree in trees)), None)
+                entry = next(filter(None, (tree.get(path) for tree in trees)), None)
                 asked[path + b"/x" if entry and entry.kind == FOLDER else path] = path
         return {asked[path] for path in self.rules.ignored(asked)}
 
@@ -129,7 +129,7 @@ class Comparison:
         new = [
             path
             for path in self.now.unreadable
-            if not ((old := self.before.entries.get(path)) and old.is_unreadable)
+            if not ((old := self.before.get(path)) and old.is_unreadable)
             and (self.rules.limits_changes or self.now[path].kind == FOLDER)
         ]
         ignored = self.ignored.among(new, self.now) if new else set()
@@ -187,8 +187,8 @@ class Comparison:
     def _words(self, path: bytes) -> str:
         """`changed tests/test_a.py`, of a path that differs from the state it is compared with."""
         protected = self.rules.protects(path)
-        old = (self.reference if protected else self.before).entries.get(path)
-        verb = difference_verb(old, self.now.entries.get(path))
+        old = (self.reference if protected else self.before).get(path)
+        verb = difference_verb(old, self.now.get(path))
         words = f"{verb} {'protected ' if protected else ''}{readable(path)}"
         other = self.rules.because(path) if protected else b""
         return f"{words} (to which {readable(other)} leads)" if other else words

@@ -1,0 +1,110 @@
+"""The bytes of files: their hash, and copies of them that keep holes."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from openloop.fs import files
+
+LARGE = 64 << 20  # bytes; of files from here on only what is not zero is read and hashed
+_CHUNK = 1 << 20  # bytes read at a time
+_BLOCK = 1 << 16  # bytes of a large file that are hashed, or left out, together
+_ZEROS = bytes(_BLOCK)
+
+Tick = Callable[[], None]  # called between pieces of long work; may raise to end it
+
+
+class Mismatch(Exception):
+    """Bytes that do not have the hash they should have."""
+
+
+class Source(NamedTuple):
+    """A stretch of an open file."""
+
+    descriptor: int
+    offset: int
+    size: int  # bytes
+
+
+def idle() -> None:
+    """The tick of those who do not care."""
+
+
+def digest(source: Source, target: int | None = None, tick: Tick = idle) -> str:
+    """The sha256 in hex of the source's bytes, which are appended to `target` while they pass.
+
+    Of a large file it is that of its size and its blocks that are not all zero, each after its
+    position: a hole of a terabyte costs nothing, and is the same as zeros. Raises OSError, and what
+    `tick` raises.
+    """
+    if source.size >= LARGE:
+        return _digest_blocks(source, target, tick)
+    found = hashlib.sha256()
+    position, end = source.offset, source.offset + source.size
+    while position < end:
+        chunk = os.pread(source.descriptor, min(end - position, _CHUNK), position)
+        if not chunk:
+            break
+        found.update(chunk)
+        if target is not None:
+            files.write_all(target, chunk)
+        position += len(chunk)
+        tick()
+    return found.hexdigest()
+
+
+def copy(source: Source, target: int, content: str, tick: Tick = idle) -> None:
+    """Append the source's bytes to an open file. Raises Mismatch when they are not `content`
+    (whatever was written stays), OSError, and what `tick` raises."""
+    if digest(source, target, tick) != content:
+        raise Mismatch(content)
+
+
+def _digest_blocks(source: Source, target: int | None, tick: Tick) -> str:
+    found = hashlib.sha256(b"%d\n" % source.size)
+    start = os.lseek(target, 0, os.SEEK_CUR) if target is not None else 0
+    for position, block in _blocks(source, tick):
+        found.update(b"%d\n" % position)
+        found.update(block)
+        if target is not None:
+            os.lseek(target, start + position, os.SEEK_SET)
+            files.write_all(target, block)
+    if target is not None:
+        os.ftruncate(target, start + source.size)
+        os.lseek(target, 0, os.SEEK_END)
+    return found.hexdigest()
+
+
+def _blocks(source: Source, tick: Tick) -> Iterator[tuple[int, bytes]]:
+    """(position, bytes) of every block that is not all zero."""
+    position = 0
+    while position < source.size:
+        data, hole = _data_from(source, position)
+        position = max(position, data // _BLOCK * _BLOCK)
+        while position < min(hole, source.size):
+            size = min(_BLOCK, source.size - position)
+            block = os.pread(source.descriptor, size, source.offset + position)
+            if not block:
+                return
+            if block != _ZEROS[: len(block)]:
+                yield position, block
+            position += _BLOCK
+            tick()
+
+
+def _data_from(source: Source, position: int) -> tuple[int, int]:
+    """(start, end) of the next stretch that is no hole; at the end of the file if there is none."""
+    descriptor, offset = source.descriptor, source.offset
+    try:
+        data = os.lseek(descriptor, offset + position, os.SEEK_DATA)
+        return data - offset, os.lseek(descriptor, data, os.SEEK_HOLE) - offset
+    except OSError as error:
+        if error.errno == errno.ENXIO:
+            return source.size, source.size
+        if error.errno == errno.EINVAL:  # a file system without holes
+            return position, source.size
+        raise
