@@ -223,7 +223,7 @@ class ProjectPolicy:
         needed = self._is_wanted if whole else self._rules.protects
         for _ in range(_TRIES):
             with contextlib.suppress(ChangedMeanwhile):  # an editor, a hook: look again
-                self._store.keep(self._root, now.only([path for path in now if needed(path)]))
+                self._store.keep(self._root, now, needed)
                 return now
             now = self._scan(now)
         raise RecordError(
