@@ -20,7 +20,7 @@ from typing import IO
 
 from openloop.core.text import printable
 from openloop.fs import dirfd, files, restore
-from openloop.fs.object_store import Source, digest
+from openloop.fs.content import Source, digest
 from openloop.fs.snapshot import FOLDER, SYMLINK, Entry, Manifest, to_text
 from openloop.policy.covered_paths import WORKSPACE, Item
 from openloop.record.workspace import HOLDOUT, WITHHELD
@@ -152,7 +152,7 @@ class Archive:
         """Put everything where it was; returns how many paths. Raises OSError."""
         for place, tree in self._trees.items():
             self._clear(place, tree)
-            target = Manifest(tree, 0)
+            target = Manifest.of(tree)
             intent = restore.plan(self._roots[place], Manifest({}, 0), target, target)
             for failure in restore.carry_out(intent, self._find, keep_times=True):
                 raise OSError(errno.EIO, failure.why, os.fsdecode(failure.path))
