@@ -30,7 +30,7 @@ from openloop.process.signals import Interrupts
 _SHORTEST, _LONGEST = 0.01, 0.25  # seconds between two looks; while nothing happens they lengthen
 _EACH = 0.0001  # seconds more for each launch that is looked at
 _AT_ONCE = 16  # commands of the launcher under way
-_BACKOFF = (1.0, 5.0)  # seconds before a refused task is tried again
+_BACKOFF = (0.5, 2.0)  # seconds before a refused task is tried again
 
 
 class View(Protocol):
@@ -240,9 +240,9 @@ class Coordinator:
         return os.path.join(self.fleet.task_folder(name), "workspace")
 
     def _poll(self) -> None:
-        """Ask the engine, or each host, when it is time and somebody is to be asked about."""
+        """Ask the engine, or each host, when it is time and there is something to be asked."""
         now = clock.monotonic()
-        hosts: dict[str, list[str]] = {}
+        hosts: dict[str, list[str]] = {host: [] for host in self.state.unreachable}
         for name in self._seen:
             task = self.state.tasks[name]
             hosts.setdefault(task.engine, []).append(f"{task.launch} {self._folder(task)}")

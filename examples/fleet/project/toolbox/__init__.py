@@ -1,0 +1,3 @@
+"""Small tools. Eight of them, each with a bug."""
+
+REPAIRED = "nothing yet"

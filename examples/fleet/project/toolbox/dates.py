@@ -1,0 +1,5 @@
+"""Leap years."""
+
+
+def is_leap(year: int) -> bool:
+    return year % 4 == 0

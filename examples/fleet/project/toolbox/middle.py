@@ -1,0 +1,6 @@
+"""The median."""
+
+
+def median(values: list[float]) -> float:
+    ranked = sorted(values)
+    return ranked[len(ranked) // 2]

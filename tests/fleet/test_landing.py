@@ -1,0 +1,259 @@
+"""Worktrees and landing, in real repositories."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import unittest
+from typing import Any
+
+from fleet.fleets import Place
+from support import Case, need, snapshot
+
+DONE = {"total_rounds": 1, "commands": {"verify": "true"}}
+
+
+def changes(name: str, script: str, **more: object) -> dict[str, Any]:
+    """A task whose gate makes a change, as an agent would, and passes."""
+    return {"name": name, "set": {"commands.verify": script}, **more}
+
+
+class Repository(Case):
+    def setUp(self) -> None:
+        super().setUp()
+        need(shutil.which("git"), "git")
+        self.repository = os.path.join(self.folder, "r")
+        os.mkdir(self.repository)
+        self.git("init", "--quiet", "--initial-branch=main", ".")
+        self.git("config", "user.name", "Person")
+        self.git("config", "user.email", "person@localhost")
+        self.write(".gitignore", ".openloop/\n*.o\n")
+        self.write("one", "1\n")
+        self.write("two", "2\n")
+        self.commit("begin")
+
+    def git(self, *words: str, where: str = "") -> str:
+        done = subprocess.run(
+            ["git", *words],
+            cwd=where or self.repository,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return done.stdout.strip()
+
+    def write(self, name: str, text: str) -> None:
+        path = os.path.join(self.repository, name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+
+    def read(self, name: str) -> str:
+        with open(os.path.join(self.repository, name), encoding="utf-8") as file:
+            return file.read()
+
+    def commit(self, message: str) -> None:
+        self.git("add", "--all")
+        self.git("commit", "--quiet", "-m", message)
+
+    def fleet(self, *tasks: dict[str, Any], **more: Any) -> Place:
+        return Place(
+            os.path.join(self.repository, ".openloop"),
+            DONE,
+            isolation="worktree",
+            tasks=list(tasks),
+            **more,
+        )
+
+    def tree(self, name: str) -> str:
+        return os.path.join(self.repository, ".openloop/fleet.fleet/tasks", name, "tree")
+
+    def reason(self, place: Place, name: str) -> str:
+        events = [e for e in place.events_of("task_not_landed") if e["task"] == name]
+        reason: str = events[-1]["reason"]
+        return reason
+
+
+class Landing(Repository):
+    def test_what_is_sound_lands_and_is_checked_out(self) -> None:
+        place = self.fleet(
+            changes("a", "echo new > one; touch x.o", mission="Make it new. At once."),
+            changes("b", "echo new > two; echo more > three"),
+        )
+        place.do("run")
+        self.assertEqual("a: Make it new", self.git("log", "-1", "--format=%s", "openloop/a"))
+        self.assertEqual("1\n", self.read("one"))
+        place.do("land")
+        self.assertEqual(["new\n", "new\n", "more\n"], [*map(self.read, ("one", "two", "three"))])
+        self.assertEqual("", self.git("status", "--porcelain"))
+        self.assertEqual("main", self.git("symbolic-ref", "--short", "HEAD"))
+        self.assertEqual(2, len(self.git("log", "--merges", "--oneline").splitlines()))
+        self.assertNotIn("landing", self.git("worktree", "list"))
+        head = self.git("rev-parse", "HEAD")
+        place.do("land")  # again: nothing is left
+        self.assertEqual(head, self.git("rev-parse", "HEAD"))
+
+    def test_each_passes_alone_and_merged_they_fail(self) -> None:
+        """a renames what b goes on using: no line of one is a line of the other."""
+        self.write("check", 'for f in use/*; do test -e "$(cat "$f")" || exit 1; done\n')
+        self.write("use/first", "one\n")
+        self.commit("uses")
+        gate = "sh check"
+        place = self.fleet(
+            changes("a", f"git mv one uno 2>/dev/null; echo uno > use/first; {gate}"),
+            changes("b", f"test -e one && echo one > use/second; {gate}"),
+        )
+        place.do("run")
+        before = self.git("rev-parse", "main")
+        place.do("land", "a")
+        after = self.git("rev-parse", "main")
+        self.assertNotEqual(before, after)
+        done = place.do("land", exitcode=1)
+        self.assertIn("not landed  b", done.out)
+        self.assertIn("gates do not pass on the merged tree", self.reason(place, "b"))
+        self.assertEqual(after, self.git("rev-parse", "main"))
+        self.assertTrue(self.git("rev-parse", "openloop/b"))
+
+    def test_a_conflict_is_named_and_its_branch_kept(self) -> None:
+        place = self.fleet(changes("a", "echo a > one"), changes("b", "echo b > one"))
+        place.do("run")
+        place.do("land", exitcode=1)
+        self.assertIn("conflict in one", self.reason(place, "b"))
+        self.assertEqual("a\n", self.read("one"))
+        self.assertEqual("b", self.git("show", "openloop/b:one"))
+        self.assertEqual("", self.git("status", "--porcelain"))
+
+    def test_a_dirty_tree_is_left_alone(self) -> None:
+        self.write("two", "mine\n")
+        place = self.fleet(changes("a", "echo a > one"), changes("b", "echo b > two"))
+        done = place.do("run")
+        self.assertIn("uncommitted changes (1 files)", done.err)
+        with open(os.path.join(self.tree("a"), "two"), encoding="utf-8") as file:
+            self.assertEqual("2\n", file.read())
+        place.do("land", exitcode=1)
+        self.assertEqual(("a\n", "mine\n"), (self.read("one"), self.read("two")))
+        self.assertIn("commit or stash", self.reason(place, "b"))
+        self.git("checkout", "--", "two")
+        place.do("land")
+        self.assertEqual("b\n", self.read("two"))
+
+    def test_a_detached_head(self) -> None:
+        self.git("checkout", "--quiet", "--detach")
+        place = self.fleet(changes("a", "echo a > one"))
+        place.do("run")
+        place.do("land", exitcode=1)
+        self.assertIn("detached HEAD", self.reason(place, "a"))
+        self.git("switch", "--quiet", "main")
+        place.do("land")
+        self.assertEqual("a\n", self.read("one"))
+
+    def test_hooks_of_the_repository_are_not_run(self) -> None:
+        hooks = os.path.join(self.repository, ".git/hooks")
+        for name in ("pre-commit", "post-checkout", "post-merge", "pre-merge-commit", "commit-msg"):
+            path = os.path.join(hooks, name)
+            with open(path, "w", encoding="utf-8") as file:
+                file.write(f"#!/bin/sh\ntouch {self.folder}/ran-{name}\nexit 1\n")
+            os.chmod(path, 0o755)
+        place = self.fleet(changes("a", "echo a > one"))
+        place.do("run")
+        place.do("land")
+        self.assertEqual([], [name for name in os.listdir(self.folder) if name.startswith("ran-")])
+
+    def test_a_project_below_the_top(self) -> None:
+        self.write("sub/file", "0\n")
+        self.commit("sub")
+        place = self.fleet(changes("a", "echo a > file", project_root="sub"))
+        place.do("run")
+        place.do("land")
+        self.assertEqual("a\n", self.read("sub/file"))
+
+    def test_nobody_that_git_knows(self) -> None:
+        self.git("config", "--unset", "user.name")
+        self.git("config", "--unset", "user.email")
+        self.git("config", "user.useConfigOnly", "true")
+        place = self.fleet(changes("a", "echo a > one"))
+        env = {**os.environ, "HOME": self.folder, "XDG_CONFIG_HOME": self.folder}
+        from support import SRC
+
+        place.do("run", env={**env, "PYTHONPATH": SRC})
+        self.assertEqual("OpenLoop", self.git("log", "-1", "--format=%an", "openloop/a"))
+
+
+class Worktrees(Repository):
+    def test_a_branch_that_exists_is_left_alone(self) -> None:
+        self.git("branch", "openloop/a")
+        place = self.fleet(changes("a", "echo a > one"), changes("b", "echo b > two"))
+        place.do("run", exitcode=1)
+        self.assertEqual({"a": "blocked", "b": "complete"}, place.states())
+        self.assertIn("branch openloop/a exists", place.do("explain", "a").out)
+        self.git("branch", "-m", "openloop/a", "mine")
+        place.do("retry")
+        self.assertEqual({"a": "complete", "b": "complete"}, place.states())
+
+    def test_no_repository(self) -> None:
+        place = Place(os.path.join(self.folder, "p"), DONE, isolation="worktree",
+                      tasks=[{"name": "a"}])  # fmt: skip
+        done = place.do("run", exitcode=2)
+        self.assertIn("is in no git repository", done.err)
+
+    def test_a_retry_goes_on_where_the_work_is(self) -> None:
+        place = self.fleet(changes("a", "echo more >> one; test $(wc -l < one) -gt 2"))
+        place.do("run", exitcode=1)
+        place.do("land", exitcode=1)
+        place.do("retry")
+        self.assertEqual("1\nmore\nmore", self.git("show", "openloop/a:one"))
+
+    def test_work_on_another_branch_is_not_committed_nor_landed(self) -> None:
+        place = self.fleet(changes("a", "git checkout -q -b elsewhere; echo a > one"))
+        place.do("run")
+        place.do("land", exitcode=1)
+        self.assertIn("not on openloop/a", self.reason(place, "a"))
+        with open(os.path.join(self.tree("a"), "one"), encoding="utf-8") as file:
+            self.assertEqual("a\n", file.read())
+
+    def test_half_made_ones_are_made_again(self) -> None:
+        """A coordinator that died in the middle: the record says begun, and not made."""
+        from openloop.fleet import worktrees
+
+        place = self.fleet(changes("a", "echo a > one"))
+        base = self.git("rev-parse", "HEAD")
+        plan = worktrees.Plan(self.repository, self.tree("a"), "openloop/a", base)
+        worktrees.make(plan, again=False)
+        os.unlink(os.path.join(self.tree("a"), "one"))
+        worktrees.make(plan, again=True)
+        self.assertEqual({"one", "two", ".gitignore", ".git"}, set(os.listdir(self.tree("a"))))
+        self.git("worktree", "remove", "--force", self.tree("a"))
+        worktrees.make(plan, again=True)
+        self.assertEqual(
+            "openloop/a", self.git("symbolic-ref", "--short", "HEAD", where=self.tree("a"))
+        )
+        self.assertEqual([], place.events)
+
+    def test_remarks(self) -> None:
+        self.write(".gitattributes", "*.bin filter=lfs\n")
+        self.write(".gitmodules", "")
+        self.commit("attributes")
+        place = self.fleet(*({"name": f"t{number}"} for number in range(120)))
+        done = place.do("status")
+        self.assertIn("120 waiting", done.out)
+        from openloop.fleet import document, worktrees
+
+        fleet = document.load(place.path)
+        said = "\n".join(worktrees.remarks(fleet, [task.name for task in fleet.tasks]))
+        self.assertIn("submodules", said)
+        self.assertIn("120 worktrees of", said)
+        if not shutil.which("git-lfs"):
+            self.assertIn("git-lfs, which is not installed", said)
+
+    def test_the_main_tree_is_not_touched_by_a_run(self) -> None:
+        before = snapshot(self.repository)
+        place = self.fleet(changes("a", "echo a > one"))
+        place.do("run")
+        after = snapshot(self.repository)
+        for path in ("one", "two", ".git/index", ".git/HEAD", ".git/refs/heads/main"):
+            self.assertEqual(before[path], after[path], path)
+
+
+if __name__ == "__main__":
+    unittest.main()
