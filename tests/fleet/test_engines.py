@@ -12,6 +12,7 @@ import unittest
 from fleet.engines import SLURM, Slurm, Sshd, which
 from fleet.fleets import Place, names, running
 from fleet.test_fleet import GATED, QUICK
+from openloop.fleet.launchers import launcher
 from support import ROOT, Case, environment, need, wait_until
 
 EXAMPLE = os.path.join(ROOT, "examples", "fleet", "run.sh")
@@ -46,6 +47,11 @@ def assert_example(case: Case, **env: str) -> str:
     return done.stdout
 
 
+def eager(name: str) -> dict[str, object]:
+    """A launcher that ships, and asks its engine more often."""
+    return {**launcher.shipped(name), "poll_seconds": 0.5}
+
+
 class Local(Case):
     def test_the_example(self) -> None:
         out = assert_example(self)
@@ -70,7 +76,7 @@ class OnSlurm(Case):
         return Place(
             self.folder,
             config,  # type: ignore[arg-type]
-            launcher="slurm",
+            launcher=eager("slurm"),
             max_parallel=8,
             tasks=names(*(tasks or "abcdefgh")),
         )
@@ -143,7 +149,7 @@ class OverSsh(Case):
         place = Place(
             self.folder,
             GATED,
-            launcher="ssh",
+            launcher=eager("ssh"),
             hosts=["one", {"name": "two", "slots": 2}],
             options=self.ssh.options,
             tasks=names("a", "b", "c", "d"),
