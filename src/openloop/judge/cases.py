@@ -8,22 +8,21 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from decimal import Context, Decimal
+from decimal import Decimal
 from enum import StrEnum
 from functools import cache
 from typing import Any
 
 from openloop.config import schema, strict_json
-from openloop.config.schema import Complaint, Object, Problem
+from openloop.config.schema import Complaint, Problem
 from openloop.core.errors import ConfigError, OpenLoopError
 from openloop.core.text import number
+from openloop.judge import compare
 
 Search = Callable[[str, str], bool | None]  # (expression, text); None when it takes too long
 _DIR = re.compile(r"\{\{dir\}\}|\{dir\}")
-_NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,9})?", re.ASCII)
-_ARITHMETIC = Context(prec=60, traps=[])  # far finer than a float; what overflows is no match
 _DEEPEST = 200  # folders above a file of a case
 _ANSWERS = ("stdout", "stderr", "exit_code")
 
@@ -59,6 +58,15 @@ class Case:
 
 
 @dataclass(frozen=True, slots=True)
+class GeneratorLine:
+    """A line that makes cases. command: for the shell, which prints them. timeout: seconds."""
+
+    line: int
+    command: str
+    timeout: float
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """What the command made of a case.
 
@@ -82,30 +90,50 @@ class Line:
     document: Any
 
 
-def parse(data: bytes, *, where: str, recording: bool = False) -> tuple[Case, ...]:
-    """The cases that the bytes hold, in their order.
+def parse(
+    data: bytes, *, where: str, recording: bool = False, names: str = "case "
+) -> tuple[Case | GeneratorLine, ...]:
+    """The cases that the bytes hold, in their order, and the lines that make some.
 
-    where: the file's name. recording: a case that expects nothing is no mistake.
+    where: the file's name. recording: a case that expects nothing is no mistake. names: what the
+    names of cases without one begin with.
     Raises ConfigError with every problem found.
     """
     problems: list[OpenLoopError] = []
-    cases: list[Case] = []
-    names: dict[str, int] = {}
+    found: list[Case | GeneratorLine] = []
     for line in lines(data, where, problems):
         place = f"{where}, line {line.number}"
-        found = list(_problems(line.document, recording))
-        problems += [_error(problem, place) for problem in found]
-        if found:
+        wrong = list(_problems(line.document, recording))
+        problems += [_error(problem, place) for problem in wrong]
+        if wrong:
             continue
-        case = _case(line, f"case {len(cases) + 1}")
-        if case.name in names:
-            what = f"name {schema.shown(case.name)} stands in line {names[case.name]} too"
-            problems.append(OpenLoopError(what, where=place, fix="give each case its own"))
-        names.setdefault(case.name, line.number)
-        cases.append(case)
+        if _generates(line.document):
+            document = _defaults("judge/generator") | line.document
+            timeout = float(document["timeout_seconds"])
+            found.append(GeneratorLine(line.number, document["generate"], timeout))
+        else:
+            found.append(_case(line, f"{names}{len(found) + 1}"))
+    cases = [each for each in found if isinstance(each, Case)]
+    for case, other in repeated(cases):
+        what = f"name {schema.shown(case.name)} stands in line {other.line} too"
+        place = f"{where}, line {case.line}"
+        problems.append(OpenLoopError(what, where=place, fix="give each case its own"))
     if problems:
         raise ConfigError(tuple(problems))
-    return tuple(cases)
+    return tuple(found)
+
+
+def repeated(cases: Iterable[Case]) -> Iterator[tuple[Case, Case]]:
+    """(a case, the first one of its name) for each case whose name an earlier one has."""
+    first: dict[str, Case] = {}
+    for case in cases:
+        if case.name in first:
+            yield case, first[case.name]
+        first.setdefault(case.name, case)
+
+
+def _generates(document: Any) -> bool:
+    return isinstance(document, dict) and "generate" in document
 
 
 def lines(data: bytes, where: str, problems: list[OpenLoopError]) -> Iterator[Line]:
@@ -130,13 +158,21 @@ def _error(problem: Problem, where: str) -> OpenLoopError:
 
 
 @cache
-def _checker() -> schema.Checker:
-    return schema.Checker(schema.load("judge/case"), {})
+def _checker(name: str) -> schema.Checker:
+    return schema.Checker(schema.load(name), {})
 
 
 def _problems(document: Any, recording: bool) -> Iterator[Problem]:
-    found = list(_checker().problems(document))
+    if _generates(document):
+        yield from _checker("judge/generator").problems(document)
+        return
+    found = list(_checker("judge/case").problems(document))
     yield from found or _contradictions(document, recording)
+
+
+def _defaults(name: str) -> dict[str, Any]:
+    rules = schema.load(name)["properties"]
+    return {key: rule["default"] for key, rule in rules.items() if "default" in rule}
 
 
 def _contradictions(case: Mapping[str, Any], recording: bool) -> Iterator[Problem]:
@@ -167,13 +203,13 @@ def _contradictions(case: Mapping[str, Any], recording: bool) -> Iterator[Proble
 def _expectation(value: Any, match: Comparison) -> Iterator[Complaint]:
     if match is Comparison.JSON:
         try:
-            _json(_expected(value, match))
+            compare.read_json(_expected(value, match))
         except ValueError as error:
             yield f"must be JSON, got {schema.shown(value)}: {error}", "write a JSON value"
     elif match is Comparison.NUMBER:
         if isinstance(value, bool) or not isinstance(value, str | int | float):
             yield f"must be a number or a string, got {schema.shown(value)}", "write a number"
-        elif not any(map(_NUMBER.fullmatch, _expected(value, match).split())):
+        elif not any(map(compare.NUMBER.fullmatch, _expected(value, match).split())):
             yield f"must hold a number, got {schema.shown(value)}", "or use match trim"
     elif not isinstance(value, str):
         what = f"must be a string with match {match}, got {schema.shown(value)}"
@@ -192,9 +228,7 @@ def _broken(pattern: str) -> str:
 
 def _case(line: Line, name: str) -> Case:
     """From a document that holds; keys that are absent take their defaults."""
-    rules = schema.load("judge/case")["properties"]
-    found = {key: rule["default"] for key, rule in rules.items() if "default" in rule}
-    found |= line.document
+    found = _defaults("judge/case") | line.document
     match = Comparison(found["match"])
     return Case(
         name=found.get("name", name),
@@ -291,109 +325,14 @@ def _differs(case: Case, name: str, output: bytes, expected: str, search: Search
         return "is empty"
     match case.match:
         case Comparison.EXACT:
-            return _texts_differ(text, expected)
+            return compare.texts(text, expected)
         case Comparison.REGEX:
             found = search(expected, text)
             if found is None:
                 return "keeps the regular expression busy for too long"
             return "" if found else "does not match"
         case Comparison.JSON if name == "stdout":
-            return _values_differ(text, expected, case.tolerance)
+            return compare.values(text, expected, case.tolerance)
         case Comparison.NUMBER if name == "stdout":
-            return _words_differ(text.split(), expected.split(), case.tolerance)
-    return _texts_differ(text.strip(), expected.strip())
-
-
-def _texts_differ(text: str, expected: str) -> str:
-    if text == expected:
-        return ""
-    pairs = zip(text.split("\n"), expected.split("\n"), strict=False)
-    same = next((index for index, (one, other) in enumerate(pairs) if one != other), None)
-    if same is None:
-        longer = "more" if len(text) > len(expected) else "fewer"
-        return f"has {longer} lines than expected"
-    return f"differs in line {same + 1}"
-
-
-def _words_differ(words: list[str], expected: list[str], tolerance: Decimal) -> str:
-    for position, (word, wanted) in enumerate(zip(words, expected, strict=False), 1):
-        if word != wanted and not _near(word, wanted, tolerance):
-            return f"differs in word {position}"
-    if len(words) != len(expected):
-        return f"has {'more' if len(words) > len(expected) else 'fewer'} words than expected"
-    return ""
-
-
-def _near(word: str, wanted: str, tolerance: Decimal) -> bool:
-    if not (_NUMBER.fullmatch(word) and _NUMBER.fullmatch(wanted)):
-        return False
-    return _close(Decimal(word), Decimal(wanted), tolerance)
-
-
-def _close(value: Decimal, wanted: Decimal, tolerance: Decimal) -> bool:
-    if value == wanted:
-        return True
-    off = _ARITHMETIC.abs(_ARITHMETIC.subtract(value, wanted))
-    return off.is_finite() and off <= tolerance
-
-
-def _values_differ(text: str, expected: str, tolerance: Decimal) -> str:
-    try:
-        value = _json(text)
-    except ValueError as error:
-        return f"is not JSON: {error}"
-    try:
-        return "" if _equal(value, _json(expected), tolerance) else "is another JSON value"
-    except RecursionError:
-        return "is not JSON: nested too deeply"
-
-
-def _json(text: str) -> Any:
-    """A JSON value, its numbers exact. Raises ValueError, also for NaN and repeated keys."""
-    try:
-        value = json.loads(
-            text,
-            object_pairs_hook=_object,
-            parse_int=_exact,
-            parse_float=_exact,
-            parse_constant=_refuse,
-        )
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{error.msg} (line {error.lineno}, column {error.colno})") from None
-    except RecursionError:
-        raise ValueError("nested too deeply") from None
-    return value
-
-
-def _object(pairs: list[tuple[str, Any]]) -> Object:
-    found = Object.read(pairs)
-    if found.repeated:
-        raise ValueError("a key is given more than once")
-    return found
-
-
-def _exact(digits: str) -> Decimal:
-    if not _NUMBER.fullmatch(digits):
-        raise ValueError("a number is too large")
-    return Decimal(digits)
-
-
-def _refuse(word: str) -> Any:
-    raise ValueError(f"{word} is no JSON value")
-
-
-def _equal(value: Any, wanted: Any, tolerance: Decimal) -> bool:
-    """1 and 1.0 are equal, 1 and true are not; the order of an object's keys does not count."""
-    if type(value) is not type(wanted):
-        return False
-    if isinstance(value, dict):
-        return value.keys() == wanted.keys() and all(
-            _equal(value[key], wanted[key], tolerance) for key in value
-        )
-    if isinstance(value, list):
-        return len(value) == len(wanted) and all(
-            _equal(one, other, tolerance) for one, other in zip(value, wanted, strict=True)
-        )
-    if isinstance(value, Decimal):
-        return _close(value, wanted, tolerance)
-    return bool(value == wanted)
+            return compare.words(text.split(), expected.split(), case.tolerance)
+    return compare.texts(text.strip(), expected.strip())

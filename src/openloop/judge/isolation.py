@@ -40,7 +40,8 @@ class View:
 def views(hidden: str, place: str, folder: str) -> list[View]:
     """The views that a command may be given, the best first.
 
-    hidden: the file of cases. place: the current directory. folder: where cases have their files.
+    hidden: the file of cases, or its folder. place: the current directory. folder: where cases
+    have their files.
     """
     enclosed = {"hide": [hidden], "enclosure": _enclosure(place, folder)}
     return [View(enclosed, _NOT_ENCLOSED), View({"hide": [hidden]}, _NOT_HIDDEN)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import socket
 import stat
 import sys
@@ -29,13 +30,16 @@ _WIDEST = 200  # characters of a line in the details
 @dataclass(frozen=True, slots=True)
 class Options:
     """jobs: None for one a core. junit: a file's path. record: fill in what is expected.
-    details: show what was expected. hide: keep CASES out of the command's sight."""
+    details: show what was expected. hide: keep CASES out of the command's sight. fresh: let
+    CASES make cases. seed: for them; None for the round's number, or a random one."""
 
     jobs: int | None = None
     junit: str | None = None
     record: bool = False
     details: bool = False
     hide: bool = True
+    fresh: bool = False
+    seed: int | None = None
 
 
 def judge(
@@ -49,11 +53,14 @@ def judge(
         fix = "write it behind --: openloop judge CASES -- python3 solver.py"
         raise UsageError("COMMAND is missing", fix=fix)
     sheet = bench.load(path, recording=options.record)
+    _check(sheet, options)
     bench.check(command)
     report = None if options.junit is None else _report(options.junit, sheet)
     screen = Screen(sys.stderr)
     started, began = clock.utc(), clock.monotonic()
     try:
+        if options.fresh:
+            sheet = _fresh(sheet, options.seed, screen)
         results = list(_told(sheet, command, options, screen, say))
     except Interrupted as stop:
         screen.end_live()
@@ -67,6 +74,30 @@ def judge(
         say([_recorded(sheet, results, passed)])
     say(summary(results))
     return ExitCode.OK if passed else ExitCode.FAILED
+
+
+def _check(sheet: Sheet, options: Options) -> None:
+    """Raises UsageError where options do not go together, or not with CASES."""
+    if sheet.generates and not options.fresh:
+        fix = "add --fresh, which runs its generators, if you trust them"
+        raise UsageError("CASES makes its cases", where=sheet.given, fix=fix)
+    if options.fresh and not sheet.generates:
+        fix = 'leave --fresh out, or add a line: {"generate": "python3 make_cases.py"}'
+        raise UsageError("CASES makes no cases", where=sheet.given, fix=fix)
+    if options.fresh and options.record:
+        raise UsageError("--record and --fresh exclude each other", fix="leave one of them out")
+    if options.seed is not None and not options.fresh:
+        raise UsageError("--seed says nothing without --fresh", fix="leave it out")
+
+
+def _fresh(sheet: Sheet, seed: int | None, screen: Screen) -> Sheet:
+    """The sheet with its cases made from the seed."""
+    from openloop.judge import generator  # hardly ever needed
+
+    chosen = str(seed) if seed is not None else os.environ.get("OPENLOOP_ROUND", "")
+    chosen = chosen or str(secrets.randbits(32))
+    screen.line(f"note: cases are made from seed {printable(chosen)}")
+    return generator.expand(sheet, chosen)
 
 
 def _told(
@@ -170,12 +201,12 @@ class _Report:
 
 def ordered(results: Iterator[Result], wanted: Sequence[Case]) -> Iterator[Result]:
     """The results in the order of the cases, each as soon as those before it are there."""
-    early: dict[int, Result] = {}
+    early: dict[str, Result] = {}
     left = deque(wanted)
     for result in results:
-        early[result.case.line] = result
-        while left and left[0].line in early:
-            yield early.pop(left.popleft().line)
+        early[result.case.name] = result
+        while left and left[0].name in early:
+            yield early.pop(left.popleft().name)
 
 
 def line(result: Result) -> str:

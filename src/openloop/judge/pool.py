@@ -24,7 +24,7 @@ from openloop.core.errors import JudgeError, UsageError
 from openloop.fs import files
 from openloop.judge import cases, isolation
 from openloop.judge.case_run import Attempt
-from openloop.judge.cases import Answer, Case
+from openloop.judge.cases import Answer, Case, GeneratorLine
 from openloop.judge.scratch import Scratch
 from openloop.process import log_scan, tree
 from openloop.process.guard_client import ANSWER, GuardClient
@@ -32,7 +32,7 @@ from openloop.process.messages import Ended, Ending, Entered, Message, NotStarte
 from openloop.process.signals import Interrupts
 
 GRACE = 0.5  # seconds between SIGTERM and SIGKILL for what a case leaves behind
-_LARGEST = 256 << 20  # bytes of a file of cases
+LARGEST = 256 << 20  # bytes of a file of cases
 _LITTER = 64 << 20  # bytes of memory that a guard's cases may leave behind, see `namespaces.litter`
 _ATTEMPTS = 5  # to get a guard
 _OPEN, _OPEN_EACH = 30, 4  # descriptors of this process, and of each job
@@ -40,12 +40,22 @@ _OPEN, _OPEN_EACH = 30, 4  # descriptors of this process, and of each job
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """A file of cases as it was read, once. path: absolute, symlinks resolved."""
+    """A file of cases as it was read, once. path: absolute, symlinks resolved. hidden: what the
+    command must not see, the file or the folder that it lies in."""
 
     path: str
     given: str
     data: bytes
-    cases: tuple[Case, ...]
+    entries: tuple[Case | GeneratorLine, ...]
+    hidden: str
+
+    @property
+    def cases(self) -> list[Case]:
+        return [each for each in self.entries if isinstance(each, Case)]
+
+    @property
+    def generates(self) -> bool:
+        return len(self.cases) < len(self.entries)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,15 +83,15 @@ def load(path: str, *, recording: bool = False) -> Sheet:
     """Read the file of cases. Raises UsageError, or ConfigError with all that is wrong in it."""
     real = os.path.realpath(path)
     try:
-        data = files.read(real, limit=_LARGEST + 1)
+        data = files.read(real, limit=LARGEST + 1)
     except OSError as error:
         why = "is not a regular file" if isinstance(error, files.NotRegular) else error.strerror
         fix = "name a file of JSON lines that you may read"
         raise UsageError(f"CASES cannot be read: {why}", where=path, fix=fix) from None
-    if len(data) > _LARGEST:
-        what = f"CASES holds more than {_LARGEST >> 20} MB"
+    if len(data) > LARGEST:
+        what = f"CASES holds more than {LARGEST >> 20} MB"
         raise UsageError(what, where=path, fix="split it, and judge by each part")
-    return Sheet(real, path, data, cases.parse(data, where=path, recording=recording))
+    return Sheet(real, path, data, cases.parse(data, where=path, recording=recording), real)
 
 
 def check(command: Sequence[str]) -> None:
@@ -119,7 +129,7 @@ def run(
     """
     tree.close_memory()
     with Interrupts() as interrupts:
-        judge = _Judge(command, sheet.path if hide else "", interrupts, note)
+        judge = _Judge(command, sheet.hidden if hide else "", interrupts, note)
         try:
             yield from judge.results(sheet.cases, min(jobs, _room()))
         finally:
@@ -145,7 +155,7 @@ class _Judge:
         interrupts: Interrupts,
         note: Callable[[str], None],
     ) -> None:
-        """hidden: the file to hide from the command, "" for none."""
+        """hidden: the path to hide from the command, "" for none."""
         self._place = os.getcwd()
         tree.become_subreaper()  # so that a killed guard's tree comes to us
         self._not_ours = tuple(tree.descendants(os.getpid())) if tree.reap()[0] else ()

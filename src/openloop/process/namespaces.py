@@ -20,7 +20,7 @@ from collections.abc import Iterator, Mapping, Sequence
 _CLONE_NEWNS = 0x00020000
 _CLONE_NEWUSER = 0x10000000
 _CLONE_NEWPID = 0x20000000
-_MS_NOSUID, _MS_NODEV, _MS_NOEXEC = 2, 4, 8
+_MS_RDONLY, _MS_NOSUID, _MS_NODEV, _MS_NOEXEC = 1, 2, 4, 8
 _MS_BIND = 4096
 _MS_REC = 16384
 _MS_PRIVATE = 1 << 18
@@ -50,11 +50,11 @@ def enter(
 ) -> bool:
     """Give this process and its descendants such a view.
 
-    hide: files that look empty, wherever else their file system is mounted too. overlay: (root,
-    folder): what is written below the root goes into the folder, which holds LOWER, UPPER and WORK,
-    and the root itself stays as it is. enclosure: see `_enclose`; this process then becomes the
-    first of a PID namespace, whose end is the end of all others in it, and what it was before only
-    waits for that.
+    hide: files and folders that look empty, wherever else their file system is mounted too.
+    overlay: (root, folder): what is written below the root goes into the folder, which holds LOWER,
+    UPPER and WORK, and the root itself stays as it is. enclosure: see `_enclose`; this process then
+    becomes the first of a PID namespace, whose end is the end of all others in it, and what it was
+    before only waits for that.
     False where the system does not allow it: then this process is good for nothing more.
     """
     try:
@@ -65,7 +65,7 @@ def enter(
             _become_first()
             _enclose(**enclosure)
         for path in filter(os.path.exists, places):
-            _mount(os.devnull, path, _MS_BIND)
+            _empty(path)
         if overlay:
             _overlay(*overlay)
         _unshare()
@@ -85,9 +85,16 @@ def _overlay(root: str, folder: str) -> None:
     os.chdir("/")
 
 
+def _empty(path: str) -> None:
+    if os.path.isdir(path):
+        _mount("tmpfs", path, _MS_RDONLY, kind="tmpfs", options="mode=755")
+    else:
+        _mount(os.devnull, path, _MS_BIND)
+
+
 def _places_of(path: str) -> list[str]:
-    """Every path at which the mounts show the file: it is where its file system is mounted again,
-    or a folder of that. A copy of it, or a hard link, has a path of its own."""
+    """Every path at which the mounts show a file, or a folder or something in it: its file system
+    may be mounted again, whole or in part. A copy, or a hard link, is not found."""
     status, mounts = os.stat(path), list(_mounts())
     point, device, top = max(
         (mount for mount in mounts if f"{path}/".startswith(mount[0])),
@@ -96,7 +103,9 @@ def _places_of(path: str) -> list[str]:
     inside = os.path.join(top, path[len(point) :])
     found = {path}
     for other, its_device, its_top in mounts:
-        if its_device == device and f"{inside}/".startswith(its_top):
+        if its_device == device and its_top.startswith(f"{inside}/"):
+            found.add(other.rstrip("/"))
+        elif its_device == device and f"{inside}/".startswith(its_top):
             place = os.path.join(other, inside[len(its_top) :]).rstrip("/")
             with contextlib.suppress(OSError):  # hidden by what is mounted above it
                 if os.path.samestat(os.stat(place), status):

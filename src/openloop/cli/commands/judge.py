@@ -9,7 +9,7 @@ from openloop.cli.arguments import positive
 
 USAGE = (
     "openloop judge [-h] CASES [--jobs N] [--junit FILE] [--record] [--details]"
-    " [--no-hide] -- COMMAND …"
+    " [--no-hide] [--fresh] [--seed N] -- COMMAND …"
 )
 
 
@@ -26,6 +26,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--no-hide", action="store_true", help="let COMMAND see CASES and write wherever you can"
     )
+    parser.add_argument(
+        "--fresh", action="store_true", help="run the generators in CASES, and judge by their cases"
+    )
+    parser.add_argument(
+        "--seed", type=int, metavar="N", help="for --fresh, instead of the round's number"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -40,6 +46,8 @@ def run(args: argparse.Namespace) -> int:
             record=args.record,
             details=args.details,
             hide=not args.no_hide,
+            fresh=args.fresh,
+            seed=args.seed,
         ),
         say=output.say_lines_to_whoever_listens,
     )

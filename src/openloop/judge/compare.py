@@ -1,0 +1,111 @@
+"""How an answer differs from what was expected: as text, word by word, or as JSON.
+
+Every function returns how it differs, in words that quote neither, and "" for no difference.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from decimal import Context, Decimal
+from typing import Any
+
+from openloop.config.schema import Object
+
+NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,9})?", re.ASCII)
+_ARITHMETIC = Context(prec=60, traps=[])  # far finer than a float; what overflows is no match
+
+
+def texts(text: str, expected: str) -> str:
+    if text == expected:
+        return ""
+    pairs = zip(text.split("\n"), expected.split("\n"), strict=False)
+    same = next((index for index, (one, other) in enumerate(pairs) if one != other), None)
+    if same is None:
+        longer = "more" if len(text) > len(expected) else "fewer"
+        return f"has {longer} lines than expected"
+    return f"differs in line {same + 1}"
+
+
+def words(given: list[str], expected: list[str], tolerance: Decimal) -> str:
+    for position, (word, wanted) in enumerate(zip(given, expected, strict=False), 1):
+        if word != wanted and not _near(word, wanted, tolerance):
+            return f"differs in word {position}"
+    if len(given) != len(expected):
+        return f"has {'more' if len(given) > len(expected) else 'fewer'} words than expected"
+    return ""
+
+
+def _near(word: str, wanted: str, tolerance: Decimal) -> bool:
+    if not (NUMBER.fullmatch(word) and NUMBER.fullmatch(wanted)):
+        return False
+    return _close(Decimal(word), Decimal(wanted), tolerance)
+
+
+def _close(value: Decimal, wanted: Decimal, tolerance: Decimal) -> bool:
+    if value == wanted:
+        return True
+    off = _ARITHMETIC.abs(_ARITHMETIC.subtract(value, wanted))
+    return off.is_finite() and off <= tolerance
+
+
+def values(text: str, expected: str, tolerance: Decimal) -> str:
+    try:
+        value = read_json(text)
+    except ValueError as error:
+        return f"is not JSON: {error}"
+    try:
+        return "" if _equal(value, read_json(expected), tolerance) else "is another JSON value"
+    except RecursionError:
+        return "is not JSON: nested too deeply"
+
+
+def read_json(text: str) -> Any:
+    """A JSON value, its numbers exact. Raises ValueError, also for NaN and repeated keys."""
+    try:
+        value = json.loads(
+            text,
+            object_pairs_hook=_object,
+            parse_int=_exact,
+            parse_float=_exact,
+            parse_constant=_refuse,
+        )
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{error.msg} (line {error.lineno}, column {error.colno})") from None
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    return value
+
+
+def _object(pairs: list[tuple[str, Any]]) -> Object:
+    found = Object.read(pairs)
+    if found.repeated:
+        raise ValueError("a key is given more than once")
+    return found
+
+
+def _exact(digits: str) -> Decimal:
+    if not NUMBER.fullmatch(digits):
+        raise ValueError("a number is too large")
+    return Decimal(digits)
+
+
+def _refuse(word: str) -> Any:
+    raise ValueError(f"{word} is no JSON value")
+
+
+def _equal(value: Any, wanted: Any, tolerance: Decimal) -> bool:
+    """1 and 1.0 are equal, 1 and true are not; the order of an object's keys does not count."""
+    if type(value) is not type(wanted):
+        return False
+    if isinstance(value, dict):
+        return value.keys() == wanted.keys() and all(
+            _equal(value[key], wanted[key], tolerance) for key in value
+        )
+    if isinstance(value, list):
+        return len(value) == len(wanted) and all(
+            _equal(one, other, tolerance) for one, other in zip(value, wanted, strict=True)
+        )
+    if isinstance(value, Decimal):
+        return _close(value, wanted, tolerance)
+    return bool(value == wanted)
