@@ -4,4 +4,4 @@
 """
 
 MAY_IMPORT = ("core", "config")
-DOORS = ("catalog", "sessions")
+DOORS = ("catalog", "check", "preset", "sessions")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from openloop.agents import catalog, shared_limits
@@ -49,18 +49,8 @@ class Sessions:
                 self._presets[command.agent] = catalog.named(
                     command.agent, where=here, fix="openloop agents lists them"
                 )
-        for problem in self.unpriced():
+        for problem in unpriced(config, self._presets):
             raise UsageError(problem, where=where, fix=PRICE_FIX)
-
-    def unpriced(self) -> Iterator[str]:
-        """Agents whose cost can never be known although it is limited."""
-        if self._config.limits.max_cost is None:
-            return
-        for name, preset in self._presets.items():
-            reports = preset.reading.reports
-            if "cost" not in reports and not ("tokens" in reports and self._config.prices):
-                what = "has no price in prices" if "tokens" in reports else "reports no tokens"
-                yield f"limits.max_cost_usd cannot be kept: {name} reports no cost and {what}"
 
     def preset(self, command: Command) -> Preset | None:
         return None if command.agent is None else self._presets[command.agent]
@@ -105,6 +95,17 @@ class Sessions:
         elif refused.kind is Refusal.LIMIT and seconds is not None:
             limit = SharedLimit(time.time() + seconds, refused.says)
             shared_limits.keep(command.agent, command.account, limit)
+
+
+def unpriced(config: Config, presets: Mapping[str, Preset]) -> Iterator[str]:
+    """Agents whose cost can never be known although it is limited."""
+    if config.limits.max_cost is None:
+        return
+    for name, preset in presets.items():
+        reports = preset.reading.reports
+        if "cost" not in reports and not ("tokens" in reports and config.prices):
+            what = "has no price in prices" if "tokens" in reports else "reports no tokens"
+            yield f"limits.max_cost_usd cannot be kept: {name} reports no cost and {what}"
 
 
 PRICE_FIX = (

@@ -11,6 +11,7 @@ import sys
 
 MAY_IMPORT = (
     "core",
+    "agents",
     "process",
     "record",
     "runner",

@@ -20,7 +20,7 @@ from openloop.process.supervisor import Processes, ViewError
 from openloop.record.mission import Mission
 from openloop.runner.execution import Trials
 from openloop.setup import mutations, scratch_copy
-from openloop.setup.doctor import Finding, ok, problem, warning
+from openloop.setup.finding import Finding, ok, problem, warning
 from openloop.setup.mutations import Spoiling, Way
 from openloop.views.console import duration
 

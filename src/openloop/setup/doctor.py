@@ -9,7 +9,6 @@ import subprocess
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from typing import Any
 
 from openloop.config import config, template
@@ -26,7 +25,8 @@ from openloop.record import chain, integrity, tail, withheld
 from openloop.record import workspace as places
 from openloop.record.lock import runner_lives
 from openloop.record.workspace import CHECKPOINTS, CONFIG, EVENTS, FOLDERS, HOLDOUT, Workspace
-from openloop.setup import documents
+from openloop.setup import agent_findings, documents
+from openloop.setup.finding import Finding, Level, ok, problem, warning
 
 _ROOM = 200 << 20  # bytes of free disk below which logs may not fit
 _LITTLE_ROOM = 10 << 20  # bytes below which not even the record may
@@ -38,24 +38,6 @@ _PLAIN_WORD = re.compile(r"[\w./+@%:,~-]+", re.ASCII)
 _KEYWORDS = frozenset(
     ("if", "for", "while", "until", "case", "function", "select", "time", "{", "(", "!", "[[")
 )
-
-
-class Level(StrEnum):
-    OK = "ok"
-    WARNING = "warning"
-    PROBLEM = "problem"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing looked at. fix: how to mend it, "" when nothing is wrong."""
-
-    level: Level
-    what: str
-    fix: str = ""
-
-    def to_json(self) -> dict[str, str]:
-        return {"level": self.level, "what": self.what, "fix": self.fix}
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,25 +63,14 @@ class Report:
 
 
 def examine(path: str) -> Report:
-    """Look at the workspace at `path`; runs none of its commands. Raises UsageError."""
+    """Look at the workspace at `path`; runs none of its commands, but asks agents for their
+    version and options. Raises UsageError."""
     place = places.existing_folder(path)
     findings = [*_folders(place), *_disk(place), *_record(place), *_machine()]
     known = _config(place, findings)
     if known:
         findings += _mission(place, known)
     return Report(tuple(findings))
-
-
-def ok(what: str) -> Finding:
-    return Finding(Level.OK, what)
-
-
-def warning(what: str, fix: str) -> Finding:
-    return Finding(Level.WARNING, what, fix)
-
-
-def problem(what: str, fix: str) -> Finding:
-    return Finding(Level.PROBLEM, what, fix)
 
 
 # --- the workspace ----------------------------------------------------------------------
@@ -212,6 +183,7 @@ def _mission(place: Workspace, known: Config) -> Iterator[Finding]:
     yield from _expressions(known)
     yield from _policy(place, known, root)
     yield from _sandbox(known, root)
+    yield from agent_findings.findings(known)
     yield from _installation(known, root)
     yield from _withheld(place, known, root)
 

@@ -13,7 +13,7 @@ from openloop.record.lock import Lock
 from openloop.record.mission import Mission
 from openloop.runner.execution import Trials
 from openloop.setup.canaries import Canaries
-from openloop.setup.doctor import Finding, ok, problem, warning
+from openloop.setup.finding import Finding, ok, problem, warning
 from openloop.views.console import duration
 
 

@@ -1,0 +1,80 @@
+"""What `doctor` says of the agents that a configuration names. Programs are asked for their
+version and options; no session is begun."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from openloop.agents import catalog, check, sessions
+from openloop.agents.preset import Preset
+from openloop.config.config import NO_POLICY, Command, Config
+from openloop.core.errors import ConfigError, UsageError
+from openloop.core.vocabulary import SandboxMode
+from openloop.setup.finding import Finding, ok, problem, warning
+
+
+def findings(known: Config) -> Iterator[Finding]:
+    """In the order of the configuration; each agent's program is asked once."""
+    presets: dict[str, Preset] = {}
+    for place, command in sessions.commands(known):
+        if command.agent is None:
+            yield from _unread(known, place)
+            continue
+        try:
+            preset = catalog.named(command.agent, where=place, fix="openloop agents lists them")
+        except ConfigError as error:
+            yield from (problem(f"{one.what} (in {one.where})", one.fix) for one in error.problems)
+            continue
+        except UsageError as error:
+            yield problem(f"{place}.agent: {error.what}", error.fix)
+            continue
+        yield from _limits(place, command, preset)
+        yield from _sandbox(known, place, command, preset)
+        if command.agent not in presets:
+            yield from _program(preset)
+        presets[command.agent] = preset
+    for words in sessions.unpriced(known, presets):
+        yield problem(words, sessions.PRICE_FIX)
+
+
+def _unread(known: Config, place: str) -> Iterator[Finding]:
+    limits = known.limits
+    if limits.max_cost is not None or limits.max_tokens is not None:
+        what = f"{place} names no agent: what it uses is not counted by limits"
+        yield warning(what, 'add "agent": "NAME"; openloop agents lists them')
+
+
+def _limits(place: str, command: Command, preset: Preset) -> Iterator[Finding]:
+    if command.stall_timeout < preset.silence_seconds:
+        what = f"{place}: {preset.name} may be silent for {preset.silence_seconds:g} s and go on"
+        least = f"write stall_timeout_seconds of {preset.silence_seconds:g} or more"
+        yield warning(f"{what}, the stall limit is {command.stall_timeout:g} s", least)
+    if command.timeout <= command.stall_timeout:
+        what = f"{place}: the timeout of {command.timeout:g} s ends it before the stall limit can"
+        yield warning(what, "write a longer timeout_seconds, or a shorter stall_timeout_seconds")
+
+
+def _sandbox(known: Config, place: str, command: Command, preset: Preset) -> Iterator[Finding]:
+    policy = known.policy or NO_POLICY
+    if policy.sandbox is SandboxMode.NONE:
+        return
+    if preset.unboxed and preset.in_sandbox(command.run) != command.run:
+        yield ok(f"{place}: the sandbox of {preset.name} itself is switched off inside of ours")
+    elif preset.unboxed and not any(words in command.run for words in preset.unboxed.values()):
+        words = " or ".join(preset.unboxed.values())
+        what = f"{place}: {preset.name} may start a sandbox of its own, which cannot nest in ours"
+        yield warning(what, f"write {words} in its command")
+
+
+def _program(preset: Preset) -> Iterator[Finding]:
+    seen = check.look(preset, start=True)
+    if not seen.path:
+        if preset.install:
+            what = f"{preset.name} is not installed: {preset.program} is not on PATH"
+            yield warning(what, preset.install)
+        return
+    troubles = check.troubles(seen)
+    for words in troubles:
+        yield warning(f"{preset.name} {seen.version}: {words}", f"openloop agents {preset.name}")
+    if not troubles:
+        yield ok(f"{preset.name} {seen.version} knows the options of its preset")
