@@ -1,0 +1,151 @@
+"""The page in a real Chromium: live runs, logs, hostile content, narrow screens, the keyboard."""
+
+from __future__ import annotations
+
+import json
+import os
+import unittest
+from typing import Any
+
+from openloop.core.errors import UsageError
+from support import Done, need, run_openloop, wait_until
+from web.test_security import Page, WebCase
+
+HOSTILE = "<img src=x onerror=document.title='owned'>\x1b[31m\u202e"
+MARKUP = "return document.querySelectorAll('img, .log script').length"
+FITS = "return document.documentElement.scrollWidth <= innerWidth"
+FOCUS = "document.querySelector('.row').focus(); return document.activeElement.className"
+
+
+class InChromium(WebCase):
+    def setUp(self) -> None:
+        super().setUp()
+        from openloop.browser.chromium import find
+
+        try:
+            find(None)
+        except UsageError:
+            need(False, "Chromium")
+
+    def play(self, page: Page, *steps: dict[str, Any], exitcode: int = 0, **more: Any) -> Done:
+        """Play steps on a page that has been opened by its address."""
+        opened = {"open": f"/?token={page.token}", "url": "/"}
+        base = f"http://127.0.0.1:{page.port}"
+        path = os.path.join(self.folder, "play.json")
+        with open(path, "w", encoding="utf-8") as file:
+            json.dump({"version": 1, "base": base, **more, "steps": [opened, *steps]}, file)
+        out = os.path.join(self.folder, "out")
+        return run_openloop("browse", path, "--out", out, exitcode=exitcode)
+
+    def test_a_live_run_is_watched_to_its_end(self) -> None:
+        place = self.workspace(
+            mission="Keep it going",
+            commands={"verify": "until test -e go; do echo waiting; sleep 0.1; done; echo over"},
+        )
+        run = self.started(place, "--quiet")
+        wait_until(lambda: place.running_step("verify"), "the command")
+        page = self.page(self.folder)
+        self.play(
+            page,
+            {"expect": {"text": "1 loop: 0 need a person, 1 running"}},
+            {"press": "Tab"},
+            {"click": ".row"},
+            {"expect": {"text": "no round has ended yet"}},
+            {"expect": {"at": ".gates", "text": "not measured"}},
+            {"expect": {"text": f"PID {place.running_step('verify')}"}},
+            {"click": 'text="log"'},
+            {"expect": {"at": ".log", "text": "waiting"}},
+            {"expect": {"at": "role=button[name=Follow]", "is": "enabled"}},
+        )
+        with open(place.project_file("go"), "w", encoding="utf-8"):
+            pass
+        run.wait(30)
+        self.play(
+            page,
+            {"expect": {"at": ".row", "text": "complete"}},
+            {"click": ".row"},
+            {"expect": {"at": ".verdict", "text": "every gate passed"}},
+            {"expect": {"title": "complete ws · OpenLoop"}},
+            {"click": "role=button[name=Audit now]"},
+            {"expect": {"text": "intact: "}},
+            {"click": 'text="log"'},
+            {"fill": {"at": "label=Search the whole log", "text": "over"}},
+            {"press": "Enter"},
+            {"expect": {"text": "1 of 1 found"}},
+            {"expect": {"at": ".line.hit", "text": "over"}},
+        )
+
+    def test_a_killed_runner_is_seen_as_crashed(self) -> None:
+        place = self.workspace(commands={"verify": "sleep 600"})
+        run = self.started(place)
+        wait_until(lambda: place.running_step("verify"), "the command")
+        page = self.page(self.folder)
+        run.kill()
+        run.wait()
+        self.play(page, {"expect": {"at": ".row", "text": "crashed"}, "timeout_seconds": 10})
+
+    def test_hostile_content_does_nothing(self) -> None:
+        show = f"printf '%s\\n' {json.dumps(HOSTILE)} '<script>document.title=1</script>'; exit 1"
+        place = self.ran(
+            mission=HOSTILE,
+            commands={"verify": show},
+            limits={"max_consecutive_failures": 1},
+        )
+        with open(place.file("knowledge/<b>.md"), "w", encoding="utf-8") as file:
+            file.write(HOSTILE)
+        self.play(
+            self.page(place.path),
+            {"expect": {"text": "<img src=x"}},
+            {"click": ".row"},
+            {"expect": {"text": "blocked"}},
+            {"click": 'text="log"'},
+            {"expect": {"at": ".log", "text": "<script>"}},
+            {
+                "script": MARKUP,
+                "equals": 0,
+            },
+            {"script": "return document.title.includes('owned')", "equals": False},
+        )
+
+    def test_narrow_dark_and_without_a_mouse(self) -> None:
+        self.ran(limits={"max_consecutive_failures": 1})
+        for width, dark in ((320, True), (1200, False)):
+            with self.subTest(width=width):
+                self.play(
+                    self.page(self.folder),
+                    {"expect": {"at": ".row", "text": "complete"}},
+                    {
+                        "script": FITS,
+                        "equals": True,
+                    },
+                    {
+                        "script": FOCUS,
+                        "equals": "row",
+                    },
+                    {"press": "ArrowDown"},
+                    {"press": "Enter"},
+                    {"expect": {"at": ".verdict", "text": "every gate passed"}},
+                    {
+                        "script": FITS,
+                        "equals": True,
+                    },
+                    viewport={"width": width, "height": 700, "dark": dark},
+                )
+
+    def test_a_thousand_loops(self) -> None:
+        place = self.ran()
+        for number in range(1000):
+            folder = os.path.join(self.folder, "many", f"loop-{number:04d}")
+            os.makedirs(folder)
+            for name in ("openloop.json", "heartbeat.json", "events.jsonl"):
+                os.link(place.file(name), os.path.join(folder, name))
+        self.play(
+            self.page(os.path.join(self.folder, "many")),
+            {"expect": {"text": "1000 loops"}},
+            {"fill": {"at": "label=Filter", "text": "loop-0999"}},
+            {"expect": {"at": ".row", "count": 1}},
+        )
+
+
+if __name__ == "__main__":
+    unittest.main()
