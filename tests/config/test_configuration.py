@@ -163,7 +163,7 @@ class Values(Case):
         )
         place.run()
         about = self.described(place)
-        expected = f"scan failed (exit 3): {text}".replace("\x1b", r"\x1b")
+        expected = f"scan failed (exit 3): {text}".removesuffix("\x1b[31m").strip()
         prompt = place.file("artifacts/round-0001-fix-prompt.md")
         self.assertEqual(about["words"], [expected] * 3 + [prompt])
         self.assertEqual(about["environment"]["OPENLOOP_LAST_ERROR"], expected)

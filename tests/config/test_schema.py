@@ -19,7 +19,16 @@ CHECKED = {
     "enum", "const", "minimum", "exclusiveMinimum", "maximum", "minLength", "items", "anyOf",
     "if", "else", "format",
 }  # fmt: skip
-ANNOTATIONS = {"title", "description", "default", "examples", "x-unit", "x-names"}
+ANNOTATIONS = {
+    "title",
+    "description",
+    "default",
+    "examples",
+    "x-unit",
+    "x-names",
+    "x-aliases",
+    "x-hint",
+}
 
 
 def rules(rule, name="#"):
@@ -93,6 +102,7 @@ class TheFile(unittest.TestCase):
                 "max_cost_usd": None,
                 "max_tokens": None,
                 "max_wait_seconds": 21600,
+                "max_log_bytes": 2 << 30,
             },
             schema.defaults("limits"),
         )
@@ -238,6 +248,14 @@ class TheReader(unittest.TestCase):
         valid = {"version": 1, "commands": {"verify": "x"}}
         for document, fix in [
             ({"comands": {}}, "the nearest known key is commands"),
+            (
+                {"commands": {"verify": "v", "test": "t"}},
+                "the nearest known key is verify; a round has five",
+            ),
+            (
+                {"commands": {"verify": "v", "verfy": "t"}},
+                "the nearest known key is verify; a round has five",
+            ),
             ({"limits": {"stall_timeout_second": 1}}, "known key is stall_timeout_seconds"),
             ({"limits": {"stall_timeout": 1}}, "known key is stall_timeout_seconds"),
             ({"verify": "x"}, "move it: the key is commands.verify"),

@@ -118,10 +118,11 @@ ORDER = (
         " 3: play verify baseline=0.95 =healthy/complete complete",
     ),
     told(
-        "no improve while that failure is only older than the fix",
+        "no improve while that failure is older than the fix, no fix for the baseline alone",
         "play fix verify baseline improve",
         "run1/5 1: play- fix verify baseline=0.5 =unhealthy/continue"
-        " 2: play fix verify baseline=0.95 *play =repaired/complete complete",
+        " 2: play verify baseline=0.5 improve =unhealthy/continue"
+        " 3: play verify baseline=0.95 =healthy/complete complete",
     ),
     told(
         "improve follows a fix that mended verify",

@@ -58,8 +58,15 @@ class Judging(unittest.TestCase):
             "marker at exit 0",
             Exit(code=0),
             LogFacts(oom_marker="MemoryError"),
+            Outcome.PASSED,
+            "",
+        ),
+        (
+            "marker and another exit code",
+            Exit(code=1),
+            LogFacts(oom_marker="MemoryError"),
             Outcome.OOM,
-            "suspected: the log says 'MemoryError'",
+            "suspected by limits.oom_markers: the log says 'MemoryError'",
         ),
         (
             "marker and a timeout",
@@ -137,7 +144,8 @@ class Measuring(unittest.TestCase):
     """The baseline's verdict over what its logs said."""
 
     def measure(self, *samples: tuple[str, ...], **changed: Any) -> Verdict:
-        return gates.measure(replace(BASELINE, **changed), samples)
+        facts = [LogFacts(values=texts) for texts in samples]
+        return gates.measure(replace(BASELINE, **changed), facts)
 
     def test_directions(self) -> None:
         cases = (

@@ -59,7 +59,6 @@ class Missions(Case):
                 (1, "baseline", "failed"),
                 (2, "play", "passed"),
                 (2, "scan", "passed"),
-                (2, "fix", "passed"),
                 (2, "verify", "passed"),
                 (2, "baseline", "failed"),
                 (2, "improve", "passed"),
@@ -428,6 +427,25 @@ class FullDisk(Case):
                 os.truncate(place.file(f"logs/{name}"), 0)
         self.assert_resumes(place, done.err, finished=finished)
 
+    def test_the_message_says_which_log_must_stay(self) -> None:
+        """After the unfinished log was removed, the run is resumed."""
+        writes = "yes | head -c 2000000; false"
+        place = self.on_a_small_disk(commands={"verify": by_round("false", writes, "false")})
+        err = place.run(exitcode=5).err
+        self.assertIn("not with events.jsonl and the logs of finished steps", err)
+        self.assertIn("logs/round-0002-verify.log may go", err)
+        os.unlink(place.file("logs/round-0002-verify.log"))
+        self.assert_resumes(place, err, finished=1)
+
+    def test_a_log_that_grows_beyond_its_limit(self) -> None:
+        place = self.workspace(
+            total_rounds=1, commands={"verify": "yes"}, limits={"max_log_bytes": 100_000}
+        )
+        place.run(exitcode=1, timeout=30)
+        (step,) = place.artifact(1)["steps"]
+        self.assertEqual("failed", step["outcome"])
+        self.assertIn("beyond limits.max_log_bytes, 100000 bytes", step["detail"])
+
     def on_a_small_disk(self, **config: Any) -> Workspace:
         """A workspace alone on a file system of 256 KiB."""
         place = self.workspace(total_rounds=3, limits=PATIENT, **config)
@@ -451,6 +469,21 @@ class FullDisk(Case):
         place.run(env=environment(TMPDIR=temporary))
         self.assertEqual(os.path.getsize(f"{temporary}/full"), 64 << 10)
         place.audit()
+
+
+class LongMission(Case):
+    """A mission that is too long for an environment reaches agents in their prompt file."""
+
+    def test_200_kilobytes(self) -> None:
+        says = 'printf %s "$OPENLOOP_MISSION" > mission'
+        place = self.workspace(
+            mission="Make it whole. " * 14_000,
+            commands={"scan": "test -e done", "fix": f"{says}; touch done", "verify": "true"},
+        )
+        place.run()
+        with open(place.project_file("mission"), encoding="utf-8") as file:
+            self.assertIn(f"read it in {place.file('openloop.json')}", file.read())
+        self.assertIn("Make it whole. " * 14_000, place.read("artifacts/round-0001-fix-prompt.md"))
 
 
 class LostWorkspace(Case):

@@ -58,7 +58,8 @@ class Baseline:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """All times in seconds; None is without limit. max_cost in US dollars."""
+    """All times in seconds; None is without limit. max_cost in US dollars; max_log_bytes: of one
+    step."""
 
     command_timeout: float
     stall_timeout: float
@@ -69,6 +70,7 @@ class Limits:
     max_cost: float | None = None
     max_tokens: int | None = None
     max_wait: float = 21600.0
+    max_log_bytes: int = 2 << 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +212,7 @@ def _check_metric_regex(text: str) -> Iterator[Complaint]:
         yield _broken(text, compiled)
     elif not compiled.groups:
         what = f"must have a group around the number, got {schema.shown(text)}"
-        yield what, "put the number's part in ( ), for example score=([0-9.]+)"
+        yield what, "put the number's part in ( ), for example score=(\\S+)"
 
 
 def _check_glob(text: str) -> Iterator[Complaint]:
@@ -302,6 +304,7 @@ def _limits(section: Mapping[str, Any]) -> Limits:
         max_cost=limits["max_cost_usd"],
         max_tokens=_whole(limits["max_tokens"]),
         max_wait=float(limits["max_wait_seconds"]),
+        max_log_bytes=int(limits["max_log_bytes"]),
     )
 
 

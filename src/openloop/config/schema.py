@@ -188,8 +188,9 @@ class Checker:
         near = nearest(key, known, likeness=_TYPO)
         if not near and (home := self._home(key, path)):
             return Problem(place, "is not known here", f"move it: the key is {dotted(home)}")
-        fix = f"the nearest known key is {near or nearest(key, known, likeness=0.0)}"
-        return Problem(place, "is not a known key", f"{fix}; known here: {', '.join(known)}")
+        near = near or rule.get("x-aliases", {}).get(key) or nearest(key, known, likeness=0.0)
+        hint = rule.get("x-hint") or f"known here: {', '.join(known)}"
+        return Problem(place, "is not a known key", f"the nearest known key is {near}; {hint}")
 
     def _home(self, key: str, path: Path) -> Path | None:
         """Where a key belongs that stands in the wrong section."""

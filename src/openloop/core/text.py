@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
+
+TAB = " " * 4  # how a tabulator is shown
+_ESCAPES = re.compile(  # OSC and its like, CSI, and the short ones
+    r"\x1b[\]PX^_].*?(?:\x07|\x1b\\|$)|\x1b\[[0-?]*[ -/]*[@-~]|\x1b[ -/]*[0-~]"
+)
+_ERASES_LINE = re.compile(r".*\x1b\[2K")
+_ERASES_END = re.compile(r"\x1b\[0?K")
 
 
 def printable(text: str) -> str:
@@ -10,6 +18,41 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def without_escapes(text: str) -> str:
+    """Text without the escapes that colour it or move the cursor, each line with a plain end."""
+    return _ESCAPES.sub("", text).replace("\r\n", "\n") if _is_drawn(text) else text
+
+
+def as_displayed(line: str) -> str:
+    """One line of a log as a terminal shows it in the end, printable: a carriage return goes back
+    to its beginning, a backspace by one character; colours and other escapes are left out."""
+    line = line.removesuffix("\r")
+    if _is_drawn(line):
+        shown = ""
+        for part in line.split("\r"):
+            drawn = _without_backspaces(_ESCAPES.sub("", _ERASES_LINE.sub("", part)))
+            kept = "" if _ERASES_END.search(part) or "\x1b[2K" in part else shown[len(drawn) :]
+            shown = drawn + kept
+        line = shown
+    return printable(line.replace("\t", TAB))
+
+
+def _is_drawn(text: str) -> bool:
+    return "\x1b" in text or "\r" in text or "\b" in text
+
+
+def _without_backspaces(text: str) -> str:
+    if "\b" not in text:
+        return text
+    shown: list[str] = []
+    for character in text:
+        if character != "\b":
+            shown.append(character)
+        elif shown:
+            shown.pop()
+    return "".join(shown)
 
 
 def fit(text: str, columns: int) -> str:

@@ -14,6 +14,7 @@ from openloop.loop.state import Measurement, State, StepResult
 
 LAST_ERROR_LENGTH = 2000  # characters
 _NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
+OBSCURED = ", but would without its colours and carriage returns (try NO_COLOR=1 in its env)"
 _EXPLAINED_CODES = {126: "found but not executable", 127: "command not found"}
 
 
@@ -46,15 +47,16 @@ class LogFacts:
 
     oom_marker: the line that matched, "" for none. expected, rejected: None when not asked.
     values: the metric's matches as text, several equal ones kept once. trouble: why a
-    regular expression of the user's gave no answer.
+    regular expression of the user's gave no answer. obscured: whether one that found nothing would
+    find something without the colours and carriage returns of the log's end.
     """
 
     oom_marker: str = ""
     expected: bool | None = None
     rejected: bool | None = None
     values: tuple[str, ...] = ()
-    last_line: str = ""
     trouble: str = ""
+    obscured: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +74,9 @@ def judge(command: Command, end: Exit, facts: LogFacts) -> Verdict:
         return Verdict(Outcome.ERROR, f"PIDs {_list(end.survivors)} could not be ended")
     if end.oom:
         return Verdict(Outcome.OOM, end.oom)
-    if facts.oom_marker:
+    if facts.oom_marker and end.code != 0:
         said = "so" if command.private else repr(facts.oom_marker)
-        return Verdict(Outcome.OOM, f"suspected: the log says {said}")
+        return Verdict(Outcome.OOM, f"suspected by limits.oom_markers: the log says {said}")
     if end.ended is not None:
         return Verdict(end.ended, end.detail)
     if end.code != 0:
@@ -84,7 +86,8 @@ def judge(command: Command, end: Exit, facts: LogFacts) -> Verdict:
     if facts.rejected:
         return Verdict(Outcome.FAILED, f"its log matches reject {command.reject!r}")
     if facts.expected is False:
-        return Verdict(Outcome.FAILED, f"its log does not match expect {command.expect!r}")
+        why = f"its log does not match expect {command.expect!r}"
+        return Verdict(Outcome.FAILED, why + (OBSCURED if facts.obscured else ""))
     return Verdict(Outcome.PASSED)
 
 
@@ -121,12 +124,14 @@ def repeated(verdicts: Sequence[Verdict]) -> Verdict:
     return Verdict(Outcome.FLAKY, words)
 
 
-def measure(baseline: Baseline, samples: Sequence[tuple[str, ...]]) -> Verdict:
-    """The baseline's verdict over its repetitions: each one's matches, the median compared."""
+def measure(baseline: Baseline, samples: Sequence[LogFacts]) -> Verdict:
+    """The baseline's verdict over its repetitions: the matches of each, the median compared."""
     values: list[float] = []
-    for texts in samples:
-        picked = _pick(texts, baseline.match)
+    for facts in samples:
+        picked = _pick(facts.values, baseline.match)
         if isinstance(picked, str):
+            if not facts.values and facts.obscured:
+                picked += OBSCURED
             why = "its log is private" if baseline.command.private else picked
             return Verdict(Outcome.FAILED, f"{baseline.metric_name} not measured: {why}")
         values.append(picked)

@@ -20,15 +20,17 @@ from typing import AnyStr, Generic, TypeVar
 
 from openloop.config.config import Baseline, Command
 from openloop.config.oom_markers import LITERALS, OOM_MARKERS
-from openloop.core.text import printable
+from openloop.core.text import printable, without_escapes
 from openloop.core.vocabulary import Match
 from openloop.loop.gates import LogFacts
 
 BLOCK = 1 << 20  # bytes
 OVERLAP = 1 << 16  # bytes, or characters, that are looked at twice
 REGEX_SECONDS = 2.0  # for one expression over one block
-TAIL = 1 << 16  # bytes in which the last line is looked for
-_COUNTS = re.compile(rb"(?<![\w.])\d{1,9} of \d{1,9} cases\b")  # as `openloop judge` says them
+_UNDRAWN = 1 << 20  # bytes that are searched again without their escapes
+_REST_OF_A_NUMBER = re.compile(r"\d|\.\d|[eE][-+]?\d|_\d")
+_SEPARATED = re.compile(r",\d{3}(?!\d)")
+_BEGUN_NUMBER = re.compile(r"(?:\d[._]?|\d[eE][-+]?|(?<!\S)[-+]|(?<![\w.])\.)$")
 _MARKER_LINE = 4096  # bytes of a marker's line that are waited for
 _DISTINCT = 6  # different metric values kept to show that they differ
 T = TypeVar("T")
@@ -53,6 +55,7 @@ class LogReader:
 
     def read(self, command: Command, baseline: Baseline | None) -> LogFacts:
         """Facts of what was appended since the last call. baseline: whose metric is wanted."""
+        begin = self.size
         markers = _Markers(self._markers)
         asked = [
             _Search(pattern) if pattern is not None else None
@@ -71,9 +74,21 @@ class LogReader:
             expected=asked[0].found if asked[0] else None,
             rejected=asked[1].found if asked[1] else None,
             values=tuple(metric.values) if metric else (),
-            last_line=last_line(self._log),
             trouble=next((one.trouble for one in (*searches, markers) if one.trouble), ""),
+            obscured=any(self._is_obscured(one, begin) for one in searches if not one.has_found),
         )
+
+    def _is_obscured(self, search: _Search | _Metric, begin: int) -> bool:
+        """Whether it would find something in the log's end without its escapes. begin: of the
+        stretch."""
+        start = max(begin, self.size - _UNDRAWN)
+        text = os.pread(self._log, self.size - start, start).decode(errors="replace")
+        plain = without_escapes(text)
+        if plain == text:
+            return False
+        again = search.anew()
+        again.look(plain, last=True)
+        return again.has_found
 
     def _blocks(self) -> Iterator[tuple[bytes, bool]]:
         """(bytes, whether they are the last) up to the present end of the log.
@@ -130,6 +145,13 @@ class _Search(_Window[str]):
         self._pattern = re.compile(pattern, re.MULTILINE)
         self.found = False
 
+    @property
+    def has_found(self) -> bool:
+        return self.found
+
+    def anew(self) -> _Search:
+        return _Search(self._pattern.pattern)
+
     def look(self, new: str, last: bool) -> None:
         if self.found or self.trouble:
             return
@@ -144,28 +166,60 @@ class _Metric(_Window[str]):
 
     def __init__(self, baseline: Baseline) -> None:
         super().__init__("")
+        self._baseline = baseline
         self._pattern = re.compile(baseline.regex, re.MULTILINE)
         self._match = baseline.match
         self.values: list[str] = []
+        self._is_slow = False
+
+    @property
+    def has_found(self) -> bool:
+        return bool(self.values)
+
+    def anew(self) -> _Metric:
+        return _Metric(self._baseline)
 
     def look(self, new: str, last: bool) -> None:
-        if self.trouble or (self._match is Match.FIRST and self.values):
+        if self._is_slow or (self._match is Match.FIRST and self.values):
             return
         try:
             _bounded(lambda: self._collect(new, last))
         except _TooSlow:
+            self._is_slow = True
             self.trouble = _too_slow(self._pattern.pattern)
             self.values = []
 
     def _collect(self, new: str, last: bool) -> None:
         for match in self.matches(self._pattern, new, last):
             value = match[1] or ""
+            if self._match is Match.LAST or not self.trouble:
+                self.trouble = self._cut(match)
             if self._match is Match.LAST:
                 self.values = [value]
             elif value not in self.values and len(self.values) < _DISTINCT:
                 self.values.append(value)
             if self._match is Match.FIRST:
                 return
+
+    def _cut(self, match: re.Match[str]) -> str:
+        """That the match holds only a part of a number; "" when it does not."""
+        start, end = match.span(1)
+        before, after = match.string[max(0, start - 8) : start], match.string[end : end + 8]
+        value = match[1] or ""
+        is_cut = value[-1:].isdigit() and _REST_OF_A_NUMBER.match(after)
+        # What the expression itself names beside its group is not taken for a part of the number.
+        if match.end() == end and value[-1:].isdigit():
+            is_cut = is_cut or _SEPARATED.match(after)
+        if match.start() == start and value[:1].isdigit():
+            is_cut = is_cut or _BEGUN_NUMBER.search(before)
+        if not is_cut:
+            return ""
+        name = self._baseline.metric_name
+        what = f"{name} not measured: the group of baseline.regex holds only a part of the number"
+        if self._baseline.command.private:
+            return what
+        whole = re.split(r"\s", before)[-1] + value + re.split(r"\s", after)[0]
+        return f"{what}, {value!r} in {printable(whole)!r}"
 
 
 class _Markers:
@@ -246,23 +300,3 @@ def _bounded(search: Callable[[], T]) -> T:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
-
-
-def tail(log: int, size: int) -> bytes:
-    """The last `size` bytes of an open log."""
-    end = os.fstat(log).st_size
-    return os.pread(log, size, max(0, end - size))
-
-
-def last_line(log: int) -> str:
-    """The last line that is not blank, printable."""
-    for line in reversed(tail(log, TAIL).decode(errors="replace").splitlines()):
-        if text := printable(line.strip()):
-            return text
-    return ""
-
-
-def counts(log: int) -> str:
-    """The last `7 of 8 cases` that a log says; "" for none."""
-    found = _COUNTS.findall(tail(log, TAIL))
-    return found[-1].decode() if found else ""

@@ -16,11 +16,13 @@ SUSPENDED = 5.0  # seconds between two ticks that mean the machine or the proces
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Seconds: wall clock of a command, silence of its log, from SIGTERM to SIGKILL."""
+    """Seconds: wall clock of a command, silence of its log, from SIGTERM to SIGKILL. log_bytes: to
+    which the log may grow."""
 
     timeout: float
     stall: float
     grace: float
+    log_bytes: float = float("inf")
 
 
 class Watch:
@@ -79,6 +81,9 @@ class Watch:
             self.end(Outcome.TIMEOUT, f"ran longer than {self._limits.timeout:g} s")
         elif self.ended is None and now >= self._grown + self._limits.stall:
             self.end(Outcome.STALLED, f"no new output for {self._limits.stall:g} s")
+        elif self.ended is None and size > self._limits.log_bytes:
+            limit = self._limits.log_bytes
+            self.end(Outcome.FAILED, f"its log grew beyond limits.max_log_bytes, {limit} bytes")
         elif now >= self._overdue:
             self._overdue = float("inf")
             self._give_up()

@@ -1,4 +1,4 @@
-"""The end of a log as text that may be shown anywhere: only its end is read."""
+"""The end of a log, as a terminal shows it: the last lines, and the one that says what failed."""
 
 from __future__ import annotations
 
@@ -7,11 +7,27 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from openloop.core.text import printable
+from openloop.core.text import as_displayed
 from openloop.fs import files
 from openloop.record.workspace import LOGS, Workspace
 
-TAB = " " * 4  # how a tabulator is shown
+_FIRST_READ = 1 << 16  # bytes of a log's end that are read at first
+_LAST_READ = 1 << 22  # bytes at most, where most of these are overwritten on the screen
+_SEARCHED = 1 << 15  # characters in which the line that says what failed is looked for
+_COUNTS = re.compile(r"(?<![\w.])\d{1,9} of \d{1,9} cases\b")  # as `openloop judge` prints them
+_TELLS = re.compile(
+    r"^(?:FAILED?|ERROR|FATAL|Failed|---\s+FAIL)\b|^not ok\b(?!.*#\s*(?:TODO|SKIP))|^[✗✘✖\u00d7●]\s"
+    r"|\b(?:error|ERROR|fatal)\b(?: ?[\[(]?\w+[\])]?)?:|^\d+:\d+\s+error\b"
+    r"|\b\w*(?:Error|Exception)\b(?: ?\[\w+\])?:|^\w*(?:Error|Exception)$"
+    r"|\bpanicked at\b|\bassertion\b.*\bfailed\b|\bFailed asserting\b|\bFAILED$|\*\*\*Failed"
+    r"|\bSegmentation fault\b|\bcommand not found\b|: not found$",
+)
+_SUMS_UP = re.compile(  # lines that say only that something failed
+    r"ELIFECYCLE|^npm (?:ERR!|error)|^FAILED \(|^FAIL$|^FAIL\s+\S+\s+[\d.]+s$|^Failed!|^ERRORS?$"
+    r"|test failed, to rerun|[Cc]ommand failed with exit code|\bRecipe .* failed\b|^make\b.*\*\*\*"
+    r"|^[✗✘✖\u00d7]\s+(?:\d+ problems?\b|failing tests)|process completed with exit code"
+    r"|\b(?:errors?|failures?|failed): 0\b|\b(?:could not compile|aborting due to)\b",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +43,8 @@ class Excerpt:
 
 
 def end_of(place: Workspace, log_path: str, size: int) -> Excerpt | None:
-    """The last whole lines within `size` bytes of a log; None when the log is not there.
+    """The last whole lines of a log, `size` characters at most, as a terminal shows them; None when
+    the log is not there.
 
     log_path: as the record names it. Only its file name counts, so that no record leads out of
     the workspace's folder of logs.
@@ -43,7 +60,7 @@ def end_of(place: Workspace, log_path: str, size: int) -> Excerpt | None:
     finally:
         os.close(folder)
     try:
-        return _end(log, size)
+        return end_lines(log, size)
     finally:
         os.close(log)
 
@@ -55,16 +72,52 @@ def fenced(lines: Sequence[str]) -> str:
     return "\n".join([f"{fence}text", *lines, fence, ""])
 
 
-def _end(log: int, size: int) -> Excerpt:
-    start = max(0, os.fstat(log).st_size - size)
-    data = os.pread(log, size, start)
-    if start:
-        cut, newline, rest = data.partition(b"\n")
-        if newline and rest:  # else it is one endless line: show its end
-            start, data = start + len(cut) + 1, rest
-    text = data.decode(errors="replace").rstrip()
-    return Excerpt(tuple(map(_shown, text.split("\n"))) if text else (), start)
+def end_lines(log: int, size: int) -> Excerpt:
+    """The last whole lines of an open log, `size` characters at most, as a terminal shows them.
+
+    Of a progress bar, which is one long line, little is seen: then more of the log is read.
+    """
+    end = os.fstat(log).st_size
+    for read in (_FIRST_READ, _LAST_READ):
+        start = max(0, end - read)
+        found, is_full = _last_lines(os.pread(log, end - start, start), start, size)
+        if is_full or start == 0:
+            break
+    return found
 
 
-def _shown(line: str) -> str:
-    return printable(line.removesuffix("\r").replace("\t", TAB))
+def _last_lines(data: bytes, start: int, size: int) -> tuple[Excerpt, bool]:
+    """(the last lines of what a log holds from `start` on, whether no more would fit)."""
+    data = data.rstrip()
+    raw = data.split(b"\n") if data else []
+    shown: list[str] = []
+    before = start + len(data) + 1
+    is_full = False
+    for position, line in enumerate(reversed(raw), 1):
+        if shown and start and position == len(raw):
+            break  # the line begins before `start`
+        text = as_displayed(line.decode(errors="replace"))
+        is_full = len(text) > size
+        if is_full and shown:
+            break
+        text = text[-size:] if is_full else text
+        before -= len(text.encode() if is_full else line) + 1
+        size -= len(text) + 1
+        shown.append(text)
+        if is_full:
+            break
+    return Excerpt(tuple(reversed(shown)), max(0, before) if raw else 0), is_full
+
+
+def telling_line(log: int) -> str:
+    """The line at the end of an open log that says what failed, else the last one that is not
+    blank; printable, "" for an empty log."""
+    lines = [line.strip() for line in end_lines(log, _SEARCHED).lines]
+    told = (line for line in reversed(lines) if _TELLS.search(line) and not _SUMS_UP.search(line))
+    return next(told, "") or next(filter(None, reversed(lines)), "")
+
+
+def counts(log: int) -> str:
+    """The last `7 of 8 cases` that an open log says; "" for none."""
+    found = _COUNTS.findall(end_lines(log, _SEARCHED).text)
+    return str(found[-1]) if found else ""

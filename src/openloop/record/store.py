@@ -7,6 +7,7 @@ read or written once is kept in memory and never read back from where an agent c
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import socket
 import threading
@@ -147,11 +148,13 @@ class Store:
 
     def _cannot_keep(self, name: str, error: OSError) -> RecordError:
         self._failure = f"the record cannot be kept: {name}: {error.strerror or error}"
-        return RecordError(
-            self._failure,
-            where=self.workspace.shown(name),
-            fix="make room or mend the disk, then run again: the run is resumed",
-        )
+        fix = "remove the cause"
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            fix = f"make room, but not with {EVENTS} and the logs of finished steps"
+            if self.state.running:
+                fix += f"; {self._live.log_path} may go, its step is not finished"
+        fix += ", then run again: the run is resumed"
+        return RecordError(self._failure, where=self.workspace.shown(name), fix=fix)
 
     def _report(self, event: Event) -> None:
         """Append the event to progress.md, made anew when it was removed or replaced."""

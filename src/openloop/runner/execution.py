@@ -16,15 +16,15 @@ from openloop.process import watchdog
 from openloop.process.log_scan import LogReader
 from openloop.process.supervisor import Job, Processes
 from openloop.record.mission import Mission
+from openloop.record.workspace import CONFIG
 
 
 @dataclass(frozen=True, slots=True)
 class Repetitions:
-    """What a command's runs amount to. facts: of the last one's output."""
+    """What a command's runs amount to."""
 
     verdict: Verdict
     ends: tuple[Exit, ...]
-    facts: LogFacts
 
 
 def repeat(
@@ -33,12 +33,12 @@ def repeat(
     """Call `once` until the verdict is certain. baseline: when the command is its own."""
     ends: list[Exit] = []
     verdicts: list[Verdict] = []
-    samples: list[tuple[str, ...]] = []
+    samples: list[LogFacts] = []
     for _ in range(baseline.repeat if baseline else command.repeat):
         end, facts = once()
         ends.append(end)
         verdicts.append(gates.judge(command, end, facts))
-        samples.append(facts.values)
+        samples.append(facts)
         if gates.settled(verdicts, single_failure=baseline is not None):
             break
     if baseline is None:
@@ -47,11 +47,16 @@ def repeat(
         verdict = verdicts[-1]
         if verdict.outcome.passed:
             verdict = gates.measure(baseline, samples)
-    return Repetitions(verdict, tuple(ends), facts)
+    return Repetitions(verdict, tuple(ends))
 
 
 def limits_of(command: Command, limits: Limits) -> watchdog.Limits:
-    return watchdog.Limits(command.timeout, command.stall_timeout, limits.kill_grace)
+    return watchdog.Limits(
+        command.timeout, command.stall_timeout, limits.kill_grace, limits.max_log_bytes
+    )
+
+
+LONGEST_VALUE = 64 << 10  # bytes; Linux starts nothing with a variable of 128 KiB
 
 
 def environment(
@@ -65,6 +70,9 @@ def environment(
 ) -> dict[str, str]:
     """What is added to a command's environment. root: the project's, when it is a copy; state: of
     the run that the command belongs to; prompt_file: absolute path of the latest prompt."""
+    text = mission.config.mission
+    if len(text.encode(errors="replace")) > LONGEST_VALUE:
+        text = f"(too long for the environment: read it in {mission.workspace.file(CONFIG)})"
     return {
         **command.env,
         "OPENLOOP_WORKSPACE": mission.workspace.path,
@@ -73,7 +81,7 @@ def environment(
         "OPENLOOP_STEP": step,
         "OPENLOOP_LAST_ERROR": state.last_error if state else "",
         "OPENLOOP_PROMPT_FILE": prompt_file,
-        "OPENLOOP_MISSION": mission.config.mission,
+        "OPENLOOP_MISSION": text,
     }
 
 

@@ -15,14 +15,15 @@ from openloop.loop.actions import RunStep
 from openloop.loop.gates import Exit, LogFacts, Verdict
 from openloop.loop.state import State, StepResult
 from openloop.policy.withholding import Withholding
-from openloop.process import log_scan, watchdog
+from openloop.process import watchdog
 from openloop.process.log_scan import LogReader
 from openloop.process.supervisor import Job, Processes
+from openloop.record import log_tail
 from openloop.record.mission import Mission
 from openloop.record.projections import Live
 from openloop.record.store import Log
 from openloop.runner import agents
-from openloop.runner.execution import Repetitions, environment, limits_of, repeat
+from openloop.runner.execution import environment, limits_of, repeat
 
 if TYPE_CHECKING:
     from openloop.agents.sessions import Session, Sessions
@@ -81,15 +82,17 @@ class Steps:
         runs = repeat(command, baseline, once)
         execution.live.log_bytes = reader.size
         verdict, last = runs.verdict, runs.ends[-1]
+        line = log_tail.telling_line(log.descriptor)
         usage = refusal = None
         if step.is_change:
-            runs = self._reported(runs, execution)
-            verdict, usage = runs.verdict, session.usage if session else None
+            verdict, line = self._reported(verdict, last, line, execution)
+            usage = session.usage if session else None
         if verdict.outcome is Outcome.UNAVAILABLE:
             refusal = self._refused(action, execution, state, verdict.detail)
         elif session and self._sessions:
             self._sessions.tell(command, None, None)
-        private = command.private or self._withholding.names_in(runs.facts.last_line)
+        private = command.private or self._withholding.names_in(line)
+        line = log_tail.counts(log.descriptor) if private else line
         enclosed = self._sandbox is not None and self._sandbox.encloses(step)
         return StepResult(
             step=step,
@@ -107,7 +110,7 @@ class Steps:
             peak_rss_bytes=max(end.peak_rss_bytes or 0 for end in runs.ends) or None,
             cpu_seconds=round(sum(end.cpu_seconds or 0.0 for end in runs.ends), 6),
             detail=verdict.detail,
-            error="" if verdict.outcome.passed else self._error(step, runs, log, private),
+            error="" if verdict.outcome.passed else gates.error_line(step, verdict, line),
             value=verdict.value,
             sandbox=SandboxMode.BWRAP if enclosed else SandboxMode.NONE,
             private=private,
@@ -116,14 +119,16 @@ class Steps:
             refusal=refusal,
         )
 
-    def _reported(self, runs: Repetitions, execution: Execution) -> Repetitions:
-        """The runs, judged and put in words by what the agent reported."""
-        session, end = execution.session, runs.ends[-1]
+    def _reported(
+        self, verdict: Verdict, end: Exit, line: str, execution: Execution
+    ) -> tuple[Verdict, str]:
+        """The verdict and the line that says what failed, as the agent itself reports them."""
+        session = execution.session
         if session is not None:
             session.end(execution.log.descriptor, end.code)
-            runs = replace(runs, facts=_in_words(runs.facts, session))
-        verdict = agents.judged(runs.verdict, end, session, runs.facts.last_line)
-        return replace(runs, verdict=verdict)
+            if line.startswith("{"):  # a record of its output: its last words instead
+                line = printable(" ".join(session.answer.split()))[:LONGEST]
+        return agents.judged(verdict, end, session, line), line
 
     def _refused(
         self, action: RunStep, execution: Execution, state: State, says: str
@@ -134,11 +139,6 @@ class Steps:
         if self._sessions:
             self._sessions.tell(execution.command, found, delay)
         return refused.to_json()
-
-    def _error(self, step: Step, runs: Repetitions, log: Log, private: bool) -> str:
-        """The `last_error` line, which does not quote a private log."""
-        line = log_scan.counts(log.descriptor) if private else runs.facts.last_line
-        return gates.error_line(step, runs.verdict, line)
 
     def run_hook(self, hook: Hook, execution: Execution, state: State) -> Verdict:
         """Run a hook; only its own end counts."""
@@ -192,10 +192,3 @@ class Steps:
         if step in CHANGES and longest is not None:
             return replace(limits, timeout=min(limits.timeout, max(0.1, longest - state.elapsed)))
         return limits
-
-
-def _in_words(facts: LogFacts, session: Session) -> LogFacts:
-    """The facts with the agent's last words in place of a record of its output."""
-    if not facts.last_line.startswith("{"):
-        return facts
-    return replace(facts, last_line=printable(" ".join(session.answer.split()))[:LONGEST])
