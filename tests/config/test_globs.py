@@ -190,6 +190,15 @@ class Covered(unittest.TestCase):
         self.assertTrue(Globs(["a\\ "]).matches(b"a "))
         self.assertTrue(Globs(["a b"]).matches(b"a b/c"))
 
+    def test_folders_that_no_pattern_reaches(self) -> None:
+        globs = Globs(["tests/**", "/a/b/*.c", "!x/y", "d/**/e", "space/x?"])
+        for folder in (b"tests", b"tests/deep/er", b"a", b"a/b", b"a/b/c", b"d", b"d/x", b"space"):
+            self.assertTrue(globs.reaches(folder), folder)
+        for folder in (b"build", b"a/c", b"x", b"x/y", b"test", b"tests2"):
+            self.assertFalse(globs.reaches(folder), folder)
+        self.assertTrue(Globs(["*.py"]).reaches(b"any/folder"))
+        self.assertFalse(Globs([]).reaches(b"any/folder"))
+
     def test_literal_covers_its_path_alone(self) -> None:
         paths = [b"a", b"a*", b"x/[b]", b"a?", b"\\", b"!a", b"#a", b"a ", b"\xff\n", b"~", b"a  "]
         for path in paths:

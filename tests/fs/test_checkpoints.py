@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import os
 import shutil
+import time
 import unittest
 from collections.abc import Callable
 
@@ -418,6 +419,93 @@ class Damage(Restoring):
             self.assertEqual(b"right", self.read("x"))
 
         self.assertEqual(0, in_child(work, ordinary=True))
+
+
+class Large(Restoring):
+    """Holes cost nothing, and come back as holes."""
+
+    TERABYTE = 1 << 40
+
+    def sparse(self, name: str, size: int, *pieces: tuple[int, bytes]) -> None:
+        with open(self.path(name), "wb") as file:
+            for at, data in pieces:
+                file.seek(at)
+                file.write(data)
+            file.truncate(size)
+
+    def blocks(self, path: str | bytes) -> int:
+        return os.stat(path).st_blocks * 512
+
+    def test_file_of_a_terabyte(self) -> None:
+        need(self.has_holes(), "a file system with holes")
+        pieces = ((12_345, b"first"), (1 << 39, b"middle"), (self.TERABYTE - 4, b"last"))
+        self.sparse("huge", self.TERABYTE, *pieces)
+        self.write("small", b"s")
+        began = time.monotonic()
+        target = self.kept()
+        with self.vault(target) as vault:
+            for spoil in (
+                lambda: os.truncate(self.path("huge"), 1),
+                lambda: remove(self.path("huge")),
+                lambda: self.sparse("huge", self.TERABYTE, (500_000_000_000, b"x")),
+            ):
+                spoil()
+                self.assertTrue(difference(target, self.scan(target)))
+                self.put_back(target, vault=vault)
+                self.assertFalse(difference(target, self.scan(target)))
+        self.assertLess(time.monotonic() - began, 20)
+        self.assertLess(self.blocks(self.path("huge")), 1 << 20)
+        self.assertLess(sum(self.blocks(path) for path in self.packs()), 1 << 20)
+        with open(self.path("huge"), "rb") as file:
+            for at, data in pieces:
+                file.seek(at)
+                self.assertEqual(data, file.read(len(data)))
+
+    def has_holes(self) -> bool:
+        self.sparse("probe", self.TERABYTE)
+        found = self.blocks(self.path("probe")) < 1 << 20
+        remove(self.path("probe"))
+        return found
+
+    def test_holes_and_zeros_are_the_same(self) -> None:
+        size = 70 << 20
+        self.sparse("a", size, (1 << 20, b"x" * 100_000), (size - 1, b"z"))
+        with open(self.path("a"), "rb") as holes, open(self.path("b"), "wb") as zeros:
+            shutil.copyfileobj(holes, zeros, 1 << 20)
+        found = self.kept()
+        self.assertEqual(found[b"a"].content, found[b"b"].content)
+        self.assertEqual(found[b"a"].content, self.stored()[0])
+        contents = {found[b"a"].content}
+        for at in (0, 1 << 16, (1 << 20) + 5, size - 2):
+            with open(self.path("b"), "r+b") as file:
+                file.seek(at)
+                file.write(b"y")
+            contents.add(self.scan()[b"b"].content)
+        os.truncate(self.path("a"), size + 1)
+        contents.add(self.scan()[b"a"].content)
+        self.assertEqual(6, len(contents))
+
+    def test_long_work_can_be_ended(self) -> None:
+        """Whoever gives a tick is asked between the pieces, and may end it."""
+        with open(self.path("a"), "wb") as file:
+            file.write(b"x" * (80 << 20))
+        found = self.scan()
+        for piece, work in (
+            ("hash", lambda tick: snapshot.scan(self.root, skip=self.skip, tick=tick)),
+            ("copy", lambda tick: Checkpoints(self.store, tick).keep(self.root, found)),
+        ):
+            ticks = 0
+
+            def tick() -> None:
+                nonlocal ticks
+                ticks += 1
+                if ticks == 5:
+                    raise KeyboardInterrupt
+
+            with self.subTest(piece), self.assertRaises(KeyboardInterrupt):
+                work(tick)
+            self.assertEqual(5, ticks)
+        self.assertEqual([], self.packs())
 
 
 if __name__ == "__main__":

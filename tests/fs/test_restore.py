@@ -220,15 +220,19 @@ class OnePath(Restoring):
             with self.subTest(spoilt=spoilt), self.assertRaises(ValueError):
                 Intent.from_bytes(spoilt)
 
-    def test_what_cannot_be_kept_is_named(self) -> None:
+    def test_sockets_and_fifos_may_go(self) -> None:
         os.mkfifo(self.path("fifo"))
+        plant_special(self.path("d"))
         target = self.kept()
-        remove(self.path("fifo"))
+        for gone in ("fifo", "d/socket", "d/fifo"):
+            remove(self.path(gone))
+        self.assertFalse(difference(target, self.scan(target)))
         self.write("d/file", b"wrong")
-        with self.assertRaises(Incomplete) as caught:
-            self.put_back(target)
-        self.assertEqual([b"fifo"], [failure.path for failure in caught.exception.failures])
+        self.write("fifo", b"a file in its place")
+        self.assertEqual((b"fifo",), difference(target, self.scan(target)).created)
+        self.put_back(target)
         self.assertEqual(b"right", self.read("d/file"))
+        self.assertFalse(os.path.lexists(self.path("fifo")))
 
 
 class OrdinaryUser(Restoring):

@@ -304,7 +304,7 @@ class Differences(Trees):
         os.mkfifo(self.path("4"), 0o644)
         self.assertEqual(Changes(changed=(b"4",)), self.changes())
 
-    def test_fifo_became_socket(self) -> None:
+    def test_fifo_became_socket_or_is_gone(self) -> None:
         os.mkfifo(self.path("s"))
         self.before = self.scan()
         mode = os.stat(self.path("s")).st_mode
@@ -312,7 +312,11 @@ class Differences(Trees):
         with socket.socket(socket.AF_UNIX) as made:
             made.bind(self.path("s"))
         os.chmod(self.path("s"), mode & 0o7777)
-        self.assertEqual(Changes(changed=(b"s",)), self.changes())
+        self.assertFalse(self.changes())
+        remove(self.path("s"))
+        self.assertFalse(self.changes())
+        self.write("s", b"")
+        self.assertEqual(Changes(created=(b"s",)), self.changes())
 
     def test_name_in_another_case(self) -> None:
         os.rename(self.path("a/1"), self.path("a/x"))

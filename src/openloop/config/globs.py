@@ -20,7 +20,7 @@ import re
 import string
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, takewhile
 
 _STARS = re.compile(r"\*\*+")
 _CLASS = re.compile(r"\[:([^\]]*):\]")
@@ -64,6 +64,7 @@ class Globs:
         return globs
 
     def _compile(self, rules: Sequence[_Rule], flags: re.RegexFlag = re.NOFLAG) -> None:
+        self._starts = [rule.start for rule in rules if not rule.negated]
         # The last match wins: the latest rules stand first, neighbours of one kind together.
         runs = [(kind, _any(run)) for kind, run in groupby(rules[::-1], lambda rule: rule.negated)]
         self._covering = [not negated for negated, _ in runs]
@@ -89,6 +90,11 @@ class Globs:
         where none matches. The path of a folder ends in a slash."""
         match = self._expression.fullmatch(path)
         return self._covering[(match.lastindex or 0) - 1] if match else None
+
+    def reaches(self, folder: bytes) -> bool:
+        """Whether a pattern could cover something in a folder; False is certain."""
+        names = folder.split(b"/")
+        return any(start[: len(names)] == names[: len(start)] for start in self._starts)
 
     def _covered_on_the_way(self, path: bytes) -> bool:
         """Look at each folder from the top: the first that is covered settles what is below."""
@@ -124,11 +130,13 @@ def literal(path: bytes) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Rule:
-    """One pattern. expression: matches from the start of a path to the end of a name in it."""
+    """One pattern. expression: matches from the start of a path to the end of a name in it.
+    start: the names that each path begins with that it matches, as far as they are certain."""
 
     negated: bool
     anchored: bool
     expression: bytes
+    start: list[bytes]
 
     @classmethod
     def parse(cls, pattern: str) -> _Rule:
@@ -148,7 +156,9 @@ class _Rule:
         for name in names:
             _check_name(name)
         end = b"/" if path != text else _END_OF_NAME
-        return cls(text != pattern, anchored, _path(names) + end)
+        literals = takewhile(lambda name: not _SPECIAL.search(_bytes(name)), names)
+        start = list(map(_bytes, literals)) if anchored else []
+        return cls(text != pattern, anchored, _path(names) + end, start)
 
 
 def _check_whole(pattern: str) -> None:
@@ -181,6 +191,10 @@ def _check_name(name: str) -> None:
         raise ValueError("has no name before, after or between slashes")
     if name in (".", ".."):
         raise ValueError(f"holds the name `{name}`: write the path as it is seen from the root")
+
+
+def _bytes(name: str) -> bytes:
+    return name.encode("utf-8", "surrogateescape")
 
 
 def _any(rules: Iterable[_Rule]) -> bytes:

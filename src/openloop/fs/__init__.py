@@ -9,7 +9,6 @@ DOORS = (
     "dirfd",
     "snapshot",
     "diff",
-    "line_diff",
     "content",
     "object_store",
     "checkpoints",

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from openloop.fs.snapshot import FILE, FOLDER, SYMLINK, Entry, Manifest
+from openloop.fs.snapshot import FILE, FOLDER, OTHER, SYMLINK, Entry, Manifest
+
+LARGEST = 16 << 20  # bytes that `changed_lines` compares; of more every line counts as changed
 
 
 class Changes(NamedTuple):
@@ -32,12 +35,18 @@ def difference(before: Manifest, after: Manifest) -> Changes:
     """What became of `before`: bytes, permission bits, symlink targets and kinds count; inode
     numbers and times do not. A file that was hashed in neither or only one of them counts as
     changed when its signature moved. What comes to light in a folder that could not be listed
-    before was not created."""
+    before was not created. A socket, FIFO or device that was there may go, or be another: a server
+    makes its own, and none can be restored."""
     old: dict[bytes, Entry] = {}
     new: dict[bytes, Entry] = {}
     for prefix, was, is_now in after.changed_folders(before):
-        old.update((prefix + name, entry) for name, entry in was.rows())
         new.update((prefix + name, entry) for name, entry in is_now.rows())
+        for name, entry in was.rows():
+            path = prefix + name
+            if entry.kind != OTHER:
+                old[path] = entry
+            elif path in new and new[path].kind == OTHER:
+                del new[path]
     changed = [path for path in new.keys() & old.keys() if not same(old[path], new[path])]
     folders = {path for path in changed if old[path].kind == new[path].kind == FOLDER}
     created, created_folders = _apart(new, before.knows(new.keys() - old.keys()))
@@ -74,3 +83,17 @@ def _apart(
     for path in sorted(paths):
         sort[entries[path].kind == FOLDER].append(path)
     return tuple(sort[0]), tuple(sort[1])
+
+
+def changed_lines(before: bytes, after: bytes) -> int:
+    """Lines removed plus lines added. A line that only moved does not count."""
+    if before == after:
+        return 0
+    if len(before) + len(after) > LARGEST:
+        return max(_lines(before) + _lines(after), 1)
+    old, new = Counter(before.splitlines()), Counter(after.splitlines())
+    return max((old - new).total() + (new - old).total(), 1)
+
+
+def _lines(data: bytes) -> int:
+    return data.count(b"\n") + (not data.endswith(b"\n") and bool(data))

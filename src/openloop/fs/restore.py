@@ -18,7 +18,7 @@ from typing import NamedTuple
 from openloop.fs import dirfd, files
 from openloop.fs.content import Mismatch, Source, copy
 from openloop.fs.dirfd import Footing
-from openloop.fs.snapshot import FILE, FOLDER, SYMLINK, Entry, Manifest, to_bytes, to_text
+from openloop.fs.snapshot import FOLDER, OTHER, SYMLINK, Entry, Manifest, to_bytes, to_text
 
 Find = Callable[[Entry], Iterator[Source]]  # a file's bytes, once, or nothing
 _TEMPORARY = b".openloop-restored"  # a file in the making; one that a crash left is used again
@@ -87,7 +87,8 @@ class Intent:
 def plan(root: str, current: Manifest, target: Manifest, paths: Iterable[bytes]) -> Intent:
     """How to get these paths from `current` to `target`. Folders above them that are not listed
     keep the mode they have; of what lies in a folder that `target` could not list nothing is
-    known, and nothing is done. Raises ValueError for a path that is not plain and relative."""
+    known, and nothing is done. A socket, FIFO or device of `target` is not made again. Raises
+    ValueError for a path that is not plain and relative."""
     listed = tuple(sorted(set(target.knows(paths)), key=_steps))
     modes = {}
     for folder in {above for path in listed for above in _above(path)}:
@@ -96,7 +97,7 @@ def plan(root: str, current: Manifest, target: Manifest, paths: Iterable[bytes])
             if entry and entry.kind == FOLDER:
                 modes[folder] = entry.mode
                 break
-    wanted = target.only(listed)
+    wanted = target.only(path for path in listed if path in target and target[path].kind != OTHER)
     modes |= {path: entry.mode for path, entry in wanted.items() if entry.kind == FOLDER}
     closed = frozenset(current.unreadable).intersection(listed)
     return Intent(root, listed, closed, wanted, modes)
@@ -173,10 +174,8 @@ class _Restoration:
             os.close(dirfd.open_or_make(name, parent))
         elif entry.kind == SYMLINK:
             self._put_symlink(name, parent, entry)
-        elif entry.kind == FILE:
-            self._put_file(name, parent, entry)
         else:
-            raise _Lost("only files, symlinks and folders are kept")
+            self._put_file(name, parent, entry)
 
     def _put_symlink(self, name: bytes, parent: int, entry: Entry) -> None:
         dirfd.remove(_TEMPORARY, parent)

@@ -8,6 +8,7 @@ import os
 from openloop.config.config import Policy
 from openloop.config.globs import Globs
 from openloop.fs import snapshot
+from openloop.fs.ignore_rules import IgnoreRules
 from openloop.fs.snapshot import Entry, Manifest, signature_of
 from openloop.fs.symlinks import Aliases, names
 
@@ -58,6 +59,13 @@ class Rules:
             return False
         return self.covers(path) or self.covers(path + _INSIDE)
 
+    def reaches(self, folder: bytes) -> bool:
+        """Whether something in the folder could be covered; False is certain."""
+        return any(
+            self._protect.reaches(name) or self._withhold.reaches(name)
+            for name in names(folder, self._aliases)
+        )
+
     def because(self, path: bytes) -> bytes:
         """The symlink's way by which a path is protected, empty when it is so by its own name."""
         found = [
@@ -87,7 +95,8 @@ def is_litter(path: bytes) -> bool:
 
 
 class ProjectBoundary:
-    """A `skip` for scans: the workspace, `.openloop` and `.git` are not the project.
+    """A `skip` for scans: the workspace, `.openloop` and `.git` are not the project, and ignored
+    folders in which nothing can be protected are passed over whole.
 
     Such names are no hiding place: one that was not there when the run began belongs to the
     project where it is protected, and below the root where it is not allowed. A repository of
@@ -100,6 +109,7 @@ class ProjectBoundary:
         self._root = os.fsencode(root)
         self._usual = snapshot.outside_project(root, workspace)
         self._rules = rules
+        self.ignored: IgnoreRules | None = None  # as they were when the run began
         self._seen: dict[bytes, Entry] | None = {}
         self._outside: Manifest = Manifest({}, 0)
         self._own: frozenset[tuple[int, int]] = frozenset()  # (device, inode)
@@ -107,7 +117,7 @@ class ProjectBoundary:
     def __call__(self, path: bytes, is_folder: bool) -> bool:
         name = path[path.rfind(b"/") + 1 :]
         if not self._usual(path, is_folder) or (name == b".git" and self._rules.names_git):
-            return False
+            return is_folder and self._is_idle(path)
         if self._seen is not None:
             with contextlib.suppress(FileNotFoundError):
                 found = os.lstat(os.path.join(self._root, path))
@@ -116,6 +126,15 @@ class ProjectBoundary:
         if path in self._outside or not self._counts(path):
             return True
         return self._is_own(path)
+
+    def _is_idle(self, folder: bytes) -> bool:
+        """Byte code is never passed over: it can stand beside what is protected."""
+        return (
+            self.ignored is not None
+            and not is_byte_code(folder)
+            and self.ignored.ignores_all_in(folder)
+            and not self._rules.reaches(folder)
+        )
 
     def _counts(self, path: bytes) -> bool:
         return self._rules.covers(path) or (b"/" in path and not self._rules.allows(path))

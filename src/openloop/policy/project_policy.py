@@ -17,9 +17,8 @@ from openloop.core.text import printable
 from openloop.core.vocabulary import Step
 from openloop.fs import files, snapshot
 from openloop.fs.checkpoints import Checkpoints, Damaged, Incomplete, Vault
-from openloop.fs.diff import difference, same
+from openloop.fs.diff import LARGEST, changed_lines, difference, same
 from openloop.fs.ignore_rules import IgnoreRules
-from openloop.fs.line_diff import changed_lines
 from openloop.fs.mounts import mount_points
 from openloop.fs.object_store import ChangedMeanwhile
 from openloop.fs.snapshot import FILE, FOLDER, MAX_DEPTH, SYMLINK, Entry, Manifest, is_too_deep
@@ -85,7 +84,7 @@ class ProjectPolicy:
         self._make_private_home()
         with contextlib.suppress(Damaged, KeyError):  # removed by a person, or no earlier run
             self._earlier = self._store.load(REFERENCE, earlier[REFERENCE])
-        rules = self._rules_to_follow(earlier)
+        rules = self._boundary.ignored = self._rules_to_follow(earlier)
         first = snapshot.scan(self._root, skip=self._boundary, wanted=self._is_small_and_protected)
         outside = self._boundary.close()
         self._ignored = IgnoredPaths(rules)
@@ -187,7 +186,8 @@ class ProjectPolicy:
         self._make_private_home()
         self._digests = {name: digests[name] for name in _IN_STORE if name in digests}
         home = f"{self._home}/{IGNORED}"
-        self._ignored = IgnoredPaths(IgnoreRules.load(self._root, home, digests[IGNORED]))
+        rules = self._boundary.ignored = IgnoreRules.load(self._root, home, digests[IGNORED])
+        self._ignored = IgnoredPaths(rules)
         restored: tuple[bytes, ...] = ()
         if INTENT in digests:
             with _as_tampering():
@@ -299,14 +299,14 @@ class ProjectPolicy:
     def _bytes_before(self, entry: Entry | None) -> bytes:
         if entry is not None and entry.is_hashed:
             with _as_tampering():
-                return self._store.read(entry)
+                return self._store.read(entry, LARGEST + 1)
         return _target(entry)
 
     def _bytes_now(self, path: bytes, entry: Entry | None) -> bytes:
         if entry is None or entry.kind != FILE:
             return _target(entry)
         try:
-            return files.read(os.path.join(self._root, os.fsdecode(path)))
+            return files.read(os.path.join(self._root, os.fsdecode(path)), limit=LARGEST + 1)
         except OSError:
             return b""
 
