@@ -12,11 +12,11 @@ import os
 import stat
 from collections.abc import Callable, Iterator
 
+from openloop.fs import files
+
 Enter = Callable[[bytes, int], int]  # (name, descriptor of its folder) → descriptor
 Clear = Callable[[bytes, int], None]  # (name, descriptor of its folder)
 OWNER = stat.S_IRWXU
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 
 def split(path: bytes) -> tuple[bytes, bytes]:
@@ -37,21 +37,12 @@ def status(name: bytes, parent: int) -> os.stat_result | None:
 
 def open_folder(name: bytes, parent: int) -> int:
     """Raises NotADirectoryError for a symlink too."""
-    try:
-        return os.open(name, _FOLDER, dir_fd=parent)
-    except OSError as error:
-        if error.errno == errno.ELOOP:
-            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), name) from None
-        raise
+    return files.open_folder(name, folder=parent)
 
 
 def open_file(name: bytes, parent: int) -> int:
-    """Open a regular file to read it. Raises OSError, also for anything else."""
-    descriptor = os.open(name, _FILE, dir_fd=parent)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise OSError(errno.EINVAL, "is not a regular file", name)
-    return descriptor
+    """Open a regular file to read it. Raises NotRegular for anything else, OSError."""
+    return files.open_regular(name, os.O_RDONLY, folder=parent)
 
 
 def open_up(name: bytes, parent: int) -> int:
@@ -185,12 +176,12 @@ def replacing(
 
 
 def _create(name: bytes, parent: int, mode: int) -> int:
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
     try:
-        return os.open(name, flags, mode, dir_fd=parent)
+        return files.open_regular(name, flags, folder=parent, mode=mode)
     except FileExistsError:  # left by a crash, or planted
         remove(name, parent)
-        return os.open(name, flags, mode, dir_fd=parent)
+        return files.open_regular(name, flags, folder=parent, mode=mode)
 
 
 def move(old: bytes, new: bytes, parent: int, clear: Clear) -> None:
@@ -238,7 +229,7 @@ class Footing:
 @contextlib.contextmanager
 def footing(root: str) -> Iterator[Footing]:
     """A footing on the folder `root`. Raises OSError when there is none."""
-    way = Footing(os.open(root, _FOLDER))
+    way = Footing(files.open_folder(root))
     try:
         yield way
     finally:

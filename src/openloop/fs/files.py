@@ -9,14 +9,16 @@ import os
 import stat
 from collections.abc import Iterable
 
-_SAFE = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK  # a planted FIFO must not hang an open
+_SAFE = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY  # a FIFO must hang no open
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+Name = str | bytes
 
 
 class NotRegular(OSError):
     """Something stands at the name that is no regular file: a symlink, a FIFO, a folder."""
 
 
-def open_regular(name: str, flags: int, *, folder: int | None = None, mode: int = 0o644) -> int:
+def open_regular(name: Name, flags: int, *, folder: int | None = None, mode: int = 0o644) -> int:
     """Open a regular file in `folder` (a descriptor), or at an absolute path.
 
     Raises NotRegular for anything else at that name, OSError as `os.open` does.
@@ -33,20 +35,20 @@ def open_regular(name: str, flags: int, *, folder: int | None = None, mode: int 
     return descriptor
 
 
-def open_folder(name: str, *, folder: int | None = None) -> int:
-    """Open a folder, never through a symlink in the last place."""
-    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-    return os.open(name, flags, dir_fd=folder)
+def open_folder(name: Name, *, folder: int | None = None) -> int:
+    """Open a folder. Raises NotADirectoryError for a symlink in the last place too."""
+    try:
+        return os.open(name, _FOLDER, dir_fd=folder)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), name) from None
+        raise
 
 
 def open_or_make_folder(name: str, *, folder: int) -> int:
     """Open a folder, made anew when it is missing; what stands in its place is set aside."""
     with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-        try:
-            return open_folder(name, folder=folder)
-        except OSError as error:
-            if error.errno != errno.ELOOP:
-                raise
+        return open_folder(name, folder=folder)
     if exists(name, folder=folder):
         set_aside(name, folder=folder)
     os.mkdir(name, dir_fd=folder)

@@ -23,6 +23,7 @@ from struct import Struct
 from struct import error as StructError
 from typing import NamedTuple
 
+from openloop.fs import files
 from openloop.fs.content import Source, Tick, digest, idle
 
 FILE, SYMLINK, FOLDER, OTHER = "file", "symlink", "folder", "other"
@@ -44,8 +45,6 @@ _LATEST = 2**63 - 1  # ns; files may be dated later, by a joke
 _KINDS = {stat.S_IFREG: FILE, stat.S_IFLNK: SYMLINK, stat.S_IFDIR: FOLDER}
 OURS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)  # the machine's trouble, not the tree's
 _NEVER = sys.maxsize  # newer than any clock: what has this age is looked at again
-_OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
-_OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NAME: Callable[[os.DirEntry[str]], str] = attrgetter("name")
 _STAT: Callable[[os.DirEntry[str]], os.stat_result] = methodcaller("stat", follow_symlinks=False)
 _VERSION = 2  # of a manifest in bytes
@@ -361,7 +360,7 @@ def scan(
     """
     looking = _Scan(skip, wanted, before, tick)
     try:
-        descriptor = os.open(root, _OPEN_FOLDER)
+        descriptor = files.open_folder(root)
         try:
             looking.folder(descriptor, b"", 0)
         finally:
@@ -413,7 +412,7 @@ class _Scan:
         if depth > MAX_DEPTH:
             return False
         try:
-            descriptor = os.open(name, _OPEN_FOLDER, dir_fd=parent)
+            descriptor = files.open_folder(name, folder=parent)
             try:
                 self.folder(descriptor, prefix + name + b"/", depth)
             finally:
@@ -499,11 +498,9 @@ def _lasts(item: os.DirEntry[str]) -> bool:
 def _file(folder: int, name: bytes, tick: Tick) -> Entry:
     """Signature and bytes of one and the same file. The signature is from before the bytes are
     read: whatever changes meanwhile does not have it any more."""
-    descriptor = os.open(name, _OPEN, dir_fd=folder)
+    descriptor = files.open_regular(name, os.O_RDONLY, folder=folder)
     try:
         signature = signature_of(os.fstat(descriptor))
-        if not stat.S_ISREG(signature[_MODE]):
-            return Entry(UNREADABLE, signature)
         return Entry(digest(Source(descriptor, 0, signature[_SIZE]), tick=tick), signature)
     finally:
         os.close(descriptor)
