@@ -31,7 +31,7 @@ from collections.abc import Callable, Iterator
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-from bench import commands, crowd, growth, resources, startup
+from bench import commands, crowd, growth, resources, startup, trees
 from bench.lab import TIMES, Lab, Row, Tool, Trouble, machine, say
 
 ROWS: dict[str, Callable[[Lab], Iterator[Row]]] = {
@@ -48,6 +48,7 @@ ROWS: dict[str, Callable[[Lab], Iterator[Row]]] = {
     "memory": resources.resident,
     "growth": growth.growth,
     "crowd": crowd.crowd,
+    "trees": trees.trees,
 }
 
 
