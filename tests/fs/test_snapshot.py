@@ -16,7 +16,7 @@ from collections.abc import Callable
 from fs.trees import NOBODY, Trees, calls_of, in_child, just_before, plant_special, remove
 from openloop.fs import snapshot
 from openloop.fs.diff import Changes, difference
-from openloop.fs.snapshot import (
+from openloop.fs.manifest import (
     FILE,
     FOLDER,
     OTHER,

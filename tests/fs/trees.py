@@ -20,7 +20,8 @@ from typing import NamedTuple
 from openloop.fs import snapshot
 from openloop.fs.checkpoints import Checkpoints, Damaged, Vault
 from openloop.fs.diff import difference
-from openloop.fs.snapshot import Entry, Manifest, Skip, Wanted
+from openloop.fs.manifest import Entry, Manifest, signature_of
+from openloop.fs.snapshot import Skip, Wanted
 from support import Case, wait_until
 
 NOBODY = 65534
@@ -105,7 +106,7 @@ class Trees(Case):
     def settle(self) -> None:
         """Wait until nothing in the tree is so young that a scan would mistrust it."""
         stats = [os.lstat(self.path(path)) for path in look(self.root)]
-        last = max((snapshot.settles(snapshot.signature_of(each)) for each in stats), default=0)
+        last = max((snapshot.settles(signature_of(each)) for each in stats), default=0)
         wait_until(lambda: time.time_ns() > last)
 
     def kept(self) -> Manifest:

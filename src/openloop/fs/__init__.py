@@ -7,6 +7,7 @@ MAY_IMPORT = ("core", "config")
 DOORS = (
     "files",
     "dirfd",
+    "manifest",
     "snapshot",
     "diff",
     "content",

@@ -22,9 +22,10 @@ from collections.abc import Callable, Iterable, Iterator
 from openloop.core.text import printable
 from openloop.fs import dirfd, files, restore
 from openloop.fs.content import Mismatch, Source, Tick, copy, digest, idle
+from openloop.fs.manifest import Entry, Manifest, to_text
 from openloop.fs.object_store import ChangedMeanwhile, Objects, Pack, sources
 from openloop.fs.restore import Failure, Intent
-from openloop.fs.snapshot import Entry, Manifest, Wanted, everything, to_text
+from openloop.fs.snapshot import Wanted, everything
 
 _OBJECTS = b"objects"
 _MANIFESTS = b"manifests"

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from openloop.fs.snapshot import FILE, FOLDER, OTHER, SYMLINK, Entry, Manifest
+from openloop.fs.manifest import FILE, FOLDER, OTHER, SYMLINK, Entry, Manifest
 
 LARGEST = 16 << 20  # bytes that `changed_lines` compares; of more every line counts as changed
 

@@ -15,7 +15,8 @@ from typing import NamedTuple
 from openloop.core.text import printable
 from openloop.fs import dirfd, files
 from openloop.fs.content import Mismatch, Source, Tick, copy, digest, idle
-from openloop.fs.snapshot import OURS, Entry, Manifest, to_text
+from openloop.fs.manifest import Entry, Manifest, to_text
+from openloop.fs.snapshot import OURS
 
 _SUFFIX = ".pack"
 _ROW = Struct("<32sQ")

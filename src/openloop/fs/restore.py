@@ -18,7 +18,7 @@ from typing import NamedTuple
 from openloop.fs import dirfd, files
 from openloop.fs.content import Mismatch, Source, copy
 from openloop.fs.dirfd import Footing
-from openloop.fs.snapshot import FOLDER, OTHER, SYMLINK, Entry, Manifest, to_bytes, to_text
+from openloop.fs.manifest import FOLDER, OTHER, SYMLINK, Entry, Manifest, to_bytes, to_text
 
 Find = Callable[[Entry], Iterator[Source]]  # a file's bytes, once, or nothing
 _TEMPORARY = b".openloop-restored"  # a file in the making; one that a crash left is used again

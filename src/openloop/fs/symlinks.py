@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 
-from openloop.fs.snapshot import SYMLINK, Manifest
+from openloop.fs.manifest import SYMLINK, Manifest
 
 _MOST = 40  # symlinks on one way, as the kernel allows
 _NAMES = 32  # names of one path; a ring of symlinks gives endlessly many

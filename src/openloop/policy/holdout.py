@@ -20,8 +20,8 @@ from openloop.fs import snapshot
 from openloop.fs.checkpoints import Vault
 from openloop.fs.content import Source
 from openloop.fs.diff import difference
+from openloop.fs.manifest import Entry, Manifest, to_text
 from openloop.fs.object_store import ChangedMeanwhile
-from openloop.fs.snapshot import Entry, Manifest, to_text
 from openloop.policy.path_rules import is_litter
 from openloop.record.workspace import HOLDOUT, Workspace
 

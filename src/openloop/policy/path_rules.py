@@ -9,7 +9,7 @@ from openloop.config.config import Policy
 from openloop.config.globs import Globs
 from openloop.fs import snapshot
 from openloop.fs.ignore_rules import IgnoreRules
-from openloop.fs.snapshot import Entry, Manifest, signature_of
+from openloop.fs.manifest import Entry, Manifest, signature_of
 from openloop.fs.symlinks import Aliases, names
 
 _LITTER = (

@@ -19,9 +19,10 @@ from openloop.fs import files, snapshot
 from openloop.fs.checkpoints import Checkpoints, Damaged, Incomplete, Vault
 from openloop.fs.diff import LARGEST, changed_lines, difference, same
 from openloop.fs.ignore_rules import IgnoreRules
+from openloop.fs.manifest import FILE, FOLDER, SYMLINK, Entry, Manifest
 from openloop.fs.mounts import mount_points
 from openloop.fs.object_store import ChangedMeanwhile
-from openloop.fs.snapshot import FILE, FOLDER, MAX_DEPTH, SYMLINK, Entry, Manifest, is_too_deep
+from openloop.fs.snapshot import MAX_DEPTH, is_too_deep
 from openloop.fs.symlinks import Aliases, aliases
 from openloop.policy.path_rules import ProjectBoundary, Rules, is_byte_code
 from openloop.policy.violations import Comparison, Findings, IgnoredPaths, listed, readable, shown

@@ -15,7 +15,8 @@ from openloop.core.text import printable
 from openloop.core.vocabulary import Step
 from openloop.fs.diff import Changes, difference
 from openloop.fs.ignore_rules import IgnoreRules
-from openloop.fs.snapshot import FOLDER, Entry, Manifest, is_too_deep
+from openloop.fs.manifest import FOLDER, Entry, Manifest
+from openloop.fs.snapshot import is_too_deep
 from openloop.policy.path_rules import Rules, is_litter
 
 _NAMED = 3  # paths that a sentence names

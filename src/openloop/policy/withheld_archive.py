@@ -21,7 +21,7 @@ from typing import IO
 from openloop.core.text import printable
 from openloop.fs import dirfd, files, restore
 from openloop.fs.content import Source, digest
-from openloop.fs.snapshot import FOLDER, SYMLINK, Entry, Manifest, to_text
+from openloop.fs.manifest import FOLDER, SYMLINK, Entry, Manifest, to_text
 from openloop.policy.covered_paths import WORKSPACE, Item
 from openloop.record.workspace import HOLDOUT, WITHHELD
 

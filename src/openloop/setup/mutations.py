@@ -10,7 +10,7 @@ from enum import StrEnum
 from openloop.config.globs import Globs
 from openloop.fs import snapshot
 from openloop.fs.ignore_rules import LISTED
-from openloop.fs.snapshot import FILE, Manifest, to_text
+from openloop.fs.manifest import FILE, Manifest, to_text
 from openloop.record.mission import Mission
 from openloop.setup import detect
 from openloop.setup.project_listing import Listing
