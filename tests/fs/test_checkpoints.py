@@ -19,7 +19,7 @@ from fs.trees import (
     see,
 )
 from openloop.fs import snapshot
-from openloop.fs.checkpoints import Checkpoints, Damaged, Incomplete
+from openloop.fs.checkpoints import Checkpoints, Damaged, Incomplete, Vault
 from openloop.fs.diff import difference
 from openloop.fs.object_store import ChangedMeanwhile
 from support import need
@@ -493,6 +493,7 @@ class Large(Restoring):
         for piece, work in (
             ("hash", lambda tick: snapshot.scan(self.root, skip=self.skip, tick=tick)),
             ("copy", lambda tick: Checkpoints(self.store, tick).keep(self.root, found)),
+            ("vault", lambda tick: Vault(self.root, found, found, folder=self.place, tick=tick)),
         ):
             ticks = 0
 

@@ -54,10 +54,17 @@ class Vault:
     """
 
     def __init__(
-        self, root: str, manifest: Manifest, paths: Iterable[bytes], *, folder: str
+        self,
+        root: str,
+        manifest: Manifest,
+        paths: Iterable[bytes],
+        *,
+        folder: str,
+        tick: Tick = idle,
     ) -> None:
         """paths: of which files; others than hashed ones are passed over. folder: on whose disk.
-        Raises ChangedMeanwhile, OSError."""
+        tick: see Checkpoints. Raises ChangedMeanwhile, OSError."""
+        self._tick = tick
         self._offsets: dict[str, int] = {}
         self._descriptor = _nameless(folder)
         try:
@@ -73,7 +80,7 @@ class Vault:
         end = 0
         for path, entry, source in sources(root, manifest, once.values()):
             try:
-                copy(source, self._descriptor, entry.content)
+                copy(source, self._descriptor, entry.content, self._tick)
             except Mismatch:
                 raise ChangedMeanwhile(path) from None
             self._offsets[entry.content] = end
@@ -124,7 +131,7 @@ class Checkpoints:
         self, root: str, manifest: Manifest, paths: Iterable[bytes], objects: Objects
     ) -> None:
         changed: ChangedMeanwhile | None = None
-        with objects.writer(self._tick) as writer:
+        with objects.writer() as writer:
             try:
                 for path, entry, source in sources(root, manifest, paths):
                     try:
@@ -263,7 +270,7 @@ class Checkpoints:
         return intent.paths
 
     def _finish(self, intent: Intent, objects: Objects) -> None:
-        failures = restore.carry_out(intent, objects.find)
+        failures = restore.carry_out(intent, objects.find, tick=self._tick)
         if all(failure.lost for failure in failures):  # the others are worth another attempt
             with self._inside(_INTENTS) as folder:
                 for name in _names(folder):  # this one, and those that were never begun
@@ -289,7 +296,7 @@ class Checkpoints:
     @contextlib.contextmanager
     def _objects(self) -> Iterator[Objects]:
         with self._inside(_OBJECTS) as folder:
-            objects = Objects(folder, self._packs)
+            objects = Objects(folder, self._packs, self._tick)
             if not objects.is_as_known:
                 self._kept = (everything, _NOTHING)
             yield objects

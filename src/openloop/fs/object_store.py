@@ -72,10 +72,11 @@ class Pack(NamedTuple):
 class Objects:
     """The packs in one folder."""
 
-    def __init__(self, folder: int, known: dict[str, Pack]) -> None:
+    def __init__(self, folder: int, known: dict[str, Pack], tick: Tick = idle) -> None:
         """folder: its descriptor, which stays the caller's. known: packs as they were seen last,
-        by name; brought up to date."""
+        by name; brought up to date. tick: called between pieces of long work."""
         self._folder = folder
+        self._tick = tick
         self._packs = known
         names = [name for name in os.listdir(folder) if name.endswith(_SUFFIX)]
         found = {name: self._read(name) for name in names}
@@ -103,7 +104,7 @@ class Objects:
 
     def holds(self, entry: Entry) -> bool:
         """Whether the content is there with the right bytes."""
-        return any(digest(source) == entry.content for source in self.find(entry))
+        return any(digest(source, tick=self._tick) == entry.content for source in self.find(entry))
 
     def find(self, entry: Entry) -> Iterator[Source]:
         """Where the content may be, one place after the other, each open until the next."""
@@ -125,7 +126,7 @@ class Objects:
         return sorted(name for name, pack in self._packs.items() if wanted & pack.offsets.keys())
 
     @contextlib.contextmanager
-    def writer(self, tick: Tick = idle) -> Iterator[Writer]:
+    def writer(self) -> Iterator[Writer]:
         """A new pack, kept at the end if anything was added; after an exception nothing is."""
         name = os.urandom(16).hex() + _SUFFIX
         temporary = os.fsencode(f".{name}")
@@ -133,7 +134,7 @@ class Objects:
         descriptor = os.open(temporary, flags, 0o600, dir_fd=self._folder)
         try:
             with open(descriptor, "r+b", buffering=0):
-                writer = Writer(descriptor, tick)
+                writer = Writer(descriptor, self._tick)
                 yield writer
                 if writer.offsets:
                     writer.finish()

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from openloop.fs import dirfd, files
-from openloop.fs.content import Mismatch, Source, copy
+from openloop.fs.content import Mismatch, Source, Tick, copy, idle
 from openloop.fs.dirfd import Footing
 from openloop.fs.manifest import FOLDER, OTHER, SYMLINK, Entry, Manifest, to_bytes, to_text
 
@@ -114,26 +114,32 @@ def _above(path: bytes) -> Iterator[bytes]:
         folder = folder.rpartition(b"/")[0]
 
 
-def carry_out(intent: Intent, find: Find, *, keep_times: bool = False) -> list[Failure]:
+def carry_out(
+    intent: Intent, find: Find, *, keep_times: bool = False, tick: Tick = idle
+) -> list[Failure]:
     """Do it, as far as it can be done; returns what could not. Raises OSError when not even the
-    root can be entered. keep_times: files and symlinks get the target's, not newer ones."""
+    root can be entered. keep_times: files and symlinks get the target's, not newer ones.
+    tick: called between pieces of a file."""
     above, name = os.path.split(intent.root)
     with dirfd.footing(above) as outside:
         root = dirfd.open_or_make(os.fsencode(name) or b".", outside.folder(b""))
         way = Footing(root)
         try:
-            return _Restoration(intent, find, way, keep_times).run()
+            return _Restoration(intent, find, way, keep_times, tick).run()
         finally:
             way.close()
 
 
 class _Restoration:
-    def __init__(self, intent: Intent, find: Find, way: Footing, keep_times: bool) -> None:
+    def __init__(
+        self, intent: Intent, find: Find, way: Footing, keep_times: bool, tick: Tick
+    ) -> None:
         self._intent = intent
         self._target = intent.target
         self._find = find
         self._way = way
         self._keep_times = keep_times
+        self._tick = tick
         self._failures: list[Failure] = []
 
     def run(self) -> list[Failure]:
@@ -205,7 +211,7 @@ class _Restoration:
             os.ftruncate(descriptor, 0)  # of what a damaged source left
             os.lseek(descriptor, 0, os.SEEK_SET)
             with contextlib.suppress(Mismatch):
-                return copy(source, descriptor, entry.content)
+                return copy(source, descriptor, entry.content, self._tick)
         raise _Lost("its content is missing from the store, or damaged there")
 
     def _set_mode(self, path: bytes) -> None:
