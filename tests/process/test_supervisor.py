@@ -402,7 +402,7 @@ class StoppedRunner(Case):
             pass
         self.assertEqual(self.runner.wait(30), 0)
         self.assertEqual(self.place.steps(), [(1, "verify", "passed")])
-        self.assertIn("limits were moved along", self.place.events_of("note")[0]["text"])
+        self.assertIn("time limits were extended by that", self.place.events_of("note")[0]["text"])
 
 
 def setUpModule() -> None:

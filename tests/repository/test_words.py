@@ -309,7 +309,7 @@ class Meanings(Case):
         written = projections.heartbeat(
             State(),
             projections.Live(),
-            projections.Runner(None, ""),
+            projections.Writer(None, ""),
             mission="",
             total_rounds=0,
             now="",

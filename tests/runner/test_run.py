@@ -484,6 +484,8 @@ class LongMission(Case):
         with open(place.project_file("mission"), encoding="utf-8") as file:
             self.assertIn(f"read it in {place.file('openloop.json')}", file.read())
         self.assertIn("Make it whole. " * 14_000, place.read("artifacts/round-0001-fix-prompt.md"))
+        told = run_openloop("doctor", place.path).out
+        self.assertIn("the mission is too long for OPENLOOP_MISSION", told)
 
 
 class LostWorkspace(Case):

@@ -156,7 +156,7 @@ class NotValid(StatusCase):
         place = self.complete()
         self.write(place, "events.jsonl", place.read("events.jsonl").replace("verify", "Verify"))
         shown, _ = self.status(place, 1)
-        self.assertIn("events.jsonl does not hold", shown.out)
+        self.assertIn("events.jsonl is not intact", shown.out)
 
     def test_heartbeat(self) -> None:
         place = self.complete()

@@ -156,6 +156,11 @@ class Config:
         return gate is Step.BASELINE and self.baseline is not None
 
 
+def fits_environment(text: str) -> bool:
+    """Whether a variable may hold it: Linux starts nothing with one of 128 KiB."""
+    return len(text.encode(errors="replace")) <= 64 << 10
+
+
 def parse(data: bytes, *, where: str) -> Config:
     """The configuration that the bytes of openloop.json hold.
 

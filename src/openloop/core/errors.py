@@ -1,4 +1,4 @@
-"""Failures that a user can mend, each with the exit code it ends with."""
+"""Failures that a user can fix, each with the exit code it ends with."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class ExitCode(IntEnum):
 
 
 class OpenLoopError(Exception):
-    """An error a user can mend: what is wrong, where, and how to mend it."""
+    """An error a user can fix: what is wrong, where, and how to fix it."""
 
     exit_code = ExitCode.USAGE
 
@@ -43,7 +43,7 @@ class UsageError(OpenLoopError):
 
 
 class ConfigError(OpenLoopError):
-    """A file that a person wrote does not hold; carries every problem, in the file's order."""
+    """A file that a person wrote has problems; carries every one of them, in the file's order."""
 
     def __init__(self, problems: tuple[OpenLoopError, ...]) -> None:
         super().__init__("; ".join(problem.what for problem in problems))

@@ -156,7 +156,7 @@ def _as_tampering(workspace: Workspace) -> Iterator[None]:
         events = workspace.shown(EVENTS)
         where, why = getattr(error, "where", events), str(error).removeprefix(f"{events}: ")
         raise TamperError(
-            f"{EVENTS} does not hold: {why}",
+            f"{EVENTS} is not intact: {why}",
             where=where,
             fix=f"look at it: openloop audit {workspace.quoted}; "
             f"to start a new record: openloop init --force {workspace.quoted}",

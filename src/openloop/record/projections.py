@@ -31,7 +31,7 @@ class Live:
 
 
 @dataclass(frozen=True, slots=True)
-class Runner:
+class Writer:
     """Who writes: `pid` is None once nobody runs."""
 
     pid: int | None
@@ -59,7 +59,7 @@ def eta_seconds(state: State, elapsed: float) -> float | None:
 def heartbeat(
     state: State,
     live: Live,
-    runner: Runner,
+    writer: Writer,
     *,
     mission: str,
     total_rounds: int,
@@ -80,8 +80,8 @@ def heartbeat(
         "step": live.step,
         "command": live.command,
         "pid": live.pid,
-        "runner_pid": runner.pid,
-        "host": runner.host,
+        "runner_pid": writer.pid,
+        "host": writer.host,
         "log_path": live.log_path,
         "log_bytes": live.log_bytes,
         "started_at": live.started_at,

@@ -25,7 +25,7 @@ from openloop.record import chain, event_format, integrity, projections, tail
 from openloop.record.event_log import EventLog
 from openloop.record.lock import Lock
 from openloop.record.mission import Mission
-from openloop.record.projections import Live, Runner
+from openloop.record.projections import Live, Writer
 from openloop.record.rebuild import rebuild_missing, rebuild_progress
 from openloop.record.tamper_watch import Finished, Watched
 from openloop.record.workspace import (
@@ -67,7 +67,7 @@ class Store:
         self._live = Live()
         self._folder = lock.folder
         self._mission = mission
-        self._runner = Runner(os.getpid(), socket.gethostname())
+        self._writer = Writer(os.getpid(), socket.gethostname())
         self._finished = Finished(lock.folder)
         self._config = Watched(CONFIG, mission.data, lock.folder)
         self._writing = threading.Lock()  # the watchdog beats while the runner records
@@ -270,7 +270,7 @@ class Store:
             document = projections.heartbeat(
                 self.state,
                 self._live,
-                self._runner,
+                self._writer,
                 mission=self._mission.config.mission,
                 total_rounds=self._mission.config.total_rounds,
                 now=clock.utc(),
@@ -341,7 +341,7 @@ class Store:
 
     def close(self) -> None:
         """Let the workspace go: a last heartbeat says that nobody runs any more, and why."""
-        self._runner = Runner(None, self._runner.host)
+        self._writer = Writer(None, self._writer.host)
         self._live.pid = None
         if self.state.status is Status.RUNNING:  # the record could not be kept to its end
             self.state = replace(

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from openloop.config import template
-from openloop.config.config import Baseline, Command, Limits
+from openloop.config.config import Baseline, Command, Limits, fits_environment
 from openloop.core.vocabulary import Outcome, Step
 from openloop.loop import gates
 from openloop.loop.gates import Exit, LogFacts, Verdict
@@ -56,9 +56,6 @@ def limits_of(command: Command, limits: Limits) -> watchdog.Limits:
     )
 
 
-LONGEST_VALUE = 64 << 10  # bytes; Linux starts nothing with a variable of 128 KiB
-
-
 def environment(
     mission: Mission,
     command: Command,
@@ -71,7 +68,7 @@ def environment(
     """What is added to a command's environment. root: the project's, when it is a copy; state: of
     the run that the command belongs to; prompt_file: absolute path of the latest prompt."""
     text = mission.config.mission
-    if len(text.encode(errors="replace")) > LONGEST_VALUE:
+    if not fits_environment(text):
         text = f"(too long for the environment: read it in {mission.workspace.file(CONFIG)})"
     return {
         **command.env,

@@ -117,7 +117,7 @@ def _patterns(patterns: tuple[str, ...]) -> str:
 
 def _rules(workspace: Workspace) -> str:
     return (
-        "- Mend the cause. Do not edit, skip or weaken the checks, and do not touch the loop's "
+        "- Fix the cause. Do not edit, skip or weaken the checks, and do not touch the loop's "
         "own files.\n"
         f"- The loop's state is `{workspace.file('heartbeat.json')}`; logs are in "
         f"`{workspace.file(LOGS)}`.\n"

@@ -342,7 +342,8 @@ class Runner:
     def _notice(self) -> None:
         """Put on record what came from outside since the last look."""
         while self._gaps:
-            text = f"nothing could run for {self._gaps.pop(0):.0f} s; limits were moved along"
+            seconds = f"{self._gaps.pop(0):.0f} s"
+            text = f"the machine stood still for {seconds}; time limits were extended by that"
             self._record(Kind.NOTE, note="gap", text=text)
         if self._interrupts.received and not self.state.interruption:
             name = self._interrupts.received[0].name

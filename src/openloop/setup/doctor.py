@@ -124,7 +124,7 @@ def _record(place: Workspace) -> Iterator[Finding]:
             f"look at it: openloop audit {place.quoted}; "
             f"to start a new record: openloop init --force {place.quoted}"
         )
-        yield problem(f"{EVENTS} does not hold: {error}", fix)
+        yield problem(f"{EVENTS} is not intact: {error}", fix)
         return
     except OSError as error:
         found = places.unreadable(place, EVENTS, error)
@@ -170,6 +170,9 @@ def _mission(place: Workspace, known: Config) -> Iterator[Finding]:
     if root == place.path or root.startswith(place.path + "/"):
         fix = "keep the workspace in PROJECT/.openloop/NAME and name the project as root"
         yield warning("the project root is, or lies in, the workspace itself", fix)
+    if not config.fits_environment(known.mission):
+        fix = "keep it short, and the rest in mission.md"
+        yield warning("the mission is too long for OPENLOOP_MISSION: only prompts hold it", fix)
     if not known.mission.strip():
         yield warning("no mission is written: agents are told nothing of the goal", "write one")
     yield from _limits(known)

@@ -23,7 +23,7 @@ from openloop.record import workspace as places
 from openloop.record.chain import Broken
 from openloop.record.integrity import Mismatch
 from openloop.record.lock import Lock
-from openloop.record.projections import Live, Runner
+from openloop.record.projections import Live, Writer
 from openloop.record.workspace import CONFIG, EVENTS, FOLDERS, HEARTBEAT, PROGRESS, Workspace
 from openloop.setup import detect, documents
 
@@ -216,7 +216,7 @@ def _ready(known: Config, begun: Event | None) -> dict[str, Any]:
     return projections.heartbeat(
         transitions.apply(State(), begun) if begun else State(),
         Live(),
-        Runner(None, ""),
+        Writer(None, ""),
         mission=known.mission,
         total_rounds=known.total_rounds,
         now="",

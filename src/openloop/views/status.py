@@ -73,7 +73,7 @@ def inspect(path: str) -> Report:
     except (chain.Broken, NotRegular) as error:
         seen = None
         fix = f"look at it: openloop audit {place.quoted}"
-        problems.append(_problem(place, EVENTS, f"{EVENTS} does not hold: {error}", fix))
+        problems.append(_problem(place, EVENTS, f"{EVENTS} is not intact: {error}", fix))
     except OSError as error:
         seen = None
         problems.append(workspace.unreadable(place, EVENTS, error))
@@ -130,7 +130,7 @@ def _from_record(place: Workspace) -> dict[str, Any]:
     return projections.heartbeat(
         record.state,
         projections.Live(),
-        projections.Runner(None, ""),
+        projections.Writer(None, ""),
         mission="",
         total_rounds=0,
         now="",
