@@ -33,6 +33,7 @@ class ResetTime(unittest.TestCase):
             "try again in 3 days 2 hours 5 minutes": 3 * DAY + 2 * HOUR + 300,
             "try again in 500ms": 0.5,
             "resets at 1:00 AM": 15 * HOUR,  # tomorrow
+            "try again at 10:00 AM.": 60,  # some time in this minute
             "resets at 9:30 AM": -1800,  # just over
             "2026-11-29T09:00:00Z": -HOUR,
             "2026-12-29T10:00:00Z": 30 * DAY,

@@ -10,7 +10,7 @@ from openloop.agents import catalog, preset
 from openloop.agents.failures import kind_of, sentence
 from openloop.agents.transcript import LONGEST_LINE, Transcript
 from openloop.core.usage import Figures
-from support import HERE
+from support import HERE, SRC
 
 CORPUS = os.path.join(HERE, "corpus", "agents")
 PIECES = (1, 7, 4096, 1 << 20)  # bytes in which a log arrives
@@ -240,6 +240,44 @@ class NeverFooledByText(unittest.TestCase):
                 self.assertIsNone(found.failure)
 
 
+class TheExampleOfTheManual(unittest.TestCase):
+    """The preset in agents.md, and what an agent of its kind prints."""
+
+    def setUp(self) -> None:
+        with open(os.path.join(SRC, "openloop/manual/agents.md"), encoding="utf-8") as file:
+            page = file.read()
+        example = page.partition("## A preset of your own")[2].partition("```text\n")[2]
+        data = example.partition("```")[0].encode()
+        self.preset = preset.parse(data, "mine", where="agents.md")
+
+    def read(self, *lines: object, code: int = 0) -> Transcript:
+        found = Transcript(self.preset.reading, "mine")
+        for line in lines:
+            found.feed((line if isinstance(line, str) else json.dumps(line)).encode() + b"\n")
+        found.end(code)
+        return found
+
+    def test_usage(self) -> None:
+        tokens = {"fresh": 100, "cached": 50, "output": 7}
+        answer = {"type": "answer", "id": 1, "text": "done", "tokens": tokens, "usd": 0.01}
+        found = self.read({"type": "begin", "id": "s", "model": "m"}, answer, answer)
+        self.assertEqual(found.usage.figures, Figures(150, 50, 7, 0.01))
+        self.assertEqual((found.usage.session, found.usage.model), ("s", "m"))
+        self.assertEqual(found.answer, "done")
+
+    def test_refusals(self) -> None:
+        for lines, code, kind in (
+            (({"type": "error", "http": 429, "why": "slow down"},), 1, "limit"),
+            (({"type": "retry", "why": "Overloaded", "n": 2},), 1, "overloaded"),
+            (("fatal: invalid API key",), 1, "auth"),
+            ((), 77, "auth"),
+            (({"type": "error", "why": "no such file"},), 1, "error"),
+        ):
+            failure = self.read(*lines, code=code).failure
+            with self.subTest(lines):
+                self.assertEqual(failure and failure.kind, kind)
+
+
 class WhateverTheLogHolds(unittest.TestCase):
     def test_a_line_of_50_mb_is_neither_held_nor_parsed(self) -> None:
         head, tail = recorded("claude-edit"), recorded("claude-limit")
@@ -307,6 +345,7 @@ class Words(unittest.TestCase):
             ("400", "Your credit balance is too low to access the API."): "credit",
             ("429", "You exceeded your current quota, please check your plan."): "credit",
             ("429", "You exceeded your current quota. Please retry in 2s."): "limit",
+            ("", "Quota exceeded. Check your plan and billing details."): "credit",
             ("", "Your prepayment credits are depleted."): "credit",
             ("529", "Overloaded"): "overloaded",
             ("", "The model is overloaded. Please try again later."): "overloaded",

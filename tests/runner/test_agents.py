@@ -12,7 +12,7 @@ import time
 import unittest
 from typing import Any
 
-from support import Case, Workspace, agent, environment, wait_until
+from support import Case, Workspace, agent, environment, run_openloop, wait_until
 
 VERIFY = "test -e fixed"
 READING = {
@@ -114,6 +114,16 @@ class Usage(Agents):
         self.assertEqual(place.heartbeat["usage"], total)
         self.assertIn("$0.50, 1.1k tokens in 1 session", done.out)
         self.assertIn("$0.50, 1.1k tokens in 1 session", status(place))
+        for form, shown in (
+            ("html", "<td>$0.50, 1.1k tokens</td>"),
+            ("md", "fix ✓ ($0.50, 1.1k tokens)"),
+            ("json", '"unpriced": 0'),
+            ("junit", '<property name="cost_usd" value="0.5"'),
+        ):
+            path = os.path.join(self.folder, form)
+            run_openloop("report", place.path, "--format", form, "--output", path)
+            with open(path, encoding="utf-8") as file:
+                self.assertIn(shown, file.read(), form)
 
     def test_unknown_is_never_0_and_a_sum_with_an_unknown_part_is_a_lower_bound(self) -> None:
         unknown = {"print": [{"type": "message", "id": "x", "in": 10, "out": 1, "usd": 0}]}

@@ -21,7 +21,8 @@ _BY_WORDS = (
         Refusal.CREDIT,
         r"credit balance|insufficient.?(?:quota|funds|credit|balance)|out of credits?"
         r"|credits? (?:are|is|have been) (?:depleted|exhausted)|payment required|\b402\b"
-        r"|exceeded your current quota(?!.*(?:retry|again) in)",
+        r"|(?:exceeded your current quota|quota exceeded\W+check your plan)"
+        r"(?!.*(?:retry|again) in)",
     ),
     (
         Refusal.AUTH,

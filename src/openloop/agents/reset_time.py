@@ -99,6 +99,8 @@ def _clock(text: str, now: float) -> float | None:
     if not 1 <= month <= 12 or not 1 <= day <= 31:
         return None
     moment = _moment(year, month, day, hour, minute, in_utc)
+    if moment is not None and moment <= now < moment + 60:
+        return moment + 60  # some time in this minute
     if moment is not None and not found["month"] and moment < now - JUST_OVER:
         moment += _DAY
     return moment

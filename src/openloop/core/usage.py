@@ -113,6 +113,14 @@ def in_words(total: Total) -> str:
     return f"{known} in {total.sessions} session{'s' * (total.sessions != 1)}"
 
 
+def of_step(data: Mapping[str, Any] | None) -> str:
+    """`$0.50, 1.1k tokens` of one session, as its event has it; "" where nothing is known."""
+    figures = Usage.from_json(data).figures if data else Figures()
+    parts = [] if figures.cost_usd is None else [dollars(figures.cost_usd)]
+    parts += [] if figures.tokens is None else [f"{count(figures.tokens)} tokens"]
+    return ", ".join(parts)
+
+
 def dollars(amount: float) -> str:
     """`$1.20`; below a cent as many digits as say something."""
     return f"${amount:.2f}" if amount >= 0.1 or amount == 0 else f"${amount:.2g}"

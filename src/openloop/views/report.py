@@ -15,6 +15,7 @@ from typing import Any
 
 from openloop.core import clock
 from openloop.core.errors import OpenLoopError, OutputError, UsageError
+from openloop.core.usage import Total
 from openloop.core.vocabulary import Status, Step
 from openloop.fs import files
 from openloop.loop.state import GateResult, Metric, State, StepResult, Violation
@@ -72,6 +73,7 @@ class Report:
     gates: tuple[Gate, ...]
     metric: Metric | None
     consecutive_failures: int
+    usage: Total
     history: History
     audit: audit.Report
     problems: tuple[OpenLoopError, ...]
@@ -132,6 +134,7 @@ class Report:
             "next": self.next,
             "consecutive_failures": self.consecutive_failures,
             "metric": self.metric.to_json() if self.metric else None,
+            "usage": self.usage.to_json() if self.usage.sessions else None,
             "gates": {
                 gate.step: {
                     "outcome": gate.result.outcome,
@@ -209,6 +212,7 @@ def collect(path: str, *, detailed: int = DETAILED) -> Report:
         gates=_gates(state) if state else (),
         metric=told.measured[-1].metric if told.measured else None,
         consecutive_failures=state.consecutive_failures if state else 0,
+        usage=state.usage if state else Total(),
         history=told,
         audit=audit.examine(place),
         problems=seen.problems,

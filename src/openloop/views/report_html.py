@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from importlib import resources
 
 from openloop import __version__
+from openloop.core import usage
 from openloop.core.vocabulary import Status, Step
 from openloop.loop.state import StepResult
 from openloop.record import projections
@@ -72,6 +73,8 @@ def _header(report: Report) -> str:
         facts.append(("run", f"{report.run}: {text(shown)}, {duration(report.seconds)}"))
     if report.metric:
         facts.append(("metric", text(projections.metric_words(report.metric))))
+    if words := usage.in_words(report.usage):
+        facts.append(("usage", text(words)))
     if report.consecutive_failures:
         facts.append(("failed", f"{_counted(report.consecutive_failures, 'round')} in a row"))
     if report.updated_at:
@@ -247,7 +250,7 @@ def _round(one: Round, *, is_open: bool) -> str:
         name = _name(running.step, confirm=running.confirm)
         rows += (
             f"<tr><td>{name}</td><td>not finished</td><td></td><td></td><td></td>"
-            f"<td></td><td><code>{text(running.log_path)}</code></td></tr>"
+            f"<td></td><td></td><td><code>{text(running.log_path)}</code></td></tr>"
         )
     notes = "".join(f"<p class='hint'>{text(note)}</p>" for note in one.notes)
     outcome = one.outcome or "open"
@@ -255,7 +258,7 @@ def _round(one: Round, *, is_open: bool) -> str:
 <span class="badge r-{outcome}">{outcome}</span>
 <span class="why">{duration(one.seconds)}, {text(_time(one.started_at))} UTC{_because(one)}</span>
 </summary><div class="picture"><table><thead><tr><th>step</th><th>outcome</th><th>time</th>
-<th>CPU</th><th>memory</th><th>why</th><th>log</th></tr></thead><tbody>{rows}</tbody></table></div>
+<th>CPU</th><th>memory</th><th>usage</th><th>why</th><th>log</th></tr></thead><tbody>{rows}</tbody></table></div>
 {notes}</details>
 """
 
@@ -274,6 +277,7 @@ def _step(station: Station) -> str:
         duration(result.duration_seconds),
         cpu,
         memory,
+        text(usage.of_step(result.usage)),
         text(result.detail),
         f"<code>{text(result.log_path)}</code>",
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from openloop.core.text import printable
+from openloop.core.usage import Total, Usage
 from openloop.core.vocabulary import Outcome, Status
 from openloop.loop.state import StepResult
 from openloop.views import junit_xml
@@ -59,8 +60,19 @@ def _suite(report: Report, one: Round) -> junit_xml.Suite:
             "run": str(one.run),
             "outcome": one.outcome or "open",
             "reason": printable(one.reason),
+            **_usage(one),
         },
     )
+
+
+def _usage(one: Round) -> dict[str, str]:
+    """What the agents of the round used, as far as it is known."""
+    total = Total()
+    for station in one.steps:
+        if station.result.usage is not None:
+            total = total.plus(Usage.from_json(station.result.usage))
+    known = {} if not total.sessions else total.to_json()
+    return {name: str(value) for name, value in known.items() if value is not None}
 
 
 def _test(report: Report, one: Round, result: StepResult) -> junit_xml.Test:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from openloop.core import usage
 from openloop.core.text import markup
 from openloop.loop.state import StepResult
 from openloop.record import log_tail, projections
@@ -35,6 +36,8 @@ def _verdict(report: Report) -> str:
         lines[1:1] = ["", f"> {_words(mission[:300])}"]
     if report.metric:
         lines += [_words(projections.metric_words(report.metric)), ""]
+    if words := usage.in_words(report.usage):
+        lines += [f"Agents: {words}", ""]
     for problem in report.problems:
         lines += [f"**Problem:** {_words(' '.join(str(problem).split()))}", ""]
     return "\n".join(lines)
@@ -71,7 +74,9 @@ def _rounds(report: Report) -> str:
 
 
 def _sign(result: StepResult) -> str:
-    return "✓" if result.outcome.passed else f"**{result.outcome}**"
+    sign = "✓" if result.outcome.passed else f"**{result.outcome}**"
+    used = usage.of_step(result.usage)
+    return f"{sign} ({used})" if used else sign
 
 
 def _undone(report: Report) -> str:

@@ -1,0 +1,35 @@
+"""scripts/agents.py: the scripted model, and in CI two real agents from installation to the end."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import unittest
+
+from support import in_ci, need, run_script
+
+
+class RealAgents(unittest.TestCase):
+    def test_two_that_install_fast(self) -> None:
+        if not in_ci() and not os.environ.get("REAL_AGENTS"):
+            raise unittest.SkipTest("installs programs: set REAL_AGENTS=1")
+        need(shutil.which("npm"), "npm")
+        words = ["--only", "claude", "codex", "--modes", "edit", "credit", "--json"]
+        done = run_script("agents.py", *words, timeout=400)
+        rows = json.loads(done.stdout)
+        self.assertEqual([row for row in rows if not row["right"]], [], done.stderr)
+        self.assertEqual(len(rows), 4)
+        for row in rows:
+            if row["mode"] == "edit":
+                self.assertEqual((row["status"], row["outcome"]), ("complete", "passed"))
+                self.assertGreater(row["tokens"], 0)
+
+    def test_an_unknown_agent(self) -> None:
+        done = run_script("agents.py", "--only", "nobody")
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("invalid choice", done.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()
