@@ -95,6 +95,8 @@ class Writing(Sandboxed):
         place.configure(document)
         place.run()
         self.assertEqual(self.told(place), list(where.values()))
+        [started] = place.events_of("run_started")
+        self.assertIn("the first process of a PID namespace", started["sandbox"])
         self.assertFalse(os.path.exists("/tmp/openloop-test-only-in-here"))
         self.assertTrue(os.path.exists(f"{home}/token"))
         self.assertEqual(place.events_of("policy_violated"), [])

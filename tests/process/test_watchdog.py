@@ -7,10 +7,10 @@ import unittest
 
 from openloop.core.clock import monotonic
 from openloop.core.vocabulary import Outcome
-from openloop.process.watchdog import Limits, Watch
+from openloop.process.watchdog import CommandLimits, Watch
 from support import Case
 
-LIMITS = Limits(timeout=100.0, stall=50.0, grace=3.0)
+LIMITS = CommandLimits(timeout=100.0, stall=50.0, grace=3.0)
 PATIENCE = 2.0  # seconds
 
 

@@ -18,7 +18,7 @@ _OUTPUT = 8 << 20  # bytes kept of one stream beyond what is expected of it
 _BLOCK = 1 << 16  # bytes read at a time
 
 
-class Attempt:
+class CaseRun:
     """Not for two threads. Whoever made it closes its pipes and removes its place."""
 
     def __init__(self, case: Case, number: int, place: str) -> None:

@@ -18,13 +18,13 @@ from openloop.core.text import printable
 from openloop.fs.programs import is_below
 from openloop.judge import cases
 from openloop.judge.cases import Case, GeneratorLine
-from openloop.judge.pool import GRACE, LARGEST, Interrupted, Sheet
+from openloop.judge.pool import GRACE, LARGEST, CaseFile, Interrupted
 from openloop.process.guard_client import GuardClient
 from openloop.process.messages import Ended, NotStarted, Start
 from openloop.process.signals import Interrupts
 
 
-def expand(sheet: Sheet, seed: str) -> Sheet:
+def expand(sheet: CaseFile, seed: str) -> CaseFile:
     """The sheet with cases in place of the lines that make some; of these, nothing is to be seen.
 
     Raises JudgeError where a command fails, ConfigError where it prints no cases, Interrupted.
@@ -41,14 +41,14 @@ def expand(sheet: Sheet, seed: str) -> Sheet:
     return replace(sheet, entries=tuple(found), hidden=_hidden(sheet))
 
 
-def _hidden(sheet: Sheet) -> str:
+def _hidden(sheet: CaseFile) -> str:
     """The folder that generators lie in, unless the command has to work in there."""
     folder = os.path.dirname(sheet.path)
     places = (os.getcwd(), os.environ.get("OPENLOOP_PROJECT_ROOT") or "/")
     return sheet.path if any(is_below(folder, place) for place in places) else folder
 
 
-def _made(generator: GeneratorLine, sheet: Sheet, seed: str) -> list[Case]:
+def _made(generator: GeneratorLine, sheet: CaseFile, seed: str) -> list[Case]:
     where = f"{sheet.given}, line {generator.line}"
     data = _run(generator, os.path.dirname(sheet.path), seed, where)
     made = cases.parse(data, where=f"output of {where}", names=f"case {generator.line}.")

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from openloop.core.errors import JudgeError
 from openloop.fs import dirfd, files
 from openloop.judge import cases
-from openloop.judge.pool import Result, Sheet
+from openloop.judge.pool import CaseFile, Result
 
 _TEMPORARY = b".openloop-recorded"
 
 
-def filled(sheet: Sheet, results: Sequence[Result]) -> bytes:
+def filled(sheet: CaseFile, results: Sequence[Result]) -> bytes:
     """The file with every case that expected nothing filled in; all other lines as they are."""
     answers = {result.case.line: result for result in results if not result.case.expects}
     lines = sheet.data.decode().split("\n")
@@ -25,7 +25,7 @@ def filled(sheet: Sheet, results: Sequence[Result]) -> bytes:
     return data
 
 
-def write(sheet: Sheet, data: bytes) -> None:
+def write(sheet: CaseFile, data: bytes) -> None:
     """Replace the file at one blow. Raises JudgeError when it cannot be written, and when it is
     not what it was when it was read: somebody is working on it."""
     folder, name = os.path.split(sheet.path)

@@ -51,8 +51,8 @@ def shared(view: View, paths: Sequence[str]) -> str:
     """What to say of folders that an enclosure could not make private, see `namespaces.shared`."""
     real = tuple(f"{path}/" for path in paths if path in view.order["enclosure"]["temporary"])
     effects = {path: "stays" if f"{path}/".startswith(real) else "is refused" for path in paths}
-    told = "; ".join(f"what is written to {path} {effect}" for path, effect in effects.items())
-    return f"{told}: COMMAND has none of its own (is something mounted in there?)"
+    texts = "; ".join(f"what is written to {path} {effect}" for path, effect in effects.items())
+    return f"{texts}: COMMAND has none of its own (is something mounted in there?)"
 
 
 def _enclosure(place: str, folder: str) -> dict[str, list[str]]:

@@ -16,10 +16,9 @@ from openloop.core import clock
 from openloop.core.errors import ExitCode, JudgeError, UsageError
 from openloop.core.text import printable
 from openloop.fs import files
-from openloop.judge import golden
-from openloop.judge import pool as bench
+from openloop.judge import golden, pool
 from openloop.judge.cases import Case
-from openloop.judge.pool import Interrupted, Result, Sheet
+from openloop.judge.pool import CaseFile, Interrupted, Result
 from openloop.views import junit_xml
 from openloop.views.console import Screen
 
@@ -52,16 +51,16 @@ def judge(
     if not command:
         fix = "write it behind --: openloop judge CASES -- python3 solver.py"
         raise UsageError("COMMAND is missing", fix=fix)
-    sheet = bench.load(path, recording=options.record)
+    sheet = pool.load(path, recording=options.record)
     _check(sheet, options)
-    bench.check(command)
+    pool.check(command)
     report = None if options.junit is None else _report(options.junit, sheet)
     screen = Screen(sys.stderr)
     started, began = clock.utc(), clock.monotonic()
     try:
         if options.fresh:
             sheet = _fresh(sheet, options.seed, screen)
-        results = list(_told(sheet, command, options, screen, say))
+        results = list(_results(sheet, command, options, screen, say))
     except Interrupted as stop:
         screen.end_live()
         return stop.exit_code
@@ -76,7 +75,7 @@ def judge(
     return ExitCode.OK if passed else ExitCode.FAILED
 
 
-def _check(sheet: Sheet, options: Options) -> None:
+def _check(sheet: CaseFile, options: Options) -> None:
     """Raises UsageError where options do not go together, or not with CASES."""
     if sheet.generates and not options.fresh:
         fix = "add --fresh, which runs its generators, if you trust them"
@@ -90,7 +89,7 @@ def _check(sheet: Sheet, options: Options) -> None:
         raise UsageError("--seed says nothing without --fresh", fix="leave it out")
 
 
-def _fresh(sheet: Sheet, seed: int | None, screen: Screen) -> Sheet:
+def _fresh(sheet: CaseFile, seed: int | None, screen: Screen) -> CaseFile:
     """The sheet with its cases made from the seed."""
     from openloop.judge import generator  # hardly ever needed
 
@@ -100,8 +99,8 @@ def _fresh(sheet: Sheet, seed: int | None, screen: Screen) -> Sheet:
     return generator.expand(sheet, chosen)
 
 
-def _told(
-    sheet: Sheet,
+def _results(
+    sheet: CaseFile,
     command: Sequence[str],
     options: Options,
     screen: Screen,
@@ -121,8 +120,8 @@ def _told(
     def note(text: str) -> None:
         screen.line(f"note: {printable(text)}")
 
-    running = bench.run(
-        sheet, command, jobs=options.jobs or bench.default_jobs(), hide=options.hide, note=note
+    running = pool.run(
+        sheet, command, jobs=options.jobs or pool.default_jobs(), hide=options.hide, note=note
     )
     with contextlib.closing(running):
         for result in ordered(watched(running), sheet.cases):
@@ -134,7 +133,7 @@ def _told(
     screen.end_live()
 
 
-def _recorded(sheet: Sheet, results: Sequence[Result], passed: bool) -> str:
+def _recorded(sheet: CaseFile, results: Sequence[Result], passed: bool) -> str:
     new = sum(not result.case.expects for result in results)
     if not passed:
         return f"nothing was recorded in {sheet.given}: not every case passed"
@@ -144,7 +143,7 @@ def _recorded(sheet: Sheet, results: Sequence[Result], passed: bool) -> str:
 
 
 def _suite(
-    sheet: Sheet, results: Sequence[Result], started: str, seconds: float
+    sheet: CaseFile, results: Sequence[Result], started: str, seconds: float
 ) -> junit_xml.Suite:
     group = os.path.splitext(os.path.basename(sheet.path))[0]
     tests = [
@@ -155,7 +154,7 @@ def _suite(
     return junit_xml.Suite(sheet.given, started, socket.gethostname(), seconds, tests, out)
 
 
-def _report(path: str, sheet: Sheet) -> _Report:
+def _report(path: str, sheet: CaseFile) -> _Report:
     if os.path.exists(path) and os.path.samefile(path, sheet.path):
         raise UsageError(f"--junit: {path} is the file of cases", fix="name another file")
     return _Report(path)
@@ -219,14 +218,14 @@ def line(result: Result) -> str:
 
 def details(result: Result) -> list[str]:
     """What was expected of a failed case and what came, for a person's eyes only."""
-    told = []
+    shown = []
     for name in ("stdout", "stderr"):
         expected, got = getattr(result.case, name), getattr(result.answer, name)
         if expected is not None:
-            told += _quoted(f"expected {name}", expected)
+            shown += _quoted(f"expected {name}", expected)
         if expected is not None or got:
-            told += _quoted(name, got.decode(errors="backslashreplace"))
-    return told
+            shown += _quoted(name, got.decode(errors="backslashreplace"))
+    return shown
 
 
 def _quoted(title: str, text: str) -> list[str]:

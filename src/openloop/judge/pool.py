@@ -23,7 +23,7 @@ from openloop.core.clock import monotonic
 from openloop.core.errors import JudgeError, UsageError
 from openloop.fs import files
 from openloop.judge import cases, isolation
-from openloop.judge.case_run import Attempt
+from openloop.judge.case_run import CaseRun
 from openloop.judge.cases import Answer, Case, GeneratorLine
 from openloop.judge.scratch import Scratch
 from openloop.process import log_scan, tree
@@ -39,7 +39,7 @@ _OPEN, _OPEN_EACH = 30, 4  # descriptors of this process, and of each job
 
 
 @dataclass(frozen=True, slots=True)
-class Sheet:
+class CaseFile:
     """A file of cases as it was read, once. path: absolute, symlinks resolved. hidden: what the
     command must not see, the file or the folder that it lies in."""
 
@@ -79,7 +79,7 @@ class Interrupted(Exception):
         self.exit_code = exit_code
 
 
-def load(path: str, *, recording: bool = False) -> Sheet:
+def load(path: str, *, recording: bool = False) -> CaseFile:
     """Read the file of cases. Raises UsageError, or ConfigError with all that is wrong in it."""
     real = os.path.realpath(path)
     try:
@@ -91,7 +91,7 @@ def load(path: str, *, recording: bool = False) -> Sheet:
     if len(data) > LARGEST:
         what = f"CASES holds more than {LARGEST >> 20} MB"
         raise UsageError(what, where=path, fix="split it, and judge by each part")
-    return Sheet(real, path, data, cases.parse(data, where=path, recording=recording), real)
+    return CaseFile(real, path, data, cases.parse(data, where=path, recording=recording), real)
 
 
 def check(command: Sequence[str]) -> None:
@@ -114,7 +114,7 @@ def _room() -> int:
 
 
 def run(
-    sheet: Sheet,
+    sheet: CaseFile,
     command: Sequence[str],
     *,
     jobs: int,
@@ -124,12 +124,12 @@ def run(
     """Run every case and give its result, in the order in which they end.
 
     jobs: how many run at once, if so many files may be open. hide: whether the command is kept
-    from CASES, this process and what lies outside of the project; `note` is told when that is not
+    from CASES, this process and what lies outside of the project; `note` is called when that is not
     possible. Raises Interrupted on SIGINT, SIGTERM or SIGHUP.
     """
     tree.close_memory()
     with Interrupts() as interrupts:
-        judge = _Judge(command, sheet.hidden if hide else "", interrupts, note)
+        judge = _Pool(command, sheet.hidden if hide else "", interrupts, note)
         try:
             yield from judge.results(sheet.cases, min(jobs, _room()))
         finally:
@@ -141,11 +141,11 @@ class _Worker:
 
     def __init__(self, guard: GuardClient) -> None:
         self.guard = guard
-        self.attempt: Attempt | None = None
+        self.attempt: CaseRun | None = None
         self.litter = 0  # bytes
 
 
-class _Judge:
+class _Pool:
     """All jobs in one thread: it waits for guards, pipes and signals at once."""
 
     def __init__(
@@ -217,7 +217,7 @@ class _Judge:
             guard = GuardClient(self._scratch.lock, 0, isolation.environment())
             entered = guard.enter(self._views[0].order) if self._views else Entered(True, ())
             if entered.done:
-                self._confess(lacking, entered.shared)
+                self._note_limits(lacking, entered.shared)
                 return guard
             guard.close()
             if not self._number:
@@ -227,7 +227,7 @@ class _Judge:
             fix="look for it in COMMAND",
         )
 
-    def _confess(self, lacking: str, shared: Sequence[str]) -> None:
+    def _note_limits(self, lacking: str, shared: Sequence[str]) -> None:
         """Say once what the view of the commands lacks. shared: see `namespaces.shared`."""
         if self._number:
             return
@@ -242,7 +242,7 @@ class _Judge:
 
     def _start(self, worker: _Worker, case: Case) -> None:
         self._number += 1
-        attempt = worker.attempt = Attempt(case, self._number, self._scratch.new_place())
+        attempt = worker.attempt = CaseRun(case, self._number, self._scratch.new_place())
         try:
             streams = attempt.prepare()
         except OSError as error:
@@ -251,7 +251,7 @@ class _Judge:
         for pipe in attempt.pipes:
             self._selector.register(pipe, selectors.EVENT_READ, self._reader(attempt, pipe))
         attempt.deadline = monotonic() + case.timeout
-        # A guard that is dead is told by its socket, which is being watched.
+        # A dead guard closes its socket, which is being watched.
         with contextlib.suppress(OSError):
             order = Start(
                 attempt.number,
@@ -266,7 +266,7 @@ class _Judge:
 
     # --- watching -----------------------------------------------------------------------
 
-    def _reader(self, attempt: Attempt, pipe: int) -> Callable[[], None]:
+    def _reader(self, attempt: CaseRun, pipe: int) -> Callable[[], None]:
         def read() -> None:
             if not attempt.read(pipe):
                 self._selector.unregister(pipe)
@@ -296,7 +296,7 @@ class _Judge:
                 attempt.late = f"ran longer than {attempt.case.timeout:g} s"
                 self._end(worker, attempt, GRACE)
 
-    def _end(self, worker: _Worker, attempt: Attempt, grace: float) -> None:
+    def _end(self, worker: _Worker, attempt: CaseRun, grace: float) -> None:
         attempt.is_ending = True
         attempt.deadline = monotonic() + ANSWER
         worker.guard.end(attempt.number, grace)
@@ -311,7 +311,7 @@ class _Judge:
             if attempt and getattr(message, "number", None) == attempt.number:
                 self._learn(worker, attempt, message)
 
-    def _learn(self, worker: _Worker, attempt: Attempt, message: Message) -> None:
+    def _learn(self, worker: _Worker, attempt: CaseRun, message: Message) -> None:
         match message:
             case NotStarted():
                 self._finish(worker, Answer(trouble=f"not started: {message.why}"))

@@ -25,7 +25,7 @@ class Scratch:
     """A temporary folder, locked as long as this process or a guard lives."""
 
     def __init__(self, note: Callable[[str], None]) -> None:
-        """note: told what cannot be removed. Removes what killed judges left first."""
+        """note: called with what cannot be removed. Removes what killed judges left first."""
         self._note = note
         _remove_stale(os.path.realpath(tempfile.gettempdir()))
         self.path = os.path.realpath(tempfile.mkdtemp())

@@ -71,6 +71,11 @@ class Sandbox:
     changes: bool
     gates: bool
 
+    @property
+    def proven(self) -> str:
+        """What a probe has shown of it, for the record."""
+        return f"{self.program}: {PROVEN}"
+
     def encloses(self, step: Step | Hook) -> bool:
         return isinstance(step, Step) and (self.changes if step.is_change else self.gates)
 

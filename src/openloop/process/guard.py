@@ -6,7 +6,7 @@ runner is dead: the tree is ended all the same, and only then does the guard let
 workspace's lock, whose descriptor it inherited, and has restored the record where a command
 removed it: see `record_rescue`.
 
-`messages` defines what it is told and what it reports.
+`messages` defines its orders and its reports.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from typing import Any
 
 from openloop.process import messages, run_marks, tree
 from openloop.process.messages import Discard, End, Enter, Entered, Message, Release, Start
-from openloop.process.watchdog import Limits
+from openloop.process.watchdog import CommandLimits
 
 ANSWER = 1.5  # seconds of silence after which a guard that was asked for something is given up
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -34,7 +34,7 @@ class Job:
     command: str
     cwd: str
     env: Mapping[str, str]
-    limits: Limits
+    limits: CommandLimits
     wrapper: tuple[str, ...] = ()
 
 

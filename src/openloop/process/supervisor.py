@@ -66,9 +66,9 @@ class Processes:
     ) -> Exit:
         """Run one command to the end of its whole process tree.
 
-        log: descriptor that takes its output. on_start: told the PID. on_beat: told the log's
-        size in bytes about once a second, in the watchdog's thread; returns why the command must
-        end, if it must.
+        log: descriptor that takes its output. on_start: called with the PID. on_beat: called with
+        the log's size in bytes about once a second, in the watchdog's thread; returns why the
+        command must end, if it must.
         Raises what `on_beat` raised, after the tree is gone.
         """
         self._number += 1

@@ -15,7 +15,7 @@ SUSPENDED = 5.0  # seconds between two ticks that mean the machine or the proces
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class CommandLimits:
     """Seconds: wall clock of a command, silence of its log, from SIGTERM to SIGKILL. log_bytes: to
     which the log may grow."""
 
@@ -31,16 +31,16 @@ class Watch:
     def __init__(
         self,
         log: int,
-        limits: Limits,
+        limits: CommandLimits,
         *,
         patience: float,
         beat: Callable[[int], tuple[Outcome, str] | None],
         order_end: Callable[[float], None],
         give_up: Callable[[], None],
     ) -> None:
-        """patience: seconds in which the guard must answer once the end was ordered. beat: told
-        the log's size in bytes; what it returns ends the command, see `end`. order_end: asks for
-        the tree's end within a grace in seconds. give_up: ends a guard that does not answer."""
+        """patience: seconds in which the guard must answer once the end was ordered. beat: called
+        with the log's size in bytes; what it returns ends the command, see `end`. order_end: asks
+        for the tree's end within a grace in seconds. give_up: ends a guard that does not answer."""
         self._log = log
         self._limits = limits
         self._beat = beat
@@ -117,7 +117,7 @@ class Watchdog:
     """Looks at the current watch once a second, or earlier when a limit is due earlier."""
 
     def __init__(self, on_gap: Callable[[float], None]) -> None:
-        """on_gap: told, in this thread, of seconds in which nothing could run."""
+        """on_gap: called in this thread with the seconds in which nothing could run."""
         self._on_gap = on_gap
         self._wake = threading.Event()
         self._lock = threading.Lock()

@@ -50,8 +50,8 @@ def repeat(
     return Repetitions(verdict, tuple(ends))
 
 
-def limits_of(command: Command, limits: Limits) -> watchdog.Limits:
-    return watchdog.Limits(
+def limits_of(command: Command, limits: Limits) -> watchdog.CommandLimits:
+    return watchdog.CommandLimits(
         command.timeout, command.stall_timeout, limits.kill_grace, limits.max_log_bytes
     )
 

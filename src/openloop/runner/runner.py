@@ -171,6 +171,7 @@ class Runner:
             mark=self._processes.mark,
             project_root=self._mission.root,
             runner_pid=os.getpid(),
+            **({"sandbox": self._sandbox.proven} if self._sandbox else {}),
             **checkpoints,
         )
         self._store.beat()

@@ -184,7 +184,7 @@ class Steps:
         over = budget.over(self._config, state.usage, live.usage.figures)
         return (Outcome.BUDGET, over) if over else None
 
-    def _limits(self, step: Step | Hook, command: Command, state: State) -> watchdog.Limits:
+    def _limits(self, step: Step | Hook, command: Command, state: State) -> watchdog.CommandLimits:
         """A change gets no more time than the run has left; a gate that was cut off would
         say nothing of the project."""
         limits = limits_of(command, self._config.limits)
