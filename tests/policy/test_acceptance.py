@@ -10,7 +10,7 @@ import subprocess
 import unittest
 
 from policy.test_policy import TEST, Project, cheat, git, repair
-from support import Done, Workspace, need, run_openloop, snapshot, wait_until
+from support import Done, Workspace, environment, need, run_openloop, snapshot, wait_until
 
 
 def accept(place: Workspace, *words: str, exitcode: int = 0) -> Done:
@@ -68,6 +68,25 @@ class Unsettled(Project):
         self.assertIn("restored tests/test_calc.py, as in run 1", ended.err)
         self.assertEqual(TEST.encode(), snapshot(place.project)["tests/test_calc.py"])
         place.audit()
+
+    def test_a_configuration_that_cannot_be_restored_is_not_taken(self) -> None:
+        script = 'sed -i s/false/true/ "$W/openloop.json"; chattr +i "$W/openloop.json"'
+        commands = {"verify": "false", "fix": f"W=$OPENLOOP_WORKSPACE; {script}"}
+        place = self.place(commands=commands, total_rounds=2)
+        path = place.file("openloop.json")
+        need(shutil.which("chattr"), "chattr")
+        if subprocess.run(["chattr", "+i", path], capture_output=True, check=False).returncode:
+            self.skipTest("no file can be made immutable here")
+        self.addCleanup(subprocess.run, ["chattr", "-i", path], check=False)
+        subprocess.run(["chattr", "-i", path], check=True)
+        place.run(exitcode=3)
+        self.assertLess(len(place.events), 30)
+        self.assertIn("openloop.json was edited since", place.run(exitcode=3).err)
+        self.assertIn("left this unsettled", run_openloop("doctor", place.path, exitcode=None).out)
+        subprocess.run(["chattr", "-i", path], check=True)
+        self.assertIn("openloop.json was edited since", place.run(exitcode=3).err)
+        self.assertIn("openloop.json was edited since run 1 began", accept(place).out)
+        place.run()
 
     def test_a_configuration_edited_after_a_kill_blocks_until_it_is_accepted(self) -> None:
         place = self.place(cheat("kills_runner", "configures"), repair())
@@ -159,6 +178,9 @@ class Accepting(Project):
         self.assertEqual(events, place.events)
 
     def test_usage_and_a_live_runner(self) -> None:
+        env = environment(OPENLOOP_WORKSPACE=self.folder)
+        done = run_openloop("accept", self.folder, exitcode=2, env=env)
+        self.assertIn("a command of a run cannot accept", done.err)
         run_openloop("accept", self.folder, exitcode=2)
         run_openloop("accept", exitcode=2)
         place = self.place("true", commands={"verify": "sleep 60"})

@@ -101,9 +101,14 @@ class Runner:
         while self.state.status is Status.RUNNING:
             self._notice()
             action = actions.next_action(self._config, self.state)
-            if not (_decides(action) and self._note_tampering(self._store.tampering(every=True))):
+            if not (_decides(action) and self._is_tampered_with()):
                 self._perform(action)
         return self.state
+
+    def _is_tampered_with(self) -> bool:
+        """Whether the last look before a run ends finds what was not found before. What is known
+        and could not be restored would be found again and again."""
+        return not self.state.tampering and self._note_tampering(self._store.tampering(every=True))
 
     def _restore_withheld(self) -> None:
         """Restore what a killed run withheld, before anything else."""

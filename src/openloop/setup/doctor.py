@@ -130,6 +130,9 @@ def _record(place: Workspace) -> Iterator[Finding]:
         found = places.unreadable(place, EVENTS, error)
         yield problem(found.what, found.fix)
         return
+    if record.state.unsettled:
+        what = f"run {record.state.run} left this unsettled: {record.state.unsettled}"
+        yield warning(what, f"restore it and run again, or: openloop accept {place.quoted}")
     yield ok(f"the record holds ({record.state.seq} events; audit looks at all of them)")
     if record.torn:
         yield warning(f"the last line of {EVENTS} is torn", "the next run drops it, a copy is kept")

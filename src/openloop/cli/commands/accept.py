@@ -12,9 +12,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    import os
+
+    from openloop.core.errors import UsageError
     from openloop.record import mission
     from openloop.runner import acceptance
 
+    if "OPENLOOP_WORKSPACE" in os.environ:
+        what = "a command of a run cannot accept what it did"
+        raise UsageError(
+            what, fix="look at the workspace and accept it yourself, in your own shell"
+        )
     chosen = mission.load(args.workspace)
     accepted = acceptance.accept(chosen)
     if args.json:
