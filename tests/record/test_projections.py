@@ -23,7 +23,8 @@ def names(text: str) -> list[str]:
 HEARTBEAT = names(
     "version status reason mission run round total_rounds step command pid runner_pid host"
     " log_path log_bytes started_at run_started_at updated_at speed eta_seconds eta normality"
-    " metric consecutive_failures last_error usage waiting_until waiting_for event_seq event_head"
+    " metric consecutive_failures last_error usage waiting_until waiting_for attachments"
+    " event_seq event_head"
 )
 METRIC = names("name value threshold direction passed best")
 ARTIFACT = names(

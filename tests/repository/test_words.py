@@ -138,7 +138,7 @@ def keys() -> Iterator[tuple[str, dict[str, Any], bool]]:
 
 
 def environment_names() -> set[str]:
-    return {*template.VARIABLES.values(), "OPENLOOP_MISSION"}
+    return {*template.VARIABLES.values(), "OPENLOOP_MISSION", "OPENLOOP_ATTACHMENTS"}
 
 
 class CasesOfJudge(unittest.TestCase):

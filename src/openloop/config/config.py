@@ -71,6 +71,7 @@ class Limits:
     max_tokens: int | None = None
     max_wait: float = 21600.0
     max_log_bytes: int = 2 << 30
+    max_attachment_bytes: int = 256 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,6 +311,7 @@ def _limits(section: Mapping[str, Any]) -> Limits:
         max_tokens=_whole(limits["max_tokens"]),
         max_wait=float(limits["max_wait_seconds"]),
         max_log_bytes=int(limits["max_log_bytes"]),
+        max_attachment_bytes=int(limits["max_attachment_bytes"]),
     )
 
 

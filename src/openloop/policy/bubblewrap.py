@@ -23,7 +23,15 @@ from openloop.core.vocabulary import Hook, SandboxMode, Step
 from openloop.fs.programs import find_outside
 from openloop.policy.covered_paths import CoveredPaths, below, unless_openloop
 from openloop.record.mission import Mission
-from openloop.record.workspace import CHECKPOINTS, CONFIG, HOME, KNOWLEDGE, OUTPUT, WITHHELD
+from openloop.record.workspace import (
+    ATTACHMENTS,
+    CHECKPOINTS,
+    CONFIG,
+    HOME,
+    KNOWLEDGE,
+    OUTPUT,
+    WITHHELD,
+)
 
 NAME = "bwrap"
 TEMPORARY = ("/tmp", "/var/tmp")
@@ -312,7 +320,7 @@ def _read_only_home(mission: Mission) -> Iterator[str]:
 
 def _workspace(mission: Mission) -> Iterator[str]:
     yield from _read_only_home(mission)
-    for name in (KNOWLEDGE, OUTPUT):
+    for name in (KNOWLEDGE, OUTPUT, ATTACHMENTS):
         path = mission.workspace.file(name)
         if os.path.isdir(path) and not os.path.islink(path):
             yield from ("--bind", path, path)

@@ -25,7 +25,7 @@ from openloop.fs import dirfd, files
 from openloop.policy.covered_paths import PROJECT, WORKSPACE, CoveredPaths, Item, unless_openloop
 from openloop.record.mission import Mission
 from openloop.record.withheld import ARCHIVE, archived
-from openloop.record.workspace import HOLDOUT, LOGS, WITHHELD
+from openloop.record.workspace import ARTIFACTS, HOLDOUT, LOGS, WITHHELD
 
 _NEW = f"{ARCHIVE}.new"
 
@@ -50,7 +50,9 @@ class Withholding:
         self._has_patterns = bool(policy.withhold)
         self._skip = unless_openloop(mission.root, mission.workspace.path)
         gates = [gate for gate in mission.config.gates if mission.config.command(gate).private]
-        self._log = re.compile(rf"round-\d+-(?:{'|'.join(gates)})(?:-\d+)?\.log") if gates else None
+        self._private = (
+            re.compile(rf"round-\d+-(?:{'|'.join(gates)})(?:-\d+)?(?:\.log)?") if gates else None
+        )
         self._items: list[Item] = []
         self._held: IO[bytes] | None = None
         self.hidden: tuple[str, ...] = ()  # absolute paths of folders for the sandbox to hide
@@ -93,7 +95,8 @@ class Withholding:
             hidden.append(holdout)
         elif os.path.lexists(holdout):
             self._items += self._expanded(WORKSPACE, os.fsencode(HOLDOUT), itself=True)
-        self._items += [(WORKSPACE, path) for path in self._private_logs()]
+        for path in self._private_files():
+            self._items += self._expanded(WORKSPACE, path, itself=True)
         if not self._sandboxed:
             inside = (os.path.relpath(path, self._workspace.path) for path in copies())
             self._items += [(WORKSPACE, os.fsencode(path)) for path in inside]
@@ -112,13 +115,13 @@ class Withholding:
             for name in sorted(os.listdir(full)):
                 yield from self._expanded(place, os.path.join(path, name), itself=True)
 
-    def _private_logs(self) -> list[bytes]:
-        if self._log is None:
-            return []
-        with contextlib.suppress(FileNotFoundError):
-            names = sorted(filter(self._log.fullmatch, os.listdir(self._workspace.file(LOGS))))
-            return [os.fsencode(f"{LOGS}/{name}") for name in names]
-        return []
+    def _private_files(self) -> Iterator[bytes]:
+        """Logs of private gates, and folders with their attachments."""
+        for place in (LOGS, ARTIFACTS) if self._private else ():
+            with contextlib.suppress(FileNotFoundError):
+                for name in sorted(os.listdir(self._workspace.file(place))):
+                    if self._private and self._private.fullmatch(name):
+                        yield os.fsencode(f"{place}/{name}")
 
     def _closed_folders(self) -> list[Item]:
         """Folders above what is taken away in which not even their owner may do everything:

@@ -5,6 +5,7 @@
 
 MAY_IMPORT = ("core", "config", "loop", "fs")
 DOORS = (
+    "attachments",
     "workspace",
     "mission",
     "lock",

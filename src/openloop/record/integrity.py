@@ -31,10 +31,12 @@ _BEGUN = ("before-", "best-")  # how checkpoints that only a round makes are cal
 class Mismatch(Exception):
     """A file and the record do not fit together. where: the file, as the user would write it."""
 
-    def __init__(self, where: str, why: str) -> None:
+    def __init__(self, where: str, why: str, name: str = "") -> None:
+        """name: the file's path in the workspace, where it is not the log or the artifact."""
         super().__init__(f"{where}: {why}")
         self.where = where
         self.why = why
+        self.name = name
 
 
 def load(place: Workspace, events: int) -> Record:
@@ -85,7 +87,10 @@ def mismatches(place: Workspace, events: int) -> dict[str, str]:
         try:
             check(place, number, state, event)
         except Mismatch as mismatch:
-            name = event.data["log_path" if event.kind is Kind.STEP_FINISHED else "artifact"]
+            name = (
+                mismatch.name
+                or event.data["log_path" if event.kind is Kind.STEP_FINISHED else "artifact"]
+            )
             found[name] = mismatch.why
         state = reader.apply_at(number, state, event)
     return found
@@ -155,6 +160,7 @@ def check(
                 _carried(number, state, event)
             case Kind.STEP_FINISHED if LOGS not in may_lack:
                 _log(place, event, largest)
+                _attachments(place, event, largest)
             case Kind.ROUND_FINISHED:
                 _completion(number, state, event)
                 _artifact(place, state, event, on_disk=ARTIFACTS not in may_lack)
@@ -183,7 +189,7 @@ def _completion(number: int, state: State, event: Event) -> None:
 def _log(place: Workspace, event: Event, largest: int | None) -> None:
     path = place.shown(event.data["log_path"])
     size, digest = _digest(place, event.data["log_path"], largest)
-    if size is None and event.data["log_path"] in withheld.archived_logs(place):
+    if size is None and event.data["log_path"] in withheld.archived_files(place):
         return  # the log of a private gate, during a change or since a crash in one
     if size is None:
         why = "is missing, or is not a regular file any more"
@@ -194,6 +200,18 @@ def _log(place: Workspace, event: Event, largest: int | None) -> None:
         raise Mismatch(path, f"holds {size} bytes, recorded were {event.data['log_bytes']}")
     if digest not in ("", event.data["log_sha256"]):
         raise Mismatch(path, "was changed after it was recorded: its sha256 differs")
+
+
+def _attachments(place: Workspace, event: Event, largest: int | None) -> None:
+    for one in event.data.get("attachments", ()):
+        name, path = one["path"], place.shown(one["path"])
+        size, digest = _digest(place, name, largest)
+        if size is None and name not in withheld.archived_files(place):
+            raise Mismatch(path, "is missing, or is not a regular file any more", name)
+        if size not in (None, one["bytes"]):
+            raise Mismatch(path, f"holds {size} bytes, recorded were {one['bytes']}", name)
+        if digest not in ("", one["sha256"]):
+            raise Mismatch(path, "was changed after it was recorded: its sha256 differs", name)
 
 
 def _was_away(place: Workspace, event: Event) -> bool:

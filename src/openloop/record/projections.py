@@ -100,6 +100,7 @@ def heartbeat(
         "usage": usage_json(state, live),
         "waiting_until": state.waiting.until if state.waiting else None,
         "waiting_for": _waiting_for(state, live),
+        "attachments": sum(len(result.attachments) for result in state.steps),
         "event_seq": state.seq,
         "event_head": head,
     }

@@ -21,7 +21,8 @@ from openloop.core.vocabulary import Kind, Status, Step
 from openloop.fs import files
 from openloop.loop import actions, transitions
 from openloop.loop.state import Event
-from openloop.record import chain, event_format, integrity, projections, tail
+from openloop.record import attachments, chain, event_format, integrity, projections, tail
+from openloop.record.attachments import Collected
 from openloop.record.event_log import EventLog
 from openloop.record.lock import Lock
 from openloop.record.mission import Mission
@@ -30,6 +31,7 @@ from openloop.record.rebuild import rebuild_missing, rebuild_progress
 from openloop.record.tamper_watch import Finished, Watched
 from openloop.record.workspace import (
     ARTIFACTS,
+    ATTACHMENTS,
     CONFIG,
     EVENTS,
     FOLDERS,
@@ -69,6 +71,7 @@ class Store:
         self._mission = mission
         self._writer = Writer(os.getpid(), socket.gethostname())
         self._finished = Finished(lock.folder)
+        self._attached = Finished(lock.folder)
         self._config = Watched(CONFIG, mission.data, lock.folder)
         self._writing = threading.Lock()  # the watchdog beats while the runner records
         self._started = clock.monotonic()
@@ -212,6 +215,24 @@ class Store:
         """From now on the log must not change. Returns what its own command did to it."""
         return self._finished.add(log.path, log.descriptor, sha256)
 
+    def begin_attachments(self) -> None:
+        """An empty folder for what the next command leaves."""
+        try:
+            attachments.begin(self._folder)
+        except OSError as error:
+            raise self._cannot_keep(ATTACHMENTS, error) from None
+
+    def keep_attachments(self, log: Log, limit: int) -> Collected:
+        """Keep what a step left, limit bytes at most; from now on it must not change."""
+        try:
+            found = attachments.collect(self._folder, log.path, limit)
+            for one in found.kept:
+                with open(files.open_regular(self.workspace.file(one.path), os.O_RDONLY)) as file:
+                    self._attached.add(one.path, file.fileno(), one.sha256)
+        except OSError as error:
+            raise self._cannot_keep(ATTACHMENTS, error) from None
+        return found
+
     def write_prompt(self, step: Step, text: str) -> str:
         """Keep the prompt of a change; returns its absolute path."""
         number = sum(result.step is step for result in self.state.steps) + 1
@@ -313,7 +334,7 @@ class Store:
                 except OSError as error:
                     self.is_unrestored = True
                     found.append(f"{words}, and cannot be restored: {error.strerror}")
-        found.append(self._finished.difference(every=every))
+        found += [each.difference(every=every) for each in (self._finished, self._attached)]
         return "; ".join(filter(None, found))
 
     def _check_folder(self) -> None:
@@ -324,14 +345,14 @@ class Store:
             done = f"{CONFIG}{self._config.restore()}; {EVENTS}{self._event_log.restore()}"
             for name in FOLDERS:
                 os.close(files.open_or_make_folder(name, folder=self._folder))
-            lost = self._finished.restore()
+            lost = self._finished.restore() + self._attached.restore()
             rebuild_missing(self._folder, self._event_log.descriptor)
             self._open_progress()
         except OSError as error:
             raise self._cannot_keep(str(error.filename or EVENTS), error) from None
         self._removal = (
             "the workspace was removed while a command ran, as git clean -fdx, git stash -u and "
-            f"rm -rf do: {done}; lost: {lost} finished {'log' if lost == 1 else 'logs'}, "
+            f"rm -rf do: {done}; lost: {lost} finished {'file' if lost == 1 else 'files'}, "
             f"{KNOWLEDGE}/ and {OUTPUT}/"
         )
 

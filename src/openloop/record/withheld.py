@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 
 from openloop.fs import files
-from openloop.record.workspace import LOGS, WITHHELD, Workspace
+from openloop.record.workspace import ARTIFACTS, LOGS, WITHHELD, Workspace
 
 ARCHIVE = "away.tar.gz"
 
@@ -35,7 +35,7 @@ def archived(workspace: Workspace) -> list[str]:
         return []
 
 
-def archived_logs(workspace: Workspace) -> frozenset[str]:
-    """The logs that are away, by their path in the workspace."""
-    logs = f"workspace/{LOGS}/"
-    return frozenset(n.partition("/")[2] for n in archived(workspace) if n.startswith(logs))
+def archived_files(workspace: Workspace) -> frozenset[str]:
+    """The logs and attachments that are away, by their path in the workspace."""
+    places = (f"workspace/{LOGS}/", f"workspace/{ARTIFACTS}/")
+    return frozenset(n.partition("/")[2] for n in archived(workspace) if n.startswith(places))

@@ -16,6 +16,7 @@ ARTIFACTS = "artifacts"
 KNOWLEDGE = "knowledge"
 OUTPUT = "output"
 CHECKPOINTS = "checkpoints"
+ATTACHMENTS = "attachments"  # what the command that runs now leaves
 HOLDOUT = "holdout"  # what agents never see
 WITHHELD = "withheld"  # where it is kept while one works
 FOLDERS = (LOGS, ARTIFACTS, KNOWLEDGE, OUTPUT)

@@ -16,7 +16,7 @@ from openloop.process import watchdog
 from openloop.process.log_scan import LogReader
 from openloop.process.supervisor import Job, Processes
 from openloop.record.mission import Mission
-from openloop.record.workspace import CONFIG
+from openloop.record.workspace import ATTACHMENTS, CONFIG
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +79,7 @@ def environment(
         "OPENLOOP_LAST_ERROR": state.last_error if state else "",
         "OPENLOOP_PROMPT_FILE": prompt_file,
         "OPENLOOP_MISSION": text,
+        "OPENLOOP_ATTACHMENTS": mission.workspace.file(ATTACHMENTS),
     }
 
 
@@ -113,8 +114,9 @@ class Trials:
         config = self._mission.config
         added = environment(self._mission, command, step, root=self._root)
         text = template.render(command.run, round=0, step=step)
-        job = Job(text, self._root, {**added, **env}, limits_of(command, config.limits))
-        with tempfile.TemporaryFile(buffering=0) as log:
+        with tempfile.TemporaryFile(buffering=0) as log, tempfile.TemporaryDirectory() as folder:
+            env = {**added, "OPENLOOP_ATTACHMENTS": folder, **env}
+            job = Job(text, self._root, env, limits_of(command, config.limits))
             end = self._processes.run(
                 job, log.fileno(), on_start=lambda pid: None, on_beat=lambda log_bytes: None
             )

@@ -8,7 +8,7 @@ from openloop.config.config import Config, Policy
 from openloop.core.vocabulary import Outcome, SandboxMode, Step
 from openloop.loop import gates
 from openloop.loop.state import RoundSummary, State
-from openloop.record import log_tail, projections
+from openloop.record import attachments, log_tail, projections
 from openloop.record.mission import Mission
 from openloop.record.workspace import KNOWLEDGE, LOGS, Workspace
 
@@ -64,6 +64,9 @@ def _failure(
     elif end and end.lines:
         quoted = log_tail.fenced(("…", *end.lines) if end.before else end.lines)
         lines.append(f"The end of its log, `{workspace.file(result.log_path)}`:\n\n{quoted}")
+    if shown := attachments.pictures(workspace, result.log_path):
+        names = ", ".join(f"`{path}`" for path in shown)
+        lines.append(f"Pictures of what it saw: {names}\n")
     return "\n".join(lines)
 
 

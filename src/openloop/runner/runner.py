@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from openloop.config import template
@@ -281,13 +281,19 @@ class Runner:
                 self._show_live(execution.live)  # restores a workspace that was removed
             tampering = self._store.tampering()  # before anything is added to the record
             broken, damage = self._enforcement.settle(step, planted)
-            result = gates.overruled(result, broken)
+            left = self._store.keep_attachments(
+                execution.log, self._config.limits.max_attachment_bytes
+            )
+            result = replace(gates.overruled(result, broken), attachments=tuple(left.kept))
             stand_in = {"stand_in": True} if action.stand_in else {}
             self._record(Kind.STEP_FINISHED, step=step, **result.event_data(), **stand_in)
             self._withholding.discard()
             log_tampering = self._store.log_finished(execution.log, result.log_sha256)
             self._note_tampering(tampering, log_tampering)
             self._note_damage(damage)
+            if left.words:
+                text = f"attachments of {step} left out: {left.words}"
+                self._record(Kind.NOTE, note="attachments", text=text)
 
     def _hook(self, hook: Hook) -> None:
         """Run a person's own command. Its failure is noted and changes nothing else; neither does
@@ -324,6 +330,7 @@ class Runner:
             boxed = self._sandbox is not None and self._sandbox.encloses(step)
             run = self._sessions.in_sandbox(command) if boxed else run
         text = template.render(run, round=self.state.round, step=name)
+        self._store.begin_attachments()
         with self._store.open_log(log_name) as log:
             live = Live(step, text, None, log.path, 0, clock.utc())
             yield Execution(command, text, log, live, session)

@@ -14,7 +14,7 @@ from openloop.core.vocabulary import Status, Step
 from openloop.loop.state import StepResult
 from openloop.record import projections
 from openloop.record.log_tail import Excerpt
-from openloop.views import charts
+from openloop.views import charts, report_pictures
 from openloop.views.audit import counts
 from openloop.views.charts import text
 from openloop.views.console import duration, size, violation_words
@@ -37,6 +37,7 @@ def render(report: Report) -> str:
         _timeline(report),
         _metric(report),
         _failures(report),
+        report_pictures.render(report),
         _policy(report),
         _rounds(report),
         _record(report),
@@ -45,8 +46,8 @@ def render(report: Report) -> str:
 <html lang="en">
 <head>
 <meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'sha256-{digest}'\
-; base-uri 'none'; form-action 'none'">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:\
+; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
 <meta name="referrer" content="no-referrer">

@@ -7,13 +7,13 @@ its suite.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from openloop.core.text import printable
 from openloop.core.usage import Total, Usage
 from openloop.core.vocabulary import Outcome, Status
 from openloop.loop.state import StepResult
-from openloop.views import junit_xml
+from openloop.views import junit_xml, report_pictures
 from openloop.views.history import Round
 from openloop.views.report import Report
 
@@ -92,7 +92,14 @@ def _test(report: Report, one: Round, result: StepResult) -> junit_xml.Test:
 
 
 def _output(report: Report, result: StepResult) -> str:
-    return f"==> {printable(result.log_path)}\n{_log(report, result)}\n"
+    attached = "" if result.private else "".join(_attachments(report, result))
+    return f"==> {printable(result.log_path)}\n{_log(report, result)}\n{attached}"
+
+
+def _attachments(report: Report, result: StepResult) -> Iterator[str]:
+    """As the attachments plug-in of Jenkins and GitLab read them."""
+    for one in result.attachments[: report_pictures.NAMED]:
+        yield f"[[ATTACHMENT|{printable(report.place.file(one.path))}]]\n"
 
 
 def _log(report: Report, result: StepResult) -> str:

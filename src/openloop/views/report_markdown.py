@@ -6,7 +6,7 @@ from openloop.core import usage
 from openloop.core.text import markup
 from openloop.loop.state import StepResult
 from openloop.record import log_tail, projections
-from openloop.views import console
+from openloop.views import console, report_pictures
 from openloop.views.audit import counts
 from openloop.views.console import duration
 from openloop.views.report import Failure, Report
@@ -25,6 +25,7 @@ def render(report: Report) -> str:
         _rounds(report),
         _undone(report),
         *(_failure(report, failure) for failure in report.failures[:_FAILURES]),
+        _attachments(report),
         _record(report),
     ]
     return "\n".join(part for part in parts if part)
@@ -98,6 +99,14 @@ def _failure(report: Report, failure: Failure) -> str:
     if end and end.lines:
         log = log_tail.fenced(end.lines[-_LOG_LINES:])
     return f"<details><summary>{title}: {_words(result.detail)}</summary>\n\n{log}\n</details>\n"
+
+
+def _attachments(report: Report) -> str:
+    lines = []
+    for left in report_pictures.of(report)[:_ROUNDS]:
+        names = _words(report_pictures.names(left.result))
+        lines.append(f"- round {left.round}, {left.result.step} left {names}")
+    return "\n".join([*lines, ""]) if lines else ""
 
 
 def _record(report: Report) -> str:

@@ -153,6 +153,7 @@ def lines(report: Report) -> list[str]:
         ("metric", _metric_words(beat.get("metric"))),
         ("speed", _speed_words(beat)),
         ("failures", _failure_words(beat)),
+        ("attached", _attachment_words(beat.get("attachments"))),
         ("error", _text(beat.get("last_error"))[:300]),
         ("updated", _text(beat.get("updated_at"))),
         ("head", _text(beat.get("event_head"))),
@@ -197,6 +198,10 @@ def _step_words(beat: Mapping[str, Any]) -> str:
     pid = f", PID {_text(beat['pid'])}" if beat.get("pid") else ""
     normality = _text(beat.get("normality"))
     return f"{_text(beat.get('step')) or 'hook'}{pid}, {normality}: {_text(beat['command'])[:200]}"
+
+
+def _attachment_words(count: object) -> str:
+    return f"{_text(count)} {'file' if count == 1 else 'files'} in this round" if count else ""
 
 
 def _log_words(beat: Mapping[str, Any]) -> str:

@@ -1,0 +1,112 @@
+"""Attachments in the reports: names everywhere, and on the page the pictures themselves."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from openloop.fs import files
+from openloop.loop.state import Attachment, StepResult
+from openloop.record.attachments import PICTURES
+from openloop.views.charts import text
+from openloop.views.console import size
+from openloop.views.report import Report
+
+NAMED = 20  # files of one step that are named
+_ROUNDS = 10  # latest rounds whose pictures are shown
+_LARGEST = 512 << 10  # bytes of a picture that is shown
+_MOST = 6 << 20  # bytes of all pictures of a page
+_CONSOLE = 256 << 10  # bytes of a console.log that is looked through
+_LINES = 10  # errors of a console that are shown
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What one step of a round left."""
+
+    round: int
+    result: StepResult
+
+
+def of(report: Report) -> list[Left]:
+    """The steps that left something others may see, the latest first."""
+    return [
+        Left(one.number, station.result)
+        for one in reversed(report.rounds)
+        for station in reversed(one.steps)
+        if station.result.attachments and not station.result.private
+    ]
+
+
+def names(result: StepResult) -> str:
+    """`end.png, in/a.txt and 3 more`."""
+    shown = [name_of(one) for one in result.attachments[:NAMED]]
+    left = len(result.attachments) - len(shown)
+    return ", ".join(shown) + (f" and {left} more" if left else "")
+
+
+def name_of(attachment: Attachment) -> str:
+    """Its path below the step's folder."""
+    return attachment.path.split("/", 2)[-1]
+
+
+def render(report: Report) -> str:
+    """A section of the page: the pictures of each round side by side; what is too large is
+    named."""
+    page = _Page(report)
+    rows = "".join(page.row(one) for one in of(report)[:_ROUNDS])
+    return f"<section><h2>What the steps left</h2>{rows}</section>\n" if rows else ""
+
+
+class _Page:
+    """What there is still room for on one page."""
+
+    def __init__(self, report: Report) -> None:
+        self._place = report.place
+        self._room = _MOST
+
+    def row(self, left: Left) -> str:
+        result = left.result
+        title = f"round {left.round}, {result.step} {result.outcome}"
+        figures = "".join(self._figures(result.attachments))
+        console = "".join(f"{text(line)}\n" for line in self._console_errors(result.attachments))
+        errors = f"<p class='hint'>errors in console.log</p><pre>{console}</pre>" if console else ""
+        listed = f"<p class='hint'>{text(names(result))}</p>"
+        return f"<h3>{text(title)}</h3><div class='shots'>{figures}</div>{errors}{listed}"
+
+    def _figures(self, attachments: Sequence[Attachment]) -> Iterator[str]:
+        for one in attachments:
+            if not one.path.lower().endswith(PICTURES) or one.path.lower().endswith(".svg"):
+                continue
+            name = text(name_of(one))
+            if one.bytes > min(_LARGEST, self._room):
+                yield _figure("", f"{name} ({size(one.bytes)}, not shown)")
+            elif data := self._read(one, _LARGEST):
+                self._room -= len(data)
+                ending = one.path.rpartition(".")[2].lower().replace("jpg", "jpeg")
+                source = f"data:image/{ending};base64,{base64.b64encode(data).decode()}"
+                yield _figure(f'<img alt="{name}" src="{source}">', name)
+            else:
+                yield _figure("", f"{name} (not as recorded)")
+
+    def _console_errors(self, attachments: Sequence[Attachment]) -> list[str]:
+        found = next((one for one in attachments if one.path.endswith("/console.log")), None)
+        if found is None:
+            return []
+        lines = self._read(found, _CONSOLE).decode(errors="replace").splitlines()
+        kinds = ("error", "assert", "exception")
+        return [line for line in lines if line.split()[1:2] and line.split()[1] in kinds][:_LINES]
+
+    def _read(self, one: Attachment, limit: int) -> bytes:
+        """Its bytes, if they are what the record says; else b""."""
+        try:
+            data = files.read(self._place.file(one.path), limit=limit + 1)
+        except OSError:
+            return b""
+        return data if hashlib.sha256(data).hexdigest() == one.sha256 else b""
+
+
+def _figure(image: str, caption: str) -> str:
+    return f"<figure>{image}<figcaption>{caption}</figcaption></figure>"
