@@ -31,7 +31,7 @@ from collections.abc import Callable, Iterator
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-from bench import commands, crowd, growth, resources, startup, trees
+from bench import browser, commands, crowd, growth, resources, startup, trees
 from bench.lab import TIMES, Lab, Row, Tool, Trouble, machine, say
 
 ROWS: dict[str, Callable[[Lab], Iterator[Row]]] = {
@@ -50,6 +50,7 @@ ROWS: dict[str, Callable[[Lab], Iterator[Row]]] = {
     "crowd": crowd.crowd,
     "trees": trees.trees,
 }
+ON_REQUEST = {"browser": browser.play}  # it takes Playwright, which is not everywhere
 
 
 def main() -> int:
@@ -80,7 +81,9 @@ def _arguments() -> argparse.Namespace:
     amount = parser.add_mutually_exclusive_group()
     amount.add_argument("--quick", action="store_true", help="under a minute (the default)")
     amount.add_argument("--full", action="store_true", help="under ten minutes")
-    parser.add_argument("--only", action="append", choices=ROWS, help="one row of the table")
+    parser.add_argument(
+        "--only", action="append", choices=(*ROWS, *ON_REQUEST), help="one row of the table"
+    )
     parser.add_argument(
         "--against",
         action="append",
@@ -108,7 +111,7 @@ def _measure(
 ) -> Iterator[Row]:
     for key in keys:
         began = time.monotonic()
-        yield from ROWS[key](lab)
+        yield from {**ROWS, **ON_REQUEST}[key](lab)
         say(f"{time.monotonic() - began:6.1f} s  {key}")
 
 

@@ -157,6 +157,7 @@ TREES = (
         "pnpm",
         {"package.json": package(test="vitest", start="vite"), "pnpm-lock.yaml": ""},
         "CI=true pnpm run test",
+        play="openloop browse {workspace}/play.json",
     ),
     Tree("bun", {"package.json": package(test="bun test"), "bun.lockb": ""}, "bun run test"),
     Tree(

@@ -4,4 +4,4 @@
 """
 
 MAY_IMPORT = ("core", "config", "fs", "process")
-DOORS = ("playing",)
+DOORS = ("playing", "chromium")

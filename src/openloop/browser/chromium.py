@@ -71,6 +71,11 @@ def find(given: str | None) -> str:
     raise UsageError(f"there is no browser: none of {', '.join(NAMES)} is on PATH", fix=fix)
 
 
+def is_there() -> bool:
+    """Whether `find` finds one."""
+    return any(map(shutil.which, (os.environ.get("OPENLOOP_BROWSER") or "", *NAMES)))
+
+
 class Scratch:
     """A folder for one play, locked for as long as anything of it is left."""
 

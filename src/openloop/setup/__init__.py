@@ -14,5 +14,6 @@ MAY_IMPORT = (
     "policy",
     "runner",
     "views",
+    "browser",
 )
 DOORS = ("init", "doctor", "probe")

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from openloop.core.vocabulary import Step
-from openloop.setup import ecosystems, javascript_project, python_project, source_layout
+from openloop.setup import ecosystems, javascript_project, python_project, source_layout, web_page
 from openloop.setup.ecosystems import LANGUAGES, MARKERS, RUNNERS, Kit
 from openloop.setup.project_listing import ENTRIES, FOLDER_ENTRIES, Listing
 from openloop.setup.source_layout import Layout
+from openloop.setup.web_page import WebPage
 
 REPLACE_ME = "echo 'replace me: write the command that proves this project works' >&2; exit 1"
 
@@ -34,17 +36,20 @@ class Detection:
     """What `init` may write, and why.
 
     commands: by step; verify is always there. found: sentences. protect, allow: globs for the
-    policy; both empty where no command was found or no source was seen.
+    policy; both empty where no command was found or no source was seen. play: the document of a
+    play, for which the commands have one; None without.
     """
 
     commands: dict[Step, str]
     found: list[str]
     protect: list[str]
     allow: list[str]
+    play: dict[str, Any] | None = None
 
 
-def detect(root: str) -> Detection:
-    """Look at the project below `root`, bounded in entries and bytes.
+def detect(root: str, *, has_browser: bool = True) -> Detection:
+    """Look at the project below `root`, bounded in entries and bytes. has_browser: whether a web
+    page can be played here.
 
     Never raises for what it finds there, or does not: then verify is REPLACE_ME.
     """
@@ -54,13 +59,33 @@ def detect(root: str) -> Detection:
     verify = next((kit.verify for kit in kits if kit.verify), "")
     scan = next((kit.scan for kit in kits if kit.scan and kit.verify == verify), "")
     policy = _policy(project, kits)
-    commands = {Step.SCAN: scan, Step.VERIFY: verify or REPLACE_ME}
+    page = web_page.detect(project)
+    play = page.play if page and has_browser else None
+    commands = {
+        Step.PLAY: web_page.COMMAND if play else "",
+        Step.SCAN: scan,
+        Step.VERIFY: verify or REPLACE_ME,
+    }
     return Detection(
         commands={step: command for step, command in commands.items() if command},
-        found=[*_on_kits(kits), *_on_scan(scan), *_limits(project, kits), *_on_policy(policy)],
+        found=[
+            *_on_kits(kits),
+            *_on_scan(scan),
+            *_on_page(page, play is not None),
+            *_limits(project, kits),
+            *_on_policy(policy),
+        ],
         protect=list(policy.protect),
         allow=list(policy.allow),
+        play=play,
     )
+
+
+def _on_page(page: WebPage | None, is_played: bool) -> Iterator[str]:
+    if page and is_played:
+        yield f"{page.why}: play opens it in Chromium, see {web_page.FILE}: add what a user does."
+    elif page:
+        yield f"{page.why}: `openloop browse` could play it, if there were a Chromium."
 
 
 def _policy(project: Listing, kits: list[Kit]) -> Layout:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from openloop.agents import catalog
+from openloop.browser import chromium
 from openloop.config import config
 from openloop.config.config import Config
 from openloop.core import clock
@@ -25,7 +26,7 @@ from openloop.record.integrity import Mismatch
 from openloop.record.lock import Lock
 from openloop.record.projections import Live, Writer
 from openloop.record.workspace import CONFIG, EVENTS, FOLDERS, HEARTBEAT, PROGRESS, Workspace
-from openloop.setup import detect, documents
+from openloop.setup import detect, documents, web_page
 
 _SCHEMA = os.path.abspath(
     os.path.join(os.path.dirname(__file__), os.pardir, "openloop.schema.json")
@@ -53,7 +54,7 @@ def init(
     place = places.at(path)
     root = _root(place, project_root)
     _refuse_to_overwrite(place, force)
-    found = detect.detect(root)
+    found = detect.detect(root, has_browser=chromium.is_there())
     document = _document(place, root, mission or _DEFAULT_MISSION, agent, found)
     data = (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode()
     known = config.parse(data, where=place.shown(CONFIG))
@@ -61,6 +62,9 @@ def init(
     lock = Lock(place, patience=0)
     try:
         said = _write(place, lock.folder, known, data)
+        if found.play and (force or not files.exists(web_page.FILE, folder=lock.folder)):
+            text = json.dumps(found.play, indent=2) + "\n"
+            files.replace(web_page.FILE, text.encode(), folder=lock.folder)
     except OSError as error:
         raise UsageError(
             f"{place.given} cannot be written: {error.strerror}",

@@ -6,6 +6,7 @@ import base64
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 from openloop.fs import files
 from openloop.loop.state import Attachment, StepResult
@@ -56,8 +57,10 @@ def render(report: Report) -> str:
     """A section of the page: the pictures of each round side by side; what is too large is
     named."""
     page = _Page(report)
-    rows = "".join(page.row(one) for one in of(report)[:_ROUNDS])
-    return f"<section><h2>What the steps left</h2>{rows}</section>\n" if rows else ""
+    rounds = groupby(reversed(of(report)), key=lambda left: left.round)
+    rows = [page.row(number, list(steps)) for number, steps in rounds][-_ROUNDS:]
+    body = "".join(reversed(rows))
+    return f"<section><h2>What the steps left</h2>{body}</section>\n" if rows else ""
 
 
 class _Page:
@@ -67,20 +70,25 @@ class _Page:
         self._place = report.place
         self._room = _MOST
 
-    def row(self, left: Left) -> str:
-        result = left.result
-        title = f"round {left.round}, {result.step} {result.outcome}"
-        figures = "".join(self._figures(result.attachments))
-        console = "".join(f"{text(line)}\n" for line in self._console_errors(result.attachments))
-        errors = f"<p class='hint'>errors in console.log</p><pre>{console}</pre>" if console else ""
-        listed = f"<p class='hint'>{text(names(result))}</p>"
-        return f"<h3>{text(title)}</h3><div class='shots'>{figures}</div>{errors}{listed}"
+    def row(self, number: int, steps: list[Left]) -> str:
+        """The steps of one round, in their order."""
+        figures, below = [], []
+        for left in steps:
+            result = left.result
+            title = f"{result.step} {result.outcome}"
+            figures += list(self._figures(title, result.attachments))
+            if console := self._console_errors(result.attachments):
+                lines = "".join(f"{text(line)}\n" for line in console)
+                below.append(f"<p class='hint'>{text(title)}, console</p><pre>{lines}</pre>")
+            below.append(f"<p class='hint'>{text(f'{title}: {names(result)}')}</p>")
+        shots = f"<div class='shots'>{''.join(figures)}</div>"
+        return f"<h3>round {number}</h3>{shots}{''.join(below)}"
 
-    def _figures(self, attachments: Sequence[Attachment]) -> Iterator[str]:
+    def _figures(self, title: str, attachments: Sequence[Attachment]) -> Iterator[str]:
         for one in attachments:
             if not one.path.lower().endswith(PICTURES) or one.path.lower().endswith(".svg"):
                 continue
-            name = text(name_of(one))
+            name = text(f"{title}: {name_of(one)}")
             if one.bytes > min(_LARGEST, self._room):
                 yield _figure("", f"{name} ({size(one.bytes)}, not shown)")
             elif data := self._read(one, _LARGEST):

@@ -1,0 +1,69 @@
+"""A play for a project that is, or serves, a web page."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from openloop.setup.project_listing import Listing
+
+FILE = "play.json"  # in the workspace
+COMMAND = f"openloop browse {{workspace}}/{FILE}"
+_FOLDERS = ("", "public", "site", "static", "www")  # where a page without a server may lie
+_SCRIPTS = ("dev", "start", "serve", "preview")  # of package.json, the likeliest first
+_SERVERS = (  # what serves, and how it is given a port
+    (
+        r"\bvite\b|\bastro\b|\bparcel\b|\bng serve\b|\bnuxt\b|\bwebpack( serve|-dev-server)\b",
+        "--port",
+    ),
+    (r"\bnext\b|\bhttp-server\b|^serve\b", "-p"),
+    (r"\breact-scripts start\b", ""),  # PORT in the environment
+)
+
+
+@dataclass(frozen=True, slots=True)
+class WebPage:
+    """why: what was seen. play: the document to write."""
+
+    why: str
+    play: dict[str, Any]
+
+
+def detect(project: Listing) -> WebPage | None:
+    """The play for a project; None where no web page was seen."""
+    if found := _dev_server(project):
+        name, run = found
+        return WebPage(f"package.json has a server ({name})", _play(run, 60))
+    for folder in _FOLDERS:
+        path = f"{folder}/index.html".lstrip("/")
+        if path in project.named("index.html"):
+            directory = f" --directory {folder}" if folder else ""
+            run = f"exec python3 -m http.server {{port}} --bind 127.0.0.1{directory}"
+            return WebPage(f"{path} is a web page", _play(run, 20))
+    return None
+
+
+def _dev_server(project: Listing) -> tuple[str, str] | None:
+    """(script, command) of package.json."""
+    if not project.has("package.json"):
+        return None
+    try:
+        scripts = json.loads(project.text("package.json", 1 << 20)).get("scripts", {})
+        for name in _SCRIPTS:
+            for pattern, option in _SERVERS:
+                if re.search(pattern, scripts.get(name, "")):
+                    words = f" -- {option} {{port}}" if option else ""
+                    return name, f"npm run --silent {name}{words}"
+    except (ValueError, RecursionError, AttributeError, TypeError):
+        return None
+    return None
+
+
+def _play(run: str, patience: int) -> dict[str, Any]:
+    return {
+        "version": 1,
+        "serve": {"run": run, "timeout_seconds": patience},
+        "steps": [{"open": "/"}, {"screenshot": "start"}],
+    }
