@@ -31,7 +31,7 @@ from collections.abc import Callable, Iterator
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-from bench import browser, commands, crowd, growth, resources, startup, trees
+from bench import browser, commands, crowd, fleet, growth, resources, startup, trees
 from bench.lab import TIMES, Lab, Row, Tool, Trouble, machine, say
 
 ROWS: dict[str, Callable[[Lab], Iterator[Row]]] = {
@@ -49,6 +49,7 @@ ROWS: dict[str, Callable[[Lab], Iterator[Row]]] = {
     "growth": growth.growth,
     "crowd": crowd.crowd,
     "trees": trees.trees,
+    "fleet": fleet.fleet,
 }
 ON_REQUEST = {"browser": browser.play}  # it takes Playwright, which is not everywhere
 

@@ -45,6 +45,7 @@ FAMILIES = (
     "oom",
     "fuzz",
     "leaks",
+    "fleet",
 )
 SHOWN = 10  # violations of a fault that are told one by one
 SPIN = "import os\nparent = os.getppid()\nwhile os.getppid() == parent: pass"

@@ -9,6 +9,7 @@ import time
 import unittest
 
 from fleet.fleets import LAUNCH, SAYS_SO, Engine, Place, names, running
+from openloop.fleet.launchers import launch, launcher
 from support import Case, lives, recomputed_head, run_openloop, wait_until
 
 QUICK = {"total_rounds": 1, "commands": {"verify": SAYS_SO}}
@@ -207,6 +208,20 @@ class Coordinators(Case):
         self.place.do("retry")
         self.assertEqual({"complete"}, set(self.place.states().values()))
 
+    def test_what_a_dead_launch_left_can_be_cancelled(self) -> None:
+        self.place.configure(tasks=names("a"), launcher=quick_to_stop())
+        first = running(self, self.place)
+        self.place.wait_for("task_running")
+        wait_until(lambda: self.place.ran() == ["a"])
+        folder = self.place.file("fleet.fleet/tasks/a/launch-1")
+        runner = launch.pid_of(folder, launch.RUN)
+        assert runner
+        os.kill(self.claim("a")["pid"], signal.SIGKILL)
+        self.place.do("cancel")
+        self.assertEqual({"a": "cancelled"}, self.place.states())
+        self.assertFalse(lives(runner))
+        self.assertEqual(1, first.wait(20))
+
     def test_a_launch_that_dies_alone_is_alive_while_its_run_is(self) -> None:
         self.place.configure(tasks=names("a"))
         first = running(self, self.place)
@@ -349,6 +364,11 @@ class Engines(Case):
         self.assertEqual(0, run_late(folder))
         self.assertEqual([], place.ran())
         wait_until(lambda: os.path.exists(self.engine.file("cancelled")))
+
+
+def quick_to_stop() -> dict[str, object]:
+    """The launcher of this machine, which waits less before it uses force."""
+    return {**launcher.shipped("local"), "poll_seconds": 0.3, "stop_seconds": 0.5}
 
 
 def run_late(folder: str) -> int:

@@ -128,7 +128,7 @@ class Landing(Repository):
         self.write("two", "mine\n")
         place = self.fleet(changes("a", "echo a > one"), changes("b", "echo b > two"))
         done = place.do("run")
-        self.assertIn("uncommitted changes (1 files)", done.err)
+        self.assertIn("uncommitted changes (two)", done.err)
         with open(os.path.join(self.tree("a"), "two"), encoding="utf-8") as file:
             self.assertEqual("2\n", file.read())
         place.do("land", exitcode=1)

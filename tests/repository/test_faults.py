@@ -30,6 +30,10 @@ FEWEST = {  # tries of the quick mode, by the start of a fault's name
     "templates": 100,
     "configurations, mutated": 500,
     "leaks": 100,
+    "fleet: kill -9 of the coordinator at every durable call": 2,
+    "fleet: kill -9 of the coordinator at a random moment": 1,
+    "fleet: twins": 10,
+    "fleet: cancel": 2,
 }
 
 

@@ -239,7 +239,7 @@ def _coordinate(fleet: Fleet, asked: Asked) -> int:
     from openloop.process.signals import Interrupts
     from openloop.views.console import Screen
 
-    most = min(fleet.max_parallel, asked.max_parallel or fleet.max_parallel)
+    most = asked.max_parallel or fleet.max_parallel
     with Interrupts() as interrupts:
         out, err = (
             Screen(stream, give_up=lambda: interrupts.received)

@@ -90,7 +90,7 @@ class Coordinator:
         """Until no task is left, a signal arrives, or `until` holds. starting: whether waiting
         tasks are started."""
         pause = _SHORTEST
-        with _told_of_children():
+        with _told_of_children(), _kept(self.fleet.folder):
             while not interrupts.received:
                 before = self._journal.size
                 self._take_requests()
@@ -250,7 +250,10 @@ class Coordinator:
             due = self._asked.get(host, now - self._launcher.poll_interval)
             if now - due >= self._launcher.poll_interval and (Verb.POLL, host) not in self._calls:
                 self._asked[host] = now
-                self._call(Verb.POLL, host, host=host, asked="\n".join(lines) + "\n")
+                try:
+                    self._call(Verb.POLL, host, host=host, asked="\n".join(lines) + "\n")
+                except OSError as error:
+                    self._unreachable(host, _no_command(error))
 
     def _call(
         self,
@@ -310,10 +313,9 @@ class Coordinator:
     def _give_up(self, task: TaskState) -> bool:
         """Make the claim of a launch, so that it never begins. False when it has begun."""
         folder = self._folder(task)
-        with _kept(folder):
-            os.makedirs(folder, exist_ok=True)
-            if launch.claim(folder, {launch.FENCED: True, "launch": task.launch}):
-                return True
+        os.makedirs(folder, exist_ok=True)
+        if launch.claim(folder, {launch.FENCED: True, "launch": task.launch}):
+            return True
         self._look_at(folder, task.launch, self._seen[task.name])
         return not self._seen[task.name].begun
 
@@ -419,12 +421,16 @@ class Coordinator:
     def _launch(self, task: Task) -> None:
         known = self.state.tasks[task.name]
         self._seen[task.name] = Seen(clock.monotonic(), busy=True)
-        with _kept(self._folder(known)):
-            preparation.write_order(self.fleet, task, known, self._folder(known))
+        preparation.write_order(self.fleet, task, known, self._folder(known))
         try:
             self._call(Verb.SUBMIT, task.name, known)
-        except OSError as error:  # no more processes, no more memory
-            self._refused(known, f"no command can be started: {error.strerror}")
+        except OSError as error:
+            self._refused(known, _no_command(error))
+
+
+def _no_command(error: OSError) -> str:
+    """No more processes, no more memory."""
+    return f"no command can be started: {error.strerror}"
 
 
 def _ended(name: str, state: str, reason: str, **more: object) -> Event:
@@ -442,8 +448,8 @@ def _kept(folder: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise RecordError(
-            f"a launch cannot be written: {error.strerror}",
-            where=folder,
+            f"the fleet's files cannot be kept: {error.strerror}",
+            where=str(error.filename or folder),
             fix="make room or give yourself permission, then run again: what runs is adopted",
         ) from None
 

@@ -164,8 +164,9 @@ def _refused(task: TaskState, event: Mapping[str, Any]) -> None:
 
 
 def _released(task: TaskState, event: Mapping[str, Any]) -> None:
+    """What a coordinator did not live to hand over counts for nothing."""
+    task.unbegun += task.phase is Phase.SUBMITTED
     task.phase, task.reason = Phase.WAITING, event["why"]
-    task.unbegun += 1
 
 
 def _cancel(task: TaskState, event: Mapping[str, Any]) -> None:

@@ -124,10 +124,11 @@ def _remarks(where: str, count: int) -> list[str]:
     from openloop.views.console import size
 
     found = []
-    if changed := ask(where, "status", "--porcelain").splitlines():
+    if changed := ask(where, "diff", "--name-only", "HEAD").splitlines():
+        names = ", ".join(changed[:3]) + (", …" if len(changed) > 3 else "")
         found.append(
-            f"{where} has uncommitted changes ({len(changed)} files): they are left alone, and "
-            "worktrees begin at HEAD, without them"
+            f"{where} has uncommitted changes ({names}): they are left alone, and worktrees begin "
+            "at HEAD, without them"
         )
     if os.path.exists(os.path.join(where, ".gitmodules")):
         found.append(

@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("fleet", metavar="FLEET", help="the file that lists the tasks")
     parser.add_argument("tasks", nargs="*", metavar="TASK", help="some of its tasks, by name")
     parser.add_argument(
-        "--max-parallel", type=positive, metavar="N", help="run: fewer at once than max_parallel"
+        "--max-parallel", type=positive, metavar="N", help="run: instead of max_parallel"
     )
     shown = parser.add_mutually_exclusive_group()
     shown.add_argument(

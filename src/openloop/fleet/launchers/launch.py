@@ -25,7 +25,8 @@ TYPE_CHECKING = False  # typing is slow to import
 if TYPE_CHECKING:
     from typing import Any
 
-ORDER, CLAIM, END, STOP, LOG = "order.json", "claim", "end.json", "stop", "log"
+ORDER, CLAIM, RUN, END = "order.json", "claim", "run.json", "end.json"
+STOP, LOG = "stop", "log"
 FENCED = "fenced"  # the key of a claim that gives the launch up
 _LOOK = 1.0  # seconds between two looks for the stop file
 _LATE = 60.0  # seconds that a shared file system may take to show the order
@@ -95,18 +96,18 @@ def started(pid: int) -> str:
     return "" if words[0] in (b"Z", b"X") else words[19].decode()
 
 
-def _self() -> dict[str, Any]:
-    pid = os.getpid()
+def _named(pid: int) -> dict[str, Any]:
+    """A process by what no other one has."""
     return {"host": os.uname().nodename, "pid": pid, "start": started(pid), "boot": boot()}
 
 
-def pid_of(folder: str) -> int | None:
-    """The process of a launch that lives on this machine."""
-    claimant = read(folder, CLAIM)
-    if not claimant or FENCED in claimant or claimant["boot"] != boot():
+def pid_of(folder: str, name: str = CLAIM) -> int | None:
+    """The process of a launch, or of its RUN, that lives on this machine."""
+    known = read(folder, name)
+    if not known or FENCED in known or known["boot"] != boot():
         return None
-    pid: int = claimant["pid"]
-    return pid if started(pid) == claimant["start"] else None
+    pid: int = known["pid"]
+    return pid if started(pid) == known["start"] else None
 
 
 # --- run ---
@@ -115,7 +116,7 @@ def pid_of(folder: str) -> int | None:
 def run(folder: str, on_claim: int = -1) -> int:
     """on_claim: a descriptor that gets a word once the launch is claimed."""
     order = _order(folder)
-    mine = {"launch": order["launch"], **_self()}
+    mine = {"launch": order["launch"], **_named(os.getpid())}
     if not claim(folder, mine):
         print(f"launch {order['launch']} was started before, or was given up: nothing is run")
         return 0
@@ -124,7 +125,10 @@ def run(folder: str, on_claim: int = -1) -> int:
         os.write(on_claim, f"{mine['pid']}\n".encode())
         os.close(on_claim)
     began = time.monotonic()
-    code = _wait(_spawn(folder, order), folder)
+    pid = _spawn(folder, order)
+    with contextlib.suppress(OSError):  # a full disk: only who dies before its run is missed
+        put(folder, RUN, _named(pid))
+    code = _wait(pid, folder)
     end = {
         "launch": order["launch"],
         "code": code,
@@ -237,30 +241,27 @@ def _guarded(folder: str, writing: int) -> int:
 def alive() -> int:
     for line in sys.stdin:
         launch, _, folder = line.rstrip("\n").partition(" ")
-        pid = pid_of(folder)
+        pid = pid_of(folder) or pid_of(folder, RUN)
         if pid:
             print(launch, pid)
     return 0
 
 
 def end(folder: str) -> int:
-    pid = pid_of(folder)
-    if pid:
+    """The launch passes it on to its run; one that died before its run cannot."""
+    if pid := pid_of(folder) or pid_of(folder, RUN):
         os.kill(pid, signal.SIGTERM)
     return 0
 
 
 def kill(folder: str) -> int:
     """The launch outlives its run by a moment, to say how that ended."""
-    if not (pid := pid_of(folder)):
-        return 0
-    with contextlib.suppress(OSError), open(f"/proc/{pid}/task/{pid}/children") as file:
-        for child in map(int, file.read().split()):
-            os.kill(child, signal.SIGKILL)
+    if pid := pid_of(folder, RUN):
+        os.kill(pid, signal.SIGKILL)
     deadline = time.monotonic() + 2
-    while pid_of(folder) and time.monotonic() < deadline:
+    while (pid := pid_of(folder)) and time.monotonic() < deadline:
         time.sleep(0.05)
-    if pid_of(folder):
+    if pid:
         os.kill(pid, signal.SIGKILL)
     return 0
 
