@@ -10,7 +10,7 @@ from typing import Any
 
 from openloop.config import schema
 from openloop.core.errors import ConfigError, UsageError
-from openloop.fleet import document
+from openloop.fleet import checks, document
 from openloop.fleet.launchers import launcher
 from repository.markdown import blocks, code, rows, section
 from support import Case, run_openloop
@@ -200,10 +200,10 @@ class Manual(unittest.TestCase):
         shown = [block.text for block in blocks(MANUAL, "text") if '"version"' in block.text]
         self.assertEqual(2, len(shown))
         for text in shown:
-            found = list(document._checker().problems(json.loads(text)))
+            found = list(checks.checker().problems(json.loads(text)))
             self.assertEqual([], found)
         own = next(b.text for b in blocks(MANUAL, "text") if '"submit"' in b.text)
-        problems = list(document._checker().problems({"version": 1, "launcher": json.loads(own)}))
+        problems = list(checks.checker().problems({"version": 1, "launcher": json.loads(own)}))
         self.assertEqual([], problems)
         self.assertTrue(re.search("was not\nrun", section(MANUAL, "## A launcher of your own")))
 

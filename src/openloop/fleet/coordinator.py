@@ -10,19 +10,18 @@ from __future__ import annotations
 import contextlib
 import os
 import select
-import signal
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable
 from typing import Protocol
 
 from openloop.core import clock
-from openloop.core.errors import RecordError
 from openloop.fleet import decide, git, preparation, requests, worktrees
 from openloop.fleet import state as states
 from openloop.fleet.decide import Queue, Seen, Step
 from openloop.fleet.document import WORKTREE, Fleet, Task
-from openloop.fleet.journal import Event, Journal, of_task
+from openloop.fleet.engine import Engine
+from openloop.fleet.journal import Event, Journal, ended, kept, of_task
 from openloop.fleet.launchers import launch
-from openloop.fleet.launchers.calls import Answer, Calls
+from openloop.fleet.launchers.calls import Answer, told_of_ends
 from openloop.fleet.launchers.launcher import Verb
 from openloop.fleet.state import FleetState, Kind, Phase, TaskState, Word
 from openloop.process.signals import Interrupts
@@ -60,9 +59,8 @@ class Coordinator:
     def _begin(self, max_parallel: int) -> None:
         fleet, now = self.fleet, clock.monotonic()
         self._tasks = {task.name: task for task in fleet.tasks}
-        self._calls = Calls()
+        self._engine = Engine(fleet)
         self._seen: dict[str, Seen] = {}
-        self._asked: dict[str, float] = {}  # host → when it was last asked
         self._later: list[tuple[float, str]] = []
         self.queue = Queue(fleet.tasks, fleet.groups, fleet.hosts, max_parallel)
         identity = {"id": self.state.id or os.urandom(4).hex(), "sha256": fleet.sha256}
@@ -90,7 +88,7 @@ class Coordinator:
         """Until no task is left, a signal arrives, or `until` holds. starting: whether waiting
         tasks are started."""
         pause = _SHORTEST
-        with _told_of_children(), _kept(self.fleet.folder):
+        with told_of_ends(), kept(self.fleet.folder):
             while not interrupts.received:
                 before = self._journal.size
                 self._take_requests()
@@ -143,7 +141,7 @@ class Coordinator:
             events.append(of_task(Kind.CANCEL_REQUESTED, name))
             if task.phase is Phase.WAITING:
                 waiting.add(name)
-                events.append(_ended(name, Word.CANCELLED, "cancelled before it was started"))
+                events.append(ended(name, Word.CANCELLED, "cancelled before it was started"))
         self.queue.drop(waiting)
         self._later = [one for one in self._later if one[1] not in waiting]
         if events:
@@ -160,7 +158,7 @@ class Coordinator:
     # --- what the engine answers ---
 
     def _take_answers(self) -> None:
-        for (verb, key), answer in self._calls.finished():
+        for verb, key, answer in self._engine.answers():
             if verb is Verb.POLL:
                 self._polled(key, answer)
             elif verb is Verb.SUBMIT:
@@ -177,8 +175,8 @@ class Coordinator:
             task = self.state.tasks[name]
             if task.engine == host and answer.began >= seen.since and not seen.busy:
                 seen.answer(task.launch in listed, listed.get(task.launch, ""), now)
-                if not seen.listed:
-                    self._feel(seen, name)
+                if not seen.listed:  # whether its heartbeat moves all the same
+                    seen.beat(preparation.pulse(self.workspace(name)), now)
         return None
 
     def _unreachable(self, host: str, why: str) -> None:
@@ -204,7 +202,7 @@ class Coordinator:
         self._record([of_task(Kind.TASK_REFUSED, task.name, launch=task.launch, why=why)])
         if decide.is_refused_for_good(task):
             why = f"{self._launcher.name} refused it {task.refusals} times: {why}"
-            self._record([_ended(task.name, Word.BLOCKED, why)])
+            self._record([ended(task.name, Word.BLOCKED, why)])
         else:
             delay = _BACKOFF[min(task.refusals, len(_BACKOFF)) - 1]
             self._later.append((clock.monotonic() + delay, task.name))
@@ -219,20 +217,7 @@ class Coordinator:
         for name, seen in self._seen.items():
             if not seen.busy:
                 task = self.state.tasks[name]
-                self._look_at(self._folder(task), task.launch, seen)
-
-    def _look_at(self, folder: str, launched: str, seen: Seen) -> None:
-        found = launch.read(folder, launch.END)
-        if found is not None and found.get("launch") == launched:
-            seen.end, seen.begun = found, True
-        elif not seen.begun and os.path.exists(os.path.join(folder, launch.CLAIM)):
-            claimant = launch.read(folder, launch.CLAIM)
-            seen.begun = claimant is not None and launch.FENCED not in claimant
-
-    def _feel(self, seen: Seen, name: str) -> None:
-        """Whether the heartbeat of a launch that the engine does not list still moves."""
-        workspace = self.workspace(name)
-        seen.beat(preparation.pulse(workspace), clock.monotonic())
+                preparation.look(self._folder(task), task.launch, seen)
 
     def workspace(self, name: str) -> str:
         if name in self._tasks:
@@ -241,34 +226,12 @@ class Coordinator:
 
     def _poll(self) -> None:
         """Ask the engine, or each host, when it is time and there is something to be asked."""
-        now = clock.monotonic()
-        hosts: dict[str, list[str]] = {host: [] for host in self.state.unreachable}
-        for name in self._seen:
-            task = self.state.tasks[name]
-            hosts.setdefault(task.engine, []).append(f"{task.launch} {self._folder(task)}")
-        for host, lines in hosts.items():
-            due = self._asked.get(host, now - self._launcher.poll_interval)
-            if now - due >= self._launcher.poll_interval and (Verb.POLL, host) not in self._calls:
-                self._asked[host] = now
-                try:
-                    self._call(Verb.POLL, host, host=host, asked="\n".join(lines) + "\n")
-                except OSError as error:
-                    self._unreachable(host, _no_command(error))
-
-    def _call(
-        self,
-        verb: Verb,
-        key: str,
-        task: TaskState | None = None,
-        *,
-        host: str = "",
-        asked: str = "",
-    ) -> None:
-        values = {"host": host, "options": self.fleet.options}
-        if task:
-            values |= {"launch": task.launch, "task": task.name, "job": task.job}
-            values |= {"folder": self._folder(task), "host": task.engine}
-        self._calls.start((verb, key), self._launcher.command(verb, values), asked)
+        live = [self.state.tasks[name] for name in self._seen]
+        for host in self._engine.due({*self.state.unreachable, *(t.engine for t in live)}):
+            try:
+                self._engine.poll(host, (task for task in live if task.engine == host))
+            except OSError as error:
+                self._unreachable(host, _no_command(error))
 
     # --- acting ---
 
@@ -307,8 +270,7 @@ class Coordinator:
 
     def _engine_ends(self, verb: Verb, task: TaskState, seen: Seen) -> None:
         task.job = task.job or seen.job
-        if (verb, task.name) not in self._calls:
-            self._call(verb, task.name, task)
+        self._engine.end(task, verb)
 
     def _give_up(self, task: TaskState) -> bool:
         """Make the claim of a launch, so that it never begins. False when it has begun."""
@@ -316,7 +278,7 @@ class Coordinator:
         os.makedirs(folder, exist_ok=True)
         if launch.claim(folder, {launch.FENCED: True, "launch": task.launch}):
             return True
-        self._look_at(folder, task.launch, self._seen[task.name])
+        preparation.look(folder, task.launch, self._seen[task.name])
         return not self._seen[task.name].begun
 
     def _release(self, task: TaskState, seen: Seen) -> None:
@@ -326,13 +288,13 @@ class Coordinator:
             self._engine_ends(Verb.CANCEL, task, seen)
         self._leave(task)
         if task.cancelling:
-            self._record([_ended(task.name, Word.CANCELLED, "cancelled before it began")])
+            self._record([ended(task.name, Word.CANCELLED, "cancelled before it began")])
             return
         why = "the launcher no longer has it, and it never began"
         why = preparation.last_line(self._folder(task), "engine.log") or why
         self._record([of_task(Kind.TASK_RELEASED, task.name, launch=task.launch, why=why)])
         if decide.is_unable_to_begin(task):
-            self._record([_ended(task.name, Word.LOST, f"{task.unbegun} launches: {why}")])
+            self._record([ended(task.name, Word.LOST, f"{task.unbegun} launches: {why}")])
         else:
             self.queue.wait(task.name)
 
@@ -341,7 +303,7 @@ class Coordinator:
         folder = self._folder(task)
         with contextlib.suppress(OSError):
             os.listdir(folder)
-        self._look_at(folder, task.launch, seen)
+        preparation.look(folder, task.launch, seen)
         if seen.end is not None:
             return self._end(task, seen)
         with contextlib.suppress(OSError):
@@ -351,7 +313,7 @@ class Coordinator:
         if task.cancelling:
             state, why = Word.CANCELLED, "cancelled; it left no end file"
         self._leave(task)
-        self._record([_ended(task.name, state, why, launch=task.launch)], durable=True)
+        self._record([ended(task.name, state, why, launch=task.launch)], durable=True)
         return None
 
     def _end(self, task: TaskState, seen: Seen) -> None:
@@ -374,14 +336,13 @@ class Coordinator:
 
     def _start(self) -> None:
         now = clock.monotonic()
-        for when, name in self._later:
-            if when <= now:
-                self.queue.wait(name)
+        for _, name in (one for one in self._later if one[0] <= now):
+            self.queue.wait(name)
         self._later = [one for one in self._later if one[0] > now]
         taken = []
         for task, host in self.queue.startable(self.state.unreachable):
             taken.append((task, host))
-            if self.fleet.isolation == WORKTREE or len(taken) + len(self._calls) >= _AT_ONCE:
+            if self.fleet.isolation == WORKTREE or len(taken) + self._engine.calls >= _AT_ONCE:
                 break  # worktrees are made one at a time, and the others looked after in between
         ready = [(task, host) for task, host in taken if self._make_ready(task, host)]
         events = [self._intent(task, host) for task, host in ready]
@@ -399,7 +360,7 @@ class Coordinator:
             return True
         except git.Trouble as error:
             self.queue.leave(task.name, host)
-            self._record([_ended(task.name, Word.BLOCKED, str(error))])
+            self._record([ended(task.name, Word.BLOCKED, str(error))])
             return False
 
     def _make_worktree(self, task: Task) -> None:
@@ -423,7 +384,7 @@ class Coordinator:
         self._seen[task.name] = Seen(clock.monotonic(), busy=True)
         preparation.write_order(self.fleet, task, known, self._folder(known))
         try:
-            self._call(Verb.SUBMIT, task.name, known)
+            self._engine.submit(known)
         except OSError as error:
             self._refused(known, _no_command(error))
 
@@ -433,32 +394,6 @@ def _no_command(error: OSError) -> str:
     return f"no command can be started: {error.strerror}"
 
 
-def _ended(name: str, state: str, reason: str, **more: object) -> Event:
-    return of_task(Kind.TASK_ENDED, name, state=str(state), reason=reason, **more)
-
-
 def over(names: Container[str]) -> Callable[[FleetState], bool]:
     """A condition for `run`: none of these tasks has a launch."""
     return lambda state: not any(task.name in names for task in state.live())
-
-
-@contextlib.contextmanager
-def _kept(folder: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise RecordError(
-            f"the fleet's files cannot be kept: {error.strerror}",
-            where=str(error.filename or folder),
-            fix="make room or give yourself permission, then run again: what runs is adopted",
-        ) from None
-
-
-@contextlib.contextmanager
-def _told_of_children() -> Iterator[None]:
-    """While entered, the end of a child interrupts a wait; it is no wish to stop."""
-    before = signal.signal(signal.SIGCHLD, lambda signum, frame: None)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGCHLD, before)

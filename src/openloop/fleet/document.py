@@ -5,28 +5,22 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any
 
 from openloop.config import config, schema, strict_json
-from openloop.config.schema import Checker, Complaint
 from openloop.core.errors import ConfigError, OpenLoopError, UsageError
-from openloop.core.text import nearest
-from openloop.fleet import configuration
+from openloop.fleet import checks, configuration
+from openloop.fleet.checks import WORKTREE as WORKTREE
+from openloop.fleet.checks import Entry, Problems
 from openloop.fleet.launchers import launcher
 from openloop.fleet.launchers.launcher import Host, Launcher
 from openloop.fs import files
 from openloop.record import workspace
 
-Entry = tuple[Any, str, schema.Path]  # a task's document, its file and line, its path there
-WORKTREE = "worktree"
-_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]|\.(?=[A-Za-z0-9_-])){0,63}")
-_HOST = re.compile(r"[A-Za-z0-9][\w.@:%-]*")
 _LIMIT = 1 << 30  # bytes
 
 
@@ -65,14 +59,6 @@ class Fleet:
 
     def task_folder(self, name: str) -> str:
         return os.path.join(self.folder, "tasks", name)
-
-
-class _Problems(list[OpenLoopError]):
-    """Everything that is wrong, each with the file and the line where it stands."""
-
-    def say(self, where: str, path: schema.Path, what: str, fix: str) -> None:
-        place = schema.dotted(path) if path else "the fleet"
-        self.append(OpenLoopError(f"{place} {what}", where=where, fix=fix))
 
 
 def state_folder(path: str) -> str:
@@ -122,9 +108,9 @@ def load(path: str, known: str = "") -> Fleet:
         raise UsageError("FLEET is empty", fix="name a file, such as fleet.json")
     data = _read(path, path)
     document = strict_json.read(strict_json.decode(data, path), path)
-    problems = _Problems()
+    problems = Problems()
     rules = schema.load("fleet/fleet")
-    for problem in _checker().problems(document):
+    for problem in checks.checker().problems(document):
         problems.say(path, problem.path, problem.what, problem.fix)
     if not isinstance(document, dict):
         raise ConfigError(tuple(problems))
@@ -140,7 +126,7 @@ def load(path: str, known: str = "") -> Fleet:
         problems.say(path, ("tasks",), "is required", "add tasks, or name a tasks_file")
     whole = {**_defaults(rules), **document}
     if problems:
-        _check_across(entries, whole, path, problems)
+        checks.check_across(entries, whole, path, problems)
         raise ConfigError(tuple(problems))
     return _fleet(path, whole, entries, _sha256(data, more), known, problems)
 
@@ -170,50 +156,7 @@ def _defaults(rule: Mapping[str, Any]) -> dict[str, Any]:
     return {key: part["default"] for key, part in rule["properties"].items() if "default" in part}
 
 
-@cache
-def _formats() -> dict[str, schema.Format]:
-    return {
-        "task-name": _check_name,
-        "host": _check_host,
-        "regex": config.check_regex,
-        "launcher-command": _check_launcher_command,
-    }
-
-
-@cache
-def _checker() -> Checker:
-    return Checker(schema.load("fleet/fleet"), _formats())
-
-
-@cache
-def _task_checker() -> Checker:
-    rules = schema.load("fleet/fleet")
-    return Checker({**rules["$defs"]["task"], "$defs": rules["$defs"]}, _formats())
-
-
-def _check_name(text: str) -> Iterator[Complaint]:
-    if not _NAME.fullmatch(text) or text.endswith(".lock"):
-        what = f"cannot name a folder and a branch, got {schema.shown(text)}"
-        yield what, "use at most 64 letters and digits, with - _ or a single . between them"
-
-
-def _check_host(text: str) -> Iterator[Complaint]:
-    if not _HOST.fullmatch(text):
-        yield f"is no name of a host, got {schema.shown(text)}", "write it as ssh knows it"
-
-
-def _check_launcher_command(text: str) -> Iterator[Complaint]:
-    for name in launcher.unknown_places(text):
-        near = nearest(name, launcher.NAMES, likeness=0.0)
-        yield (
-            f"holds {{{name}}}, which is no variable",
-            f"the nearest is {{{near}}}; known here: {', '.join(launcher.NAMES)}",
-        )
-
-
-def _lines(
-    data: bytes, given: str, problems: _Problems, checked: bool
-) -> Iterator[tuple[Any, str]]:
+def _lines(data: bytes, given: str, problems: Problems, checked: bool) -> Iterator[tuple[Any, str]]:
     """(task, where it stands) of each line that holds one."""
     try:
         text = strict_json.decode(data, given)
@@ -232,60 +175,10 @@ def _lines(
         except ConfigError as error:
             problems += error.problems
             continue
-        for problem in _task_checker().problems(task):
+        for problem in checks.task_checker().problems(task):
             place = schema.dotted(problem.path) if problem.path else "the task"
             problems.append(OpenLoopError(f"{place} {problem.what}", where=where, fix=problem.fix))
         yield task, where
-
-
-def _check_across(
-    entries: Iterable[Entry], whole: Mapping[str, Any], path: str, problems: _Problems
-) -> None:
-    """What no single place shows: names that stand twice, groups that are none, hosts."""
-    groups = whole.get("groups", {})
-    seen: dict[str, str] = {}
-    for task, where, place in entries:
-        if not isinstance(task, dict):
-            continue
-        name, group = task.get("name"), task.get("group")
-        if isinstance(name, str) and name.lower() in seen:
-            fix = "give each task a name of its own; small and capital letters count as the same"
-            before = seen[name.lower()]
-            problems.say(where, (*place, "name"), f"stands twice: {name!r}, as in {before}", fix)
-        elif isinstance(name, str):
-            seen[name.lower()] = where if not place else schema.dotted(place)
-        if isinstance(group, str) and isinstance(groups, dict) and group not in groups:
-            near = nearest(group, groups, likeness=0.0)
-            fix = f"the nearest group is {near}" if near else 'add it: "groups": {…}'
-            problems.say(where, (*place, "group"), f"is not one of groups: {group!r}", fix)
-        _check_combination(task, where, place, whole, problems)
-    chosen = whole["launcher"]
-    known = chosen if isinstance(chosen, str) else None
-    per_host = known == "ssh" or (isinstance(chosen, dict) and chosen.get("per_host") is True)
-    if per_host and not whole.get("hosts"):
-        problems.say(path, ("hosts",), "is required", 'add for example "hosts": ["node1"]')
-    if not per_host and whole.get("hosts") and known in launcher.SHIPPED:
-        fix = 'remove them, or write "launcher": "ssh"'
-        problems.say(path, ("hosts",), f"are for ssh, and the launcher is {known}", fix)
-
-
-def _check_combination(
-    task: Mapping[str, Any],
-    where: str,
-    place: schema.Path,
-    whole: Mapping[str, Any],
-    problems: _Problems,
-) -> None:
-    if "workspace" not in task:
-        return
-    for key in ("project_root", "mission", "set"):
-        if key in task:
-            what = "does not go with workspace, which holds its own configuration"
-            problems.say(where, (*place, key), what, "remove one of the two")
-    if whole["isolation"] == WORKTREE:
-        what = "cannot be given a worktree: its project root stands in its own openloop.json"
-        fix = 'write project_root instead, or "isolation": "none"'
-        problems.say(where, (*place, "workspace"), what, fix)
 
 
 def _fleet(
@@ -294,11 +187,11 @@ def _fleet(
     entries: list[Entry],
     sha256: str,
     known: str,
-    problems: _Problems,
+    problems: Problems,
 ) -> Fleet:
     place = workspace.at(path)
     folder = state_folder(path)
-    _check_across(entries, whole, path, problems)
+    checks.check_across(entries, whole, path, problems)
     chosen = _launcher(whole)
     base_config: Any = None
     if any("workspace" not in task for task, _, _ in entries):
@@ -352,7 +245,7 @@ def _launcher(whole: Mapping[str, Any]) -> Launcher:
 
 
 def _check_tasks(
-    entries: list[Entry], base: Any, whole: Mapping[str, Any], path: str, problems: _Problems
+    entries: list[Entry], base: Any, whole: Mapping[str, Any], path: str, problems: Problems
 ) -> None:
     """Every configuration that a task would run with, the same one once."""
     checked: set[str] = set()

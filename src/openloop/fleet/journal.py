@@ -16,6 +16,7 @@ from typing import Any
 
 from openloop.core import clock
 from openloop.core.errors import HeldError, OpenLoopError, RecordError, TamperError
+from openloop.fleet.state import Kind
 from openloop.fs import files
 from openloop.record import chain
 
@@ -33,14 +34,14 @@ class Journal:
         """take: gets every event that is there. Raises HeldError while another coordinator lives,
         TamperError, RecordError."""
         self.path = os.path.join(folder, EVENTS)
-        with _kept(self.path):
+        with kept(self.path):
             os.makedirs(folder, exist_ok=True)
             flags = os.O_RDWR | os.O_APPEND | os.O_CREAT
             self._descriptor = files.open_regular(self.path, flags)
         try:
             _lock(self._descriptor, folder)
             self._seq, self._head, self.size = _scan(self._descriptor, self.path, take)
-            with _kept(self.path):
+            with kept(self.path):
                 os.ftruncate(self._descriptor, self.size)  # drops a torn last line
         except BaseException:
             os.close(self._descriptor)
@@ -56,7 +57,7 @@ class Journal:
             lines.append(line + b"\n")
             written.append((whole, line))
         data = b"".join(lines)
-        with _kept(self.path):
+        with kept(self.path):
             self._write(data, durable)
         self._head, self.size, self._seq = head, self.size + len(data), self._seq + len(events)
         return written
@@ -78,13 +79,14 @@ class Journal:
 
 
 @contextlib.contextmanager
-def _kept(path: str) -> Iterator[None]:
+def kept(path: str) -> Iterator[None]:
+    """What cannot be written in here is a RecordError."""
     try:
         yield
     except OSError as error:
         raise RecordError(
-            f"the fleet's record cannot be kept: {error.strerror or error}",
-            where=path,
+            f"the fleet's files cannot be kept: {error.strerror or error}",
+            where=str(error.filename or path),
             fix="make room or give yourself permission, then run again: what runs is adopted",
         ) from None
 
@@ -168,3 +170,7 @@ def _blocks(descriptor: int) -> Iterator[bytes]:
 
 def of_task(kind: str, task: str, **more: Any) -> Event:
     return {"event": kind, "task": task, **more}
+
+
+def ended(name: str, state: str, reason: str, **more: object) -> Event:
+    return of_task(Kind.TASK_ENDED, name, state=str(state), reason=reason, **more)

@@ -9,6 +9,7 @@ from typing import Any
 
 from openloop.core.text import printable
 from openloop.fleet import configuration
+from openloop.fleet.decide import Seen
 from openloop.fleet.document import WORKTREE, Fleet, Task
 from openloop.fleet.launchers import launch
 from openloop.fleet.state import TaskState
@@ -96,6 +97,16 @@ def write_order(fleet: Fleet, task: Task, known: TaskState, folder: str) -> None
     }
     with open(os.path.join(folder, launch.ORDER), "w", encoding="utf-8") as file:
         file.write(json.dumps(order))
+
+
+def look(folder: str, launched: str, seen: Seen) -> None:
+    """At the files of a launch, and into `seen`."""
+    found = launch.read(folder, launch.END)
+    if found is not None and found.get("launch") == launched:
+        seen.end, seen.begun = found, True
+    elif not seen.begun and os.path.exists(os.path.join(folder, launch.CLAIM)):
+        claimant = launch.read(folder, launch.CLAIM)
+        seen.begun = claimant is not None and launch.FENCED not in claimant
 
 
 def ask_to_stop(folder: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -96,3 +97,13 @@ def _memory() -> IO[bytes]:
 def _text(file: IO[bytes]) -> str:
     file.seek(0)
     return file.read().decode(errors="replace")
+
+
+@contextlib.contextmanager
+def told_of_ends() -> Iterator[None]:
+    """While entered, the end of a command interrupts a wait for signals."""
+    before = signal.signal(signal.SIGCHLD, lambda signum, frame: None)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGCHLD, before)

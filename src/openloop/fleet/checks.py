@@ -1,0 +1,118 @@
+"""What FLEET must keep: its schema, and what no single place of it shows."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
+from typing import Any
+
+from openloop.config import config, schema
+from openloop.config.schema import Checker, Complaint
+from openloop.core.errors import OpenLoopError
+from openloop.core.text import nearest
+from openloop.fleet.launchers import launcher
+
+Entry = tuple[Any, str, schema.Path]  # a task's document, its file and line, its path there
+WORKTREE = "worktree"
+_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]|\.(?=[A-Za-z0-9_-])){0,63}")
+_HOST = re.compile(r"[A-Za-z0-9][\w.@:%-]*")
+
+
+class Problems(list[OpenLoopError]):
+    """Everything that is wrong, each with the file and the line where it stands."""
+
+    def say(self, where: str, path: schema.Path, what: str, fix: str) -> None:
+        place = schema.dotted(path) if path else "the fleet"
+        self.append(OpenLoopError(f"{place} {what}", where=where, fix=fix))
+
+
+@cache
+def _formats() -> dict[str, schema.Format]:
+    return {
+        "task-name": _check_name,
+        "host": _check_host,
+        "regex": config.check_regex,
+        "launcher-command": _check_launcher_command,
+    }
+
+
+@cache
+def checker() -> Checker:
+    return Checker(schema.load("fleet/fleet"), _formats())
+
+
+@cache
+def task_checker() -> Checker:
+    rules = schema.load("fleet/fleet")
+    return Checker({**rules["$defs"]["task"], "$defs": rules["$defs"]}, _formats())
+
+
+def _check_name(text: str) -> Iterator[Complaint]:
+    if not _NAME.fullmatch(text) or text.endswith(".lock"):
+        what = f"cannot name a folder and a branch, got {schema.shown(text)}"
+        yield what, "use at most 64 letters and digits, with - _ or a single . between them"
+
+
+def _check_host(text: str) -> Iterator[Complaint]:
+    if not _HOST.fullmatch(text):
+        yield f"is no name of a host, got {schema.shown(text)}", "write it as ssh knows it"
+
+
+def _check_launcher_command(text: str) -> Iterator[Complaint]:
+    for name in launcher.unknown_places(text):
+        near = nearest(name, launcher.NAMES, likeness=0.0)
+        yield (
+            f"holds {{{name}}}, which is no variable",
+            f"the nearest is {{{near}}}; known here: {', '.join(launcher.NAMES)}",
+        )
+
+
+def check_across(
+    entries: Iterable[Entry], whole: Mapping[str, Any], path: str, problems: Problems
+) -> None:
+    """What no single place shows: names that stand twice, groups that are none, hosts."""
+    groups = whole.get("groups", {})
+    seen: dict[str, str] = {}
+    for task, where, place in entries:
+        if not isinstance(task, dict):
+            continue
+        name, group = task.get("name"), task.get("group")
+        if isinstance(name, str) and name.lower() in seen:
+            fix = "give each task a name of its own; small and capital letters count as the same"
+            before = seen[name.lower()]
+            problems.say(where, (*place, "name"), f"stands twice: {name!r}, as in {before}", fix)
+        elif isinstance(name, str):
+            seen[name.lower()] = where if not place else schema.dotted(place)
+        if isinstance(group, str) and isinstance(groups, dict) and group not in groups:
+            near = nearest(group, groups, likeness=0.0)
+            fix = f"the nearest group is {near}" if near else 'add it: "groups": {…}'
+            problems.say(where, (*place, "group"), f"is not one of groups: {group!r}", fix)
+        _check_combination(task, where, place, whole, problems)
+    chosen = whole["launcher"]
+    known = chosen if isinstance(chosen, str) else None
+    per_host = known == "ssh" or (isinstance(chosen, dict) and chosen.get("per_host") is True)
+    if per_host and not whole.get("hosts"):
+        problems.say(path, ("hosts",), "is required", 'add for example "hosts": ["node1"]')
+    if not per_host and whole.get("hosts") and known in launcher.SHIPPED:
+        fix = 'remove them, or write "launcher": "ssh"'
+        problems.say(path, ("hosts",), f"are for ssh, and the launcher is {known}", fix)
+
+
+def _check_combination(
+    task: Mapping[str, Any],
+    where: str,
+    place: schema.Path,
+    whole: Mapping[str, Any],
+    problems: Problems,
+) -> None:
+    if "workspace" not in task:
+        return
+    for key in ("project_root", "mission", "set"):
+        if key in task:
+            what = "does not go with workspace, which holds its own configuration"
+            problems.say(where, (*place, key), what, "remove one of the two")
+    if whole["isolation"] == WORKTREE:
+        what = "cannot be given a worktree: its project root stands in its own openloop.json"
+        fix = 'write project_root instead, or "isolation": "none"'
+        problems.say(where, (*place, "workspace"), what, fix)

@@ -1,0 +1,65 @@
+"""The engine behind a launcher: what it was asked, when, and what it has answered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from openloop.core import clock
+from openloop.fleet import preparation
+from openloop.fleet.document import Fleet
+from openloop.fleet.launchers.calls import Answer, Calls
+from openloop.fleet.launchers.launcher import Verb
+from openloop.fleet.state import TaskState
+
+
+class Engine:
+    """Never waits. Not for two threads."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        self._fleet = fleet
+        self._launcher = fleet.launcher
+        self._calls = Calls()
+        self._asked: dict[str, float] = {}  # host → when it was last polled
+
+    @property
+    def calls(self) -> int:
+        """How many commands are under way."""
+        return len(self._calls)
+
+    def answers(self) -> Iterator[tuple[Verb, str, Answer]]:
+        """Of commands that have ended: what was asked, the task or the host, the answer."""
+        for (verb, key), answer in self._calls.finished():
+            yield verb, key, answer
+
+    def submit(self, task: TaskState) -> None:
+        """Raises OSError when no command can be started."""
+        self._of_task(Verb.SUBMIT, task)
+
+    def end(self, task: TaskState, verb: Verb) -> None:
+        """verb: CANCEL or KILL. Raises OSError."""
+        if (verb, task.name) not in self._calls:
+            self._of_task(verb, task)
+
+    def _of_task(self, verb: Verb, task: TaskState) -> None:
+        values = {"launch": task.launch, "task": task.name, "job": task.job, "host": task.engine}
+        values["folder"] = preparation.launch_folder(self._fleet, task.name, task.number)
+        values["options"] = self._fleet.options
+        self._calls.start((verb, task.name), self._launcher.command(verb, values))
+
+    def due(self, hosts: Iterable[str]) -> set[str]:
+        """Those of the hosts that it is time to poll."""
+        before = clock.monotonic() - self._launcher.poll_interval
+        return {
+            host
+            for host in hosts
+            if self._asked.get(host, before) <= before and (Verb.POLL, host) not in self._calls
+        }
+
+    def poll(self, host: str, tasks: Iterable[TaskState]) -> None:
+        """Ask a host about these tasks, or the whole engine. Raises OSError."""
+        self._asked[host] = clock.monotonic()
+        folder = preparation.launch_folder
+        lines = (f"{t.launch} {folder(self._fleet, t.name, t.number)}\n" for t in tasks)
+        values = {"host": host, "options": self._fleet.options}
+        command = self._launcher.command(Verb.POLL, values)
+        self._calls.start((Verb.POLL, host), command, "".join(lines) or "\n")
