@@ -13,6 +13,7 @@ from support import ROOT
 README = "README.md"
 AGENT = "agent-instructions/OPENLOOP_AGENT.md"
 PROMPTS = "prompts/PROMPTS.md"
+ARCHITECTURE = ".github/ARCHITECTURE.md"
 CONTRIBUTING = ".github/CONTRIBUTING.md"
 COMMANDS = "src/openloop/manual/commands.md"
 BROWSER = "src/openloop/manual/browser.md"

@@ -22,6 +22,7 @@ from openloop.loop.state import State
 from openloop.record import projections
 from repository.markdown import (
     AGENT,
+    ARCHITECTURE,
     BROWSER,
     COMMANDS,
     CONFIGURATION,
@@ -74,7 +75,7 @@ class Links(unittest.TestCase):
 
     def test_paths_and_names_of_the_code_exist(self) -> None:
         sources = "".join(map(_text, glob.glob(f"{SRC}/openloop/**/*.py", recursive=True)))
-        for word in code(prose(CONTRIBUTING)):
+        for word in code(prose(CONTRIBUTING) + prose(ARCHITECTURE)):
             with self.subTest(word=word):
                 if re.fullmatch(r"(tests|scripts)/[\w/.]+", word):
                     self.assertTrue(os.path.exists(os.path.join(ROOT, word)))
