@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import sys
@@ -40,8 +41,12 @@ def _open_standard_streams() -> None:
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # as stderr is from the start
+    # This interpreter ignores variables; the encoding that a person asks for is no danger.
+    encoding = os.environ.get("PYTHONIOENCODING", "").partition(":")[0] or None
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            with contextlib.suppress(LookupError):  # no such encoding
+                stream.reconfigure(encoding=encoding, errors="backslashreplace")
 
 
 def _failed(error: Exception) -> int:
