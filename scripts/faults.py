@@ -46,6 +46,7 @@ FAMILIES = (
     "fuzz",
     "leaks",
     "fleet",
+    "browser",
 )
 SHOWN = 10  # violations of a fault that are told one by one
 SPIN = "import os\nparent = os.getppid()\nwhile os.getppid() == parent: pass"

@@ -11,6 +11,7 @@ from openloop.browser.plays import keys, locators, play
 from openloop.core.errors import ConfigError
 
 STEP = {"open": "/"}
+PAGE = {"open": "http://127.0.0.1:8000/"}
 
 
 def problems(document: Any) -> list[str]:
@@ -43,10 +44,11 @@ class Mistakes(unittest.TestCase):
 
     def test_in_a_step(self) -> None:
         for step, text in (
+            (STEP, "is relative, and there is no base"),
             ({}, "does nothing"),
             ({"x-note": "a"}, "does nothing"),
-            ({"open": "/", "click": "a"}, "click stands beside open"),
-            ({"open": "/", "equals": 1}, "equals has no meaning with open"),
+            ({**PAGE, "click": "a"}, "click stands beside open"),
+            ({**PAGE, "equals": 1}, "equals has no meaning with open"),
             ({"clik": "a"}, "nearest known key is click"),
             ({"click": "rol=button"}, "write role=…"),
             ({"click": "role="}, "names nothing"),

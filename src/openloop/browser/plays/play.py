@@ -158,8 +158,12 @@ def _contradictions(document: Mapping[str, Any]) -> Iterator[Problem]:
     needs_port = "{port}" in document.get("base", "")
     if needs_port and "serve" not in document:
         yield Problem(("base",), "names {port}, and there is no serve", "add serve, or the number")
+    has_base = "base" in document or "serve" in document
     for number, step in enumerate(document["steps"]):
         yield from _of_step(("steps", number), step)
+        if "open" in step and not has_base and not _URL.match(step["open"]):
+            fix = "write a whole URL, or add serve or base to the play"
+            yield Problem(("steps", number, "open"), "is relative, and there is no base", fix)
 
 
 def kind_of(step: Mapping[str, Any]) -> str:
