@@ -484,7 +484,7 @@ class Doctor(Case):
         said = "\n".join(f["what"] for f in report["findings"] if f["level"] == "warning")
         self.assertIn("policy.withhold 'none/**' matches no file", said)
         self.assertIn("tests/t.py is both allowed and withheld", said)
-        self.assertIn("policy.writable says nothing without a sandbox", said)
+        self.assertIn("policy.writable has no effect without a sandbox", said)
         self.assertIn("the logs of verify can be read by the agent", said)
 
 

@@ -97,7 +97,10 @@ class BuiltIn(Canaries):
         level, what = self.of(found, "verify cannot fail")
         self.assertEqual("problem", level)
         self.assertIn("src/add.py, src/unused.py", what)
-        self.assertEqual("warning", self.of(found, "tests/test_add.py removed")[0])
+        self.assertEqual(
+            ("ok", "verify passes with tests/test_add.py removed; policy.protect restores it"),
+            self.of(found, "tests/test_add.py removed"),
+        )
 
     def test_shell_scripts_with_an_ending_and_without(self) -> None:
         files = {"src/go.sh": "echo right\n", "src/run": "#!/bin/sh\necho right\n"}
@@ -167,7 +170,7 @@ class Own(Canaries):
                 "true", {"src/a.txt": "1\n"}, baseline={**baseline, "command": command}
             )
             found = self.probe(place, exitcode)
-            self.assertEqual(level, self.of(found, "baseline ")[0])
+            self.assertEqual(level, self.of(found, " its canary")[0])
 
     def test_a_canary_is_looked_at_like_any_command(self) -> None:
         place = self.place({"run": "true", "canary": "no-such-program"})

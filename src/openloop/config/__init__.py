@@ -6,4 +6,4 @@ Pure: no process, no file system but the shipped schema, no clock.
 """
 
 MAY_IMPORT = ("core",)
-DOORS = ("config", "schema", "strict_json", "globs", "template", "oom_markers")
+DOORS = ("config", "schema", "strict_json", "globs", "template", "oom_markers", "shell_commands")

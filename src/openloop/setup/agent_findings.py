@@ -10,7 +10,7 @@ from openloop.agents.preset import Preset
 from openloop.config.config import NO_POLICY, Command, Config
 from openloop.core.errors import ConfigError, UsageError
 from openloop.core.vocabulary import SandboxMode
-from openloop.setup.finding import Finding, ok, problem, warning
+from openloop.setup.findings import Finding, ok, problem, warning
 
 
 def findings(known: Config) -> Iterator[Finding]:

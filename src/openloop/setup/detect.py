@@ -12,7 +12,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from openloop.core.vocabulary import Step
-from openloop.setup import ecosystems, javascript_project, python_project, source_layout, web_page
+from openloop.setup import (
+    ecosystems,
+    javascript_project,
+    python_project,
+    source_layout,
+    web_page,
+)
 from openloop.setup.ecosystems import LANGUAGES, MARKERS, RUNNERS, Kit
 from openloop.setup.project_listing import ENTRIES, FOLDER_ENTRIES, Listing
 from openloop.setup.source_layout import Layout
@@ -29,6 +35,14 @@ _KINDS: tuple[Callable[[Listing], Kit | None], ...] = (
     ecosystems.make,
     *(ecosystem.kit for ecosystem in RUNNERS),
 )
+_LITTER = {
+    "Python": ("coverage.xml", "htmlcov/", ".benchmarks/", ".coverage.*"),
+    "JavaScript": ("coverage/", ".nyc_output/"),
+    "Rust": ("target/", "Cargo.lock"),
+    "Gradle": ("build/", ".gradle/"),
+    "Maven": ("target/",),
+    "PHP": (".phpunit.cache/", ".phpunit.result.cache"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +106,14 @@ def _policy(project: Listing, kits: list[Kit]) -> Layout:
     """The globs of a policy; none where verify is not known."""
     if not any(kit.verify for kit in kits):
         return Layout((), ())
-    steers = [glob for kit in kits[:1] for glob in kit.steers]
-    guards = [name for kit in kits[:1] for name in kit.guards]
-    return source_layout.layout(project, steers, guards)
+    first = kits[0]
+    found = source_layout.layout(project, first.steers, first.guards)
+    installed, _ = source_layout.dependency_globs(project.root, first.starts)
+    # What the tests leave behind and git does not ignore is no violation.
+    known = project.text(".gitignore")
+    litter = (f"/{name}" for name in _LITTER.get(first.name, ()) if name.strip("/*") not in known)
+    left = tuple(glob for glob in litter if not project.has(glob.strip("/")))
+    return Layout((*found.protect, *installed), (*found.allow, *left) if found.allow else ())
 
 
 def _on_kits(kits: list[Kit]) -> Iterator[str]:
@@ -132,7 +151,11 @@ def _limits(project: Listing, kits: list[Kit]) -> Iterator[str]:
             yield f"{path} was seen below the root: is that the project?"
     if not project.whole:
         yield f"Only {ENTRIES} entries were looked at, and {FOLDER_ENTRIES} of one folder."
-    if kits and (hidden := _tests_in_sources(project, kits[0].verify)):
+    verify = kits[0].verify if kits else ""
+    _, large = source_layout.dependency_globs(project.root, ()) if verify else ([], [])
+    for folder in large:
+        yield f"{folder} has more than {source_layout.WHOLE} files: only what starts is protected."
+    if hidden := _tests_in_sources(project, verify):
         yield f"Tests lie inside sources ({hidden}), where a change may edit them."
 
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import re
+import shlex
 import shutil
-import subprocess
 import sys
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import replace
 
 from openloop.config import config, template
 from openloop.config.config import NO_POLICY, Command, Config
 from openloop.config.globs import Globs
+from openloop.config.shell_commands import pitfalls
 from openloop.core.errors import ConfigError, UsageError
 from openloop.core.text import printable
 from openloop.core.vocabulary import SandboxMode, Status, Step
@@ -24,53 +25,55 @@ from openloop.process import log_scan
 from openloop.record import chain, integrity, tail, withheld
 from openloop.record import workspace as places
 from openloop.record.lock import runner_lives
-from openloop.record.workspace import CHECKPOINTS, CONFIG, EVENTS, FOLDERS, HOLDOUT, Workspace
+from openloop.record.workspace import (
+    CHECKPOINTS,
+    CONFIG,
+    EVENTS,
+    FOLDERS,
+    HEARTBEAT,
+    HOLDOUT,
+    HOME,
+    Workspace,
+)
 from openloop.setup import agent_findings, documents
-from openloop.setup.finding import Finding, Level, ok, problem, warning
+from openloop.setup.detect import REPLACE_ME
+from openloop.setup.findings import Finding, Report, ok, problem, warning
+from openloop.setup.gate_programs import Programs
 
 _ROOM = 200 << 20  # bytes of free disk below which logs may not fit
 _LITTLE_ROOM = 10 << 20  # bytes below which not even the record may
 _ORDINARY = "collected 12 items\n............ [100%]\n12 passed in 0.34s\nscore=0.5\n"
 _HARD = ("a" * 5000 + "!", "1" * 5000 + "!", " " * 5000 + "!", "a1 " * 2000 + "\n")
 _BY_MODULE = re.compile(r"\bpython[\d.]*\s+-m\s+openloop\b")  # the current directory comes first
-_ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=\S*\s+")
-_PLAIN_WORD = re.compile(r"[\w./+@%:,~-]+", re.ASCII)
-_KEYWORDS = frozenset(
-    ("if", "for", "while", "until", "case", "function", "select", "time", "{", "(", "!", "[[")
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    findings: tuple[Finding, ...]
-
-    def of(self, level: Level) -> tuple[Finding, ...]:
-        return tuple(finding for finding in self.findings if finding.level is level)
-
-    def with_findings(self, findings: Iterable[Finding]) -> Report:
-        return Report((*self.findings, *findings))
-
-    @property
-    def sound(self) -> bool:
-        return not self.of(Level.PROBLEM)
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "sound": self.sound,
-            "counts": {level: len(self.of(level)) for level in Level},
-            "findings": [finding.to_json() for finding in self.findings],
-        }
+_LONGEST_MISSION = 100_000  # bytes; the kernel takes 131,072 for one variable
 
 
 def examine(path: str) -> Report:
     """Look at the workspace at `path`; runs none of its commands, but asks agents for their
     version and options. Raises UsageError."""
     place = places.existing_folder(path)
+    _refuse_project(place)
     findings = [*_folders(place), *_disk(place), *_record(place), *_machine()]
     known = _config(place, findings)
-    if known:
-        findings += _mission(place, known)
-    return Report(tuple(findings))
+    if known is None:
+        return Report(tuple(findings))
+    try:
+        root = places.existing_project_root(place, known.project_root)
+    except UsageError as error:
+        return Report((*findings, problem(error.what, error.fix)))
+    return Report((*findings, *_mission(place, known, root)), runnable=True)
+
+
+def _refuse_project(place: Workspace) -> None:
+    """A folder without any file of a workspace is rather the project. Raises UsageError."""
+    if any(os.path.lexists(place.file(name)) for name in (CONFIG, EVENTS, HEARTBEAT)):
+        return
+    made = sorted(glob.glob(os.path.join(glob.escape(place.path), HOME, "*", CONFIG)))
+    if made:
+        example = f"openloop doctor {shlex.quote(os.path.relpath(os.path.dirname(made[0])))}"
+    else:
+        example = f"openloop init {shlex.quote(os.path.join(place.given, HOME, 'main'))}"
+    raise UsageError(f"{place.given} is no workspace: it has no {CONFIG}", fix=example)
 
 
 # --- the workspace ----------------------------------------------------------------------
@@ -80,7 +83,7 @@ def _folders(place: Workspace) -> Iterator[Finding]:
     missing = [n for n in documents.NAMES if not os.path.isfile(place.file(n))]
     if missing:
         fix = f"write them, or let init do it: openloop init --force {place.quoted}"
-        yield warning(f"{', '.join(missing)} missing: agents are told to read them", fix)
+        yield warning(f"{', '.join(missing)} missing: agents are asked to read them", fix)
     else:
         yield ok(f"{', '.join(documents.NAMES)} are there")
     if owner := place.other_owner:
@@ -89,7 +92,10 @@ def _folders(place: Workspace) -> Iterator[Finding]:
     for name in (*FOLDERS, CHECKPOINTS):
         path = place.file(name)
         if os.path.lexists(path) and (os.path.islink(path) or not os.path.isdir(path)):
-            yield problem(f"{place.shown(name)} is not a folder", "remove it; a run makes it anew")
+            yield problem(f"{place.shown(name)} is not a folder", "remove it; a run makes it again")
+    if (user := os.stat(place.path).st_uid) != os.geteuid():
+        what = f"the workspace belongs to another user (uid {user}), who can change its record"
+        yield warning(what, "make a workspace of your own: openloop init")
     if os.access(place.path, os.W_OK | os.X_OK) and not _read_only(place.path):
         yield ok("the workspace can be written")
     else:
@@ -133,7 +139,7 @@ def _record(place: Workspace) -> Iterator[Finding]:
     if record.state.unsettled:
         what = f"run {record.state.run} left this unsettled: {record.state.unsettled}"
         yield warning(what, f"restore it and run again, or: openloop accept {place.quoted}")
-    yield ok(f"the record holds ({record.state.seq} events; audit looks at all of them)")
+    yield ok(f"the record is intact ({record.state.seq} events; audit looks at all of them)")
     if record.torn:
         yield warning(f"the last line of {EVENTS} is torn", "the next run drops it, a copy is kept")
 
@@ -163,12 +169,7 @@ def _config(place: Workspace, findings: list[Finding]) -> Config | None:
     return known
 
 
-def _mission(place: Workspace, known: Config) -> Iterator[Finding]:
-    try:
-        root = places.existing_project_root(place, known.project_root)
-    except UsageError as error:
-        yield problem(error.what, error.fix)
-        return
+def _mission(place: Workspace, known: Config, root: str) -> Iterator[Finding]:
     yield ok(f"project root {root}")
     if root == place.path or root.startswith(place.path + "/"):
         fix = "keep the workspace in PROJECT/.openloop/NAME and name the project as root"
@@ -177,10 +178,14 @@ def _mission(place: Workspace, known: Config) -> Iterator[Finding]:
         fix = "keep it short, and the rest in mission.md"
         yield warning("the mission is too long for OPENLOOP_MISSION: only prompts hold it", fix)
     if not known.mission.strip():
-        yield warning("no mission is written: agents are told nothing of the goal", "write one")
+        yield warning("no mission is written: agents do not learn the goal", "write one")
+    if len(known.mission.encode(errors="replace")) > _LONGEST_MISSION:
+        what = f"the mission is longer than {_LONGEST_MISSION} bytes: no command could be started"
+        yield problem(what, "put the text into a file of the project, and name it in the mission")
     yield from _limits(known)
+    yield from _gates(known, root)
     for name, command in (*_commands(known), *_canaries(known)):
-        yield from _first_word(name, command, root)
+        yield from Programs(name, command, root).there()
         for words in template.warnings(command.run):
             yield warning(f"{name}: {words}", "check that this is meant")
         if _BY_MODULE.search(command.run):
@@ -194,13 +199,27 @@ def _mission(place: Workspace, known: Config) -> Iterator[Finding]:
     yield from _withheld(place, known, root)
 
 
+def _gates(known: Config, root: str) -> Iterator[Finding]:
+    """Gates that cannot fail, or that a change could make pass."""
+    if known.command(Step.VERIFY).run == REPLACE_ME:
+        what = "commands.verify is the placeholder that init wrote: it always fails"
+        yield problem(what, "write the command that proves this project works")
+    for gate in known.gates:
+        name = "baseline.command" if gate is Step.BASELINE else f"commands.{gate}"
+        command = known.command(gate)
+        for what, fix in pitfalls(command.run):
+            yield warning(f"{name}: {what}", fix)
+        if known.improver and known.policy and gate is not Step.PLAY:
+            yield from Programs(name, command, root).writable(known.policy)
+
+
 def _sandbox(known: Config, root: str) -> Iterator[Finding]:
     policy = known.policy or NO_POLICY
     changes = policy.sandbox is not SandboxMode.NONE and known.improver is not None
     if not (changes or policy.sandbox_gates):
         if policy.writable:
             fix = 'add "sandbox": "auto"'
-            yield warning("policy.writable says nothing without a sandbox", fix)
+            yield warning("policy.writable has no effect without a sandbox", fix)
         return
     why = bubblewrap.trouble(root)
     if not why:
@@ -241,7 +260,7 @@ def _withheld(place: Workspace, known: Config, root: str) -> Iterator[Finding]:
             what = f"{words}, and the record knows nothing of it"
             yield problem(what, "unpack it with tar, move what is in it back, then remove it")
             return
-        yield warning(words, "run: what comes first is bringing them back")
+        yield warning(words, "start a run; it restores them first")
         return
     if not policy.withhold and not os.path.isdir(place.file(HOLDOUT)):
         return
@@ -273,7 +292,9 @@ def _policy(place: Workspace, known: Config, root: str) -> Iterator[Finding]:
     for key in keys:
         patterns: tuple[str, ...] = getattr(policy, key) or ()
         for pattern in patterns:
-            found = Globs((pattern.removeprefix("!"),))
+            if _may_match_nothing(key, pattern, root):
+                continue
+            found = Globs((pattern,))
             if not any(map(found.matches, paths)):
                 fix = f"write it from {root} as in .gitignore"
                 yield warning(f"policy.{key} {pattern!r} matches no file", fix)
@@ -283,6 +304,17 @@ def _policy(place: Workspace, known: Config, root: str) -> Iterator[Finding]:
         shown = printable(os.fsdecode(both[0]))
         fix = "take it out of allow: a pattern that begins with ! takes back"
         yield warning(f"{shown} is both allowed and withheld: it counts as protected", fix)
+
+
+def _may_match_nothing(key: str, pattern: str, root: str) -> bool:
+    """Whether a pattern makes sense without a file that it matches: an exception, a name that must
+    not be created in a folder, a file that a change may create."""
+    folder, _, name = pattern.strip("/").rpartition("/")
+    if pattern.startswith("!"):
+        return True
+    if "/**/" in pattern:
+        return os.path.isdir(os.path.join(root, folder.partition("/**")[0]))
+    return key == "allow" and bool(name) and name != "**" and not folder
 
 
 def _commands(known: Config) -> Iterator[tuple[str, Command]]:
@@ -328,37 +360,6 @@ def _limits(known: Config) -> Iterator[Finding]:
             )
 
 
-def _first_word(name: str, command: Command, root: str) -> Iterator[Finding]:
-    """Whether the command's first word is something the shell can run."""
-    text = command.run.strip()
-    while match := _ASSIGNMENT.match(text):
-        text = text[match.end() :]
-    word = text.split(None, 1)[0] if text else ""
-    if word in _KEYWORDS or not _PLAIN_WORD.fullmatch(word):
-        fix = "try the command by hand once"
-        yield warning(f"{name}: cannot judge whether {printable(word)!r} can be run", fix)
-    elif _resolves(word, command, root):
-        yield ok(f"{name}: {word} can be run")
-    else:
-        yield problem(
-            f"{name}: {word} is neither a program on PATH nor a file in the project root",
-            "install it, correct the name, or write its path from the project root",
-        )
-
-
-def _resolves(word: str, command: Command, root: str) -> bool:
-    asked = subprocess.run(
-        ["/bin/sh", "-c", 'command -v "$1"', "sh", os.path.expanduser(word)],
-        cwd=root,
-        env={**os.environ, **command.env},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        timeout=10,
-        check=False,
-    )
-    return asked.returncode == 0
-
-
 # --- regular expressions ----------------------------------------------------------------
 
 
@@ -374,7 +375,9 @@ def _expressions(known: Config) -> Iterator[Finding]:
         name = f"limits.oom_markers[{position}]"
         if log_scan.search(marker, _ORDINARY):
             fix = "anchor it at the start of a line and name the whole message"
-            yield problem(f"{name} {marker!r} matches an ordinary log: everything is oom", fix)
+            yield problem(
+                f"{name} {marker!r} matches ordinary output, so every step would end as oom", fix
+            )
 
 
 def _expression(name: str, pattern: str, effect: str) -> Iterator[Finding]:
@@ -393,17 +396,3 @@ def _speed(name: str, pattern: str) -> Iterator[Finding]:
         yield problem(f"{name} {pattern!r} takes longer than 2 s on a line of 5,000 letters", fix)
     else:
         yield ok(f"{name} is fast on samples")
-
-
-def lines(report: Report) -> list[str]:
-    """The report for a person, the worst last, where the eye is."""
-    shown = []
-    for level in Level:
-        for finding in report.of(level):
-            shown.append(f"{level + ':':<9} {printable(finding.what)}")
-            if finding.fix:
-                shown.append(f"{'':<9} fix: {printable(finding.fix)}")
-    problems, warnings = len(report.of(Level.PROBLEM)), len(report.of(Level.WARNING))
-    verdict = "sound" if report.sound else "not sound"
-    shown.append(f"{verdict}: {problems} problems, {warnings} warnings")
-    return shown

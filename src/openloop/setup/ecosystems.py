@@ -15,7 +15,8 @@ class Kit:
 
     why: what was seen, the first half of a sentence. example: what verify often is there.
     steers: globs of further files that decide whether verify passes. guards: names of files that
-    would decide it in any folder with sources. doubtful: other ecosystems come first.
+    would decide it in any folder with sources. starts: dependencies that verify starts. doubtful:
+    other ecosystems come first.
     """
 
     name: str
@@ -25,6 +26,7 @@ class Kit:
     example: str = ""
     steers: tuple[str, ...] = ()
     guards: tuple[str, ...] = ()
+    starts: tuple[str, ...] = ()
     doubtful: bool = False
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Mapping
@@ -11,9 +12,10 @@ from typing import Any
 from openloop.agents import catalog
 from openloop.browser import chromium
 from openloop.config import config
-from openloop.config.config import Config
+from openloop.config.config import NO_POLICY, Config
 from openloop.core import clock
 from openloop.core.errors import UsageError
+from openloop.core.text import printable
 from openloop.core.vocabulary import Kind
 from openloop.fs import files
 from openloop.fs.files import NotRegular
@@ -25,21 +27,29 @@ from openloop.record.chain import Broken
 from openloop.record.integrity import Mismatch
 from openloop.record.lock import Lock
 from openloop.record.projections import Live, Writer
-from openloop.record.workspace import CONFIG, EVENTS, FOLDERS, HEARTBEAT, PROGRESS, Workspace
+from openloop.record.workspace import (
+    CONFIG,
+    EVENTS,
+    FOLDERS,
+    HEARTBEAT,
+    HOME,
+    PROGRESS,
+    Workspace,
+)
 from openloop.setup import detect, documents, web_page
 
-_SCHEMA = os.path.abspath(
-    os.path.join(os.path.dirname(__file__), os.pardir, "openloop.schema.json")
-)
+_SCHEMA = "openloop.schema.json"
+_IGNORES = ".gitignore"
 _DEFAULT_MISSION = "Keep the project working: every gate passes."
 
 
 @dataclass(frozen=True, slots=True)
 class Scaffold:
-    """What was made: the workspace, and what init has to say of it."""
+    """What was made: the workspace, its configuration, and sentences on them."""
 
     workspace: Workspace
     root: str
+    config: Config
     said: tuple[str, ...]
 
 
@@ -48,8 +58,8 @@ def init(
 ) -> Scaffold:
     """Create the workspace at `path`. Raises UsageError, HeldError, OSError.
 
-    force: write openloop.json and the documents anew; nothing else is ever replaced, and a
-    record that does not hold is set aside.
+    force: write openloop.json and the documents again; nothing else is ever replaced, and a
+    record that is not intact is set aside.
     """
     place = places.at(path)
     root = _root(place, project_root)
@@ -76,7 +86,7 @@ def init(
         chosen = catalog.named(agent)
         said += [f"{chosen.name}: {chosen.note}"] if chosen.note else []
         said += [f"if it is not installed: {chosen.install}"] if chosen.install else []
-    return Scaffold(place, root, (*found.found, *said))
+    return Scaffold(place, root, known, (*found.found, *said, *_hide_from_git(place)))
 
 
 def _root(place: Workspace, project_root: str | None) -> str:
@@ -102,7 +112,7 @@ def _refuse_to_overwrite(place: Workspace, force: bool) -> None:
     if there and not force:
         raise UsageError(
             f"{place.given} already holds {', '.join(there)}",
-            fix="choose another folder, or write the configuration and the documents anew "
+            fix="choose another folder, or write the configuration and the documents again "
             f"(the record, logs, artifacts, knowledge and output stay): "
             f"openloop init --force {place.quoted}",
         )
@@ -118,10 +128,10 @@ def _document(
         commands |= {"fix": chosen, "improve": chosen}
     order = ("play", "scan", "fix", "verify", "improve")
     document: dict[str, Any] = {
-        "$schema": f"file://{_SCHEMA}",
+        "$schema": f"./{_SCHEMA}",
         "version": 1,
         "mission": mission,
-        "total_rounds": 3,
+        "total_rounds": 10,
         "project_root": _relative(place, root),
         "commands": {step: commands[step] for step in order if step in commands},
     }
@@ -133,7 +143,7 @@ def _document(
     document["limits"] = {
         "command_timeout_seconds": 900,
         "stall_timeout_seconds": 300,
-        "max_consecutive_failures": 3,
+        "max_consecutive_failures": 5,
     }
     return document
 
@@ -158,7 +168,7 @@ def _write(place: Workspace, folder: int, known: Config, data: bytes) -> list[st
         os.close(files.open_or_make_folder(name, folder=folder))
     if _set_aside_broken_record(place, folder):
         said.append(
-            f"the old record does not hold: set aside as {EVENTS}.broken-*, a new one begins"
+            f"the old record is not intact: set aside as {EVENTS}.broken-*, a new one begins"
         )
     _write_documents(folder, known, data)
     begun = None if files.exists(EVENTS, folder=folder) else _begin_record(place, folder)
@@ -171,9 +181,22 @@ def _write(place: Workspace, folder: int, known: Config, data: bytes) -> list[st
     return said
 
 
+def _hide_from_git(place: Workspace) -> list[str]:
+    """Make git leave the folder of all workspaces alone: `git clean` and `git stash -u` would take
+    a record along. A file that is there already stays."""
+    above = place.path
+    while os.path.basename(above) != HOME:
+        if above == os.path.dirname(above):
+            return []
+        above = os.path.dirname(above)
+    with contextlib.suppress(FileExistsError), open(os.path.join(above, _IGNORES), "x") as file:
+        file.write("*\n")
+    return [f"git leaves {HOME} alone; to keep a record in git: git add -f {place.quoted}"]
+
+
 def _begin_record(place: Workspace, folder: int) -> Event | None:
     """Make events.jsonl, empty but beside files of earlier rounds: there its one event says that
-    a person began it anew, so that a record which somebody emptied is never taken for new."""
+    a person began it again, so that a record which somebody emptied is never taken for new."""
     begun = None
     if integrity.of_rounds(place):
         last = integrity.highest_round(place)
@@ -190,7 +213,9 @@ def _line(event: Event) -> bytes:
 
 def _write_documents(folder: int, known: Config, data: bytes) -> None:
     texts: Mapping[str, str] = documents.write(known)
-    for name, content in ((CONFIG, data), *((n, t.encode()) for n, t in texts.items())):
+    with open(os.path.join(os.path.dirname(config.__file__), os.pardir, _SCHEMA), "rb") as file:
+        shown = ((CONFIG, data), (_SCHEMA, file.read()))
+    for name, content in (*shown, *((name, text.encode()) for name, text in texts.items())):
         files.replace(name, content, folder=folder)
 
 
@@ -230,10 +255,19 @@ def _ready(known: Config, begun: Event | None) -> dict[str, Any]:
 
 
 def lines(made: Scaffold) -> list[str]:
-    """What init says to a person."""
-    given = made.workspace.given
+    """What init wrote, for a person."""
+    given, known = made.workspace.given, made.config
+    policy = known.policy or NO_POLICY
+    rows = [
+        ("protect", policy.protect and ", ".join(policy.protect)),
+        ("allow", policy.allow and ", ".join(policy.allow)),
+        *((step, command.run) for step, command in known.commands.items()),
+        ("rounds", f"at most {known.total_rounds}, the first of which only measures"),
+        ("blocked", f"after {known.limits.max_consecutive_failures} rounds in a row that fail"),
+    ]
     return [
         f"workspace {given} for {made.root}",
+        *(f"  {printable(f'{name:<8} {text}')}" for name, text in rows if text),
         *(f"  {sentence}" for sentence in made.said),
         f"  nothing of it was run; read {made.workspace.shown(CONFIG)} before you trust it",
         f"next: openloop doctor {made.workspace.quoted}",

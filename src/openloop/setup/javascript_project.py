@@ -16,6 +16,7 @@ _RUNNERS = (  # lock file, what runs scripts, how
     ("bun.lockb", "bun", "bun run {}"),
     ("package.json", "npm", "npm run --silent {}"),
 )
+_STARTS = r"(?:^|&& *|\|\| *|; *)(?:[A-Z_]+=\S+ +)*([a-z@][\w./-]*)"  # words that start a command
 _LARGEST = 1 << 20  # bytes of a package.json; some list thousands of exports
 _WATCHES = r"--watch\b|\breact-scripts test|\bng test|\bvitest\b(?! (run|--run))"
 _MUTATES = r"--(write|fix|output)\b"
@@ -43,7 +44,19 @@ def kit(project: Listing) -> Kit | None:
         example="npm test --silent",
         steers=_mentioned(project, package, scripts),
         guards=("package.json",),
+        starts=tuple(scripts.started("test")),
     )
+
+
+def has_dependencies(project: Listing) -> bool:
+    package = _package(project) or {}
+    return bool(package.get("dependencies") or package.get("devDependencies"))
+
+
+def started(project: Listing, script: str) -> list[str]:
+    """The programs that a script of package.json starts."""
+    package = _package(project)
+    return _Scripts(project, package).started(script) if package else []
 
 
 class _Scripts:
@@ -75,6 +88,10 @@ class _Scripts:
             texts.append(self.texts[name])
             waiting += [f"pre{name}", f"post{name}", *re.findall(_CALL, self.texts[name])]
         return "\n".join(texts)
+
+    def started(self, name: str) -> list[str]:
+        """Words at the start of the commands of a script, and of those that it calls."""
+        return list(dict.fromkeys(re.findall(_STARTS, self.whole(name), re.MULTILINE)))
 
     def mutates(self, name: str) -> bool:
         return bool(re.search(_MUTATES, self.whole(name)))

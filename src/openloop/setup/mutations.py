@@ -15,7 +15,7 @@ from openloop.record.mission import Mission
 from openloop.setup import detect
 from openloop.setup.project_listing import Listing
 
-SOURCES = 10  # files that are spoilt in each way
+SOURCES = 10  # files that are modified in each way
 TESTS = 3  # tests that are removed
 _EXITS = {  # by ending: a file that ends the process which loads it, as if all were well
     ".py": "import os\nos._exit(0)\n",
@@ -27,8 +27,8 @@ _EXITS = {  # by ending: a file that ends the process which loads it, as if all 
 _INTERPRETERS = (("python", ".py"), ("node", ".js"), ("sh", ".sh"))  # of a first line, in order
 
 
-class Way(StrEnum):
-    """How a file is spoilt, said of it."""
+class Effect(StrEnum):
+    """How a file is modified, said of it."""
 
     EMPTIED = "emptied"
     EXITS = "made to exit with 0"
@@ -36,17 +36,17 @@ class Way(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Spoiling:
-    """One file spoilt in one way. path: relative to the root. text: what it is to hold."""
+class Mutation:
+    """One file modified in one way. path: relative to the root. text: what it is to hold."""
 
-    way: Way
+    effect: Effect
     path: str
     text: str = ""
 
     @property
     def command(self) -> str:
         """For a shell in the project root, with the variables of `environment`."""
-        if self.way is Way.REMOVED:
+        if self.effect is Effect.REMOVED:
             return 'rm -- "$CANARY_FILE"'
         return 'printf %s "$CANARY_TEXT" > "$CANARY_FILE"'
 
@@ -59,7 +59,7 @@ class Spoiling:
 class Plan:
     """What is tried, and how many sources and tests are left out of it."""
 
-    spoilings: Sequence[Spoiling]
+    mutations: Sequence[Mutation]
     sources_left: int
     tests_left: int
 
@@ -78,12 +78,12 @@ def plan(mission: Mission) -> Plan:
     endings = {to_text(path): _ending(listing, to_text(path)) for path in sources}
     code = [path for path, ending in endings.items() if ending]
     tests = [to_text(path) for path in files if kept.matches(path) and _is_test(path)]
-    spoilings = [
-        *(_spoilt(listing, path, endings[path], way) for way in (Way.EMPTIED, Way.EXITS)
-          for path in code[:SOURCES]),
-        *(Spoiling(Way.REMOVED, path) for path in tests[:TESTS]),
+    mutations = [
+        *(_mutated(listing, path, endings[path], effect)
+          for effect in (Effect.EMPTIED, Effect.EXITS) for path in code[:SOURCES]),
+        *(Mutation(Effect.REMOVED, path) for path in tests[:TESTS]),
     ]  # fmt: skip
-    return Plan(spoilings, max(0, len(code) - SOURCES), max(0, len(tests) - TESTS))
+    return Plan(mutations, max(0, len(code) - SOURCES), max(0, len(tests) - TESTS))
 
 
 def _largest(tree: Manifest) -> list[bytes]:
@@ -114,9 +114,9 @@ def _ending(listing: Listing, path: str) -> str:
     return next((ours for word, ours in _INTERPRETERS if word in first), "")
 
 
-def _spoilt(listing: Listing, path: str, ending: str, way: Way) -> Spoiling:
-    if way is Way.EMPTIED:
-        return Spoiling(way, path)
+def _mutated(listing: Listing, path: str, ending: str, effect: Effect) -> Mutation:
+    if effect is Effect.EMPTIED:
+        return Mutation(effect, path)
     first = listing.text(path).partition("\n")[0]
     shebang = f"{first}\n" if first.startswith("#!") else ""
-    return Spoiling(way, path, shebang + _EXITS[ending])
+    return Mutation(effect, path, shebang + _EXITS[ending])

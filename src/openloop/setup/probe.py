@@ -1,69 +1,319 @@
-"""`openloop doctor --probe N`: run verify on the untouched project, count, and try canaries."""
+"""`openloop doctor --probe N`: run every gate on the project as it is, and try canaries.
+
+A canary breaks a scratch copy of the project on purpose, and the gate must notice: a gate's own
+canary, and built-in ones for verify. So a gate that cannot fail is named before money is spent.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
+from openloop.config.config import Command
 from openloop.core.clock import monotonic
+from openloop.core.text import printable
 from openloop.core.vocabulary import Step
 from openloop.loop.gates import Verdict
 from openloop.process.signals import Interrupts
-from openloop.process.supervisor import Processes
+from openloop.process.supervisor import Processes, ViewError
 from openloop.record.lock import Lock
 from openloop.record.mission import Mission
 from openloop.runner.execution import Trials
-from openloop.setup.canaries import Canaries
-from openloop.setup.finding import Finding, ok, problem, warning
+from openloop.setup import mutations, scratch_copy
+from openloop.setup.findings import Finding, ok, problem, warning
+from openloop.setup.mutations import Effect, Mutation
 from openloop.views.console import duration
+
+_ENOUGH = 20  # runs of verify that say something
+PATIENCE = 600.0  # seconds after which no further built-in canary is tried
+_SLOWER = 10.0  # times as long as on the untouched copy is as good as a failure
+_LEAST = 10.0  # seconds that a gate is given at least
+_NAMED = 5  # files that a sentence names
+_NEVER = "let it run the code and check what comes of it, for example with openloop judge"
+_COUNTS = (  # a word of verify, what its output says of the number of tests
+    ("pytest", "12 passed"),
+    ("unittest", "^Ran 12 tests"),
+    ("cargo", "12 passed; 0 failed"),
+    ("bats", "^1\\.\\.12$"),
+    ("go test", "^ok"),
+    ("", "12 pass"),
+)
+
+
+class Canaries:
+    """All canaries of a mission, tried under the workspace's lock."""
+
+    def __init__(
+        self, mission: Mission, lock: int, interrupts: Interrupts, show: Callable[[str], None]
+    ) -> None:
+        """lock: its descriptor. show: told what is tried now."""
+        self._mission = mission
+        self._lock = lock
+        self._interrupts = interrupts
+        self._show = show
+        self._overlays = True
+        self._untouched: dict[Step, Verdict] = {}
+        self._seconds = 0.0  # that verify took on the untouched copy
+
+    def findings(self) -> Iterator[Finding]:
+        """What was found, a gate after the other. Raises KeyboardInterrupt on a signal."""
+        try:
+            for gate in self._mission.config.gates:
+                canary = self._mission.config.command(gate).canary
+                if canary is not None:
+                    yield self._own(gate, canary)
+            yield from self._built_in()
+        except scratch_copy.TooLarge:
+            yield warning(
+                "canaries were not tried: the project is larger than "
+                f"{scratch_copy.LARGEST >> 30} GB, and this system has no overlays for it",
+                "allow user namespaces, or try them on a small clone",
+            )
+
+    @contextlib.contextmanager
+    def _scratch(self) -> Iterator[Trials]:
+        """A new copy of the project and what runs in it."""
+        with contextlib.ExitStack() as opened:
+            yield self._overlay(opened) or self._copy(opened)
+
+    def _overlay(self, opened: contextlib.ExitStack) -> Trials | None:
+        """None where the system has no overlays, from the first time on."""
+        if self._overlays:
+            place = opened.enter_context(scratch_copy.overlay(self._mission.root))
+            try:
+                return self._trials(place, opened)
+            except ViewError:
+                self._overlays = False
+        return None
+
+    def _copy(self, opened: contextlib.ExitStack) -> Trials:
+        mission = self._mission
+        place = opened.enter_context(scratch_copy.copy(mission.root, mission.workspace.path))
+        return self._trials(place, opened)
+
+    def _trials(self, place: scratch_copy.Scratch, opened: contextlib.ExitStack) -> Trials:
+        processes = Processes(self._lock, self._interrupts, lambda gap: None, place.view)
+        opened.callback(processes.close)
+        return Trials(self._mission, processes, place.root)
+
+    def _passes_untouched(self, gate: Step) -> Verdict:
+        if gate not in self._untouched:
+            self._show(f"{gate} in a scratch copy")
+            with self._scratch() as trials:
+                began = monotonic()
+                self._untouched[gate] = trials.gate(gate)
+                if gate is Step.VERIFY:
+                    self._seconds = monotonic() - began
+        return self._untouched[gate]
+
+    # --- a gate's own -------------------------------------------------------------------
+
+    def _own(self, gate: Step, canary: str) -> Finding:
+        before = self._passes_untouched(gate)
+        if not before.outcome.passed:
+            return _says_nothing(f"its canary was not tried: {gate}", before)
+        self._show(f"canary of {gate}")
+        with self._scratch() as trials:
+            command = self._mission.config.command(gate)
+            broken = trials.once(gate, _plain(command, canary))
+            if not broken.outcome.passed:
+                why = _words(broken)
+                fix = "correct it; it runs in the project root of a scratch copy"
+                return problem(f"the canary of {gate} did not do its work: {why}", fix)
+            after = trials.gate(gate)
+        if after.outcome.passed:
+            fix = "let the gate check what its canary breaks"
+            return problem(f"{gate} passes although its canary broke the project", fix)
+        return ok(f"{gate} fails after its canary: {_words(after)}")
+
+    # --- built in -----------------------------------------------------------------------
+
+    def _built_in(self) -> Iterator[Finding]:
+        plan = mutations.plan(self._mission)
+        if not plan.mutations:
+            yield ok("no source of a kind that built-in canaries know (Python, JavaScript, shell)")
+            return
+        before = self._passes_untouched(Step.VERIFY)
+        if not before.outcome.passed:
+            yield _says_nothing("built-in canaries were not tried: verify", before)
+            return
+        began = monotonic()
+        tried: list[tuple[Mutation, bool]] = []
+        failed: list[Mutation] = []
+        for position, one in enumerate(plan.mutations, 1):
+            if monotonic() - began > PATIENCE:
+                break
+            self._show(f"canary {position} of {len(plan.mutations)}: {one.path} {one.effect}")
+            noticed = self._notices(one)
+            if noticed is None:
+                failed.append(one)
+            else:
+                tried.append((one, noticed))
+        yield from self._judged(tried)
+        if failed:
+            what = f"{_files(failed)} could not be modified, so these canaries prove nothing"
+            yield warning(what, "see whether it can be written")
+        late = len(plan.mutations) - len(tried) - len(failed)
+        words = f"{len(tried)} built-in canaries tried in {duration(monotonic() - began)}"
+        yield ok(f"{words}; left out: {_left(plan, late)}")
+
+    def _judged(self, tried: Sequence[tuple[Mutation, bool]]) -> Iterator[Finding]:
+        """What so many trials say of verify."""
+        sources = [(one, seen) for one, seen in tried if one.effect is not Effect.REMOVED]
+        if sources and not any(seen for _, seen in sources):
+            what = (
+                "verify cannot fail: it passes whichever source is emptied or made to exit with 0"
+            )
+            yield problem(f"{what} ({_files([one for one, _ in sources])})", _NEVER)
+            sources = []
+        for effect in Effect:
+            some = [(one, seen) for one, seen in tried if one.effect is effect]
+            missed = [one for one, seen in some if not seen]
+            if effect is not Effect.REMOVED and not sources:
+                continue
+            if missed:
+                yield self._missed(missed, effect)
+            elif some:
+                yield ok(f"verify notices each of {len(some)} files {effect}")
+
+    def _missed(self, missed: Sequence[Mutation], effect: Effect) -> Finding:
+        config = self._mission.config
+        what = f"verify passes with {_files(missed)} {effect}"
+        run = config.command(Step.VERIFY).run
+        count = next(text for word, text in _COUNTS if word in run)
+        if effect is Effect.EMPTIED:
+            return warning(what, "if no test looks at it, add one")
+        if effect is Effect.EXITS:
+            fix = f'let verify look at what its tests say, for example with "expect": "{count}"'
+            return warning(
+                what, f"{fix}, or check from outside, in another process: openloop judge"
+            )
+        if config.policy and config.policy.protect:
+            return ok(f"{what}; policy.protect restores it")
+        return warning(what, f'protect it, and let verify count, for example "expect": "{count}"')
+
+    def _notices(self, one: Mutation) -> bool | None:
+        """Whether verify fails on a copy modified so; None when it could not be modified."""
+        command = self._mission.config.command(Step.VERIFY)
+        with self._scratch() as trials:
+            modified = _plain(command, one.command)
+            verdict = trials.once(Step.VERIFY, modified, env=one.environment)
+            if not verdict.outcome.passed:
+                return None
+            longest = max(_LEAST, _SLOWER * self._seconds)
+            return not trials.gate(Step.VERIFY, longest=longest).outcome.passed
+
+
+def _plain(command: Command, text: str) -> Command:
+    """The gate's own limits and environment around another text."""
+    return replace(command, run=text, expect=None, reject=None)
+
+
+def _files(modified: Sequence[Mutation]) -> str:
+    names = list(dict.fromkeys(one.path for one in modified))
+    left = len(names) - _NAMED
+    words = ", ".join(map(printable, names[:_NAMED]))
+    return f"{words} and {left} more" if left > 0 else words
+
+
+def _left(plan: mutations.Plan, late: int) -> str:
+    parts = (
+        (plan.sources_left, "smaller sources"),
+        (plan.tests_left, "smaller tests"),
+        (late, "for want of time"),
+    )
+    return ", ".join(f"{count} {words}" for count, words in parts if count) or "nothing"
+
+
+def _words(verdict: Verdict) -> str:
+    return f"{verdict.outcome} ({verdict.detail})" if verdict.detail else str(verdict.outcome)
+
+
+def _says_nothing(what: str, verdict: Verdict) -> Finding:
+    fix = "canaries need a gate that passes on the project as it is; try again when it does"
+    return warning(f"{what} does not pass in an untouched copy: {_words(verdict)}", fix)
+
+
+# --- every gate, as it is ---
 
 
 def probe(mission: Mission, times: int, show: Callable[[str], None]) -> list[Finding]:
-    """Run verify that often, under the workspace's lock, and say what its flake rate can be; then
-    whether the gates notice what is broken on purpose.
+    """Run every gate on the project as it is, verify that often, under the workspace's lock, and
+    say what its flake rate can be; then whether the gates that pass notice what is broken on
+    purpose.
 
-    show: told what is being tried. Raises HeldError when a live runner holds the workspace,
+    show: called with what is tried. Raises HeldError when a live runner holds the workspace,
     KeyboardInterrupt on a signal.
     """
     lock = Lock(mission.workspace, patience=0)
     try:
         with Interrupts() as interrupts:
-            flakes = _flakes(mission, times, lock.folder, interrupts, show)
-            return [flakes, *Canaries(mission, lock.folder, interrupts, show).findings()]
+            gates = _gates(mission, times, lock.folder, interrupts, show)
+            return [*gates, *Canaries(mission, lock.folder, interrupts, show).findings()]
     finally:
         lock.release()
 
 
-def _flakes(
+def _gates(
     mission: Mission, times: int, lock: int, interrupts: Interrupts, show: Callable[[str], None]
-) -> Finding:
-    began = monotonic()
+) -> list[Finding]:
     processes = Processes(lock, interrupts, lambda gap: None)
     trials = Trials(mission, processes, mission.root)
-    verdicts = []
+    found = []
     try:
-        for number in range(1, times + 1):
-            show(f"verify {number} of {times}")
-            verdict = trials.once(Step.VERIFY, mission.config.command(Step.VERIFY))
-            verdicts.append(verdict)
+        for gate in mission.config.gates:
+            if gate is Step.VERIFY:
+                found.append(_verify(mission, trials, times, show))
+            else:
+                show(str(gate))
+                found.append(_other(gate, trials.gate(gate)))
     finally:
         processes.close()
+    return found
+
+
+def _other(gate: Step, verdict: Verdict) -> Finding:
+    if verdict.outcome.passed:
+        return ok(f"{gate} passes now")
+    what = f"{gate} fails now: {verdict.outcome} ({verdict.detail})"
+    fix = (
+        "correct the gate, unless this is what a run shall repair: no run completes while it fails"
+    )
+    return warning(what, fix)
+
+
+def _verify(mission: Mission, trials: Trials, times: int, show: Callable[[str], None]) -> Finding:
+    began, verdicts = monotonic(), []
+    for number in range(1, times + 1):
+        show(f"verify {number} of {times}")
+        verdicts.append(trials.once(Step.VERIFY, mission.config.command(Step.VERIFY)))
     return _finding(verdicts, duration((monotonic() - began) / times))
 
 
+def _bound(times: int) -> float:
+    """The highest flake rate at which so many passes in a row still have a chance of 5 %."""
+    return 1.0 - math.exp(math.log(0.05) / times)
+
+
 def _finding(verdicts: list[Verdict], each: str) -> Finding:
-    """What so many verdicts say. Without a failure in N runs the rate lies below 3/N with a
-    confidence of 95 % (the rule of three)."""
+    """What so many verdicts of verify say."""
     times = len(verdicts)
     failed = [verdict for verdict in verdicts if not verdict.outcome.passed]
     if not failed:
-        bound = min(1.0, 3 / times)
-        words = f"verify passed {times} of {times} times, {each} each"
-        return ok(f"{words}: it fails by chance at most {bound:.1%} of the time (95 % sure)")
+        more = (
+            "" if times >= _ENOUGH else f"; {_ENOUGH} runs would bound it at {_bound(_ENOUGH):.0%}"
+        )
+        return ok(
+            f"verify passed {times} of {times} times, {each} each: it may still fail by chance in "
+            f"up to {_bound(times):.0%} of runs (95 % sure){more}"
+        )
     why = f"{failed[0].outcome} ({failed[0].detail})"
     if len(failed) == times:
         return warning(
-            f"verify failed {times} of {times} times: {why}",
-            "mend the check, unless the project is known to be broken",
+            f"verify fails now, {times} of {times} times: {why}",
+            "correct the check, unless the project is known to be broken",
         )
     return problem(
         f"verify is flaky: it failed {len(failed)} of {times} times on the same files: {why}",

@@ -64,6 +64,7 @@ def kit(project: Listing) -> Kit | None:
         example=f"{python} -m pytest -q",
         steers=tuple(_doctests(project)),
         guards=("conftest.py", "????customize.py"),
+        starts=("pytest", "_pytest"),
         doubtful=not (marker or configured),
     )
 

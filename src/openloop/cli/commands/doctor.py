@@ -13,15 +13,18 @@ from openloop.core.errors import ExitCode
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.add_argument(
-        "--probe", type=positive, metavar="N", help="run verify N times: is it flaky, can it fail?"
+        "--probe",
+        type=positive,
+        metavar="N",
+        help="run the gates, verify N times: do they pass, can they fail?",
     )
 
 
 def run(args: argparse.Namespace) -> int:
-    from openloop.setup import doctor
+    from openloop.setup import doctor, findings
 
     report = doctor.examine(args.workspace)
-    if args.probe is not None and report.sound:
+    if args.probe is not None and report.runnable:
         from openloop.record import mission
         from openloop.setup import probe
         from openloop.views import console
@@ -31,5 +34,5 @@ def run(args: argparse.Namespace) -> int:
             probe.probe(mission.load(args.workspace), args.probe, screen.live)
         )
         screen.end_live()
-    output.say_json(report.to_json()) if args.json else output.say_lines(doctor.lines(report))
+    output.say_json(report.to_json()) if args.json else output.say_lines(findings.lines(report))
     return ExitCode.OK if report.sound else ExitCode.FAILED

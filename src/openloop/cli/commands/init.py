@@ -13,7 +13,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--mission", metavar="TEXT", help="what must be true at the end")
     parser.add_argument("--agent", metavar="NAME", help="the coding agent that repairs")
     parser.add_argument(
-        "--force", action="store_true", help="write configuration and documents anew"
+        "--force", action="store_true", help="write configuration and documents again"
     )
 
 

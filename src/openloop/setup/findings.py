@@ -1,0 +1,83 @@
+"""What doctor found: sentences with a level and a fix, and the report of all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from openloop.core.text import printable
+
+
+class Level(StrEnum):
+    OK = "ok"
+    WARNING = "warning"
+    PROBLEM = "problem"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at. fix: how to fix it, "" when nothing is wrong."""
+
+    level: Level
+    what: str
+    fix: str = ""
+
+    def to_json(self) -> dict[str, str]:
+        return {"level": self.level, "what": self.what, "fix": self.fix}
+
+
+def ok(what: str) -> Finding:
+    return Finding(Level.OK, what)
+
+
+def warning(what: str, fix: str) -> Finding:
+    return Finding(Level.WARNING, what, fix)
+
+
+def problem(what: str, fix: str) -> Finding:
+    return Finding(Level.PROBLEM, what, fix)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """runnable: whether the configuration and the project are there, so that gates can be run."""
+
+    findings: tuple[Finding, ...]
+    runnable: bool = False
+
+    def of(self, level: Level) -> tuple[Finding, ...]:
+        return tuple(finding for finding in self.findings if finding.level is level)
+
+    def with_findings(self, findings: Iterable[Finding]) -> Report:
+        return Report((*self.findings, *findings), self.runnable)
+
+    @property
+    def sound(self) -> bool:
+        return not self.of(Level.PROBLEM)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "sound": self.sound,
+            "counts": {level: len(self.of(level)) for level in Level},
+            "findings": [finding.to_json() for finding in self.findings],
+        }
+
+
+def lines(report: Report) -> list[str]:
+    """The report for a person, the worst last, where the eye is."""
+    shown = []
+    for level in Level:
+        for finding in report.of(level):
+            shown.append(f"{level + ':':<9} {printable(finding.what)}")
+            if finding.fix:
+                shown.append(f"{'':<9} fix: {printable(finding.fix)}")
+    problems, warnings = len(report.of(Level.PROBLEM)), len(report.of(Level.WARNING))
+    verdict = "sound" if report.sound else "not sound"
+    shown.append(f"{verdict}: {_count(problems, 'problem')}, {_count(warnings, 'warning')}")
+    return shown
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

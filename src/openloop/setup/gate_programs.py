@@ -1,0 +1,231 @@
+"""What a command starts: whether it is there, and whether a change may write it."""
+
+from __future__ import annotations
+
+import glob
+import importlib.util
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+
+from openloop.config.config import NO_POLICY, Command, Policy
+from openloop.config.globs import Globs
+from openloop.config.shell_commands import Simple, simple_commands
+from openloop.core.text import printable
+from openloop.fs.ignore_rules import LISTED
+from openloop.setup import javascript_project, source_layout
+from openloop.setup.findings import Finding, ok, problem, warning
+from openloop.setup.project_listing import Listing
+
+_PATIENCE = 10.0  # seconds for a question to the shell or to an interpreter
+_PLAIN_WORD = re.compile(r"[\w./+@%:,~\[-]+", re.ASCII)
+_WRAPPERS = frozenset(("env", "exec", "nohup", "nice", "command", "time"))
+_INTERPRETER = re.compile(r"(python[\d.]*|node|ruby|perl|php|(ba|da|z)?sh)")
+_BUILDS = {"cargo": "target", "mvn": "target", "mvnw": "target", "gradle": "build"}
+_BUILDS |= {"gradlew": "build"}
+_FIND = "import importlib.util, sys; sys.exit(importlib.util.find_spec(sys.argv[1]) is None)"
+
+
+class Programs:
+    """The programs of one command, found as the shell would find them in the project root."""
+
+    def __init__(self, name: str, command: Command, root: str) -> None:
+        """name: of the command, for sentences."""
+        self._name = name
+        self._command = command
+        self._root = root
+        self._commands = _started(command.run)
+        # A path further on may name what an earlier command builds.
+        names = [one.name for n, one in enumerate(self._commands) if n == 0 or "/" not in one.name]
+        self._paths = self._located(names)
+
+    def there(self) -> Iterator[Finding]:
+        """Whether each program can be run, with what it needs."""
+        first = next(iter(simple_commands(self._command.run)), None)
+        if self._paths is None:
+            what = f"{self._name}: the search for its programs took longer than {_PATIENCE:g} s"
+            yield warning(what, "look for a folder on PATH that is out of reach")
+            return
+        if first is None or first.depth or not _PLAIN_WORD.fullmatch(first.name):
+            word = first.name if first else self._command.run.partition(" ")[0]
+            fix = "try the command by hand once"
+            yield warning(f"{self._name}: cannot judge whether {printable(word)!r} can be run", fix)
+        for name, place in self._paths.items():
+            if place:
+                yield ok(f"{self._name}: {name} can be run")
+            else:
+                yield problem(
+                    f"{self._name}: {name} is neither a program on PATH nor a file in the project "
+                    "root",
+                    "install it, correct the name, or write its path from the project root",
+                )
+        for one in self._commands:
+            if path := self._paths.get(one.name):
+                yield from self._module(one, path)
+                yield from self._packages(one)
+
+    def writable(self, policy: Policy | None) -> Iterator[Finding]:
+        """What a change may write of what the command runs."""
+        rules = policy or NO_POLICY
+        kept, ignored = Globs((*rules.protect, *rules.withhold)), Globs(LISTED)
+
+        def is_open(path: str) -> bool:
+            name = os.fsencode(path)
+            unseen = source_layout.dependency_folder(path) or ignored.matches(name)
+            return not kept.matches(name) and bool(rules.allow is None or unseen)
+
+        open_paths = list(filter(is_open, dict.fromkeys(self._run_from())))
+        if open_paths:
+            lines = dict.fromkeys(line for path in open_paths for line in _protecting(path))
+            yield warning(
+                f"{self._name} runs {', '.join(open_paths[:5])}, which a change may write",
+                f"add to policy.protect: {', '.join(map(json.dumps, lines))}",
+            )
+        for one in self._commands:
+            folder = _BUILDS.get(os.path.basename(one.name), "")
+            place = os.path.join(self._root, folder)
+            removed = "CARGO_TARGET_DIR" in self._command.env or "rm -rf" in self._command.run
+            if folder and os.path.isdir(place) and not removed:
+                what = f"{self._name}: {one.name} trusts what it finds in {folder}/, which a change"
+                fix = "let the gate remove it first, or build outside the project"
+                yield warning(f"{what} may write", fix)
+
+    def _located(self, names: Iterable[str]) -> dict[str, str] | None:
+        """Where each plain word is found, "" for nowhere; None when there is no answer in time."""
+        words = [name for name in dict.fromkeys(names) if _PLAIN_WORD.fullmatch(name)]
+        script = 'for word; do command -v "$word" || echo; done'
+        try:
+            asked = subprocess.run(
+                ["/bin/sh", "-c", script, "sh", *map(os.path.expanduser, words)],
+                cwd=self._root,
+                env={**os.environ, **self._command.env},
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=_PATIENCE,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            return None
+        return dict(zip(words, os.fsdecode(asked.stdout).splitlines(), strict=False))
+
+    # --- what a program needs ---
+
+    def _module(self, one: Simple, path: str) -> Iterator[Finding]:
+        """Whether the interpreter that would run has the module of `python -m`."""
+        if not re.fullmatch(r"python[\d.]*", os.path.basename(one.name)) or "-m" not in one.words:
+            return
+        place = os.path.abspath(os.path.join(self._root, path))
+        own = os.path.join(self._root, ".venv/bin/python")
+        ours = sys.prefix != sys.base_prefix and os.path.dirname(place) == os.path.join(
+            sys.prefix, "bin"
+        )
+        if ours and os.path.exists(own) and not place.startswith(self._root + os.sep):
+            what = f"{self._name}: {one.name} is of the environment that OpenLoop is installed in"
+            yield warning(what, "name the project's own: .venv/bin/python")
+        module = one.words[one.words.index("-m") + 1 :][:1]
+        if not module or not re.fullmatch(r"\w[\w.]*", module[0]):
+            return
+        if not self._has_module(module[0].partition(".")[0], place, one):
+            other = "name the project's interpreter" if os.path.exists(own) else "install it there"
+            yield problem(f"{self._name}: {one.name} ({place}) has no module {module[0]}", other)
+
+    def _has_module(self, module: str, python: str, one: Simple) -> bool:
+        """Without running anything of the project, not even its interpreter."""
+        paths = [
+            word.partition("=")[2] for word in one.assignments if word.startswith("PYTHONPATH=")
+        ]
+        paths += [{**os.environ, **self._command.env}.get("PYTHONPATH", "")]
+        folders = ["", *(folder for path in paths for folder in path.split(":"))]
+        inside = python.startswith(self._root + os.sep)
+        if inside:
+            prefix = os.path.dirname(os.path.dirname(python))
+            folders += glob.glob(os.path.join(glob.escape(prefix), "lib/python*/site-packages"))
+        for folder in folders:
+            place = os.path.join(self._root, folder, module)
+            if os.path.isdir(place) or os.path.exists(f"{place}.py"):
+                return True
+        if inside or module in sys.stdlib_module_names:
+            return module in sys.stdlib_module_names
+        if os.path.realpath(python) == os.path.realpath(sys.executable) and sys.prefix in python:
+            return importlib.util.find_spec(module) is not None
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
+        try:
+            asked = subprocess.run(
+                [python, "-c", _FIND, module],
+                cwd="/",
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=_PATIENCE,
+                check=False,
+            )
+        except (subprocess.TimeoutExpired, OSError):
+            return True  # nothing is known
+        return asked.returncode == 0
+
+    def _packages(self, one: Simple) -> Iterator[Finding]:
+        """Whether the packages of package.json are installed."""
+        if one.name not in ("npm", "pnpm", "yarn", "npx"):
+            return
+        needs = javascript_project.has_dependencies(Listing(self._root, (), True))
+        there = ("node_modules", ".pnp.cjs", ".pnp.js")
+        if needs and not any(os.path.exists(os.path.join(self._root, name)) for name in there):
+            what = f"{self._name}: package.json has dependencies, and node_modules is missing"
+            yield problem(what, f"install them: {one.name.replace('npx', 'npm')} install")
+
+    # --- what is run from inside the project ---
+
+    def _run_from(self) -> Iterator[str]:
+        """Paths below the root, relative, of programs and scripts that the command runs."""
+        for one in self._commands:
+            path = (self._paths or {}).get(one.name, "")
+            if "/" in path:
+                yield from self._below(path)
+            if _INTERPRETER.fullmatch(os.path.basename(one.name)):
+                script = next((word for word in one.words[1:] if not word.startswith("-")), "")
+                if "-m" not in one.words and "-c" not in one.words:
+                    yield from self._below(script)
+            if os.path.basename(one.name).startswith("python"):
+                for folder in ("", "src/"):
+                    for info in glob.glob(f"{glob.escape(self._root)}/{folder}*.egg-info"):
+                        yield from self._below(os.path.join(info, "entry_points.txt"))
+            if one.name in ("npm", "pnpm", "yarn"):
+                script = next(
+                    (word for word in one.words[1:] if word not in ("run", "--silent")), ""
+                )
+                for name in javascript_project.started(Listing(self._root, (), True), script):
+                    yield from self._below(f"node_modules/.bin/{name}")
+
+    def _below(self, path: str) -> Iterator[str]:
+        place = os.path.normpath(os.path.join(self._root, path))
+        if os.path.isfile(place) and place.startswith(self._root + os.sep):
+            yield os.path.relpath(place, self._root)
+
+
+def _started(text: str) -> list[Simple]:
+    """The simple commands that surely run, without what wraps them."""
+    found = []
+    for one in simple_commands(text):
+        if one.name == "cd":
+            break  # what follows is searched elsewhere
+        asks = one.words[:1] == ["command"] and one.words[1:2] in (["-v"], ["-V"])
+        if one.depth or one.before == "||" or not one.words or asks:
+            continue
+        while one.name in _WRAPPERS or one.name == "timeout":
+            del one.words[: 2 if one.name == "timeout" else 1]
+            while one.words and ("=" in one.name or one.name.startswith("-")):
+                del one.words[0]
+        found.append(one)
+    return found
+
+
+def _protecting(path: str) -> list[str]:
+    """Lines for `policy.protect` that guard a path."""
+    if folder := source_layout.dependency_folder(path):
+        changes = next(one.changes for one in source_layout.DEPENDENCIES if one.name == folder)
+        return [f"{folder}/**", *(f"!{folder}/{name}" for name in changes)]
+    info, found, _ = path.partition(".egg-info/")
+    return [f"{info}.egg-info/**"] if found else [f"/{path}"]

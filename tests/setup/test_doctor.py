@@ -1,0 +1,205 @@
+"""`openloop doctor`: it says sound only when a run could prove something."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import unittest
+from typing import Any
+
+from openloop.config.shell_commands import pitfalls, simple_commands
+from openloop.setup.detect import REPLACE_ME
+from openloop.setup.probe import _bound
+from support import Case, Workspace, run_openloop
+
+HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+# A command, and what of a sentence on it.
+CANNOT_FAIL = (
+    ('sh -c "exit 1" &> test.log', "&>"),
+    ("make &>> log", "&>"),
+    ("if [[ $(cat result) != ok ]]; then exit 1; fi", "[["),
+    ("pytest 2>&1 | tee out.txt", "`tee`"),
+    ("pytest | tail -5 && echo ok", "`tail`"),
+    ("pytest || true", "|| true"),
+    ("a && b || :", "|| :"),
+    ("pytest || exit 0", "|| exit 0"),
+    ("pytest; echo done", "exit code of `echo`"),
+    ("pytest\necho done\n", "exit code of `echo`"),
+    ("pytest &", "background"),
+    ("bash -c 'pytest || true'", "|| true"),
+    ("sh -c 'pytest; echo done' ", "exit code of `echo`"),
+    ("echo ok", "is all it runs"),
+)
+CAN_FAIL = (
+    "pytest > log 2>&1; code=$?; cat log; exit $code",
+    "set -e; pytest; echo done",
+    "pytest || exit 1; echo done",
+    "pytest && echo done",
+    "rm -f old || true; pytest",
+    "bash -o pipefail -c 'pytest | tee log'",
+    "bash -c '[[ -e x ]]'",
+    "grep -c ok log | grep -q 12",
+    "server & pid=$!; pytest; code=$?; kill $pid; exit $code",
+    "test \"$(./run | tail -1)\" = 'a || true'",
+    "(cd sub && make test)",
+    "echo 'a & b' | ./check",
+    "for f in *.t; do ./run $f || exit 1; done",
+)
+
+
+class Pitfalls(unittest.TestCase):
+    def test_what_hides_a_failure_is_named(self) -> None:
+        for command, part in CANNOT_FAIL:
+            with self.subTest(command):
+                found = list(pitfalls(command))
+                self.assertTrue(any(part in what for what, _ in found), found)
+                self.assertTrue(all(fix for _, fix in found))
+
+    def test_nothing_is_said_of_what_can_fail(self) -> None:
+        for command in CAN_FAIL:
+            with self.subTest(command):
+                self.assertEqual([], list(pitfalls(command)))
+
+    def test_no_false_alarm_on_commands_of_real_projects(self) -> None:
+        with open(os.path.join(HERE, "corpus", "commands.json"), encoding="utf-8") as file:
+            corpus = json.load(file)
+        self.assertGreater(len(corpus["can fail"]), 200)
+        for command in corpus["can fail"]:
+            with self.subTest(command):
+                self.assertEqual([], list(pitfalls(command)))
+        for command in corpus["hides a failure"]:
+            with self.subTest(command):
+                self.assertTrue(list(pitfalls(command)))
+
+    def test_a_text_that_cannot_be_followed_is_left_alone(self) -> None:
+        for text in ("echo 'open", "cat <<EOF\nx\nEOF", "", "\0", "((((", ";;;", "`"):
+            with self.subTest(text):
+                self.assertEqual([], list(pitfalls(text)))
+        self.assertEqual([], simple_commands("a" * 10 + "'"))
+
+
+class Place(Case):
+    def place(self, verify: Any, files: dict[str, str] | None = None, **config: Any) -> Workspace:
+        place = self.workspace(commands={"verify": verify, "fix": "true"}, **config)
+        for name, text in (files or {}).items():
+            path = place.project_file(name)
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            with open(path, "w", encoding="utf-8") as file:
+                file.write(text)
+            os.chmod(path, 0o755)
+        return place
+
+    def of(self, place: Workspace, part: str, exitcode: int = 0) -> tuple[str, str]:
+        """(level, fix) of the one finding that says `part`."""
+        found = run_openloop("doctor", place.path, "--json", exitcode=exitcode).json["findings"]
+        (one,) = [finding for finding in found if part in finding["what"]]
+        return one["level"], one["fix"]
+
+    def silent(self, place: Workspace, part: str) -> None:
+        self.assertNotIn(part, run_openloop("doctor", place.path).out)
+
+
+class Doctor(Place):
+    def test_the_placeholder(self) -> None:
+        self.assertEqual("problem", self.of(self.place(REPLACE_ME), "placeholder", 1)[0])
+
+    def test_the_second_program(self) -> None:
+        place = self.place("true && no-such-program --x")
+        self.assertEqual("problem", self.of(place, "no-such-program is neither", 1)[0])
+        self.silent(self.place("command -v no-such || true; test -e x || no-such x"), "is neither")
+
+    def test_a_module_that_the_interpreter_does_not_have(self) -> None:
+        place = self.place("python3 -m no_such_module")
+        self.assertEqual("problem", self.of(place, "has no module no_such_module", 1)[0])
+        for files in ({"no_such_module.py": ""}, {"no_such_module/__init__.py": ""}):
+            self.silent(self.place("python3 -m no_such_module", files), "has no module")
+        below = self.place("PYTHONPATH=src python3 -m no_such", {"src/no_such.py": ""})
+        self.silent(below, "has no module")
+        self.silent(self.place("python3 -m unittest"), "has no module")
+
+    def test_an_interpreter_of_the_project_is_not_run(self) -> None:
+        files = {".venv/bin/python": "#!/bin/sh\ntouch ran\n"}
+        place = self.place(".venv/bin/python -m pytest", files)
+        self.assertEqual("problem", self.of(place, "has no module pytest", 1)[0])
+        self.assertFalse(os.path.exists(place.project_file("ran")))
+        files[".venv/lib/python3.11/site-packages/pytest/__init__.py"] = ""
+        self.silent(self.place(".venv/bin/python -m pytest", files), "has no module")
+
+    def test_packages_that_are_not_installed(self) -> None:
+        package = {"package.json": '{"scripts": {"test": "x"}, "devDependencies": {"x": "1"}}'}
+        place = self.place("npm test", package)
+        self.assertIn("npm install", self.of(place, "node_modules is missing", 1)[1])
+        self.silent(self.place("npm test", {**package, "node_modules/x": ""}), "is missing")
+
+    def test_what_a_gate_runs_and_a_change_may_write(self) -> None:
+        policy = {"protect": ["tests/**"], "allow": ["src/**"]}
+        files = {"package.json": '{"scripts": {"test": "mocha"}}', "node_modules/.bin/mocha": ""}
+        place = self.place("npm test", {**files, "tests/x": "", "src/x": ""}, policy=policy)
+        level, fix = self.of(place, "runs node_modules/.bin/mocha")
+        self.assertEqual("warning", level)
+        self.assertIn('"node_modules/**", "!node_modules/.cache/"', fix)
+        policy["protect"] += ["node_modules/**", "!node_modules/.cache/"]
+        place = self.place("npm test", {**files, "tests/x": "", "src/x": ""}, policy=policy)
+        self.silent(place, "which a change may write")
+
+    def test_a_check_outside_of_protect(self) -> None:
+        place = self.place("sh check.sh", {"check.sh": ""}, policy={"protect": ["x"]})
+        self.assertIn('"/check.sh"', self.of(place, "runs check.sh, which a change")[1])
+
+    def test_build_output_that_is_trusted(self) -> None:
+        policy = {"protect": ["Cargo.toml"]}
+        files = {"bin/cargo": "", "Cargo.toml": "", "target/x": ""}
+        self.of(
+            self.place("bin/cargo test", files, policy=policy), "trusts what it finds in target/"
+        )
+        clean = self.place("rm -rf target && bin/cargo test", files, policy=policy)
+        self.silent(clean, "trusts what it finds")
+
+    def test_what_init_proposes_is_not_warned_of(self) -> None:
+        root = os.path.join(self.folder, "project")
+        os.makedirs(os.path.join(root, "src/x"))
+        os.makedirs(os.path.join(root, "tests"))
+        for name in ("src/x/__init__.py", "tests/test_x.py"):
+            with open(os.path.join(root, name), "w", encoding="utf-8") as file:
+                file.write(
+                    "import unittest\nclass T(unittest.TestCase):\n    def test(self): pass\n"
+                )
+        run_openloop("init", os.path.join(root, ".openloop/m"), exitcode=0)
+        said = run_openloop("doctor", os.path.join(root, ".openloop/m"), exitcode=0).out
+        self.assertNotIn("matches no file", said)
+
+    def test_a_project_is_no_workspace(self) -> None:
+        os.makedirs(os.path.join(self.folder, "project"))
+        done = run_openloop("doctor", "project", cwd=self.folder, exitcode=2)
+        self.assertIn("openloop init project/.openloop/main", done.err)
+        run_openloop("init", "project/.openloop/main", cwd=self.folder)
+        done = run_openloop("doctor", "project", cwd=self.folder, exitcode=2)
+        self.assertIn("openloop doctor project/.openloop/main", done.err)
+
+    def test_a_mission_that_no_command_could_be_started_with(self) -> None:
+        place = self.place("true", mission="x" * 200_000)
+        self.assertEqual("problem", self.of(place, "the mission is longer", 1)[0])
+
+
+class Probe(Place):
+    def probe(self, place: Workspace, times: int, exitcode: int) -> str:
+        return run_openloop("doctor", place.path, "--probe", str(times), exitcode=exitcode).out
+
+    def test_every_gate_is_run_on_a_broken_project_too(self) -> None:
+        place = self.workspace(
+            commands={"verify": "false", "scan": "test -e x", "play": f"{sys.executable} -c pass"}
+        )
+        said = self.probe(place, 3, 0)
+        self.assertIn("verify fails now, 3 of 3 times", said)
+        self.assertIn("scan fails now", said)
+        self.assertIn("play passes now", said)
+
+    def test_the_bound_means_something(self) -> None:
+        said = self.probe(self.place("test -d ."), 3, 0)
+        self.assertIn("up to 63% of runs (95 % sure); 20 runs would bound it at 14%", said)
+        self.assertAlmostEqual(0.95, 1 - (1 - _bound(7)) ** 7)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,117 @@
+"""`openloop init`: what it writes, and what it says of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from typing import Any
+
+from support import Case, need, run_openloop
+
+PYTHON = {
+    "pyproject.toml": "[tool.pytest.ini_options]\n",
+    "src/x/__init__.py": "",
+    "tests/test_x.py": "def test_it(): pass\n",
+}
+
+
+class Project(Case):
+    def project(self, files: dict[str, str]) -> str:
+        root = os.path.join(self.folder, "project")
+        for name, text in files.items():
+            path = os.path.join(root, name)
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            with open(path, "w", encoding="utf-8") as file:
+                file.write(text)
+        return root
+
+    def init(self, files: dict[str, str], *words: str) -> tuple[str, dict[str, Any]]:
+        """(what is said, openloop.json) of a workspace inside a project with these files."""
+        root = self.project(files)
+        done = run_openloop("init", ".openloop/main", *words, cwd=root, exitcode=0)
+        with open(os.path.join(root, ".openloop/main/openloop.json"), encoding="utf-8") as file:
+            return done.out, json.load(file)
+
+
+class Init(Project):
+    def test_it_shows_all_that_it_wrote_the_policy_first(self) -> None:
+        said, document = self.init(PYTHON)
+        rows = [line.split()[0] for line in said.splitlines()[1:6]]
+        self.assertEqual(["protect", "allow", "verify", "rounds", "blocked"], rows)
+        for glob in (*document["policy"]["protect"], *document["policy"]["allow"]):
+            self.assertIn(glob, said)
+        self.assertIn(document["commands"]["verify"], said)
+
+    def test_without_a_policy_it_says_why_and_shows_an_example(self) -> None:
+        said, document = self.init({"README.md": ""})
+        self.assertNotIn("policy", document)
+        self.assertIn("no policy, because no test command was found", said)
+        self.assertIn('"protect": ["tests/**"]', said)
+
+    def test_the_schema_lies_beside_the_configuration(self) -> None:
+        _, document = self.init(PYTHON)
+        self.assertEqual("./openloop.schema.json", document["$schema"])
+        path = os.path.join(self.folder, "project/.openloop/main/openloop.schema.json")
+        with open(path, encoding="utf-8") as file:
+            self.assertIn("properties", json.load(file))
+
+    def test_the_agent_has_more_than_two_tries(self) -> None:
+        _, document = self.init({"x": ""}, "--agent", "claude")
+        document["commands"] |= {"verify": "false", "fix": "true"}
+        path = os.path.join(self.folder, "project/.openloop/main/openloop.json")
+        with open(path, "w", encoding="utf-8") as file:
+            json.dump(document, file)
+        run_openloop("run", os.path.dirname(path), exitcode=3)
+        logs = os.listdir(os.path.join(os.path.dirname(path), "logs"))
+        self.assertGreater(sum("fix" in name for name in logs), 2)
+
+    def test_dependencies_that_gates_run_from_are_protected(self) -> None:
+        bins = {f"node_modules/{name}": "" for name in (".bin/mocha", "mocha/index.js")}
+        package = {"package.json": json.dumps({"scripts": {"test": "mocha"}}), "index.js": ""}
+        _, document = self.init({**package, **bins})
+        self.assertIn("node_modules/**", document["policy"]["protect"])
+        self.assertIn("!node_modules/.cache/", document["policy"]["protect"])
+
+    def test_of_many_dependencies_what_starts_is_protected(self) -> None:
+        files = {"package.json": json.dumps({"scripts": {"test": "mocha"}}), "index.js": ""}
+        root = self.project({**files, "node_modules/.bin/mocha": ""})
+        for number in range(2001):
+            os.mknod(os.path.join(root, "node_modules", f"{number}.js"))
+        said, document = self.init({})
+        self.assertIn("node_modules/.bin/**", document["policy"]["protect"])
+        self.assertIn("node_modules/mocha/**", document["policy"]["protect"])
+        self.assertIn("node_modules has more than 2000 files", said)
+
+    def test_what_tests_leave_is_allowed_unless_git_ignores_it(self) -> None:
+        _, document = self.init({**PYTHON, ".gitignore": "htmlcov/\n"})
+        self.assertIn("/coverage.xml", document["policy"]["allow"])
+        self.assertNotIn("/htmlcov/", document["policy"]["allow"])
+
+
+class Git(Project):
+    def git(self, *words: str) -> str:
+        done = subprocess.run(
+            ["git", *words],
+            check=False,
+            cwd=os.path.join(self.folder, "project"),
+            capture_output=True,
+            text=True,
+        )
+        need(done.returncode == 0, f"git {words[0]}")
+        return done.stdout
+
+    def test_git_leaves_the_workspace_alone(self) -> None:
+        self.project(PYTHON)
+        self.git("init", "-q")
+        said, _ = self.init({})
+        self.assertIn("git add -f .openloop/main", said)
+        self.assertNotIn(".openloop", self.git("status", "--short"))
+        self.git("clean", "-fdq")
+        self.assertTrue(os.path.exists(os.path.join(self.folder, "project/.openloop/main")))
+
+    def test_an_ignore_file_of_a_person_stays(self) -> None:
+        root = self.project({".openloop/.gitignore": "*.log\n"})
+        self.init({})
+        with open(os.path.join(root, ".openloop/.gitignore"), encoding="utf-8") as file:
+            self.assertEqual("*.log\n", file.read())
