@@ -28,11 +28,13 @@ _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)  # the record canno
 
 @dataclass(slots=True)
 class Collected:
-    """What a step left. left_out: in words, the first of them; more: how many others."""
+    """What a step left. left_out: in words, the first of them; more: how many others. is_empty:
+    whether the folder is there and holds nothing, as the next command needs it."""
 
     kept: list[Attachment] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
     more: int = 0
+    is_empty: bool = False
 
     def leave_out(self, path: bytes, why: str) -> None:
         if len(self.left_out) < _NAMED:
@@ -92,7 +94,8 @@ def collect(workspace: int, log_path: str, limit: int) -> Collected:
         found.leave_out(os.fsencode(ATTACHMENTS), "the folder was removed or replaced")
         return found
     try:
-        if os.listdir(source):
+        found.is_empty = not os.listdir(source)
+        if not found.is_empty:
             _keep_all(source, workspace, folder_of(log_path), limit, found)
     finally:
         os.close(source)

@@ -72,6 +72,7 @@ class Store:
         self._writer = Writer(os.getpid(), socket.gethostname())
         self._finished = Finished(lock.folder)
         self._attached = Finished(lock.folder)
+        self._has_empty_folder = False  # for attachments, since the latest command
         self._config = Watched(CONFIG, mission.data, lock.folder)
         self._writing = threading.Lock()  # the watchdog beats while the runner records
         self._started = clock.monotonic()
@@ -218,7 +219,9 @@ class Store:
     def begin_attachments(self) -> None:
         """An empty folder for what the next command leaves."""
         try:
-            attachments.begin(self._folder)
+            if not self._has_empty_folder:
+                attachments.begin(self._folder)
+            self._has_empty_folder = False
         except OSError as error:
             raise self._cannot_keep(ATTACHMENTS, error) from None
 
@@ -231,6 +234,7 @@ class Store:
                     self._attached.add(one.path, file.fileno(), one.sha256)
         except OSError as error:
             raise self._cannot_keep(ATTACHMENTS, error) from None
+        self._has_empty_folder = found.is_empty
         return found
 
     def write_prompt(self, step: Step, text: str) -> str:
