@@ -270,11 +270,13 @@ def judge(
 
 
 def _tokens(usage: Mapping[str, Any] | None, model: Model) -> str:
-    """Whether the tokens are those that were served, where the agent reports any."""
+    """Whether the tokens are those that were served, where the agent reports any; some leave out
+    what they ask beside the session, such as a title for it."""
     if not usage or usage["output_tokens"] is None:
         return ""
     told = tuple(usage[f"{key}_tokens"] for key in ("input", "cached", "output"))
-    return "" if told == model.served() else f"told {told}, served {model.served()}"
+    right = told in (model.served(), model.served(asides=False))
+    return "" if right else f"told {told}, served {model.served()}"
 
 
 def table(rows: Sequence[Row]) -> str:

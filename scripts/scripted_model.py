@@ -53,6 +53,7 @@ class Model:
         self.reset_at: float | None = None
         self._reset = reset
         self.requests = 0  # that were served
+        self.asides = 0  # those of them without tools: a title for the session, say
         self._lock = threading.Lock()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
@@ -76,13 +77,14 @@ class Model:
                     return ""
             return "" if self.mode == "edit" else self.mode
 
-    def serve(self) -> None:
+    def serve(self, *, aside: bool) -> None:
         with self._lock:
             self.requests += 1
+            self.asides += aside
 
-    def served(self) -> tuple[int, int, int]:
+    def served(self, *, asides: bool = True) -> tuple[int, int, int]:
         """(input tokens, those of them from a cache, output tokens)."""
-        count = self.requests
+        count = self.requests - (0 if asides else self.asides)
         return count * (PLAIN + CACHED), count * CACHED, count * OUTPUT
 
 
@@ -119,8 +121,8 @@ class Handler(BaseHTTPRequestHandler):
     def _answer(self, dialect: Any, body: dict[str, Any]) -> None:
         if mode := self.model.refuses():
             return self._refuse(dialect, mode)
-        self.model.serve()
         tools, results = dialect.tools(body), dialect.results(body)
+        self.model.serve(aside=not tools)
         call = plan(tools, results, self.model.root)
         if body.get("stream") or "stream" in self.path:
             return self._stream(dialect.stream(body, call, results))

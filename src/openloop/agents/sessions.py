@@ -19,9 +19,10 @@ from openloop.core.errors import UsageError
 from openloop.core.usage import Figures, Usage
 from openloop.core.vocabulary import CHANGES, Refusal
 
-PIECE = 1 << 18  # bytes read at once
-BEAT_SHARE = 0.025  # CPU seconds that reading may take at one beat
-LAST_BYTES = 1 << 24  # at the end of a log, that are read whatever they hold
+PIECE = 1 << 16  # bytes read at once
+BEAT_SHARE = 0.01  # CPU seconds that reading may take at one beat
+WHOLE = 1 << 24  # bytes of a log that is read whole, whatever it holds
+LAST_BYTES = 1 << 19  # of a larger one, that are read at its end when beats could not keep up
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +144,7 @@ class Session:
     def end(self, log: int, code: int | None) -> None:
         """The command has ended with this exit code."""
         size = os.fstat(log).st_size
-        if size - self._read > LAST_BYTES:
+        if size > WHOLE and size - self._read > LAST_BYTES:
             self._transcript.skip(size - LAST_BYTES - self._read)
             self._read = size - LAST_BYTES
         self._feed(log, size, float("inf"))

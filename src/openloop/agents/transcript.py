@@ -109,7 +109,7 @@ class Transcript:
     def _line(self, line: bytes, position: int) -> None:
         record, text = _parsed(line)
         for rule in self._rules:
-            found = rule.matches(record, text)
+            found = rule.matches(record, text) if rule.has in line else None
             if found is not None:
                 self._apply(rule, found, position, text)
 
