@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Take the pictures of the web page in assets/: real loops, played in Chromium.
+"""Take the pictures of the web page in assets/ui/: real loops, played in Chromium.
 
 Usage: scripts/capture_ui.py [--out DIR]
 """
@@ -54,7 +54,7 @@ LIVE = {
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Take the pictures of the web page.")
-    parser.add_argument("--out", default=os.path.join(ROOT, "assets"))
+    parser.add_argument("--out", default=os.path.join(ROOT, "assets", "ui"))
     out = os.path.abspath(parser.parse_args().out)
     with tempfile.TemporaryDirectory() as folder:
         for name, config in LOOPS.items():
@@ -94,10 +94,10 @@ def take(folder: str, address: str, out: str, name: str, viewport: dict[str, obj
     steps = [
         {"open": f"/?token={token}", "url": "/"},
         {"expect": {"text": "4 loops"}},
-        {"screenshot": f"ui-loops-{name}-{scheme}"},
+        {"screenshot": f"loops-{name}-{scheme}"},
         {"click": "text=The solver scores"},
         {"expect": {"text": "Timeline"}},
-        {"screenshot": f"ui-loop-{name}-{scheme}"},
+        {"screenshot": f"loop-{name}-{scheme}"},
     ]
     play = os.path.join(folder, "play.json")
     with open(play, "w", encoding="utf-8") as file:
@@ -105,7 +105,7 @@ def take(folder: str, address: str, out: str, name: str, viewport: dict[str, obj
     kept = os.path.join(folder, "pictures")
     subprocess.run([*OPENLOOP, "browse", play, "--out", kept], env=ENV, check=True)
     for picture in os.listdir(kept):
-        if picture.startswith("ui-") and picture.endswith(".png"):
+        if picture.startswith(("loops-", "loop-")):
             os.replace(os.path.join(kept, picture), os.path.join(out, picture))
 
 
