@@ -46,6 +46,7 @@ FAMILIES = (
     "fuzz",
     "leaks",
     "fleet",
+    "engines",
     "browser",
 )
 SHOWN = 10  # violations of a fault that are told one by one

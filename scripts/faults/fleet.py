@@ -1,4 +1,4 @@
-"""A fleet's coordinator, launches, engines and files, killed, late, full and doubled.
+"""A fleet's coordinator and its launches, killed, doubled, cancelled, on a full disk.
 
 Whatever happens: in the end every task is over, none was run twice, none is called lost that is
 not, and nothing is left running.
@@ -15,24 +15,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
 from faults.bench import Bench, Row, Trial, end, ends, finish, require, run, start, until
+from faults.fleet_scene import SLOW, TASKS, completed, intact, left, place
 from faults.kills import Point, children
-from fleet import engines
-from fleet.fleets import LAUNCH, SAYS_SO, Engine, Place, names
-from support import recomputed_head
-
-TASKS = ("a", "b", "c")
-QUICK: dict[str, Any] = {"total_rounds": 1, "commands": {"verify": f"{SAYS_SO}; sleep 0.05"}}
-SLOW: dict[str, Any] = {
-    "total_rounds": 1,
-    "limits": {"kill_grace_seconds": 0.2},
-    "commands": {"verify": f"{SAYS_SO}; sleep 0.6"},
-}
-LATE = 30.0  # seconds after which a shared file system shows an end file
+from fleet.fleets import LAUNCH, Place
 
 
 def rows(bench: Bench) -> Iterator[Row]:
@@ -43,70 +32,7 @@ def rows(bench: Bench) -> Iterator[Row]:
     yield disk_full(bench)
     yield claims(bench)
     yield several_coordinators(bench)
-    yield outages(bench)
-    yield late_files(bench)
     yield cancelled(bench)
-    yield from slurm(bench)
-    yield from ssh(bench)
-
-
-def place(bench: Bench, name: str, config: dict[str, Any] | None = None, **fleet: Any) -> Place:
-    folder = os.path.join(bench.folder, f"fleet-{name}")
-    shutil.rmtree(folder, ignore_errors=True)
-    fleet = {"tasks": names(*TASKS), "max_parallel": 2, **fleet}
-    return Place(folder, QUICK if config is None else config, **fleet)
-
-
-# --- what must hold ---
-
-
-def left(where: Place) -> list[int]:
-    """Processes that work below the fleet's folder, or were told of it."""
-    found = []
-    below = where.folder.encode()
-    for name in filter(str.isdigit, os.listdir("/proc")):
-        with contextlib.suppress(OSError):
-            here = os.fsencode(os.readlink(f"/proc/{name}/cwd"))
-            with open(f"/proc/{name}/cmdline", "rb") as file:
-                told = below + b"/" in file.read()
-            if int(name) != os.getpid() and (told or here == below):
-                found.append(int(name))
-    return found
-
-
-def intact(where: Place) -> None:
-    """The chain holds, but for a torn last line that a kill may leave."""
-    path = os.path.join(where.state, "events.jsonl")
-    if os.path.exists(path):
-        with open(path, "rb") as file:
-            whole = file.read().rpartition(b"\n")
-        with open(f"{path}.whole", "wb") as file:
-            file.write(whole[0] + whole[1])
-        recomputed_head(_Record(f"{path}.whole"))  # type: ignore[arg-type]
-
-
-class _Record:
-    def __init__(self, path: str) -> None:
-        self.path = path
-
-    def file(self, name: str) -> str:
-        return self.path
-
-
-def once(where: Place, tasks: tuple[str, ...] = TASKS) -> None:
-    ran = Counter(where.ran())
-    require(ran == Counter(tasks), f"run were {dict(ran)}")
-
-
-def completed(where: Place, trial: Trial, tasks: tuple[str, ...] = TASKS, **how: Any) -> Trial:
-    """The same command once more comes to the same end as if nothing had happened."""
-    ends(run("fleet", "run", where.path, **how), 0)
-    once(where, tasks)
-    intact(where)
-    require(set(where.states().values()) == {"complete"}, f"states are {where.states()}")
-    until(lambda: not left(where), "nothing to be left", patience=10)
-    shutil.rmtree(where.folder, ignore_errors=True)
-    return trial
 
 
 # --- the coordinator ---
@@ -328,81 +254,6 @@ def claims(bench: Bench) -> Row:
     )
 
 
-# --- the engine ---
-
-
-def engine_fleet(bench: Bench, name: str, **more: Any) -> tuple[Engine, Place]:
-    where = place(bench, name)
-    engine = Engine(os.path.join(where.folder, "engine"), **more)
-    where.configure(tasks=names(*TASKS), max_parallel=3, launcher=engine.launcher)
-    return engine, where
-
-
-def outages(bench: Bench) -> Row:
-    """An engine that cannot be asked now and then, answers that get lost, and a coordinator that is
-    killed meanwhile."""
-
-    def trouble(number: int) -> Trial:
-        chance = bench.chance("fleet outage", number)
-        engine, where = engine_fleet(bench, f"outage-{number}", grace_seconds=3)
-        if chance.random() < 0.5:
-            engine.set("lose-answer")
-        process = start("fleet", "run", where.path)
-        begun: list[subprocess.Popen[bytes]] = []
-        deadline = time.monotonic() + 60
-        while len(begun) < len(engine.queue) or len(where.ran()) < len(TASKS):
-            require(time.monotonic() < deadline, f"ran {where.ran()}, queued {engine.queue}")
-            down = os.path.exists(engine.file("down"))
-            if chance.random() < 0.3:
-                engine.set("down", not down)
-            if not down and len(begun) < len(engine.queue) and chance.random() < 0.5:
-                begun.append(engine.begin(len(begun)))
-            if chance.random() < 0.1:
-                end([process.pid])
-                process.communicate()
-                process = start("fleet", "run", where.path)
-            time.sleep(0.1)
-        if os.path.exists(engine.file("down")):
-            engine.set("down", False)
-        for one in begun:
-            one.wait(30)
-        code = finish(process).code
-        require(code == 0, f"exit code {code}, states {where.states()}")
-        return completed(where, Trial())
-
-    return bench.each("fleet: a queue that cannot be asked", range(bench.count(1, 40)), trouble)
-
-
-def late_files(bench: Bench) -> Row:
-    """The end file is shown long after the queue has forgotten the launch."""
-    late = LATE if bench.full else LATE / 10
-
-    def hide(number: int) -> Trial:
-        engine, where = engine_fleet(bench, f"late-{number}", grace_seconds=2 * late)
-        process = start("fleet", "run", where.path)
-        until(lambda: len(engine.queue) == len(TASKS), "three launches")
-        folders = [folder for _, folder in engine.queue]
-        for position, folder in enumerate(folders):
-            # What another host writes is not seen here: it is written elsewhere and comes late.
-            hidden = f"{folder}.hidden"
-            shutil.copytree(folder, hidden)
-            subprocess.run([sys.executable, "-I", "-S", LAUNCH, "run", hidden], check=True)
-            require(not os.path.exists(os.path.join(folder, "end.json")), f"{position} is seen")
-        for folder in folders:  # the claim is older, and was seen
-            shutil.copy(os.path.join(f"{folder}.hidden", "claim"), os.path.join(folder, "claim"))
-        engine.forget()
-        time.sleep(late)
-        require(process.poll() is None, "the coordinator did not wait")
-        for folder in folders:
-            os.rename(f"{folder}.hidden/end.json", os.path.join(folder, "end.json"))
-        ends(finish(process), 0)
-        return completed(where, Trial(len(TASKS)))
-
-    row = bench.each("fleet: end files that appear late", range(bench.count(1, 4)), hide)
-    row.figures = f"{late:g} s after the queue has said gone"
-    return row
-
-
 def cancelled(bench: Bench) -> Row:
     """With a coordinator, without one, with one that is killed while it cancels."""
 
@@ -428,109 +279,3 @@ def cancelled(bench: Bench) -> Row:
         return Trial()
 
     return bench.each("fleet: cancel", range(bench.count(2, 40)), stop)
-
-
-# --- real engines ---
-
-
-def _left_out(bench: Bench, *programs: str) -> str:
-    """Why a row with a real engine is left out, "" when it is not."""
-    if not bench.full:
-        return "left out: with --full only"
-    missing = [name for name in programs if not engines.which(name)]
-    if missing or os.geteuid() != 0:
-        return f"left out: {', '.join(missing) or 'root'} is missing"
-    return ""
-
-
-def slurm(bench: Bench) -> Iterator[Row]:
-    fault = "fleet: kill -9 of slurmctld, slurmd and the coordinator"
-    if why := _left_out(bench, *engines.SLURM):
-        yield Row(fault, figures=why)
-        return
-    folder = os.path.join(bench.folder, "slurm")
-    os.mkdir(folder)
-    os.chmod(bench.folder, 0o755)
-    cluster = engines.Slurm(folder)
-    env = {**os.environ, "PYTHONPATH": sys.path[0], **cluster.env}
-    try:
-        yield _one_by_one(
-            bench, fault, bench.count(1, 10), lambda n: _strike(bench, n, cluster, env)
-        )
-    finally:
-        cluster.stop()
-
-
-def _one_by_one(bench: Bench, fault: str, count: int, work: Any) -> Row:
-    import dataclasses
-
-    return dataclasses.replace(bench, jobs=1).each(fault, range(count), work)
-
-
-def _eager(name: str) -> dict[str, Any]:
-    from openloop.fleet.launchers import launcher
-
-    return {**launcher.shipped(name), "poll_seconds": 0.5, "grace_seconds": 20}
-
-
-def _strike(bench: Bench, number: int, cluster: engines.Slurm, env: dict[str, str]) -> Trial:
-    chance = bench.chance("fleet slurm", number)
-    where = place(bench, f"slurm-{number}", SLOW, launcher=_eager("slurm"), max_parallel=3)
-    process = start("fleet", "run", where.path, env=env)
-    trial = Trial(0)
-    for _ in range(4):
-        time.sleep(chance.uniform(0.1, 0.8))
-        victim = chance.choice([cluster.controller, *cluster.nodes, None])
-        trial.count += 1
-        if victim is None:
-            end([process.pid])
-            process.communicate()
-            process = start("fleet", "run", where.path, env=env)
-        else:
-            victim.kill()
-            time.sleep(chance.uniform(0, 1))
-            victim.start()
-    code = finish(process, patience=180).code
-    states = where.states()
-    require(code == 0, f"exit code {code}, states {states}")
-    until(cluster.is_ready, "the nodes of Slurm")
-    return completed(where, trial, env=env)
-
-
-def ssh(bench: Bench) -> Iterator[Row]:
-    fault = "fleet: kill -9 of sshd, its connections and the coordinator"
-    if why := _left_out(bench, "sshd", "ssh", "ssh-keygen"):
-        yield Row(fault, figures=why)
-        return
-    folder = os.path.join(bench.folder, "ssh")
-    os.mkdir(folder)
-    server = engines.Sshd(folder)
-
-    def strike(number: int) -> Trial:
-        chance = bench.chance("fleet ssh", number)
-        launcher, hosts = _eager("ssh"), ["one", {"name": "two", "slots": 2}]
-        how = {"launcher": launcher, "hosts": hosts, "options": server.options}
-        where = place(bench, f"ssh-{number}", SLOW, max_parallel=3, **how)
-        process = start("fleet", "run", where.path)
-        trial = Trial(0)
-        for _ in range(4):
-            time.sleep(chance.uniform(0.1, 0.8))
-            trial.count += 1
-            if chance.random() < 0.5:
-                end([process.pid])
-                process.communicate()
-                process = start("fleet", "run", where.path)
-            else:
-                assert server.daemon.process
-                end([server.daemon.process.pid, *children(server.daemon.process.pid)])
-                time.sleep(chance.uniform(0, 1))
-                server.daemon.kill()
-                server.daemon.start()
-        code = finish(process, patience=120).code
-        require(code == 0, f"exit code {code}, states {where.states()}")
-        return completed(where, trial)
-
-    try:
-        yield _one_by_one(bench, fault, 12, strike)
-    finally:
-        server.stop()
