@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -73,6 +74,22 @@ def same(one: Entry, other: Entry) -> bool:
     if kind == FILE and not (one.is_hashed and other.is_hashed):
         return one.signature == other.signature
     return one.content == other.content
+
+
+def with_folders(paths: Iterable[bytes], current: Manifest, target: Manifest) -> list[bytes]:
+    """The paths, and the folders above them that are not as they are in the target; one that is
+    not in the target goes when nothing is left in it."""
+    wanted = set(paths)
+    for path in tuple(wanted):
+        while path := os.path.dirname(path):
+            old, now = target.get(path), current.get(path)
+            if old is None:
+                strayed = now is not None and now.kind == FOLDER
+            else:
+                strayed = now is None or not same(old, now)
+            if strayed:
+                wanted.add(path)
+    return sorted(wanted)
 
 
 def _apart(

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Iterable, Iterator
 
 from openloop.config.config import Policy
 from openloop.config.globs import Globs
+from openloop.core.text import printable
 from openloop.fs import snapshot
 from openloop.fs.ignore_rules import IgnoreRules
 from openloop.fs.manifest import Entry, Manifest, signature_of
+from openloop.fs.snapshot import MAX_DEPTH, is_too_deep
 from openloop.fs.symlinks import Aliases, names
 
+SMALL = 1 << 20  # bytes of a protected, ignored file (a dependency) up to which it is kept
+_DEPENDENCIES = 64 << 20  # bytes of all these files together
 _LITTER = (
     *(b".pytest_cache", b".mypy_cache", b".ruff_cache", b".hypothesis"),
     *(b".coverage", b"htmlcov", b"coverage.xml", b".benchmarks"),
@@ -78,6 +83,12 @@ class Rules:
     def allows(self, path: bytes) -> bool:
         return self._allow is None or self._allow.matches(path)
 
+    def leave_open(self, name: bytes) -> bool:
+        """Whether a change may write a file of ignore rules unnoticed. name: its path in
+        the project, or whatever else `IgnoreRules.changed_since` calls it."""
+        in_project = name.endswith(b".gitignore") and not os.path.isabs(name)
+        return not in_project or (self.allows(name) and not self.protects(name))
+
     def allows_folder(self, path: bytes) -> bool:
         """Whether the folder, or all that could be in it, is allowed."""
         return self.allows(path) or self.allows(path + _INSIDE)
@@ -92,6 +103,32 @@ def is_litter(path: bytes) -> bool:
     """What checks leave behind whoever runs them: removed, and no violation."""
     top = path.split(b"/", 1)[0]
     return is_byte_code(path) or top in _LITTER or top.startswith(_LITTER_STEMS)
+
+
+def source_folder(byte_code: bytes) -> bytes:
+    """The folder whose sources a byte-code file stands for."""
+    folder = os.path.dirname(byte_code)
+    return os.path.dirname(folder) if os.path.basename(folder) == b"__pycache__" else folder
+
+
+def unfit(tree: Manifest, rules: Rules) -> Iterator[tuple[str, str]]:
+    """(what, fix) for every path that cannot be compared with anything."""
+    for path in tree.unreadable:
+        if is_too_deep(path):
+            what = f"{printable(os.fsdecode(path))[:80]}… lies more than {MAX_DEPTH} folders deep"
+            yield f"{what}: no policy can look there", "remove it, or move it up"
+        elif rules.protects(path):
+            fix = "make it readable (chmod u+rX), or leave it out of protect and withhold"
+            yield f"{printable(os.fsdecode(path))} is protected and cannot be read", fix
+
+
+def too_large(dependencies: Iterable[bytes], known: Manifest) -> Iterator[bytes]:
+    """Those of which no content is kept: only their size, times and mode are compared."""
+    left = _DEPENDENCIES
+    for path in sorted(dependencies, key=lambda path: (known[path].size, path)):
+        left -= known[path].size
+        if known[path].size > SMALL or left < 0:
+            yield path
 
 
 class ProjectBoundary:

@@ -17,14 +17,21 @@ from openloop.core.text import printable
 from openloop.core.vocabulary import Step
 from openloop.fs import files, snapshot
 from openloop.fs.checkpoints import Checkpoints, Damaged, Incomplete, Vault
-from openloop.fs.diff import LARGEST, changed_lines, difference, same
+from openloop.fs.diff import LARGEST, changed_lines, difference, with_folders
 from openloop.fs.ignore_rules import IgnoreRules
 from openloop.fs.manifest import FILE, FOLDER, SYMLINK, Entry, Manifest
 from openloop.fs.mounts import mount_points
 from openloop.fs.object_store import ChangedMeanwhile
-from openloop.fs.snapshot import MAX_DEPTH, is_too_deep
 from openloop.fs.symlinks import Aliases, aliases
-from openloop.policy.path_rules import ProjectBoundary, Rules, is_byte_code
+from openloop.policy.path_rules import (
+    SMALL,
+    ProjectBoundary,
+    Rules,
+    is_byte_code,
+    source_folder,
+    too_large,
+    unfit,
+)
 from openloop.policy.violations import Comparison, Findings, IgnoredPaths, listed, readable, shown
 from openloop.record.mission import Mission
 from openloop.record.workspace import CHECKPOINTS
@@ -33,20 +40,7 @@ REFERENCE, BEFORE, BEST = "reference", "before", "best"  # names of checkpoints 
 OUTSIDE = "outside"  # what stood in the tree and was not the project when the run began
 _IN_STORE = (REFERENCE, BEFORE, BEST, OUTSIDE)
 IGNORED, INTENT = "ignored", "intent"  # names of other digests that the record carries
-SMALL = 1 << 20  # bytes of a protected, ignored file (a dependency) up to which it is kept
-_DEPENDENCIES = 64 << 20  # bytes of all these files together
 _TRIES = 5  # looks at a project that somebody else is writing to
-
-
-def unfit(tree: Manifest, rules: Rules) -> Iterator[tuple[str, str]]:
-    """(what, fix) for every path that cannot be compared with anything."""
-    for path in tree.unreadable:
-        if is_too_deep(path):
-            what = f"{readable(path)[:80]}… lies more than {MAX_DEPTH} folders deep"
-            yield f"{what}: no policy can look there", "remove it, or move it up"
-        elif rules.protects(path):
-            fix = "make it readable (chmod u+rX), or leave it out of protect and withhold"
-            yield f"{readable(path)} is protected and cannot be read", fix
 
 
 class ProjectPolicy:
@@ -139,11 +133,7 @@ class ProjectPolicy:
     def _unfollowed(self, now: IgnoreRules, before: IgnoreRules) -> list[str]:
         """The names of rules that changed and that nothing kept a change from writing."""
         names = now.changed_since(before) if self._rules.limits_changes else ()
-        return [name for name in names if self._may_be_written(os.fsencode(name))]
-
-    def _may_be_written(self, name: bytes) -> bool:
-        in_project = name.endswith(b".gitignore") and not os.path.isabs(name)
-        return not in_project or (self._rules.allows(name) and not self._rules.protects(name))
+        return [name for name in names if self._rules.leave_open(os.fsencode(name))]
 
     def _is_small_and_protected(self, path: bytes) -> bool:
         if not self._rules.protects(path):
@@ -207,7 +197,7 @@ class ProjectPolicy:
         rules = self._ignored.rules
         found = rules.ignored([path for path, entry in known.items() if entry.kind != FOLDER])
         protected = set(filter(self._rules.covers, found))
-        unhashed = (found - protected) | set(_too_large(protected, known))
+        unhashed = (found - protected) | set(too_large(protected, known))
         self._ignored = IgnoredPaths(rules, frozenset(unhashed))
         return self._scan(known)
 
@@ -350,7 +340,7 @@ class ProjectPolicy:
                 self._root,
                 self._last,
                 target,
-                _with_folders(paths, self._last, target),
+                with_folders(paths, self._last, target),
                 vault=self._vault,
                 announce=announce,
             )
@@ -385,9 +375,7 @@ class ProjectPolicy:
         if not known:
             return
         homes = {os.path.dirname(p) for p in self._reference if self._rules.protects(p)}
-        found = [
-            path for path in known if self._rules.covers(path) or _source_folder(path) in homes
-        ]
+        found = [path for path in known if self._rules.covers(path) or source_folder(path) in homes]
         if found:
             nothing = Manifest({}, 0)
             with _as_tampering():
@@ -395,39 +383,8 @@ class ProjectPolicy:
             self._last = self._scan(self._last)
 
 
-def _too_large(dependencies: Iterable[bytes], known: Manifest) -> Iterator[bytes]:
-    """Those of which no content is kept: only their size, times and mode are compared."""
-    left = _DEPENDENCIES
-    for path in sorted(dependencies, key=lambda path: (known[path].size, path)):
-        left -= known[path].size
-        if known[path].size > SMALL or left < 0:
-            yield path
-
-
 def _target(entry: Entry | None) -> bytes:
     return entry.target if entry and entry.kind == SYMLINK else b""
-
-
-def _source_folder(byte_code: bytes) -> bytes:
-    """The folder whose sources a byte-code file stands for."""
-    folder = os.path.dirname(byte_code)
-    return os.path.dirname(folder) if os.path.basename(folder) == b"__pycache__" else folder
-
-
-def _with_folders(paths: Iterable[bytes], current: Manifest, target: Manifest) -> list[bytes]:
-    """The paths, and the folders above them that are not as they are in the target; one that is
-    not in the target goes when nothing is left in it."""
-    wanted = set(paths)
-    for path in tuple(wanted):
-        while path := os.path.dirname(path):
-            old, now = target.get(path), current.get(path)
-            if old is None:
-                strayed = now is not None and now.kind == FOLDER
-            else:
-                strayed = now is None or not same(old, now)
-            if strayed:
-                wanted.add(path)
-    return sorted(wanted)
 
 
 @contextlib.contextmanager
@@ -440,10 +397,8 @@ def _as_tampering() -> Iterator[None]:
 
 
 def _will_not_go_back(paths: Iterable[bytes]) -> TamperError:
-    left = listed(shown(paths))
-    return TamperError(
-        f"the project cannot be restored: {left} keeps changing or cannot be replaced", fix=_BY_HAND
-    )
+    left = f"{listed(shown(paths))} keeps changing or cannot be replaced"
+    return TamperError(f"the project cannot be restored: {left}", fix=_BY_HAND)
 
 
 _BY_HAND = "restore it by hand, from version control or a copy of your own"

@@ -86,9 +86,6 @@ def _folders(place: Workspace) -> Iterator[Finding]:
         yield warning(f"{', '.join(missing)} missing: agents are asked to read them", fix)
     else:
         yield ok(f"{', '.join(documents.NAMES)} are there")
-    if owner := place.other_owner:
-        what = f"the workspace belongs to {owner}: who can write openloop.json decides what runs"
-        yield warning(what, "run it as its owner, or make it your own: chown -R")
     for name in (*FOLDERS, CHECKPOINTS):
         path = place.file(name)
         if os.path.lexists(path) and (os.path.islink(path) or not os.path.isdir(path)):
@@ -280,10 +277,8 @@ def _policy(place: Workspace, known: Config, root: str) -> Iterator[Finding]:
             yield warning("nothing keeps a change from editing the checks themselves", fix)
         return
     skip = snapshot.outside_project(root, place.path)
-    from openloop.policy.path_rules import Rules
-    from openloop.policy.project_policy import (
-        unfit,  # slow to import, and many a workspace has no policy
-    )
+    # slow to import, and many a workspace has no policy
+    from openloop.policy.path_rules import Rules, unfit
 
     rules = Rules(policy)
     paths = snapshot.scan(root, skip=skip, wanted=rules.protects)
