@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import os
 import re
 from collections.abc import Container, Iterable, Iterator
@@ -171,7 +170,9 @@ def check(
 
 
 def _carried(number: int, state: State, event: Event) -> None:
-    if event.data["state"] != json.loads(json.dumps(state.to_json())):
+    # Read and written again: an older version carried fewer fields.
+    carried = State().with_json(event.data["state"])
+    if carried.to_json() != state.to_json():
         raise Broken(number, "what it carries does not follow from the events before it")
 
 
