@@ -1,9 +1,9 @@
-// Which view is shown, the state in the tab's title and icon, and notifications.
+// Which view is shown, and whether the browser may notify.
 
 import { overview } from "./overview.js";
 import { loop } from "./loop.js";
 import { log } from "./log.js";
-import { el } from "./dom.js";
+import { crumbs } from "./page.js";
 
 const main = document.getElementById("main");
 let current = null;
@@ -22,29 +22,6 @@ function route() {
   current = view(main, ...match.slice(1));
   main.focus({ preventScroll: true });
   window.scrollTo(0, 0);
-}
-
-export function crumbs(parts) {
-  const links = parts.flatMap(([text, href]) => ["/ ", href ? el("a", { href }, text) : text, " "]);
-  document.getElementById("crumbs").replaceChildren(...links);
-}
-
-// icon: idle, running, good or needs. words: what the tab's title begins with.
-export function signal(icon, words) {
-  const link = document.getElementById("icon");
-  const href = `/static/${icon}.svg`;
-  if (link.getAttribute("href") !== href) link.setAttribute("href", href);
-  document.title = words ? `${words} · OpenLoop` : "OpenLoop";
-}
-
-// Say a change to people who do not see the page, and, if they asked for it, to those elsewhere.
-let said = "";
-export function announce(text, { person = false } = {}) {
-  if (text === said) return;
-  const first = said === "";
-  said = text;
-  document.getElementById("live").textContent = text;
-  if (person && !first && window.Notification?.permission === "granted") new Notification("OpenLoop", { body: text });
 }
 
 const notify = document.getElementById("notify");

@@ -1,7 +1,7 @@
 // A log: opens at its end, follows, is read by pieces, searched on the server.
 
 import { ask, poll } from "./api.js";
-import { crumbs, signal } from "./app.js";
+import { crumbs, signal } from "./page.js";
 import { bytes, el } from "./dom.js";
 import { coloured, collapsed, ERROR, plain } from "./text.js";
 

@@ -1,7 +1,7 @@
 // One loop: verdict, what runs, gates, pictures, rounds, what lies beside them, the record.
 
 import { ask, poll, post } from "./api.js";
-import { announce, crumbs, signal } from "./app.js";
+import { announce, crumbs, signal } from "./page.js";
 import { metricChart, timeline } from "./charts.js";
 import { age, bytes, el, metricWords, seconds, show, tag, time, tone, usageWords } from "./dom.js";
 

@@ -1,7 +1,7 @@
 // Every loop, those that need a person first.
 
 import { ask, poll } from "./api.js";
-import { announce, signal } from "./app.js";
+import { announce, signal } from "./page.js";
 import { age, el, metricWords, seconds, show, tag, usageWords } from "./dom.js";
 
 const FIRST = 60; // rows that are made before the page is painted
