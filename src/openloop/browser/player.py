@@ -27,6 +27,7 @@ from openloop.core.text import number, printable
 _PAGES = 20  # that a play may open
 _PAUSE = 0.03  # seconds between two looks
 _END = 1.0  # seconds that requests may still take after the last step
+_COMPARE = 30.0  # seconds that a comparison of pictures may take
 _STILL = 2.0  # seconds that a page may move before its picture is taken all the same
 _DIALOG = 2_000  # characters of a dialog that are kept
 _DOWNLOAD = 256 << 20  # bytes of a download that is kept
@@ -314,7 +315,7 @@ class Player:
             self._out.write(f"{name}.png", taken.png)
             if not like:
                 break
-            found = self._comparer.compare(wanted, taken.png, step.timeout)
+            found = self._comparer.compare(wanted, taken.png, _COMPARE)
             if found.different <= step.options.get("tolerance", 0):
                 break
             if monotonic() >= deadline:
