@@ -57,6 +57,18 @@ class Overview(WebCase):
         self.addCleanup(os.kill, live.heartbeat["runner_pid"], signal.SIGCONT)
         wait_until(lambda: self.rows(page)["live"]["needs"] == "stale", "the missing beats")
 
+    def test_a_fleet_is_named_by_its_file(self) -> None:
+        done = self.loop("workspace", commands={"verify": "true"})
+        done.run()
+        task = os.path.join(self.folder, "night.fleet", "tasks", "parser")
+        os.makedirs(task)
+        os.rename(done.path, os.path.join(task, "workspace"))
+        fleet = os.path.join(self.folder, "night.json")
+        with open(fleet, "w", encoding="utf-8") as file:
+            file.write("{}")
+        [row] = self.page(fleet).document("loops")["loops"]
+        self.assertEqual((row["name"], row["fleet"]), ("parser", "night"))
+
     def test_an_unchanged_answer_costs_nothing(self) -> None:
         place = self.ran()
         page = self.page(place.path)

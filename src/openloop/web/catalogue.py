@@ -79,7 +79,7 @@ class Catalogue:
         row: Row = {name: (beat or {}).get(name) for name in _FIELDS}
         row["status"] = _status(place, beat)
         row["stale"] = row["status"] == Status.RUNNING and _age(beat) > STALE
-        row |= {"id": key, "path": place.path, "name": os.path.basename(place.path)}
+        row |= {"id": key, "path": place.path, "name": _name_of(place.path)}
         row["fleet"] = _fleet_of(place.path)
         row["needs"] = _needs(row)
         row["rank"] = 0 if row["needs"] else 1 if row["status"] == Status.RUNNING else 2
@@ -130,6 +130,14 @@ def _needs(row: Row) -> str:
         return "waiting"
     over_budget = row["status"] == Status.EXHAUSTED and "max_" in str(row["reason"])
     return "over budget" if over_budget else ""
+
+
+def _name_of(path: str) -> str:
+    """The name of a workspace's folder; of a fleet's task, which calls all of them `workspace`, the
+    name of the task."""
+    parent, name = os.path.split(path)
+    task = name == "workspace" and os.path.basename(os.path.dirname(parent)) == "tasks"
+    return os.path.basename(parent) if task else name
 
 
 def _fleet_of(path: str) -> str:

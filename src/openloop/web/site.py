@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
 from openloop.record import workspace
@@ -16,11 +17,12 @@ class Site:
     """The loops, who may see them, and what has been worked out about them."""
 
     def __init__(self, paths: Sequence[str], server: Server, *, private: bool) -> None:
-        """private: whether logs of private gates are shown. Raises UsageError for a path that is
-        no folder."""
-        for path in paths:
+        """paths: workspaces, files of fleets, or folders to look for workspaces in.
+        private: whether logs of private gates are shown. Raises UsageError for a wrong path."""
+        folders = [_folder_of(path) for path in paths]
+        for path in folders:
             workspace.existing_folder(path)
-        self.catalogue = Catalogue(paths)
+        self.catalogue = Catalogue(folders)
         self.audits = Audits()
         self.lines = Lines()
         self.private = private
@@ -31,3 +33,8 @@ class Site:
     def address(self) -> str:
         """Where a person opens the page, the token in it."""
         return f"http://127.0.0.1:{self.server.server_port}/?token={self.access.token}"
+
+
+def _folder_of(path: str) -> str:
+    """The folder that a path stands for: a fleet keeps its tasks beside its file."""
+    return f"{os.path.splitext(path)[0]}.fleet" if os.path.isfile(path) else path
