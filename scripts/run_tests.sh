@@ -1,8 +1,15 @@
 #!/bin/sh
 # Run every check of the project: style, types, spelling, tests. Needs Python 3.11 or newer; what else it
-# needs it installs into .venv/. Words given to it go to pytest.
+# needs it installs into .venv/. With --quick the files that say `SLOW = True` are left out. Other words
+# given to it go to pytest.
 set -eu
 cd "$(dirname "$0")/.."
+
+quick=
+if [ "${1:-}" = --quick ]; then
+    shift
+    quick=$(grep -rl --include='test_*.py' '^SLOW = True' tests | sed 's/^/--ignore=/')
+fi
 
 python=${PYTHON:-python3}
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
@@ -21,16 +28,23 @@ fi
 
 # Programs that some tests ask: skipped without them, but a failure where CI is true.
 missing=
-have() { for name in "$@"; do command -v "$name" >/dev/null && return; done; return 1; }
+have() { for name in "$@"; do PATH=$PATH:/usr/sbin:/sbin command -v "$name" >/dev/null && return; done; return 1; }
 have chromium chromium-browser google-chrome || missing="$missing chromium"
 have zsh || missing="$missing zsh"
 have fish || missing="$missing fish"
 have bwrap || missing="$missing bubblewrap"
 have xmllint || missing="$missing libxml2-utils"
+have curl || missing="$missing curl"
+have npm || missing="$missing npm"
+have sshd || missing="$missing openssh-server"
+have sbatch || missing="$missing slurm-client"
+have slurmctld || missing="$missing slurmctld"
+have slurmd || missing="$missing slurmd"
+have munged || missing="$missing munge"
 if [ -n "$missing" ] && [ "${CI:-}" = true ] && [ "$(id -u)" -eq 0 ] && have apt-get; then
     echo "installing$missing"
     # shellcheck disable=SC2086 # a list of words
-    { apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq -y install $missing; } \
+    { apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq -y install --no-install-recommends $missing; } \
         >/dev/null || echo "note: could not install$missing" >&2
 fi
 
@@ -59,5 +73,6 @@ if [ "$discovered" -eq 0 ] || [ "$discovered" -ne "$collected" ]; then
     exit 1
 fi
 
+# shellcheck disable=SC2086 # a list of words
 # Commands of the tests that say python3 get one without what a system adds to its start.
-PATH=$PWD/$tools:$PATH exec "$tools/pytest" --numprocesses auto --dist worksteal "$@"
+PATH=$PWD/$tools:$PATH exec "$tools/pytest" --numprocesses auto --dist worksteal $quick "$@"
