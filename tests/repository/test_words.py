@@ -47,8 +47,8 @@ from support import ROOT, SRC, Case, run_openloop
 
 ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 SUBCOMMANDS = (
-    *("init", "doctor", "run", "status", "logs", "report", "audit", "accept", "agents"),
-    *("judge", "browse", "fleet", "ui", "mcp", "completion", "help"),
+    *("init", "doctor", "run", "status", "logs", "report", "audit", "accept", "templates"),
+    *("agents", "judge", "browse", "fleet", "ui", "mcp", "completion", "help"),
 )
 # `openloop NAME`, and what follows it up to the next command
 CALL = re.compile(r"\bopenloop (\w+)(?= (?:\.openloop|WORKSPACE|--))((?:(?!openloop \w)[^`\n,])*)")

@@ -30,6 +30,7 @@ _OF_A_WORKSPACE = {
 }
 COMMANDS = {
     **_OF_A_WORKSPACE,
+    "templates": "List the missions that ship, or show one.",
     "agents": "List the coding agents that are known, or check one.",
     "judge": "Run a command on cases and compare what it prints.",
     "browse": "Play a web page in Chromium and look at what it shows.",

@@ -16,4 +16,4 @@ MAY_IMPORT = (
     "views",
     "browser",
 )
-DOORS = ("init", "doctor", "findings", "probe")
+DOORS = ("init", "doctor", "findings", "missions.templates", "probe")

@@ -37,6 +37,7 @@ from openloop.record.workspace import (
     Workspace,
 )
 from openloop.setup import detect, documents, web_page
+from openloop.setup.missions import templates
 
 _SCHEMA = "openloop.schema.json"
 _IGNORES = ".gitignore"
@@ -54,24 +55,41 @@ class Scaffold:
 
 
 def init(
-    path: str, *, project_root: str | None, mission: str | None, agent: str | None, force: bool
+    path: str,
+    *,
+    project_root: str | None,
+    mission: str | None,
+    agent: str | None,
+    force: bool,
+    template: str | None = None,
 ) -> Scaffold:
     """Create the workspace at `path`. Raises UsageError, HeldError, OSError.
 
     force: write openloop.json and the documents again; nothing else is ever replaced, and a
-    record that is not intact is set aside.
+    record that is not intact is set aside. template: one of the missions that ship.
     """
     place = places.at(path)
-    root = _root(place, project_root)
     _refuse_to_overwrite(place, force)
-    found = detect.detect(root, has_browser=chromium.is_there())
-    document = _document(place, root, mission or _DEFAULT_MISSION, agent, found)
+    shipped = templates.named(template) if template is not None else None
+    if shipped:
+        templates.make_root(place.base if project_root is None else project_root)
+    root = _root(place, project_root)
+    has_sample = shipped is not None and templates.is_vacant(root, place.path)
+    if shipped:
+        found = detect.Detection({}, [*shipped.said(root, agent, has_sample)], [], [])
+        document = _document(place, root, mission or shipped.config["mission"], agent, found)
+        document = shipped.configured(document, agent, has_sample)
+    else:
+        found = detect.detect(root, has_browser=chromium.is_there())
+        document = _document(place, root, mission or _DEFAULT_MISSION, agent, found)
     data = (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode()
     known = config.parse(data, where=place.shown(CONFIG))
     _make_folder(place)
     lock = Lock(place, patience=0)
     try:
         said = _write(place, lock.folder, known, data)
+        if shipped:
+            shipped.write(place.path, root, has_sample)
         if found.play and (force or not files.exists(web_page.FILE, folder=lock.folder)):
             text = json.dumps(found.play, indent=2) + "\n"
             files.replace(web_page.FILE, text.encode(), folder=lock.folder)

@@ -12,6 +12,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--project-root", metavar="PATH", help="the project to look after")
     parser.add_argument("--mission", metavar="TEXT", help="what must be true at the end")
     parser.add_argument("--agent", metavar="NAME", help="the coding agent that repairs")
+    parser.add_argument("--template", metavar="NAME", help="a mission that ships")
     parser.add_argument(
         "--force", action="store_true", help="write configuration and documents again"
     )
@@ -26,6 +27,7 @@ def run(args: argparse.Namespace) -> int:
         mission=args.mission,
         agent=args.agent,
         force=args.force,
+        template=args.template,
     )
     output.say_lines(init.lines(made))
     return ExitCode.OK

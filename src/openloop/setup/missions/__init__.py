@@ -1,0 +1,1 @@
+"""Missions that come from elsewhere: the templates that ship, and loops of other tools."""

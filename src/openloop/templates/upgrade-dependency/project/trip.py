@@ -1,0 +1,7 @@
+"""How far it is."""
+
+import units
+
+
+def miles(kilometres):
+    return units.convert(kilometres, "mi")
