@@ -63,7 +63,6 @@ class Template:
             elif not has_sample:
                 config["commands"].pop(step, None)
         if agent:
-            del config["total_rounds"]
             config["policy"]["allow"] += catalog.named(agent).caches
         return {**document, **config, "mission": document["mission"]}
 
@@ -76,7 +75,7 @@ class Template:
 
     def said(self, root: str, agent: str | None, has_sample: bool) -> Iterable[str]:
         """Sentences for a person on what was written."""
-        yield f"{self.title}. {self.text}"
+        yield f"{self.title}: openloop templates {self.name}"
         yield from (f"it needs {need}" for need in self.needs)
         if not has_sample:
             yield f"{root} is not empty: the mission comes without its sample project, scripted"
