@@ -56,12 +56,13 @@ class NothingRuns(Case):
         self.assertTrue(os.path.exists(self.ran), f"git {words} should have run the program")
         os.remove(self.ran)
         folder = os.fsencode(self.root)
-        git.place(folder)
-        git.exclude_file(folder)
-        git.global_file(folder)
-        git.ignores_case(folder)
+        asked = git.Git(self.root)
+        asked.place(folder)
+        asked.exclude_file(folder)
+        asked.global_file(folder)
+        asked.ignores_case(folder)
         try:
-            list(git.tracked(folder))
+            list(asked.tracked(folder))
         except git.Refused as refusal:
             self.assertIn("git refuses", str(refusal))
         IgnoreRules.freeze(self.root, os.path.join(self.folder, "rules"))
@@ -120,6 +121,12 @@ class NothingRuns(Case):
         self.git("config", "remote.origin.url", "ssh://example.invalid/x")
         self.check("ls-remote", "origin")
 
+    def test_a_git_that_lies_in_the_project(self) -> None:
+        os.mkdir(os.path.join(self.root, "bin"))
+        os.symlink(self.program, os.path.join(self.root, "bin/git"))
+        os.environ["PATH"] = f"{self.root}/bin:{os.environ['PATH']}"
+        self.check("status")
+
     def test_only_questions_are_asked(self) -> None:
         with self.assertRaises(AssertionError):
-            git.ask(os.fsencode(self.root), "status")
+            git.Git(self.root).ask(os.fsencode(self.root), "status")

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator
 
 from openloop.core.text import printable
-from openloop.fs import files
+from openloop.fs import files, programs
 
 _TIMEOUT = 60.0  # seconds that git may take for one answer
 _COMMANDS = ("rev-parse", "config", "ls-files")
@@ -46,15 +45,6 @@ def is_near(folder: bytes) -> bool:
     return True
 
 
-def place(folder: bytes) -> bytes:
-    """Where a folder lies in its repository, empty or ending in a slash. Raises Refused."""
-    answer = ask(folder, "rev-parse", "--is-inside-work-tree", "--show-prefix")
-    inside, _, prefix = answer.partition(b"\n")
-    if inside != b"true":
-        raise Refused("the project root is in a repository, but not among its files")
-    return prefix.removesuffix(b"\n")
-
-
 def top(folder: bytes, inside: bytes) -> bytes:
     """The top of the repository that has the folder at `inside`. Raises Refused."""
     folder = folder.rstrip(b"/") + b"/"
@@ -63,62 +53,72 @@ def top(folder: bytes, inside: bytes) -> bytes:
     return folder[: len(folder) - len(inside)]
 
 
-def exclude_file(folder: bytes) -> bytes:
-    """Path of the repository's own file of ignore rules."""
-    path = ask(folder, "rev-parse", "--git-path", "info/exclude").removesuffix(b"\n")
-    return os.path.realpath(os.path.join(folder, path))
+class Git:
+    """The first git on PATH that the project cannot have put there, asked about its folders."""
 
+    def __init__(self, root: str) -> None:
+        """root: of the project."""
+        self._program = programs.find_outside(root, "git")
 
-def global_file(folder: bytes) -> bytes:
-    """Path of the person's file of ignore rules for all repositories."""
-    settings = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
-    words = ("config", "--null", "--type=path", "--default", f"{settings}/git/ignore")
-    path = ask(folder, *words, "--get", "core.excludesFile").removesuffix(b"\0")
-    return os.path.realpath(os.path.join(folder, path))
+    def place(self, folder: bytes) -> bytes:
+        """Where a folder lies in its repository, empty or ending in a slash. Raises Refused."""
+        answer = self.ask(folder, "rev-parse", "--is-inside-work-tree", "--show-prefix")
+        inside, _, prefix = answer.partition(b"\n")
+        if inside != b"true":
+            raise Refused("the project root is in a repository, but not among its files")
+        return prefix.removesuffix(b"\n")
 
+    def exclude_file(self, folder: bytes) -> bytes:
+        """Path of the repository's own file of ignore rules."""
+        path = self.ask(folder, "rev-parse", "--git-path", "info/exclude").removesuffix(b"\n")
+        return os.path.realpath(os.path.join(folder, path))
 
-def ignores_case(folder: bytes) -> bool:
-    words = ("config", "--null", "--type=bool", "--default", "false", "--get", "core.ignoreCase")
-    return ask(folder, *words) == b"true\0"
+    def global_file(self, folder: bytes) -> bytes:
+        """Path of the person's file of ignore rules for all repositories."""
+        settings = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
+        words = ("config", "--null", "--type=path", "--default", f"{settings}/git/ignore")
+        path = self.ask(folder, *words, "--get", "core.excludesFile").removesuffix(b"\0")
+        return os.path.realpath(os.path.join(folder, path))
 
+    def ignores_case(self, folder: bytes) -> bool:
+        words = ("--null", "--type=bool", "--default", "false", "--get", "core.ignoreCase")
+        return self.ask(folder, "config", *words) == b"true\0"
 
-def tracked(folder: bytes) -> Iterator[tuple[bytes, bool]]:
-    """(path, is a submodule) of everything in the index at and below the folder."""
-    for found in _TRACKED.finditer(ask(folder, "ls-files", "--stage", "-z")):
-        yield found[2], found[1] == _SUBMODULE
+    def tracked(self, folder: bytes) -> Iterator[tuple[bytes, bool]]:
+        """(path, is a submodule) of everything in the index at and below the folder."""
+        for found in _TRACKED.finditer(self.ask(folder, "ls-files", "--stage", "-z")):
+            yield found[2], found[1] == _SUBMODULE
 
+    def ask(self, folder: bytes, command: str, *words: str) -> bytes:
+        """The answer of one git command, asked in a folder with the person's own environment.
 
-def ask(folder: bytes, command: str, *words: str) -> bytes:
-    """The answer of one git command, asked in a folder with the person's own environment.
-
-    Raises Refused when git cannot be started, takes too long, or ends with another code than 0.
-    """
-    assert command in _COMMANDS
-    program = shutil.which("git")
-    if not program:
-        raise Refused("git is not installed")
-    environment = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith("GIT_") or name.startswith(_PERSONAL)
-    }
-    try:
-        done = subprocess.run(
-            [os.path.abspath(program), *_OPTIONS, command, *words],
-            cwd=folder,
-            env={**environment, **_ENVIRONMENT},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=_TIMEOUT,
-            start_new_session=True,  # a Ctrl-C is meant for us
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise Refused(f"git cannot be run: {error}") from error
-    if done.returncode != 0:
-        lines = done.stderr.decode(errors="replace").splitlines() or [f"code {done.returncode}"]
-        raise Refused(f"git refuses: {printable(lines[0])}")
-    return done.stdout
+        Raises Refused when git cannot be started, takes too long, or ends with another code than 0.
+        """
+        assert command in _COMMANDS
+        if not self._program:
+            raise Refused("git is not installed outside the project")
+        environment = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith("GIT_") or name.startswith(_PERSONAL)
+        }
+        try:
+            done = subprocess.run(
+                [self._program, *_OPTIONS, command, *words],
+                cwd=folder,
+                env={**environment, **_ENVIRONMENT},
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=_TIMEOUT,
+                start_new_session=True,  # a Ctrl-C is meant for us
+                check=False,
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise Refused(f"git cannot be run: {error}") from error
+        if done.returncode != 0:
+            lines = done.stderr.decode(errors="replace").splitlines() or [f"code {done.returncode}"]
+            raise Refused(f"git refuses: {printable(lines[0])}")
+        return done.stdout
 
 
 def rules_in(path: bytes) -> tuple[str, ...]:

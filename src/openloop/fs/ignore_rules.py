@@ -280,6 +280,7 @@ class _Reader:
     def __init__(self, root: str, home: str) -> None:
         self._root = os.fsencode(root)
         self._home = os.fsencode(home)
+        self._git = git.Git(root)
         self._waiting = [b""]  # prefixes of zones
         self._seen = {b""}
         self._notes: list[str] = []
@@ -308,20 +309,20 @@ class _Reader:
         folder = os.path.join(self._root, prefix)
         if not prefix and not git.is_near(folder):
             raise Refused
-        inside = git.place(folder)
+        inside = self._git.place(folder)
         top = git.top(folder, inside)
-        everywhere, exclude = git.global_file(folder), git.exclude_file(folder)
+        everywhere, exclude = self._git.global_file(folder), self._git.exclude_file(folder)
         sources = [
             Source(os.fsdecode(everywhere), b"", git.rules_in(everywhere)),
             Source(self._name(exclude), b"", git.rules_in(exclude)),
         ]
         for above in reversed([*_folders(inside)]):
             sources.append(self._source(os.path.join(top, above), above))
-        zone = _Zone(prefix, inside, sources, git.ignores_case(folder))
+        zone = _Zone(prefix, inside, sources, self._git.ignores_case(folder))
         if zone.ignores_itself():
             shown = printable(os.fsdecode(top))
             raise Refused(f"the repository {shown} ignores the project root as a whole")
-        index = list(git.tracked(folder))
+        index = list(self._git.tracked(folder))
         self._read_below(zone)
         zone.tracked = frozenset(path for path, _ in index if zone.ignores(path))
         for path, is_submodule in index:  # also where an ignored folder holds it
@@ -359,7 +360,7 @@ class _Reader:
         if not os.path.lexists(os.path.join(folder, b".git")):
             return False
         with contextlib.suppress(Refused):
-            if git.place(folder):
+            if self._git.place(folder):
                 return False  # something else of that name; git looks further up
         if prefix not in self._seen:
             self._seen.add(prefix)
