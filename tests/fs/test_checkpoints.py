@@ -497,7 +497,7 @@ class Large(Restoring):
         ):
             ticks = 0
 
-            def tick() -> None:
+            def tick(seen: int) -> None:
                 nonlocal ticks
                 ticks += 1
                 if ticks == 5:

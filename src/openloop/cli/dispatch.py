@@ -8,7 +8,7 @@ import os
 import sys
 
 from openloop.cli import command_line, output
-from openloop.core.errors import ExitCode, OpenLoopError, UsageError
+from openloop.core.errors import ExitCode, Interrupted, OpenLoopError, UsageError
 
 
 def dispatch(words: list[str]) -> int:
@@ -20,6 +20,9 @@ def dispatch(words: list[str]) -> int:
         return code
     except SystemExit as ending:  # argparse has said all there is to say
         return int(ending.code or 0)
+    except Interrupted as error:
+        print(error, file=sys.stderr)
+        return 128 + error.signum
     except OpenLoopError as error:
         print(error, file=sys.stderr)
         return error.exit_code

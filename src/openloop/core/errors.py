@@ -77,6 +77,14 @@ class TamperError(OpenLoopError):
     exit_code = ExitCode.BLOCKED
 
 
+class Interrupted(OpenLoopError):
+    """A signal asked for the end, and the exit code says which."""
+
+    def __init__(self, signum: int, what: str, *, fix: str) -> None:
+        super().__init__(what, fix=fix)
+        self.signum = signum
+
+
 class RecordError(OpenLoopError):
     """The record cannot be kept: disk full, I/O error, workspace gone."""
 

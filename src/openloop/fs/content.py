@@ -15,7 +15,9 @@ _CHUNK = 1 << 20  # bytes read at a time
 _BLOCK = 1 << 16  # bytes of a large file that are hashed, or left out, together
 _ZEROS = bytes(_BLOCK)
 
-Tick = Callable[[], None]  # called between pieces of long work; may raise to end it
+# Called between pieces of long work; may raise to end it. The number: files that a scan has seen by
+# now, 0 where nothing is counted.
+Tick = Callable[[int], None]
 
 
 class Mismatch(Exception):
@@ -30,7 +32,7 @@ class Source(NamedTuple):
     size: int  # bytes
 
 
-def idle() -> None:
+def idle(seen: int) -> None:
     """The tick of those who do not care."""
 
 
@@ -53,7 +55,7 @@ def digest(source: Source, target: int | None = None, tick: Tick = idle) -> str:
         if target is not None:
             files.write_all(target, chunk)
         position += len(chunk)
-        tick()
+        tick(0)
     return found.hexdigest()
 
 
@@ -93,7 +95,7 @@ def _blocks(source: Source, tick: Tick) -> Iterator[tuple[int, bytes]]:
             if block != _ZEROS[: len(block)]:
                 yield position, block
             position += _BLOCK
-            tick()
+            tick(0)
 
 
 def _data_from(source: Source, position: int) -> tuple[int, int]:

@@ -122,14 +122,16 @@ class _Scan:
         self._skip = skip
         self._wanted = wanted
         self._tick = tick
+        self._seen_files = 0
         self._old = before.listings if before else {}
         self._began = before.began if before else 0
         self._seen = before.seen if before and before.asked == self.manifest.asked else {}
 
     def folder(self, descriptor: int, prefix: bytes, depth: int) -> None:
         """Enter all that stands in an open folder. Raises OSError when it cannot be listed."""
-        self._tick()
         names, signatures = _list(descriptor)
+        self._seen_files += len(names)
+        self._tick(self._seen_files)
         seen = hashlib.blake2b(os.fsencode("\0".join(names)) + b"".join(signatures)).digest()
         old = self._old.get(prefix)
         known, settled = self._seen.get(prefix, (b"", _NEVER))

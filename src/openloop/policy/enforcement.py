@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from openloop.core.errors import TamperError
 from openloop.core.vocabulary import Kind, OnViolation, Step
+from openloop.fs.content import Tick, idle
 from openloop.loop.state import State
 from openloop.policy.holdout import Holdout
 from openloop.policy.project_policy import REFERENCE, ProjectPolicy
@@ -30,12 +31,14 @@ class Enforced(NamedTuple):
 class Enforcement:
     """Does nothing at all where the configuration asks for nothing and no holdout/ is there."""
 
-    def __init__(self, mission: Mission, record: Record) -> None:
-        """record: appends an event and shows it; takes the fields of `Store.record`."""
+    def __init__(self, mission: Mission, record: Record, tick: Tick = idle) -> None:
+        """record: appends an event and shows it; takes the fields of `Store.record`.
+        tick: see `snapshot.scan`."""
         self._mission = mission
-        project = ProjectPolicy(mission)
+        self._tick = tick
+        project = ProjectPolicy(mission, tick)
         self._project = project if project.is_needed else None
-        self._holdout = Holdout(mission.workspace)
+        self._holdout = Holdout(mission.workspace, tick)
         self._record = record
         policy = mission.config.policy
         self._on_violation = policy.on_violation if policy else OnViolation.RESTORE
@@ -66,7 +69,7 @@ class Enforcement:
             return f"{HOLDOUT}/ is not what it was when run {before.run} began"
         if self._project is None or REFERENCE not in before.digests:
             return ""
-        project = ProjectPolicy(self._mission)
+        project = ProjectPolicy(self._mission, self._tick)
         try:
             restored = project.load_reference(before.digests)
             if before.cut_off:

@@ -18,7 +18,7 @@ from openloop.core.text import printable
 from openloop.fs import restore as restoring
 from openloop.fs import snapshot
 from openloop.fs.checkpoints import Vault
-from openloop.fs.content import Source
+from openloop.fs.content import Source, Tick, idle
 from openloop.fs.diff import difference
 from openloop.fs.manifest import Entry, Manifest, to_text
 from openloop.fs.object_store import ChangedMeanwhile
@@ -31,14 +31,15 @@ _NAME = os.fsencode(HOLDOUT)
 class Holdout:
     """The folder while a run lasts. `take_reference` comes first."""
 
-    def __init__(self, workspace: Workspace) -> None:
+    def __init__(self, workspace: Workspace, tick: Tick = idle) -> None:
         self._root = workspace.path
+        self._tick = tick
         self._vault: Vault | None = None
 
     def take_reference(self) -> str:
         """Take the folder as it is; returns a digest of it, "" where there is none. Raises
         OSError."""
-        self._reference = self._last = snapshot.scan(self._root, skip=_is_elsewhere)
+        self._reference = self._last = self._scan(None)
         return _digest(self._reference) if self._reference else ""
 
     def hold(self) -> None:
@@ -47,12 +48,13 @@ class Holdout:
         if not self._reference:
             return
         with contextlib.suppress(ChangedMeanwhile, OSError):
-            self._vault = Vault(self._root, self._reference, self._reference, folder=self._root)
+            paths = self._reference
+            self._vault = Vault(self._root, paths, paths, folder=self._root, tick=self._tick)
 
     def changes(self) -> list[str]:
         """What the gate changed or removed in it, printable; nothing is restored yet. New files are
         no violation, nor is what checks leave behind: `restore` removes them."""
-        self._last = snapshot.scan(self._root, skip=_is_elsewhere, before=self._last)
+        self._last = self._scan(self._last)
         found = difference(self._reference, self._last)
         changed = [("changed", path) for path in (*found.changed, *found.changed_folders)]
         removed = [("removed", path) for path in (*found.removed, *found.removed_folders)]
@@ -67,11 +69,14 @@ class Holdout:
         try:
             if paths := difference(self._reference, self._last).paths:
                 intent = restoring.plan(self._root, self._last, self._reference, paths)
-                _refuse(restoring.carry_out(intent, self._find))
+                _refuse(restoring.carry_out(intent, self._find, tick=self._tick))
         finally:
             if self._vault:
                 self._vault.close()
             self._vault = None
+
+    def _scan(self, before: Manifest | None) -> Manifest:
+        return snapshot.scan(self._root, skip=_is_elsewhere, before=before, tick=self._tick)
 
     def _find(self, entry: Entry) -> Iterator[Source]:
         return self._vault.find(entry) if self._vault else iter(())

@@ -17,11 +17,13 @@ from openloop.core.text import printable
 from openloop.core.vocabulary import Step
 from openloop.fs import files, snapshot
 from openloop.fs.checkpoints import Checkpoints, Damaged, Incomplete, Vault
+from openloop.fs.content import Tick, idle
 from openloop.fs.diff import LARGEST, changed_lines, difference, with_folders
 from openloop.fs.ignore_rules import IgnoreRules
 from openloop.fs.manifest import FILE, FOLDER, SYMLINK, Entry, Manifest
 from openloop.fs.mounts import mount_points
 from openloop.fs.object_store import ChangedMeanwhile
+from openloop.fs.snapshot import Wanted
 from openloop.fs.symlinks import Aliases, aliases
 from openloop.policy.path_rules import (
     SMALL,
@@ -46,7 +48,9 @@ _TRIES = 5  # looks at a project that somebody else is writing to
 class ProjectPolicy:
     """One project under its policy while a run lasts."""
 
-    def __init__(self, mission: Mission) -> None:
+    def __init__(self, mission: Mission, tick: Tick = idle) -> None:
+        """tick: see `snapshot.scan`."""
+        self._tick = tick
         self._root = mission.root
         self._policy = mission.config.policy
         baseline = mission.config.baseline
@@ -54,7 +58,7 @@ class ProjectPolicy:
         self._rules = Rules(self._policy)
         self._home = mission.workspace.file(CHECKPOINTS)
         self._where = mission.workspace.shown(CHECKPOINTS)
-        self._store = Checkpoints(self._home)
+        self._store = Checkpoints(self._home, tick)
         self._boundary = ProjectBoundary(mission.root, mission.workspace.path, self._rules)
         self._vault: Vault | None = None
         self._best: Manifest | None = None
@@ -80,7 +84,7 @@ class ProjectPolicy:
         with contextlib.suppress(Damaged, KeyError):  # removed by a person, or no earlier run
             self._earlier = self._store.load(REFERENCE, earlier[REFERENCE])
         rules = self._boundary.ignored = self._rules_to_follow(earlier)
-        first = snapshot.scan(self._root, skip=self._boundary, wanted=self._is_small_and_protected)
+        first = self._scan(None, self._is_small_and_protected)
         outside = self._boundary.close()
         self._ignored = IgnoredPaths(rules)
         self._rules.follow(self._aliases(first))
@@ -201,8 +205,14 @@ class ProjectPolicy:
         self._ignored = IgnoredPaths(rules, frozenset(unhashed))
         return self._scan(known)
 
-    def _scan(self, before: Manifest) -> Manifest:
-        return snapshot.scan(self._root, skip=self._boundary, before=before, wanted=self._is_wanted)
+    def _scan(self, before: Manifest | None, wanted: Wanted | None = None) -> Manifest:
+        return snapshot.scan(
+            self._root,
+            skip=self._boundary,
+            before=before,
+            wanted=wanted or self._is_wanted,
+            tick=self._tick,
+        )
 
     def _is_wanted(self, path: bytes) -> bool:
         return path not in self._ignored.files

@@ -28,6 +28,7 @@ class Live:
     started_at: str | None = None
     usage: Usage | None = None  # of the session so far
     agent_waits: str = ""  # why the agent itself tries again
+    own_work: str = ""  # what OpenLoop itself does meanwhile
 
 
 @dataclass(frozen=True, slots=True)

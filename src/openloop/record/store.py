@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from openloop.core import clock
-from openloop.core.errors import OpenLoopError, RecordError, TamperError, UsageError
+from openloop.core.errors import Interrupted, OpenLoopError, RecordError, TamperError, UsageError
 from openloop.core.vocabulary import Kind, Status, Step
 from openloop.fs import files
 from openloop.loop import actions, transitions
@@ -81,6 +81,7 @@ class Store:
         self._progress = -1
         self.is_unrestored = False  # configuration or record: a command's edit is still there
         self._failure = ""  # why the record could not be kept
+        self._is_interrupted = False
         self.state = self._event_log.loaded.state
         self.line = b""  # the latest event as it was written
         self._torn = ""
@@ -360,15 +361,17 @@ class Store:
             f"{KNOWLEDGE}/ and {OUTPUT}/"
         )
 
-    def fail(self, why: str) -> None:
-        """Why this process cannot go on, for the last heartbeat."""
+    def fail(self, why: str, *, interrupted: bool = False) -> None:
+        """Why this process cannot go on, for the last heartbeat. interrupted: by a signal, perhaps
+        before a run was open."""
         self._failure = self._failure or why
+        self._is_interrupted = interrupted
 
     def close(self) -> None:
         """Let the workspace go: a last heartbeat says that nobody runs any more, and why."""
         self._writer = Writer(None, self._writer.host)
         self._live.pid = None
-        if self.state.status is Status.RUNNING:  # the record could not be kept to its end
+        if self.state.status is Status.RUNNING or self._is_interrupted:  # not taken to its end
             self.state = replace(
                 self.state, status=Status.INTERRUPTED, reason=self._failure or "OpenLoop failed"
             )
@@ -399,7 +402,7 @@ def opened(mission: Mission, lock: Lock, *, check_files: bool = True) -> Iterato
     try:
         yield store
     except OpenLoopError as error:
-        store.fail(error.what)
+        store.fail(error.what, interrupted=isinstance(error, Interrupted))
         raise
     except OSError as error:
         store.fail(str(error))

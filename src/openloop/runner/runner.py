@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from openloop.config import template
 from openloop.config.config import Command
 from openloop.core import clock
-from openloop.core.errors import ExitCode, RecordError, TamperError
+from openloop.core.errors import ExitCode, Interrupted, RecordError, TamperError
 from openloop.core.vocabulary import CHANGES, Decision, Hook, Kind, SandboxMode, Status, Step
 from openloop.loop import actions, gates
 from openloop.loop.actions import (
@@ -39,6 +39,7 @@ from openloop.record.projections import Live
 from openloop.record.store import Store, opened
 from openloop.record.workspace import CONFIG, EVENTS
 from openloop.runner import agents, prompt
+from openloop.runner.looks import Looks
 from openloop.runner.steps import Execution, Steps
 
 if TYPE_CHECKING:
@@ -85,7 +86,8 @@ class Runner:
         self._steps = Steps(
             mission, processes, self._show_live, sandbox, self._withholding, sessions
         )
-        self._enforcement = Enforcement(mission, self._record)
+        self._looks = Looks(interrupts, self._config.limits, self._show_look)
+        self._enforcement = Enforcement(mission, self._record, self._looks.tick)
 
     @property
     def state(self) -> State:
@@ -95,6 +97,14 @@ class Runner:
         """Open a run, take it to its end, and return the state then. unsandboxed: why there is
         no sandbox although one was asked for, "" for no such reason."""
         self._restore_withheld()
+        try:
+            return self._run(max_rounds, unsandboxed)
+        except Interrupted:
+            if self.state.status is Status.RUNNING:
+                self._notice()
+            raise  # the step is not settled: that is done when the run is resumed
+
+    def _run(self, max_rounds: int | None, unsandboxed: str) -> State:
         self._open(max_rounds)
         if unsandboxed and self.state.status is Status.RUNNING:
             self._record(Kind.NOTE, note="sandbox", text=unsandboxed)
@@ -139,6 +149,7 @@ class Runner:
             self._record(Kind.NOTE, note="owner", text=text)
 
     def _perform(self, action: Action) -> None:
+        self._looks.begin()
         match action:
             case OpenRun():
                 self._open_run(action)
@@ -192,6 +203,7 @@ class Runner:
         left = bool(before.unsettled) and before.status is not Status.RUNNING  # else: resumed
         if not (left or cut_off):
             return
+        self._looks.begin()
         if left and edited:
             why = f"{CONFIG} was edited since"
         else:
@@ -279,6 +291,7 @@ class Runner:
             with self._withholding.away(step) as planted:
                 result = self._steps.measure(action, execution, self.state)
                 self._show_live(execution.live)  # restores a workspace that was removed
+            self._looks.begin()
             tampering = self._store.tampering()  # before anything is added to the record
             broken, damage = self._enforcement.settle(step, planted)
             left = self._store.keep_attachments(
@@ -307,6 +320,7 @@ class Runner:
         with self._execution(command, hook, log_name=f"hook-{hook}") as execution:
             self._show_live(execution.live)
             verdict = self._steps.run_hook(hook, execution, self.state)
+            self._looks.begin()
             tampering = self._store.tampering()
             changed, damage = self._enforcement.after_hook()
             self._note_tampering(tampering)
@@ -367,6 +381,9 @@ class Runner:
 
     def _show(self, event: Event) -> None:
         self._view.event(event, self.state, self._store.line)
+
+    def _show_look(self, words: str) -> None:
+        self._show_live(Live(own_work=words))
 
     def _show_live(self, live: Live) -> None:
         self._store.beat(live)

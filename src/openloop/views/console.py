@@ -153,6 +153,8 @@ class Console:
         if state.waiting:
             waits = {"agent": state.waiting.agent, "until": state.waiting.until}
             self._screen.live(waiting_words({**waits, "why": state.waiting.why}))
+        elif live.own_work:
+            self._screen.live(f"round {state.round} | {live.own_work}")
         elif live.pid is not None:
             self._screen.live(live_line(live, state, time.monotonic() - self._began, self._last))
 

@@ -1,0 +1,52 @@
+"""Looks at the project: a signal or a limit ends one that takes long, and a person sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from openloop.config.config import Limits
+from openloop.core.clock import monotonic
+from openloop.core.errors import Interrupted, TamperError
+from openloop.process.signals import Interrupts
+from openloop.process.watchdog import BEAT_INTERVAL
+
+_WORDS = "looking at the project"
+
+
+class Looks:
+    """Watches one look after the other: each hashes, compares or restores files."""
+
+    def __init__(self, interrupts: Interrupts, limits: Limits, show: Callable[[str], None]) -> None:
+        """show: called about once a second with words on a look that takes longer than that."""
+        self._interrupts = interrupts
+        self._longest = min(limits.command_timeout, limits.max_runtime or limits.command_timeout)
+        self._show = show
+        self.begin()
+
+    def begin(self) -> None:
+        """Whatever follows is a look of its own."""
+        self._began = self._shown = monotonic()
+        self._words = _WORDS
+
+    def tick(self, seen: int) -> None:
+        """To be called between pieces of a look. seen: files that a scan has seen by now, 0 where
+        nothing is counted. Raises Interrupted on a signal, TamperError when it takes too long."""
+        if self._interrupts.received:
+            name = self._interrupts.received[0].name
+            raise Interrupted(
+                self._interrupts.received[0],
+                f"interrupted by {name} while OpenLoop was {_WORDS}",
+                fix="run again: it goes on where it stopped",
+            )
+        if seen:
+            self._words = f"{_WORDS}: {seen:,} files"
+        now = monotonic()
+        if now >= self._began + self._longest:
+            raise TamperError(
+                f"{_WORDS} took longer than {self._longest:g} s",
+                fix="remove what makes it so large, or raise the limit in openloop.json: a "
+                "look may take as long as a command, and as the whole run",
+            )
+        if now >= self._shown + BEAT_INTERVAL:
+            self._shown = now
+            self._show(self._words)
