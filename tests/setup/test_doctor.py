@@ -132,6 +132,22 @@ class Doctor(Place):
         self.assertIn("npm install", self.of(place, "node_modules is missing", 1)[1])
         self.silent(self.place("npm test", {**package, "node_modules/x": ""}), "is missing")
 
+    def test_a_change_that_may_rewrite_itself(self) -> None:
+        place = self.workspace(
+            commands={"fix": "sh agent.sh", "verify": "true"}, policy={"allow": ["*.sh", "*.py"]}
+        )
+        with open(place.project_file("agent.sh"), "w", encoding="utf-8"):
+            pass
+        said = run_openloop("doctor", place.path).out
+        self.assertIn("commands.fix runs agent.sh, which it may rewrite", said)
+        place.configure(
+            {
+                "commands": {"fix": "sh agent.sh", "verify": "true"},
+                "policy": {"allow": ["*.py"], "protect": ["/agent.sh"]},
+            }
+        )
+        self.assertNotIn("rewrite", run_openloop("doctor", place.path).out)
+
     def test_what_a_gate_runs_and_a_change_may_write(self) -> None:
         policy = {"protect": ["tests/**"], "allow": ["src/**"]}
         files = {"package.json": '{"scripts": {"test": "mocha"}}', "node_modules/.bin/mocha": ""}

@@ -17,7 +17,7 @@ from openloop.config.globs import Globs
 from openloop.config.shell_commands import pitfalls
 from openloop.core.errors import ConfigError, UsageError
 from openloop.core.text import printable
-from openloop.core.vocabulary import SandboxMode, Status, Step
+from openloop.core.vocabulary import CHANGES, SandboxMode, Status, Step
 from openloop.fs import programs, snapshot
 from openloop.fs.files import NotRegular
 from openloop.policy import bubblewrap
@@ -208,6 +208,10 @@ def _gates(known: Config, root: str) -> Iterator[Finding]:
             yield warning(f"{name}: {what}", fix)
         if known.improver and known.policy and gate is not Step.PLAY:
             yield from Programs(name, command, root).writable(known.policy)
+    for change in filter(known.commands.get, CHANGES):
+        if known.policy:
+            programs = Programs(f"commands.{change}", known.commands[change], root)
+            yield from programs.rewritable(known.policy)
 
 
 def _sandbox(known: Config, root: str) -> Iterator[Finding]:

@@ -93,6 +93,18 @@ class Programs:
                 fix = "let the gate remove it first, or build outside the project"
                 yield warning(f"{what} may write", fix)
 
+    def rewritable(self, policy: Policy) -> Iterator[Finding]:
+        """For a change: what it runs of the project and may itself rewrite, for the next round."""
+        kept, allowed = Globs((*policy.protect, *policy.withhold)), Globs(policy.allow or ("*",))
+        for path in dict.fromkeys(self._run_from()):
+            name = os.fsencode(path)
+            if allowed.matches(name) and not kept.matches(name):
+                what = f"{self._name} runs {path}, which it may rewrite for the next round"
+                line = ", ".join(map(json.dumps, _protecting(path)))
+                yield warning(
+                    what, f"keep it outside the project, or add to policy.protect: {line}"
+                )
+
     def _located(self, names: Iterable[str]) -> dict[str, str] | None:
         """Where each plain word is found, "" for nowhere; None when there is no answer in time."""
         words = [name for name in dict.fromkeys(names) if _PLAIN_WORD.fullmatch(name)]
