@@ -47,7 +47,7 @@ from support import ROOT, SRC, Case, run_openloop
 
 ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 SUBCOMMANDS = (
-    *("init", "doctor", "run", "status", "logs", "report", "audit", "accept", "templates"),
+    *("init", "doctor", "run", "status", "logs", "diff", "report", "audit", "accept", "templates"),
     *("agents", "judge", "browse", "fleet", "ui", "mcp", "completion", "help"),
 )
 # `openloop NAME`, and what follows it up to the next command

@@ -112,7 +112,9 @@ class StepResult:
     duration_seconds is monotonic; peak_rss_bytes is the largest single process of the tree;
     detail says in a few words why the outcome is what it is; error is the `last_error` line.
     measurement: of a baseline. usage: what an agent's session took, as `step_finished` has it.
-    refusal: why its agent was unavailable, see `Refused`.
+    refusal: why its agent was unavailable, see `Refused`. changes: what a change did, counted:
+    files, added, removed (lines), whole (whether all is counted and in the diff), and diff, the
+    path of that file in the workspace, "" when none is kept.
     """
 
     step: Step
@@ -138,14 +140,15 @@ class StepResult:
     usage: Mapping[str, Any] | None = None
     refusal: Mapping[str, Any] | None = None
     attachments: tuple[Attachment, ...] = ()
+    changes: Mapping[str, Any] | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """As a report shows it. usage, refusal and attachments: only where there are some."""
+        """As a report shows it. usage, refusal, changes and attachments: only where there are
+        some."""
         found = {name: getattr(self, name) for name in self.__slots__ if name not in _OPTIONAL}
-        if self.usage is not None:
-            found["usage"] = dict(self.usage)
-        if self.refusal is not None:
-            found["refusal"] = dict(self.refusal)
+        for name in ("usage", "refusal", "changes"):
+            if (value := getattr(self, name)) is not None:
+                found[name] = dict(value)
         if self.attachments:
             found["attachments"] = [asdict(one) for one in self.attachments]
         return found
@@ -171,11 +174,13 @@ class StepResult:
         data |= {"step": event.step, "outcome": Outcome(data["outcome"])}
         if "metric" in event.data:
             data["measurement"] = Measurement.from_json(event.data["metric"])
+        if not isinstance(data.get("changes", {}), Mapping):
+            raise TypeError("changes are not an object")
         data["attachments"] = tuple(Attachment(**one) for one in data.get("attachments", ()))
         return cls(**data)
 
 
-_OPTIONAL = ("measurement", "usage", "refusal", "attachments")
+_OPTIONAL = ("measurement", "usage", "refusal", "attachments", "changes")
 _TEXTS = {"command", "started_at", "log_path", "log_sha256", "detail", "error", "sandbox"}
 _NULLABLE = {"exit_code", "pid", "peak_rss_bytes", "cpu_seconds", "value"}
 _NUMBERS = {"duration_seconds", "log_bytes", *_NULLABLE}

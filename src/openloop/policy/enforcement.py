@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -9,6 +10,7 @@ from openloop.core.errors import TamperError
 from openloop.core.vocabulary import Kind, OnViolation, Step
 from openloop.fs.content import Tick, idle
 from openloop.loop.state import State
+from openloop.policy.change_diff import ChangeDiff
 from openloop.policy.holdout import Holdout
 from openloop.policy.project_policy import REFERENCE, ProjectPolicy
 from openloop.policy.violations import Findings, listed, readable
@@ -156,6 +158,15 @@ class Enforcement:
             text = f"restored {listed([readable(path) for path in paths])}"
             self._record(Kind.CHECKPOINT_RESTORED, step=step, why="policy", text=text, paths=())
         return Enforced(violation)
+
+    def change_diff(self, step: Step) -> ChangeDiff | None:
+        """What a change left different, after `settle`; None for a gate, or without a checkpoint
+        to compare with."""
+        if self._project is None or not step.is_change:
+            return None
+        with contextlib.suppress(TamperError):  # `settle` has reported it
+            return self._project.change_diff()
+        return None
 
     def after_hook(self) -> Enforced:
         """After a hook protected files are restored; its other changes stay, and are reported."""

@@ -25,6 +25,7 @@ from openloop.fs.mounts import mount_points
 from openloop.fs.object_store import ChangedMeanwhile
 from openloop.fs.snapshot import Wanted
 from openloop.fs.symlinks import Aliases, aliases
+from openloop.policy.change_diff import COMPARED, ChangeDiff, describe
 from openloop.policy.path_rules import (
     SMALL,
     ProjectBoundary,
@@ -42,6 +43,7 @@ REFERENCE, BEFORE, BEST = "reference", "before", "best"  # names of checkpoints 
 OUTSIDE = "outside"  # what stood in the tree and was not the project when the run began
 _IN_STORE = (REFERENCE, BEFORE, BEST, OUTSIDE)
 IGNORED, INTENT = "ignored", "intent"  # names of other digests that the record carries
+_WHOLE = 32 << 20  # bytes of a project up to which all of it is kept, for the diffs of changes
 _TRIES = 5  # looks at a project that somebody else is writing to
 
 
@@ -60,6 +62,7 @@ class ProjectPolicy:
         self._where = mission.workspace.shown(CHECKPOINTS)
         self._store = Checkpoints(self._home, tick)
         self._boundary = ProjectBoundary(mission.root, mission.workspace.path, self._rules)
+        self._is_small = False  # of how many bytes, see _WHOLE
         self._vault: Vault | None = None
         self._best: Manifest | None = None
         self._earlier: Manifest | None = None  # the reference of the run before
@@ -91,6 +94,7 @@ class ProjectPolicy:
         now = self._without_ignored(first)
         for what, fix in unfit(now, self._rules):
             raise UsageError(what, where=self._root, fix=fix)
+        self._is_small = _bytes_of(now) <= _WHOLE
         self._reference = self._last = self._before = self._keep(now)
         self._save(REFERENCE, self._reference)
         self._save(OUTSIDE, outside)
@@ -189,6 +193,7 @@ class ProjectPolicy:
                 restored = self._store.recover(self._root, digests[INTENT])
         self._boundary.resume(self._load(OUTSIDE))
         self._reference = self._load(REFERENCE)
+        self._is_small = _bytes_of(self._reference) <= _WHOLE
         self._rules.follow(self._aliases(self._reference))
         self._last = self._without_ignored(self._reference)
         self._before = self._load(BEFORE) if BEFORE in digests else self._last
@@ -220,7 +225,7 @@ class ProjectPolicy:
     def _keep(self, now: Manifest) -> Manifest:
         """Copy the bytes that restoring may need. Returns the project as it was copied, `now`
         unless somebody wrote to it meanwhile. Raises RecordError."""
-        whole = self._keeps_best or self._rules.limits_changes
+        whole = self._keeps_best or self._rules.limits_changes or self._is_small
         needed = self._is_wanted if whole else self._rules.protects
         for _ in range(_TRIES):
             with contextlib.suppress(ChangedMeanwhile):  # an editor, a hook: look again
@@ -291,6 +296,22 @@ class ProjectPolicy:
 
     def _compared_with_policy(self, step: Step) -> Findings:
         return self._comparison().violations(step, self._policy, self._changed_lines)
+
+    def change_diff(self) -> ChangeDiff:
+        """What the latest change left different, once its violations are restored. Raises
+        TamperError."""
+        paths = self._comparison().written()
+        return describe(paths, self._before, self._last, self._kept, self._present)
+
+    def _kept(self, path: bytes, entry: Entry) -> bytes | None:
+        with contextlib.suppress(Damaged):
+            return self._store.read(entry, COMPARED) if entry.is_hashed else None
+        return None
+
+    def _present(self, path: bytes, entry: Entry) -> bytes | None:
+        with contextlib.suppress(OSError):
+            return files.read(os.path.join(self._root, os.fsdecode(path)), limit=COMPARED)
+        return None
 
     def _changed_lines(self, path: bytes) -> int:
         """Lines that the change added to and removed from one file; a symlink is one line."""
@@ -391,6 +412,11 @@ class ProjectPolicy:
             with _as_tampering():
                 self._store.restore(self._root, self._last, nothing, found)
             self._last = self._scan(self._last)
+
+
+def _bytes_of(tree: Manifest) -> int:
+    """Of all files whose content is known."""
+    return sum(entry.size for entry in tree.values() if entry.is_hashed)
 
 
 def _target(entry: Entry | None) -> bytes:

@@ -109,6 +109,11 @@ class Comparison:
         used = _folders_above(path for path in self.now if path not in going)
         return tuple(sorted(going - (set(others.created_folders) & used)))
 
+    def written(self) -> list[bytes]:
+        """What differs from before of all that a change may write, sorted; without folders and
+        what checks leave behind."""
+        return sorted(p for group in self._others()[:3] for p in group if not is_litter(p))
+
     def since_before_words(self) -> str:
         """The same in words, without folders and what checks leave behind; "" for nothing."""
         files_only = self._others()[:3]

@@ -102,6 +102,23 @@ def collect(workspace: int, log_path: str, limit: int) -> Collected:
     return found
 
 
+def add(workspace: int, log_path: str, name: str, data: bytes) -> Attachment:
+    """Keep a file beside what a step left, for its owner alone. Raises OSError."""
+    artifacts = files.open_or_make_folder(ARTIFACTS, folder=workspace)
+    try:
+        place = folder_of(log_path)
+        home = files.open_or_make_folder(os.path.basename(place), folder=artifacts)
+    finally:
+        os.close(artifacts)
+    try:
+        name = _free(name, home)
+        files.replace(name, data, folder=home)
+        os.chmod(name, 0o600, dir_fd=home)
+    finally:
+        os.close(home)
+    return Attachment(f"{place}/{name}", len(data), hashlib.sha256(data).hexdigest())
+
+
 def _keep_all(source: int, workspace: int, place: str, limit: int, found: Collected) -> None:
     artifacts = files.open_or_make_folder(ARTIFACTS, folder=workspace)
     try:

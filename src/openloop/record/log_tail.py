@@ -65,11 +65,11 @@ def end_of(place: Workspace, log_path: str, size: int) -> Excerpt | None:
         os.close(log)
 
 
-def fenced(lines: Sequence[str]) -> str:
+def fenced(lines: Sequence[str], language: str = "text") -> str:
     """Printable lines as a block of Markdown whose fence none of them can close."""
     longest = max((len(run) for line in lines for run in re.findall("`+", line)), default=0)
     fence = "`" * max(3, longest + 1)
-    return "\n".join([f"{fence}text", *lines, fence, ""])
+    return "\n".join([f"{fence}{language}", *lines, fence, ""])
 
 
 def end_lines(log: int, size: int) -> Excerpt:

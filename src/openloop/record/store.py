@@ -11,7 +11,7 @@ import errno
 import os
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -20,7 +20,7 @@ from openloop.core.errors import Interrupted, OpenLoopError, RecordError, Tamper
 from openloop.core.vocabulary import Kind, Status, Step
 from openloop.fs import files
 from openloop.loop import actions, transitions
-from openloop.loop.state import Event
+from openloop.loop.state import Attachment, Event
 from openloop.record import attachments, chain, event_format, integrity, projections, tail
 from openloop.record.attachments import Collected
 from openloop.record.event_log import EventLog
@@ -230,13 +230,25 @@ class Store:
         """Keep what a step left, limit bytes at most; from now on it must not change."""
         try:
             found = attachments.collect(self._folder, log.path, limit)
-            for one in found.kept:
-                with open(files.open_regular(self.workspace.file(one.path), os.O_RDONLY)) as file:
-                    self._attached.add(one.path, file.fileno(), one.sha256)
+            self._watch(found.kept)
         except OSError as error:
             raise self._cannot_keep(ATTACHMENTS, error) from None
         self._has_empty_folder = found.is_empty
         return found
+
+    def keep_attachment(self, log: Log, name: str, data: bytes) -> Attachment:
+        """Keep a file of our own beside what a step left; from now on it must not change."""
+        try:
+            kept = attachments.add(self._folder, log.path, name, data)
+            self._watch([kept])
+        except OSError as error:
+            raise self._cannot_keep(ARTIFACTS, error) from None
+        return kept
+
+    def _watch(self, kept: Iterable[Attachment]) -> None:
+        for one in kept:
+            with open(files.open_regular(self.workspace.file(one.path), os.O_RDONLY)) as file:
+                self._attached.add(one.path, file.fileno(), one.sha256)
 
     def write_prompt(self, step: Step, text: str) -> str:
         """Keep the prompt of a change; returns its absolute path."""

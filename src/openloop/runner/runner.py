@@ -26,7 +26,7 @@ from openloop.loop.actions import (
     TripBreaker,
     Wait,
 )
-from openloop.loop.state import Event, State
+from openloop.loop.state import Attachment, Event, State
 from openloop.policy.enforcement import Enforcement
 from openloop.policy.withholding import Withholding
 from openloop.process import supervisor
@@ -36,7 +36,7 @@ from openloop.process.watchdog import BEAT_INTERVAL
 from openloop.record.lock import Lock
 from openloop.record.mission import Mission
 from openloop.record.projections import Live
-from openloop.record.store import Store, opened
+from openloop.record.store import Log, Store, opened
 from openloop.record.workspace import CONFIG, EVENTS
 from openloop.runner import agents, prompt
 from openloop.runner.looks import Looks
@@ -45,6 +45,8 @@ from openloop.runner.steps import Execution, Steps
 if TYPE_CHECKING:
     from openloop.agents.sessions import Sessions
     from openloop.policy.bubblewrap import Sandbox
+
+DIFF = "changes.diff"  # what a change did, among its attachments
 
 
 class View(Protocol):
@@ -297,7 +299,10 @@ class Runner:
             left = self._store.keep_attachments(
                 execution.log, self._config.limits.max_attachment_bytes
             )
-            result = replace(gates.overruled(result, broken), attachments=tuple(left.kept))
+            changes = self._keep_changes(step, execution.log, left.kept)
+            result = replace(
+                gates.overruled(result, broken), attachments=tuple(left.kept), changes=changes
+            )
             stand_in = {"stand_in": True} if action.stand_in else {}
             self._record(Kind.STEP_FINISHED, step=step, **result.event_data(), **stand_in)
             self._withholding.discard()
@@ -307,6 +312,18 @@ class Runner:
             if left.words:
                 text = f"attachments of {step} left out: {left.words}"
                 self._record(Kind.NOTE, note="attachments", text=text)
+
+    def _keep_changes(self, step: Step, log: Log, kept: list[Attachment]) -> dict[str, Any] | None:
+        """Keep the diff of a change among its attachments; returns what its event says of it."""
+        found = self._enforcement.change_diff(step)
+        if found is None:
+            return None
+        path = ""
+        if found.text:
+            kept.append(self._store.keep_attachment(log, DIFF, found.text))
+            path = kept[-1].path
+        counts = {"files": found.files, "added": found.added, "removed": found.removed}
+        return {**counts, "whole": found.is_whole, "diff": path}
 
     def _hook(self, hook: Hook) -> None:
         """Run a person's own command. Its failure is noted and changes nothing else; neither does

@@ -9,6 +9,7 @@ DOORS = (
     "github",
     "status",
     "logs",
+    "changes",
     "audit",
     "report",
     "report_html",

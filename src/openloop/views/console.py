@@ -25,6 +25,7 @@ from openloop.loop.state import Event, State, Violation
 from openloop.record import projections
 from openloop.record.projections import Live
 from openloop.record.workspace import ARTIFACTS, LOGS, Workspace
+from openloop.views import changes
 
 READER_PATIENCE = 1.0  # seconds that a reader which takes nothing is waited for after a signal
 _COLOURS = {"green": "32", "red": "31", "yellow": "33", "dim": "2", "bold": "1"}
@@ -176,6 +177,8 @@ def step_line(screen: Screen, state: State) -> str:
     words = f"  {state.round:>4}  {name:<14} {outcome} {duration(result.duration_seconds):>7}"
     if result.detail:
         words += f"  {printable(result.detail)}"
+    if (did := changes.counted(result)) and (result.outcome.passed or did != changes.NONE):
+        words += f"  {did}"
     if result.outcome is not Outcome.PASSED:
         words += f"  {screen.paint(result.log_path, 'dim')}"
     return words

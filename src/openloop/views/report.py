@@ -32,6 +32,7 @@ from openloop.record.workspace import (
     Workspace,
 )
 from openloop.views import audit, console, history, status
+from openloop.views.changes import Change
 from openloop.views.history import History, Round
 
 DETAILED = 30  # latest rounds that are shown whole
@@ -102,6 +103,16 @@ class Report:
             for one in reversed(self.rounds)
             for station in reversed(one.steps)
             if not station.result.outcome.passed
+        )
+
+    @property
+    def changes(self) -> tuple[Change, ...]:
+        """The changes that were compared in the rounds that are shown whole, the latest first."""
+        return tuple(
+            Change(one.number, station.result)
+            for one in reversed(self.rounds)
+            for station in reversed(one.steps)
+            if station.result.changes is not None
         )
 
     @property

@@ -14,8 +14,9 @@ from openloop.core.vocabulary import Status, Step
 from openloop.loop.state import StepResult
 from openloop.record import projections
 from openloop.record.log_tail import Excerpt
-from openloop.views import charts, report_pictures
+from openloop.views import changes, charts, report_pictures
 from openloop.views.audit import counts
+from openloop.views.changes import Change
 from openloop.views.charts import text
 from openloop.views.console import duration, size, violation_words
 from openloop.views.history import Round, Station
@@ -23,6 +24,8 @@ from openloop.views.report import Failure, Gate, Report
 
 _LOG_END = 8000  # bytes of a failure's log
 _FAILURES = 20  # failures that are shown with the end of their logs
+_CHANGES = 10  # latest changes that are shown with their diffs
+_DIFF_LINES = 400
 _PATHS = 20  # paths that are named for one violation
 
 
@@ -37,6 +40,7 @@ def render(report: Report) -> str:
         _timeline(report),
         _metric(report),
         _failures(report),
+        _changes(report),
         report_pictures.render(report),
         _policy(report),
         _rounds(report),
@@ -214,6 +218,37 @@ def _log(result: StepResult, end: Excerpt | None) -> str:
     )
 
 
+def _changes(report: Report) -> str:
+    if not report.changes:
+        return ""
+    shown = "".join(
+        _change(report, change, is_open=index == 0)
+        for index, change in enumerate(report.changes[:_CHANGES])
+    )
+    left = len(report.changes) - _CHANGES
+    more = f"<p class='hint'>{_counted(left, 'earlier change')} left out.</p>" if left > 0 else ""
+    return f"<section><h2>What each change did</h2>{shown}{more}</section>\n"
+
+
+def _change(report: Report, change: Change, *, is_open: bool) -> str:
+    found, left = changes.quoted(report.place, change, _DIFF_LINES)
+    words = f"round {change.round}, {change.result.step}"
+    did = f'<span class="why">{text(changes.counted(change.result))}</span>'
+    if not found:
+        return f"<p><b>{words}</b> {did}</p>"
+    rows = "\n".join(map(_diff_line, found))
+    rest = f"; {_counted(left, 'more line')} in it" if left else ""
+    where = f"{text((change.result.changes or {})['diff'])}{rest}"
+    return f"""<details{" open" if is_open else ""}><summary><b>{words}</b> {did}</summary>
+<div class="diff"><pre>{rows}</pre></div><p class="hint">{where}</p></details>
+"""
+
+
+def _diff_line(line: str) -> str:
+    kind = {"+": "add", "-": "del", "@": "hunk", "d": "file"}.get(line[:1])
+    return f'<span class="{kind}">{text(line)}</span>' if kind else text(line)
+
+
 def _policy(report: Report) -> str:
     kept = [(one.number, words) for one in reversed(report.rounds) for words in one.checkpoints]
     if not report.undone and not kept:
@@ -279,7 +314,7 @@ def _step(station: Station) -> str:
         cpu,
         memory,
         text(usage.of_step(result.usage)),
-        text(result.detail),
+        text(result.detail or changes.counted(result)),
         f"<code>{text(result.log_path)}</code>",
     )
     return f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"

@@ -6,15 +6,17 @@ from openloop.core import usage
 from openloop.core.text import markup
 from openloop.loop.state import StepResult
 from openloop.record import log_tail, projections
-from openloop.views import console, report_pictures
+from openloop.views import changes, console, report_pictures
 from openloop.views.audit import counts
+from openloop.views.changes import Change
 from openloop.views.console import duration
 from openloop.views.report import Failure, Report
 
 _ROUNDS = 10  # latest rounds in the table
 _FAILURES = 3  # latest failures that are shown with the end of their logs
 _LOG_END = 2000  # bytes
-_LOG_LINES = 30
+_LOG_LINES = 30  # of a log or a diff
+_CHANGES = 3  # latest changes that are shown with their diffs
 _UNDONE = 10
 
 
@@ -25,6 +27,7 @@ def render(report: Report) -> str:
         _rounds(report),
         _undone(report),
         *(_failure(report, failure) for failure in report.failures[:_FAILURES]),
+        _changes(report),
         _attachments(report),
         _record(report),
     ]
@@ -99,6 +102,20 @@ def _failure(report: Report, failure: Failure) -> str:
     if end and end.lines:
         log = log_tail.fenced(end.lines[-_LOG_LINES:])
     return f"<details><summary>{title}: {_words(result.detail)}</summary>\n\n{log}\n</details>\n"
+
+
+def _changes(report: Report) -> str:
+    return "\n".join(_change(report, one) for one in report.changes[:_CHANGES])
+
+
+def _change(report: Report, change: Change) -> str:
+    title = f"round {change.round}, {change.result.step}: {changes.counted(change.result)}"
+    found, left = changes.quoted(report.place, change, _LOG_LINES)
+    if not found:
+        return f"{title}\n"
+    rest = [f"… and {left} more"] if left else []
+    diff = log_tail.fenced([*found, *rest], language="diff")
+    return f"<details><summary>{title}</summary>\n\n{diff}\n</details>\n"
 
 
 def _attachments(report: Report) -> str:

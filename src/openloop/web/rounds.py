@@ -17,7 +17,7 @@ _LONGEST = 16 << 20  # bytes that one page reads
 _STEP = (
     *("outcome", "confirm", "exit_code", "signal", "pid", "started_at", "duration_seconds"),
     *("log_bytes", "log_sha256", "peak_rss_bytes", "cpu_seconds", "detail", "error", "sandbox"),
-    *("private", "usage", "attachments", "metric"),
+    *("private", "usage", "changes", "attachments", "metric"),
 )
 
 Document = dict[str, Any]

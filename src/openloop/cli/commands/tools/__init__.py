@@ -1,0 +1,1 @@
+"""The subcommands that need no workspace of their own, a file each."""

@@ -1,0 +1,156 @@
+"""What each change did: `openloop diff`, and the same in the reports.
+
+A terminal gets colours and text whose escapes are visible. Anything else gets the bytes as they
+are.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from openloop.core.errors import UsageError
+from openloop.core.text import TAB, printable
+from openloop.core.vocabulary import Kind
+from openloop.fs import files
+from openloop.loop.state import StepResult
+from openloop.record import chain, event_format, tail
+from openloop.record.workspace import EVENTS, Workspace
+
+NONE = "no file changed"
+LARGEST = 2 << 20  # bytes of a kept diff that are read
+
+
+class Change(NamedTuple):
+    """A finished fix or improve."""
+
+    round: int
+    result: StepResult
+
+
+def counted(result: StepResult) -> str:
+    """`3 files, +40 -2` of a change; "" where nothing was compared."""
+    if result.changes is None:
+        return ""
+    numbers = [result.changes.get(name, 0) for name in ("files", "added", "removed")]
+    if not all(type(number) is int for number in numbers):
+        return ""
+    count, added, removed = numbers
+    if count == 0:
+        return NONE
+    more = "" if result.changes.get("whole") else " and more"
+    return f"{count} {'file' if count == 1 else 'files'}, +{added} -{removed}{more}"
+
+
+def diff_of(place: Workspace, result: StepResult) -> bytes | None:
+    """The kept diff of a change, if it is what the record says; None where there is none."""
+    path = (result.changes or {}).get("diff")
+    for one in result.attachments:
+        if one.path == path:
+            try:
+                data = files.read(place.file(one.path), limit=LARGEST)
+            except OSError:
+                return None
+            return data if hashlib.sha256(data).hexdigest() == one.sha256 else None
+    return None
+
+
+def show(place: Workspace, number: int | None) -> None:
+    """Write the diff of the latest change, or those of a round, to standard output. Raises
+    UsageError where there is none."""
+    found = _changes(place, number)
+    if not found:
+        where = f" in round {number}" if number is not None else f" yet in {place.given}"
+        fix = f"see what ran: openloop report {place.quoted} --format md"
+        raise UsageError(f"there is no finished change{where}", fix=fix)
+    for change in reversed(found):
+        _show(place, change)
+
+
+def _changes(place: Workspace, number: int | None) -> list[Change]:
+    """The latest change, or those of a round, the latest first."""
+    found = []
+    for change in _backward(place):
+        if number is None:
+            return [change]
+        if change.round < number:
+            break
+        if change.round == number:
+            found.append(change)
+    return found
+
+
+def _backward(place: Workspace) -> Iterator[Change]:
+    try:
+        events = files.open_regular(place.file(EVENTS), os.O_RDONLY)
+    except FileNotFoundError:
+        return
+    try:
+        for line in tail.backward(events, tail.whole_size(events)):
+            if chain.kind_of(line) == Kind.STEP_FINISHED:
+                try:
+                    event = event_format.decode(line)
+                    if event.step is not None and event.step.is_change:
+                        yield Change(event.round, StepResult.of(event))
+                except (KeyError, TypeError, ValueError) as error:
+                    raise UsageError(
+                        f"the record cannot be read: {error}",
+                        where=place.shown(EVENTS),
+                        fix=f"openloop audit {place.quoted}",
+                    ) from None
+    finally:
+        os.close(events)
+
+
+def _show(place: Workspace, change: Change) -> None:
+    result = change.result
+    title = f"round {change.round}, {result.step} {result.outcome}"
+    words = counted(result)
+    if not words:
+        raise UsageError(
+            f"{title}: what it did was not kept",
+            where=place.given,
+            fix="diffs need a policy, or baseline.keep_best: openloop help policy",
+        )
+    data = b""
+    if (result.changes or {}).get("diff"):
+        kept = diff_of(place, result)
+        if kept is None:
+            raise UsageError(
+                f"{title}: its diff is missing, or is not what was recorded",
+                where=place.shown(str((result.changes or {})["diff"])),
+                fix=f"openloop audit {place.quoted}",
+            )
+        data = kept
+    print(f"==> {title}: {words}", file=sys.stderr, flush=True)
+    if not sys.stdout.isatty():
+        sys.stdout.buffer.write(data)
+        return
+    for line in lines(data):
+        print(_painted(line))
+
+
+def lines(data: bytes) -> list[str]:
+    """A diff as printable lines, tabulators apart."""
+    decoded = data.decode(errors="replace").removesuffix("\n").split("\n") if data else []
+    return ["\t".join(map(printable, line.split("\t"))) for line in decoded]
+
+
+def quoted(place: Workspace, change: Change, most: int) -> tuple[list[str], int]:
+    """(the first lines of a kept diff, how many more there are)."""
+    data = diff_of(place, change.result) or b""
+    found = [line.replace("\t", TAB) for line in lines(data)]
+    return found[:most], max(len(found) - most, 0)
+
+
+_COLOURS = {"+": "32", "-": "31", "@": "36", "d": "1", "#": "2"}
+
+
+def _painted(line: str) -> str:
+    colour = _COLOURS.get(line[:1])
+    if colour is None or os.environ.get("NO_COLOR") or os.environ.get("TERM", "dumb") == "dumb":
+        return line
+    return f"\x1b[{colour}m{line}\x1b[0m"
