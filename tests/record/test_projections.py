@@ -229,11 +229,11 @@ class Progress(unittest.TestCase):
         cases = (
             (
                 self.line(Kind.RUN_STARTED, resumed=False, trial=False, budget=3),
-                "run 2 started: 3 round(s) allowed",
+                "run 2 started: 3 rounds allowed",
             ),
             (
                 self.line(Kind.RUN_STARTED, resumed=False, trial=True, budget=1),
-                "run 2 started: 1 round(s) allowed, the half-open trial",
+                "run 2 started: 1 round allowed, the half-open trial",
             ),
             (self.line(Kind.RUN_STARTED, resumed=True, trial=False, budget=3), "run 2 resumed"),
             (

@@ -295,6 +295,32 @@ class Bounded(ReportCase):
         self.assertEqual(dict(made.history.earlier), {"unhealthy": 4})
         self.assertEqual(made.rounds, whole.rounds[-2:])
 
+    def test_of_a_long_record_only_the_end_is_read_and_checked(self) -> None:
+        place = self.workspace(
+            total_rounds=14,
+            commands={"verify": f"exit 1 # {60000 * 'x'}"},
+            limits={"max_consecutive_failures": 99},
+        )
+        place.run(exitcode=1)
+        self.damage(place, 1)
+        made = report.collect(place.path, detailed=3)
+        self.assertEqual([one.number for one in made.rounds], [12, 13, 14])
+        self.assertGreater(made.history.earlier["not read"], 0)
+        self.assertEqual(sum(made.history.earlier.values()), 11)
+        self.assertEqual((made.audit.broken, made.audit.is_whole), (None, False))
+        self.assertEqual((made.audit.rounds, made.audit.logs), (3, 3))
+        self.assertEqual(made.audit.head, place.heartbeat["event_head"])
+        for render in (report_html.render, report_markdown.render):
+            self.assertIn("ot audited as a whole: openloop audit", render(made))
+        self.assertNotIn("o-intact", report_html.render(made).partition("<body>")[2])
+        self.damage(place, 13)
+        broken = report.collect(place.path, detailed=3).audit.broken
+        self.assertIn("round-0013-verify.log", broken.where if broken else "")
+
+    def damage(self, place: Workspace, number: int) -> None:
+        with open(place.file(f"logs/round-{number:04d}-verify.log"), "a", encoding="utf-8") as log:
+            log.write("edited\n")
+
     def test_all_measurements_count_though_their_rounds_do_not(self) -> None:
         place = self.workspace(
             total_rounds=5,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import pty
+import re
 import subprocess
 import sys
 import unittest
@@ -17,6 +19,7 @@ from support import (
     Workspace,
     agent,
     by_round,
+    environment,
     lives,
     read_pid,
     run_openloop,
@@ -222,6 +225,31 @@ class Watch(StatusCase):
         runner.kill()
         out, _ = watch.communicate(timeout=30)
         self.assertIn("crashed: ", out)
+
+    def test_it_waits_for_the_first_run(self) -> None:
+        place = self.workspace(commands={"verify": "sleep 0.5"})
+        watch = self.watching(place)
+        assert watch.stderr
+        self.assertIn("waiting 5 s for a run to start", watch.stderr.readline())
+        place.run()
+        out, _ = watch.communicate(timeout=30)
+        self.assertIn("complete: every gate passed", out)
+
+    def test_on_a_terminal_the_page_is_redrawn(self) -> None:
+        place, runner, _ = self.waiting()
+        ours, theirs = pty.openpty()
+        self.addCleanup(os.close, ours)
+        words = [sys.executable, "-m", "openloop", "status", place.path, "--watch"]
+        env = environment(TERM="xterm")
+        watch = subprocess.Popen(words, stdout=theirs, stderr=theirs, stdin=theirs, env=env)
+        os.close(theirs)
+        self.addCleanup(watch.wait)
+        self.addCleanup(watch.kill)
+        seen = b""
+        while not re.search(rb"\x1b\[\d+A\r\x1b\[Jrunning: ", seen):
+            seen += os.read(ours, 1 << 16)
+        self.assertIn(b"\r\n  step ", seen)
+        runner.kill()
 
     def test_where_nothing_runs_it_tells_the_state_and_ends(self) -> None:
         place = self.workspace(commands={"verify": "true"})

@@ -75,6 +75,11 @@ def markup(text: str) -> str:
     return "".join(f"\\{c}" if c in "`*_[]\\" else c for c in plain)
 
 
+def counted(count: int, thing: str) -> str:
+    """`1 round`, `2 rounds`."""
+    return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
+
+
 def nearest(word: str, known: Iterable[str], *, likeness: float = 0.6) -> str:
     """The known word most like `word`; "" when none is. likeness: 0 (any) to 1 (the same)."""
     import difflib  # only a mistake needs it, and it is slow to import

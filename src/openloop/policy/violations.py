@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from openloop.config.config import Policy
-from openloop.core.text import printable
+from openloop.core.text import counted, printable
 from openloop.core.vocabulary import Step
 from openloop.fs.diff import Changes, difference
 from openloop.fs.ignore_rules import IgnoreRules
@@ -211,9 +211,9 @@ def _above_maxima(policy: Policy | None, inside: Sequence[bytes], lines: CountLi
     phrases: list[str] = []
     most_files, most_lines = policy.max_changed_files, policy.max_diff_lines
     if most_files is not None and len(inside) > most_files:
-        phrases.append(f"changed {len(inside)} files, max_changed_files is {most_files}")
+        phrases.append(f"changed {counted(len(inside), 'file')}, max_changed_files is {most_files}")
     if most_lines is not None and (count := sum(map(lines, inside))) > most_lines:
-        phrases.append(f"changed {count} lines, max_diff_lines is {most_lines}")
+        phrases.append(f"changed {counted(count, 'line')}, max_diff_lines is {most_lines}")
     return phrases
 
 

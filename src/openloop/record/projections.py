@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from openloop.core.text import number, printable
+from openloop.core.text import counted, number, printable
 from openloop.core.usage import Usage
 from openloop.core.vocabulary import Decision, Kind, Outcome, RoundOutcome, Status, Step
 from openloop.loop.actions import FinishRound
@@ -210,7 +210,7 @@ def _progress_words(event: Event) -> str:
             if data["resumed"]:
                 return f"run {event.run} resumed"
             trial = ", the half-open trial" if data["trial"] else ""
-            return f"run {event.run} started: {data['budget']} round(s) allowed{trial}"
+            return f"run {event.run} started: {counted(data['budget'], 'round')} allowed{trial}"
         case Kind.STEP_FINISHED:
             again = " (confirm)" if data["confirm"] else ""
             why = f": {data['detail']}" if data["detail"] else ""

@@ -49,15 +49,15 @@ class Window:
         return chain.FIRST_PREV if self.first == 1 else None
 
 
-def window(events: int, length: int = WINDOW) -> Window:
+def window(events: int, length: int = WINDOW, count: int = 1) -> Window:
     """The end of an open events.jsonl. length: bytes to begin with; more are read until they hold
-    the start of a round. Raises Broken when the first line carries no number."""
+    the starts of `count` rounds. Raises Broken when the first line carries no number."""
     end = whole_size(events)
     lines: list[bytes] = []
     rounds: list[int] = []  # positions from the end
     start = end
     for line in backward(events, end):
-        if end - start >= length and rounds:
+        if end - start >= length and len(rounds) >= count:
             break
         if chain.kind_of(line) == Kind.ROUND_STARTED:
             rounds.append(len(lines))

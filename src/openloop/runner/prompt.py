@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from openloop.config.config import Config, Policy
+from openloop.core.text import counted
 from openloop.core.vocabulary import Outcome, SandboxMode, Step
 from openloop.loop import gates
 from openloop.loop.state import RoundSummary, State
@@ -108,9 +109,13 @@ def _policy(policy: Policy | None) -> str:
             "Where a sandbox is at hand you work in one: the rest of the disk is read-only."
         )
     if policy.max_changed_files is not None:
-        lines.append(f"Change at most {policy.max_changed_files} files, or all of it is undone.")
+        lines.append(
+            f"Change at most {counted(policy.max_changed_files, 'file')}, or all of it is undone."
+        )
     if policy.max_diff_lines is not None:
-        lines.append(f"Change at most {policy.max_diff_lines} lines, or all of it is undone.")
+        lines.append(
+            f"Change at most {counted(policy.max_diff_lines, 'line')}, or all of it is undone."
+        )
     return "".join(f"- {line}\n" for line in lines)
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from openloop.core.text import counted
 from openloop.core.vocabulary import Kind
 from openloop.fs import files
 from openloop.loop.state import State
@@ -31,7 +32,8 @@ class Finding:
 
 @dataclass(slots=True)
 class Report:
-    """What an audit saw. head: of the chain as it stands. notes: what is odd but no break."""
+    """What an audit saw. head: of the chain as it stands. notes: what is odd but no break.
+    is_whole: whether everything was checked, not only the latest rounds."""
 
     head: str = chain.FIRST_PREV
     events: int = 0
@@ -41,11 +43,13 @@ class Report:
     artifacts: int = 0
     broken: Finding | None = None
     notes: list[str] = field(default_factory=list)
+    is_whole: bool = True
 
     def to_json(self) -> dict[str, Any]:
         broken = {"where": self.broken.where, "why": self.broken.why} if self.broken else None
         return {
             "intact": self.broken is None,
+            "whole": self.is_whole,
             "broken": broken,
             "head": self.head,
             "events": self.events,
@@ -72,10 +76,47 @@ def examine(place: Workspace, *, head: str | None = None) -> Report:
     return report
 
 
+def examine_latest(place: Workspace, rounds: int) -> Report:
+    """Audit a short record whole, and of a long one what a report of its latest rounds shows: their
+    events, the files that these name, and the heartbeat."""
+    report = Report()
+    beat = tail.heartbeat(place)
+    try:
+        if os.path.lexists(place.file(EVENTS)):
+            with _opened(place) as events:
+                if tail.whole_size(events) > tail.WINDOW:
+                    report.is_whole = False
+                    _replay_latest(place, events, rounds, report, beat)
+                    return report
+    except Mismatch as found:
+        report.broken = Finding(found.where, found.why)
+        return report
+    return examine(place)
+
+
+def _replay_latest(
+    place: Workspace, events: int, rounds: int, report: Report, beat: dict[str, Any] | None
+) -> None:
+    end = tail.window(events, count=rounds)
+    begin = end.first + end.rounds[-rounds:][0]
+    replay = _Replay(place, report)
+    for number, line in chain.check_chain(end.lines, first=end.first, prev=end.prev):
+        report.head = chain.head_of(line)
+        if number >= begin:
+            report.events += 1
+            replay.take(number, line)
+    if why := reader.lost(replay.state, report.head, beat):
+        raise Mismatch(place.shown(EVENTS), why)
+    replay.end()
+    report.runs = replay.state.run - replay.first_run + 1
+    report.rounds = len(end.rounds[-rounds:])
+
+
 def _wrong_head(head: str, report: Report, heads: dict[str, int]) -> str:
     if head in heads:
         later = report.events - heads[head]
-        return f"its head is {report.head}; {head} was its head {later} events ago"
+        words = counted(later, "event")
+        return f"its head is {report.head}; {head} was its head {words} ago"
     return f"its head is {report.head}, not {head}: this is another record or a rewritten one"
 
 
@@ -118,23 +159,42 @@ def _replay(place: Workspace, report: Report) -> None:
         integrity.check_empty(place)
         return
     with _opened(place) as events:
-        state = State()
-        found: list[Mismatch] = []
+        replay = _Replay(place, report)
         for number, line in zip(range(1, report.events + 1), reader.lines(events), strict=False):
-            event = reader.decode_at(number, line)
-            try:
-                integrity.check(place, number, state, event)
-            except Mismatch as mismatch:
-                found.append(mismatch)
-            report.logs += event.kind is Kind.STEP_FINISHED
-            report.artifacts += event.kind is Kind.ROUND_FINISHED
-            state = reader.apply_at(number, state, event)
-            accepted = [one for one in found if one.where in map(place.shown, state.accepted)]
-            report.notes += [f"accepted by a person: {one}" for one in accepted]
-            found = [one for one in found if one not in accepted]
-        if found:
-            raise found[0]
-        report.runs, report.rounds = state.run, state.round
+            replay.take(number, line)
+        replay.end()
+        report.runs, report.rounds = replay.state.run, replay.state.round
+
+
+class _Replay:
+    """Events applied one after the other, each held against the files that it names."""
+
+    def __init__(self, place: Workspace, report: Report) -> None:
+        self._place = place
+        self._report = report
+        self._found: list[Mismatch] = []
+        self.state = State()
+        self.first_run = 0
+
+    def take(self, number: int, line: bytes) -> None:
+        event = reader.decode_at(number, line)
+        try:
+            integrity.check(self._place, number, self.state, event)
+        except Mismatch as mismatch:
+            self._found.append(mismatch)
+        self.first_run = self.first_run or event.run
+        self._report.logs += event.kind is Kind.STEP_FINISHED
+        self._report.artifacts += event.kind is Kind.ROUND_FINISHED
+        self.state = reader.apply_at(number, self.state, event)
+        known = list(map(self._place.shown, self.state.accepted))
+        accepted = [one for one in self._found if one.where in known]
+        self._report.notes += [f"accepted by a person: {one}" for one in accepted]
+        self._found = [one for one in self._found if one not in accepted]
+
+    def end(self) -> None:
+        """Raises Mismatch for the first file that does not fit."""
+        if self._found:
+            raise self._found[0]
 
 
 class _Torn:
@@ -155,7 +215,7 @@ def _heartbeat(
 ) -> None:
     """The heartbeat must not know more than the record, nor something else."""
     if beat is None:
-        report.notes.append(f"{HEARTBEAT} is missing or garbage; the next run writes it anew")
+        report.notes.append(f"{HEARTBEAT} is missing or garbage; the next run writes it again")
         return
     seq, head = beat.get("event_seq"), beat.get("event_head")
     if not isinstance(seq, int) or seq == 0:
@@ -170,9 +230,9 @@ def _heartbeat(
 
 def counts(report: Report) -> str:
     """How much was checked, in words."""
-    return (
-        f"{report.events} events, {report.runs} runs, {report.rounds} rounds, "
-        f"{report.logs} logs, {report.artifacts} artifacts"
+    return ", ".join(
+        counted(getattr(report, thing), thing.removesuffix("s"))
+        for thing in ("events", "runs", "rounds", "logs", "artifacts")
     )
 
 

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from openloop.core.errors import UsageError
 from openloop.core.text import TAB, printable
+from openloop.core.text import counted as of_things
 from openloop.core.vocabulary import Kind
 from openloop.fs import files
 from openloop.loop.state import StepResult
@@ -42,7 +43,7 @@ def counted(result: StepResult) -> str:
     if count == 0:
         return NONE
     more = "" if result.changes.get("whole") else " and more"
-    return f"{count} {'file' if count == 1 else 'files'}, +{added} -{removed}{more}"
+    return f"{of_things(count, 'file')}, +{added} -{removed}{more}"
 
 
 def diff_of(place: Workspace, result: StepResult) -> bytes | None:

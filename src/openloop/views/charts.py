@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from openloop.core.text import number, printable
+from openloop.core.text import counted, number, printable
 from openloop.core.vocabulary import Direction, Step
 from openloop.loop.state import Metric
 from openloop.views.console import duration
@@ -68,7 +68,7 @@ def timeline(rounds: Sequence[Round]) -> str:
             parts.append(_label(0, y - 5, f"run {run}", "caption"))
         parts += _row(one, bars, y, scale)
         y += _ROW
-    label = f"Steps of {len(rounds)} rounds"
+    label = f"Steps of {counted(len(rounds), 'round')}"
     return _svg(y + 2, label, parts)
 
 

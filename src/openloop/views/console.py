@@ -14,11 +14,11 @@ import shlex
 import shutil
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TextIO
 
 from openloop.core import clock, usage
-from openloop.core.text import fit, printable
+from openloop.core.text import counted, fit, printable
 from openloop.core.vocabulary import Kind, Outcome, Status
 from openloop.fs import files
 from openloop.loop.state import Event, State, Violation
@@ -45,6 +45,7 @@ class Screen:
         self.is_terminal = stream.isatty() and os.environ.get("TERM", "dumb") != "dumb"
         self._coloured = self.is_terminal and not os.environ.get("NO_COLOR")
         self._live = False
+        self._page = 0  # lines of the page that stands there
         self._open = True
         self._writing = threading.Lock()
 
@@ -77,6 +78,17 @@ class Screen:
                 self._live = True
         finally:
             self._writing.release()
+
+    def page(self, lines: Sequence[str]) -> None:
+        """Lines that replace those of the call before; nothing where there is no terminal."""
+        if not self.is_terminal:
+            return
+        size = shutil.get_terminal_size()
+        shown = [f"{fit(line, size.columns - 1)}\n" for line in lines[: size.lines - 1]]
+        up = f"\x1b[{self._page}A" if self._page else ""
+        self._page = len(shown)
+        with self._writing:
+            self._write(f"{up}\r\x1b[J{''.join(shown)}")
 
     def end_live(self) -> None:
         with self._writing:
@@ -162,8 +174,7 @@ class Console:
 
 def _opening_words(event: Event, state: State) -> str:
     verb = "resumed" if event.data["resumed"] else "started"
-    left = state.budget - state.rounds_used
-    rounds = "1 round" if left == 1 else f"{left} rounds"
+    rounds = counted(state.budget - state.rounds_used, "round")
     trial = " (half-open trial)" if state.trial else ""
     return f"run {state.run} {verb}: {rounds} at most{trial}"
 
@@ -218,7 +229,7 @@ def verdict(screen: Screen, workspace: Workspace, state: State, head: str) -> No
     """The closing summary."""
     status = screen.paint(state.status, _STATUS_COLOUR.get(state.status, "yellow"))
     screen.line(f"{status}: {printable(state.reason)}")
-    rounds = "1 round" if state.rounds_used == 1 else f"{state.rounds_used} rounds"
+    rounds = counted(state.rounds_used, "round")
     facts = [("run", f"{state.run}, {rounds}, {duration(state.elapsed)}")]
     if state.metric:
         facts.append(("metric", projections.metric_words(state.metric)))
@@ -251,9 +262,7 @@ def next_step(workspace: Workspace, state: State, head: str) -> str:
         case Status.BLOCKED if state.unsettled:
             return f"restore that by hand, then: openloop run {place}; or: openloop accept {place}"
         case Status.BLOCKED:
-            return (
-                f"look at the evidence, mend the cause, then one trial round: openloop run {place}"
-            )
+            return f"look at the evidence, fix the cause, then run one trial: openloop run {place}"
         case Status.EXHAUSTED:
             return f"look at the evidence, or allow more rounds: openloop run {place}"
     return f"go on where it stopped: openloop run {place}"

@@ -1,7 +1,8 @@
 """What a record says round by round: the latest rounds whole, the earlier ones counted.
 
-The whole record is read once, in pieces, and no further than its chain holds. A round that is
-not shown whole is not decoded but for its end and its measurements.
+Only the end of a record is read, and no further than its chain is intact: what it costs does not
+grow with the record. A round that is not shown whole is not decoded but for its end and its
+measurements.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ from dataclasses import dataclass, field
 from openloop.core.vocabulary import Decision, Kind, RoundOutcome, Step
 from openloop.fs import files
 from openloop.loop.state import Event, Measurement, Metric, State, StepResult, Violation
-from openloop.record import chain, reader
+from openloop.record import chain, reader, tail
 from openloop.record.chain import Broken
+from openloop.record.tail import Window
 from openloop.record.workspace import EVENTS, Workspace
 
 Line = tuple[int, bytes]  # its number, counted from 1, and its bytes
@@ -68,9 +70,10 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """rounds: the latest, oldest first. earlier: outcomes of those before them, counted.
+    """rounds: the latest, oldest first. earlier: outcomes of those before them, counted; rounds
+    that were not read are UNREAD.
 
-    broken: where the record stops to hold, "" when it holds; nothing after it is shown.
+    broken: where the record stops being intact, "" when it is; nothing after it is shown.
     """
 
     rounds: tuple[Round, ...]
@@ -79,11 +82,15 @@ class History:
     broken: str
 
 
+UNREAD = "not read"  # outcome of rounds that lie before the end that is read
+
+
 @dataclass(slots=True)
 class _Reading:
-    """What has been read so far. kept: the lines of the latest rounds."""
+    """What has been read so far. kept: the lines of the latest rounds. metric: before them."""
 
     kept: deque[list[Line]]
+    metric: Metric | None = None
     earlier: Counter[str] = field(default_factory=Counter)
     measured: list[Measured] = field(default_factory=list)
 
@@ -98,6 +105,18 @@ class _Reading:
                 self.kept[-1].append((number, line))
             if kind == Kind.STEP_FINISHED and chain.step_of(line) == Step.BASELINE:
                 self._measure(number, line)
+
+    def begin(self, number: int, line: bytes) -> None:
+        """Take what the first round_started that is read says of the time before it."""
+        event = reader.decode_at(number, line)
+        if event.round > 1:
+            self.earlier[UNREAD] = event.round - 1
+        try:
+            metric = event.data["state"]["metric"]
+            self.metric = Metric.from_json(metric) if metric else None
+        except (TypeError, ValueError, KeyError) as error:
+            why = f"what it carries is not what OpenLoop writes: {error}"
+            raise Broken(number, why) from None
 
     def _count(self, lines: list[Line]) -> None:
         ends = [line for line in lines if chain.kind_of(line[1]) == Kind.ROUND_FINISHED]
@@ -114,7 +133,7 @@ class _Reading:
             except (TypeError, ValueError, KeyError) as error:
                 why = f"its metric is not one that OpenLoop writes: {error}"
                 raise Broken(number, why) from None
-            before = self.measured[-1].metric if self.measured else None
+            before = self.measured[-1].metric if self.measured else self.metric
             self.measured.append(Measured(event.round, measurement.after(before)))
 
 
@@ -124,7 +143,12 @@ def read(place: Workspace, *, detailed: int) -> History:
     broken = ""
     rounds: list[Round] = []
     try:
-        reading.take(_confirmed(chain.check_chain(_lines(place))))
+        end = _end(place, detailed)
+        begin = end.first + end.rounds[0]
+        if end.first > 1:
+            reading.begin(begin, end.lines[end.rounds[0]])
+        lines = _confirmed(chain.check_chain(end.lines, first=end.first, prev=end.prev))
+        reading.take(line for line in lines if line[0] >= begin)
     except (Broken, OSError) as error:
         broken = str(error)
     try:
@@ -134,13 +158,13 @@ def read(place: Workspace, *, detailed: int) -> History:
     return History(tuple(rounds), dict(reading.earlier), tuple(reading.measured), broken)
 
 
-def _lines(place: Workspace) -> Iterator[bytes]:
+def _end(place: Workspace, rounds: int) -> Window:
     try:
         events = files.open_regular(place.file(EVENTS), os.O_RDONLY)
     except FileNotFoundError:
-        return
+        return Window([], 1, [0], 0, b"")
     try:
-        yield from reader.lines(events)
+        return tail.window(events, count=rounds)
     finally:
         os.close(events)
 

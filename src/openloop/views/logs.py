@@ -20,6 +20,7 @@ from openloop.fs import files
 from openloop.loop.state import Event
 from openloop.record import chain, event_format, lock, tail
 from openloop.record.workspace import EVENTS, LOGS, Workspace
+from openloop.views import waiting
 
 POLL_INTERVAL = 0.5  # seconds between two looks at a live run
 _BLOCK = 1 << 16  # bytes
@@ -105,6 +106,8 @@ def show(place: Workspace, asked: Asked, *, follow: bool) -> None:
     """Write the latest log that is asked for to standard output; with `follow` go on until the
     run is over. Raises UsageError when there is no such log."""
     sink: Sink = Visible() if sys.stdout.isatty() else Bytes()
+    if follow:
+        waiting.for_first_run(place)
     shown = _Shown(place, sink)
     record = _Record(place)
     latest = record.latest(asked)

@@ -225,7 +225,7 @@ def collect(path: str, *, detailed: int = DETAILED) -> Report:
         consecutive_failures=state.consecutive_failures if state else 0,
         usage=state.usage if state else Total(),
         history=told,
-        audit=audit.examine(place),
+        audit=audit.examine_latest(place, detailed),
         problems=seen.problems,
         next=_next(place, state, head, seen.status),
     )

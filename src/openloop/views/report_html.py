@@ -10,6 +10,7 @@ from importlib import resources
 
 from openloop import __version__
 from openloop.core import usage
+from openloop.core.text import counted
 from openloop.core.vocabulary import Status, Step
 from openloop.loop.state import StepResult
 from openloop.record import projections
@@ -22,6 +23,7 @@ from openloop.views.console import duration, size, violation_words
 from openloop.views.history import Round, Station
 from openloop.views.report import Failure, Gate, Report
 
+_NOT_WHOLE = "Not audited as a whole: openloop audit"
 _LOG_END = 8000  # bytes of a failure's log
 _FAILURES = 20  # failures that are shown with the end of their logs
 _CHANGES = 10  # latest changes that are shown with their diffs
@@ -71,7 +73,7 @@ This page needs no network and runs no script.</footer>
 
 def _header(report: Report) -> str:
     mission = " ".join(report.mission.split()) or report.name
-    rounds = _counted(len(report.run_rounds), "round")
+    rounds = counted(len(report.run_rounds), "round")
     shown = rounds if len(report.run_rounds) < len(report.rounds) else _rounds_words(report)
     facts = [("workspace", text(report.place.given))]
     if report.run:
@@ -81,7 +83,7 @@ def _header(report: Report) -> str:
     if words := usage.in_words(report.usage):
         facts.append(("usage", text(words)))
     if report.consecutive_failures:
-        facts.append(("failed", f"{_counted(report.consecutive_failures, 'round')} in a row"))
+        facts.append(("failed", f"{counted(report.consecutive_failures, 'round')} in a row"))
     if report.updated_at:
         facts.append(("updated", f"{text(_time(report.updated_at))} UTC"))
     if report.next and report.status != Status.COMPLETE:
@@ -99,12 +101,8 @@ def _header(report: Report) -> str:
 def _rounds_words(report: Report) -> str:
     """How many rounds there are, and how many of them are counted only."""
     earlier = sum(report.history.earlier.values())
-    words = _counted(len(report.rounds) + earlier, "round")
+    words = counted(len(report.rounds) + earlier, "round")
     return f"{words}, the latest {len(report.rounds)} shown" if earlier else words
-
-
-def _counted(count: int, thing: str) -> str:
-    return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
 
 
 def _time(utc: str) -> str:
@@ -226,7 +224,7 @@ def _changes(report: Report) -> str:
         for index, change in enumerate(report.changes[:_CHANGES])
     )
     left = len(report.changes) - _CHANGES
-    more = f"<p class='hint'>{_counted(left, 'earlier change')} left out.</p>" if left > 0 else ""
+    more = f"<p class='hint'>{counted(left, 'earlier change')} left out.</p>" if left > 0 else ""
     return f"<section><h2>What each change did</h2>{shown}{more}</section>\n"
 
 
@@ -237,7 +235,7 @@ def _change(report: Report, change: Change, *, is_open: bool) -> str:
     if not found:
         return f"<p><b>{words}</b> {did}</p>"
     rows = "\n".join(map(_diff_line, found))
-    rest = f"; {_counted(left, 'more line')} in it" if left else ""
+    rest = f"; {counted(left, 'more line')} in it" if left else ""
     where = f"{text((change.result.changes or {})['diff'])}{rest}"
     return f"""<details{" open" if is_open else ""}><summary><b>{words}</b> {did}</summary>
 <div class="diff"><pre>{rows}</pre></div><p class="hint">{where}</p></details>
@@ -324,8 +322,10 @@ def _record(report: Report) -> str:
     seen = report.audit
     if seen.broken:
         verdict = f"{_badge('broken')} {text(seen.broken.where)}: {text(seen.broken.why)}"
-    else:
+    elif seen.is_whole:
         verdict = f"{_badge('intact')} {text(counts(seen))}"
+    else:
+        verdict = f"{_NOT_WHOLE}; the latest {text(counts(seen))} are intact"
     notes = "".join(f"<p class='hint'>{text(note)}</p>" for note in seen.notes)
     command = f"openloop audit {shlex.quote(report.place.given)} --head {seen.head}"
     check = f"<p class='hint'>Check it later:</p><pre>{text(command)}</pre>" if seen.events else ""

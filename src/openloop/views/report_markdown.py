@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from openloop.core import usage
-from openloop.core.text import markup
+from openloop.core.text import counted, markup
 from openloop.loop.state import StepResult
 from openloop.record import log_tail, projections
 from openloop.views import changes, console, report_pictures
@@ -73,7 +73,7 @@ def _rounds(report: Report) -> str:
         lines.append(f"| {one.number} | {outcome} | {duration(one.seconds)} | {steps} |")
     left = sum(report.history.earlier.values()) + len(report.rounds) - len(rounds)
     if left:
-        lines += ["", f"{left} earlier rounds are left out."]
+        lines += ["", f"{counted(left, 'earlier round')} left out."]
     return "\n".join([*lines, ""])
 
 
@@ -131,4 +131,7 @@ def _record(report: Report) -> str:
     if seen.broken:
         words = _words(f"{seen.broken.where}: {seen.broken.why}")
         return f"Record: **broken**, {words}\n"
+    if not seen.is_whole:
+        checked = f"the latest {counts(seen)} are intact"
+        return f"Record: not audited as a whole: openloop audit; {checked}, head `{seen.head}`\n"
     return f"Record: intact, {counts(seen)}, head `{seen.head}`\n"

@@ -246,26 +246,30 @@ def _speed_words(beat: Mapping[str, Any]) -> str:
 
 def _failure_words(beat: Mapping[str, Any]) -> str:
     count = beat.get("consecutive_failures")
-    return f"{_text(count)} failed rounds in a row" if count else ""
+    return f"{_text(count)} failed {'round' if count == 1 else 'rounds'} in a row" if count else ""
 
 
 # --- following a live run ---------------------------------------------------------------
 
 
 def watch(path: str, screen: Screen) -> Report:
-    """Show a live run on one line until it is over. Returns the last report."""
+    """Show a live run until it is over: on a terminal the whole page, redrawn; elsewhere a line a
+    step. Returns the last report."""
+    from openloop.views import waiting
+
+    waiting.for_first_run(workspace.existing(path))
     shown = ""
     while True:
         report = inspect(path)
-        if report.status != Status.RUNNING or not screen.is_open:
-            screen.end_live()
+        is_over = report.status != Status.RUNNING and not runner_lives(report.place)
+        if is_over or not screen.is_open:
+            screen.page([])
             return report
-        words = live_words(report.heartbeat)
         if screen.is_terminal:
-            screen.live(words)
+            screen.page(lines(report))
         elif (steady := _steady(report.heartbeat)) != shown:
             shown = steady
-            screen.line(words)
+            screen.line(live_words(report.heartbeat))
         time.sleep(WATCH_INTERVAL)
 
 
