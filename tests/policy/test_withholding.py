@@ -434,7 +434,9 @@ class Private(Case):
         self.assertIn("play failed (exit 3): 7 of 8 cases", prompt)
         self.assertIn("Its log is private.", prompt)
         with open(told, encoding="utf-8") as file:
-            self.assertIn("scan oom (suspected: the log says so)", file.read())
+            self.assertIn(
+                "scan oom (suspected by limits.oom_markers: the log says so)", file.read()
+            )
 
     def test_a_measurement(self) -> None:
         place = self.workspace(

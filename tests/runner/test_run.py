@@ -77,7 +77,7 @@ class Missions(Case):
         self.assertEqual(os.listdir(place.path), ["openloop.json"])
         place.run()
         names = {"openloop.json", "events.jsonl", "heartbeat.json", "progress.md"}
-        folders = {"logs", "artifacts", "knowledge", "output"}
+        folders = {"logs", "artifacts", "attachments", "knowledge", "output"}
         self.assertEqual(set(os.listdir(place.path)), names | folders)
 
     def test_the_demo_of_a_workspace_made_by_init(self) -> None:

@@ -195,7 +195,7 @@ class Doctor(Place):
 
     def test_a_mission_that_no_command_could_be_started_with(self) -> None:
         place = self.place("true", mission="x" * 200_000)
-        self.assertEqual("problem", self.of(place, "the mission is longer", 1)[0])
+        self.assertEqual("warning", self.of(place, "the mission is too long")[0])
 
 
 class Probe(Place):

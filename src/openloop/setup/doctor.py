@@ -45,7 +45,6 @@ _LITTLE_ROOM = 10 << 20  # bytes below which not even the record may
 _ORDINARY = "collected 12 items\n............ [100%]\n12 passed in 0.34s\nscore=0.5\n"
 _HARD = ("a" * 5000 + "!", "1" * 5000 + "!", " " * 5000 + "!", "a1 " * 2000 + "\n")
 _BY_MODULE = re.compile(r"\bpython[\d.]*\s+-m\s+openloop\b")  # the current directory comes first
-_LONGEST_MISSION = 100_000  # bytes; the kernel takes 131,072 for one variable
 
 
 def examine(path: str) -> Report:
@@ -176,9 +175,6 @@ def _mission(place: Workspace, known: Config, root: str) -> Iterator[Finding]:
         yield warning("the mission is too long for OPENLOOP_MISSION: only prompts hold it", fix)
     if not known.mission.strip():
         yield warning("no mission is written: agents do not learn the goal", "write one")
-    if len(known.mission.encode(errors="replace")) > _LONGEST_MISSION:
-        what = f"the mission is longer than {_LONGEST_MISSION} bytes: no command could be started"
-        yield problem(what, "put the text into a file of the project, and name it in the mission")
     yield from _limits(known)
     yield from _gates(known, root)
     for name, command in (*_commands(known), *_canaries(known)):
