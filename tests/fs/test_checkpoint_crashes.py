@@ -118,12 +118,12 @@ class Crash(Restoring):
 
     def test_what_only_the_vault_had_survives_a_crash(self) -> None:
         self.restore()
-        with self.vault(self.target) as vault:
+        with self.unlinked(self.target) as unlinked:
             shutil.rmtree(self.store)
 
             def restore() -> None:
                 self.checkpoints.restore(
-                    self.root, self.current, self.target, self.paths, vault=vault
+                    self.root, self.current, self.target, self.paths, unlinked=unlinked
                 )
 
             total = calls_of(restore)
@@ -158,7 +158,7 @@ class Crash(Restoring):
 
         def work() -> None:
             with self.assertRaises(Incomplete) as caught:
-                self.put_back(target)
+                self.restore_paths(target)
             self.assertFalse(caught.exception.failures[0].lost)
 
         self.assertEqual(0, in_child(work, file_size=50_000))

@@ -19,7 +19,7 @@ from fs.trees import (
     see,
 )
 from openloop.fs import snapshot
-from openloop.fs.checkpoints import Checkpoints, Damaged, Incomplete, Vault
+from openloop.fs.checkpoints import Checkpoints, Damaged, Incomplete, UnlinkedCopy
 from openloop.fs.diff import difference
 from openloop.fs.object_store import ChangedMeanwhile
 from support import need
@@ -61,7 +61,7 @@ class Store(Restoring):
             ):
                 self.checkpoints.keep(self.root, found)
             self.assertEqual(b"x", caught.exception.path)
-            with self.assertRaises(ChangedMeanwhile), self.vault(found):
+            with self.assertRaises(ChangedMeanwhile), self.unlinked(found):
                 pass
             self.assertNotIn(found[b"x"].content, self.stored())
             self.assertEqual([], [path for path in self.packs() if not path.endswith(".pack")])
@@ -93,12 +93,12 @@ class Store(Restoring):
                 file.write(block)
         self.write("empty")
         target = self.kept()
-        with self.vault(target, [b"empty"]) as vault:
+        with self.unlinked(target, [b"empty"]) as unlinked:
             remove(self.path("empty"))
             with open(self.path("large"), "r+b") as file:
                 file.seek(30_000_000)
                 file.write(b"x")
-            self.put_back(target, vault=vault)
+            self.restore_paths(target, unlinked=unlinked)
         self.assertFalse(difference(target, self.scan()))
         self.assertEqual(50 << 20, os.path.getsize(self.path("large")))
 
@@ -224,7 +224,7 @@ class Store(Restoring):
         seen = look(self.root, without=HIDDEN)
         for name in ("a", "b"):
             remove(self.path(name))
-        self.put_back(target)
+        self.restore_paths(target)
         self.assertEqual(seen, look(self.root, without=HIDDEN))
         self.assertEqual(repository, look(os.fsdecode(self.path(".git"))))
 
@@ -235,7 +235,7 @@ class Store(Restoring):
         self.write("module/l", b"wrong")
         self.write("module/new", b"wrong")
         remove(self.path("nested/n"))
-        self.put_back(target)
+        self.restore_paths(target)
         for folder in ("module", "nested"):
             self.assertEqual("", git(self.path(folder), "status", "--porcelain"))
 
@@ -252,7 +252,7 @@ class Store(Restoring):
                 self.write("src/x", b"wrong")
                 self.write("new", b"wrong")
                 self.write(f"{place}/events.jsonl", b"{}\n{}\n")
-                self.put_back(target)
+                self.restore_paths(target)
                 self.assertEqual(b"right", self.read("src/x"))
                 self.assertEqual(b"{}\n{}\n", self.read(f"{place}/events.jsonl"))
                 self.assertFalse(os.path.exists(self.path("new")))
@@ -338,13 +338,13 @@ class Damage(Restoring):
         self.assertEqual([], self.lost(self.target))
 
     def test_protected_files_come_back_from_the_vault(self) -> None:
-        with self.vault(self.target, self.protected) as vault:
+        with self.unlinked(self.target, self.protected) as unlinked:
             for way in self.ways():
                 with self.subTest(way.__name__):
                     way()
                     self.write("tests/a", b"wrong")
                     remove(self.path("tests/b"))
-                    self.put_back(self.target, vault=vault)
+                    self.restore_paths(self.target, unlinked=unlinked)
                     self.assertEqual(b"a" * 5000, self.read("tests/a"))
                     self.assertEqual(b"b", self.read("tests/b"))
                     self.checkpoints.keep(self.root, self.target)
@@ -358,7 +358,7 @@ class Damage(Restoring):
         self.write("tests/a", b"wrong")
         self.write("tests/b", b"wrong")
         with self.assertRaises(Incomplete) as caught:
-            self.put_back(self.target)
+            self.restore_paths(self.target)
         self.assertEqual([b"tests/a"], [failure.path for failure in caught.exception.failures])
         self.assertTrue(caught.exception.failures[0].lost)
         self.assertEqual(b"wrong", self.read("tests/a"))
@@ -367,19 +367,19 @@ class Damage(Restoring):
         self.assertEqual({b"a", b"b"}, set(os.listdir(self.path("tests"))))
 
     def test_vault_that_was_cut_off_is_noticed(self) -> None:
-        with self.vault(self.target, self.protected) as vault:
-            os.ftruncate(vault._descriptor, 10)  # as through /proc/PID/fd
+        with self.unlinked(self.target, self.protected) as unlinked:
+            os.ftruncate(unlinked._descriptor, 10)  # as through /proc/PID/fd
             self.write("tests/a", b"wrong")
-            self.put_back(self.target, vault=vault)  # from the store
+            self.restore_paths(self.target, unlinked=unlinked)  # from the store
             self.assertEqual(b"a" * 5000, self.read("tests/a"))
             self.remove_store()
             self.write("tests/a", b"wrong")
             with self.assertRaises(Incomplete):
-                self.put_back(self.target, vault=vault)
+                self.restore_paths(self.target, unlinked=unlinked)
 
     def test_vault_leaves_no_name_behind(self) -> None:
         before = look(self.place)
-        with self.vault(self.target):
+        with self.unlinked(self.target):
             self.assertEqual(before, look(self.place))
 
     def test_planted_symlinks_are_neither_written_nor_pruned_through(self) -> None:
@@ -411,11 +411,11 @@ class Damage(Restoring):
             for path in (*self.packs(), self.store + "/objects", self.store):
                 os.chmod(path, 0)
             with self.assertRaises(Incomplete):
-                self.put_back(target)
+                self.restore_paths(target)
             self.write("x", b"right")
             self.checkpoints.keep(self.root, target)
             self.write("x", b"wrong")
-            self.put_back(target)
+            self.restore_paths(target)
             self.assertEqual(b"right", self.read("x"))
 
         self.assertEqual(0, in_child(work, ordinary=True))
@@ -443,7 +443,7 @@ class Large(Restoring):
         self.write("small", b"s")
         began = time.monotonic()
         target = self.kept()
-        with self.vault(target) as vault:
+        with self.unlinked(target) as unlinked:
             for spoil in (
                 lambda: os.truncate(self.path("huge"), 1),
                 lambda: remove(self.path("huge")),
@@ -451,7 +451,7 @@ class Large(Restoring):
             ):
                 spoil()
                 self.assertTrue(difference(target, self.scan(target)))
-                self.put_back(target, vault=vault)
+                self.restore_paths(target, unlinked=unlinked)
                 self.assertFalse(difference(target, self.scan(target)))
         self.assertLess(time.monotonic() - began, 20)
         self.assertLess(self.blocks(self.path("huge")), 1 << 20)
@@ -493,7 +493,10 @@ class Large(Restoring):
         for piece, work in (
             ("hash", lambda tick: snapshot.scan(self.root, skip=self.skip, tick=tick)),
             ("copy", lambda tick: Checkpoints(self.store, tick).keep(self.root, found)),
-            ("vault", lambda tick: Vault(self.root, found, found, folder=self.place, tick=tick)),
+            (
+                "unlinked",
+                lambda tick: UnlinkedCopy(self.root, found, found, folder=self.place, tick=tick),
+            ),
         ):
             ticks = 0
 

@@ -33,7 +33,7 @@ class WholeTree(Restoring):
         seen = look(self.root)
         target = self.kept()
         self.spoil()
-        self.put_back(target)
+        self.restore_paths(target)
         self.assertEqual(seen, look(self.root))
         self.assertFalse(difference(target, self.scan()))
         self.assertEqual([], os.listdir(os.path.join(self.store, "intents")))
@@ -49,7 +49,7 @@ class WholeTree(Restoring):
         seen = look(self.root)
         digest = self.checkpoints.save("start", self.kept())
         self.spoil()
-        self.put_back(Checkpoints(self.store).load("start", digest))
+        self.restore_paths(Checkpoints(self.store).load("start", digest))
         self.assertEqual(seen, look(self.root))
 
     def test_tree_that_is_gone(self) -> None:
@@ -57,7 +57,7 @@ class WholeTree(Restoring):
         seen = look(self.root)
         target = self.kept()
         remove(self.root)
-        self.put_back(target)
+        self.restore_paths(target)
         self.assertEqual(seen, look(self.root))
 
     def test_root_replaced_by_a_symlink(self) -> None:
@@ -67,7 +67,7 @@ class WholeTree(Restoring):
         os.rename(self.root, elsewhere)
         os.symlink(elsewhere, self.root)
         os.unlink(os.path.join(elsewhere, "x"))
-        self.put_back(target)
+        self.restore_paths(target)
         self.assertEqual([], os.listdir(elsewhere))
         self.assertEqual(b"x", self.read("x"))
 
@@ -85,7 +85,7 @@ class OnePath(Restoring):
         self.write("d/file", b"wrong")
         self.write("d/other", b"wrong")
         self.write("d/new", b"new")
-        self.put_back(self.target, [b"d/file"])
+        self.restore_paths(self.target, [b"d/file"])
         self.assertEqual(b"right", self.read("d/file"))
         self.assertEqual(b"wrong", self.read("d/other"))
         self.assertEqual(b"new", self.read("d/new"))
@@ -101,7 +101,7 @@ class OnePath(Restoring):
         ):
             remove(self.path("d/file"))
             stand()
-            self.put_back(self.target, [b"d/file"])
+            self.restore_paths(self.target, [b"d/file"])
             self.assertEqual(Seen("file", 0o640, b"right"), see(self.path("d/file")))
 
     def test_symlink_where_a_folder_was(self) -> None:
@@ -111,7 +111,7 @@ class OnePath(Restoring):
         with open(os.path.join(outside, "file"), "wb") as file:
             file.write(b"wrong")
         before = look(outside)
-        self.put_back(self.target, [b"d/file"])
+        self.restore_paths(self.target, [b"d/file"])
         self.assertEqual(before, look(outside))
         self.assertEqual([b"file"], os.listdir(self.path("d")))
         self.assertEqual(b"right", self.read("d/file"))
@@ -122,7 +122,7 @@ class OnePath(Restoring):
         with open(os.path.join(outside, "precious"), "wb"):
             pass
         os.symlink(outside, self.path("way"))
-        self.put_back(self.target, [b"way/precious", b"way"])
+        self.restore_paths(self.target, [b"way/precious", b"way"])
         self.assertEqual(["precious"], os.listdir(outside))
         self.assertFalse(os.path.lexists(self.path("way")))
 
@@ -130,7 +130,7 @@ class OnePath(Restoring):
         elsewhere = os.path.join(self.folder, "elsewhere")
         os.link(self.path("d/file"), elsewhere)
         self.write("d/file", b"wrong")
-        self.put_back(self.target)
+        self.restore_paths(self.target)
         self.assertEqual(b"right", self.read("d/file"))
         with open(elsewhere, "rb") as file:
             self.assertEqual(b"wrong", file.read())
@@ -138,13 +138,13 @@ class OnePath(Restoring):
     def test_created_folder(self) -> None:
         self.write("new/a/b", b"")
         plant_special(self.path("new"))
-        self.put_back(self.target)
+        self.restore_paths(self.target)
         self.assertEqual([b"d"], os.listdir(self.path("")))
 
     def test_repository_in_a_moved_folder_is_not_lost(self) -> None:
         self.write("d/.git/HEAD", b"the only one")
         os.rename(self.path("d"), self.path("moved"))
-        self.put_back(self.target)
+        self.restore_paths(self.target)
         self.assertEqual(b"right", self.read("d/file"))
         self.assertEqual(b"the only one", self.read("moved/.git/HEAD"))
         self.assertEqual([b".git"], os.listdir(self.path("moved")))
@@ -153,7 +153,7 @@ class OnePath(Restoring):
         remove(self.path("d/file"))
         self.write("d/file/.git/HEAD", b"the only one")
         self.write("d/file/x", b"")
-        self.put_back(self.target)
+        self.restore_paths(self.target)
         self.assertEqual(b"right", self.read("d/file"))
         self.assertEqual(b"the only one", self.read("d/file.edited-1/.git/HEAD"))
         self.assertEqual([b".git"], os.listdir(self.path("d/file.edited-1")))
@@ -167,19 +167,19 @@ class OnePath(Restoring):
                 os.mkdir("d3")
 
         self.assertEqual(0, in_child(dig))
-        self.assertEqual(0, in_child(lambda: self.put_back(self.target), descriptors=250))
+        self.assertEqual(0, in_child(lambda: self.restore_paths(self.target), descriptors=250))
         self.assertEqual([b"d"], os.listdir(self.path("")))
 
     def test_name_in_another_case(self) -> None:
         os.rename(self.path("d/file"), self.path("d/FILE"))
         os.rename(self.path("d"), self.path("D"))
-        self.put_back(self.target)
+        self.restore_paths(self.target)
         self.assertEqual({b"d", b"d/file", b"d/other"}, set(look(self.root)))
 
     def test_folder_mode_alone(self) -> None:
         mode = see(self.path("d")).mode
         os.chmod(self.path("d"), 0o700)
-        self.put_back(self.target)
+        self.restore_paths(self.target)
         self.assertEqual(mode, see(self.path("d")).mode)
 
     def test_folder_that_is_gone_comes_back_with_its_mode(self) -> None:
@@ -187,7 +187,7 @@ class OnePath(Restoring):
         os.chmod(self.path("d/e"), 0o2710)
         target = self.kept()
         remove(self.path("d/e"))
-        self.put_back(target, [b"d/e/file"])
+        self.restore_paths(target, [b"d/e/file"])
         self.assertEqual(0o2710, see(self.path("d/e")).mode)
 
     def test_hundred_levels(self) -> None:
@@ -195,17 +195,17 @@ class OnePath(Restoring):
         self.write(path, b"bottom")
         target = self.kept()
         remove(self.path("deep"))
-        self.put_back(target)
+        self.restore_paths(target)
         self.assertEqual(b"bottom", self.read(path))
 
     def test_nothing_listed(self) -> None:
-        self.put_back(self.target, [])
+        self.restore_paths(self.target, [])
         self.assertFalse(os.path.exists(os.path.join(self.store, "intents")))
 
     def test_paths_that_lead_elsewhere_are_refused(self) -> None:
         for path in (b"../x", b"/etc/passwd", b"a/../../x", b"", b"a//b", b"."):
             with self.subTest(path=path), self.assertRaises(ValueError):
-                self.put_back(self.target, [path])
+                self.restore_paths(self.target, [path])
 
     def test_intents_that_lead_elsewhere_are_refused(self) -> None:
         intent = restore.plan(self.root, self.target, self.target, [b"d/file"])
@@ -230,7 +230,7 @@ class OnePath(Restoring):
         self.write("d/file", b"wrong")
         self.write("fifo", b"a file in its place")
         self.assertEqual((b"fifo",), difference(target, self.scan(target)).created)
-        self.put_back(target)
+        self.restore_paths(target)
         self.assertEqual(b"right", self.read("d/file"))
         self.assertFalse(os.path.lexists(self.path("fifo")))
 
@@ -249,9 +249,9 @@ class OrdinaryUser(Restoring):
             os.chmod(self.path("d/file"), 0o644)
             self.write("d/file", b"wrong")
             close()
-            self.put_back(target, paths)
+            self.restore_paths(target, paths)
             if paths is None:
-                self.put_back(target)  # what could not be seen the first time
+                self.restore_paths(target)  # what could not be seen the first time
                 self.assertEqual(seen, look(self.root))
             self.assertEqual(b"right", self.read("d/file"))
 
@@ -292,10 +292,10 @@ class OrdinaryUser(Restoring):
             os.chmod(self.path("closed"), 0)
             target = self.kept()
             os.chmod(self.path("closed"), 0o755)
-            self.put_back(target)
+            self.restore_paths(target)
             self.assertEqual(0, see(self.path("closed")).mode)
             os.chmod(self.path("closed"), 0o755)
-            self.put_back(target, [b"closed/precious"])
+            self.restore_paths(target, [b"closed/precious"])
             self.assertEqual(b"x", self.read("closed/precious"))
 
         self.assertEqual(0, in_child(work, ordinary=True))
@@ -306,7 +306,7 @@ class OrdinaryUser(Restoring):
             target = self.kept()
             remove(self.path("secret"))
             with self.assertRaises(Incomplete):
-                self.put_back(target)
+                self.restore_paths(target)
 
         self.assertEqual(0, in_child(work, ordinary=True))
 
@@ -319,7 +319,7 @@ class OrdinaryUser(Restoring):
         target = self.kept()
         self.write("d/file", b"wrong")
         remove(self.path("d/e"))
-        self.put_back(target)
+        self.restore_paths(target)
         for path in (b"d", b"d/file", b"d/e", b"d/e/file"):
             self.assertEqual(1234, os.stat(self.path(path)).st_uid, path)
 
@@ -345,7 +345,7 @@ class Times(Restoring):
         os.utime(self.path("module.py"), ns=(0, choose(first)))
         self.assertEqual("wrong", self.run_module())
         old = os.stat(self.path("module.py"))
-        self.put_back(target, [b"module.py"])
+        self.restore_paths(target, [b"module.py"])
         new = os.stat(self.path("module.py"))
         self.assertGreater(int(new.st_mtime), int(old.st_mtime))
         self.assertNotEqual(old.st_ino, new.st_ino)
@@ -367,7 +367,7 @@ class Times(Restoring):
             self.write("x", b"wrong")
             with contextlib.suppress(OSError, OverflowError):
                 os.utime(self.path("x"), (second, second))
-            self.put_back(target)
+            self.restore_paths(target)
             self.assertEqual(b"right", self.read("x"))
 
 

@@ -160,13 +160,13 @@ class LookingAgain(Trees):
         """Also where young files had to be looked at again."""
         first = self.scan()
         second = self.scan(first)
-        self.assertTrue(second.is_taken_over(first))
+        self.assertTrue(second.is_unchanged_since(first))
         self.write("b/3", b"THREE")
         third = self.scan(second)
-        self.assertFalse(third.is_taken_over(first))
+        self.assertFalse(third.is_unchanged_since(first))
         remove(self.path("b"))
-        self.assertFalse(self.scan(third).is_taken_over(third))
-        self.assertFalse(first.only(first).is_taken_over(first.only(first)))
+        self.assertFalse(self.scan(third).is_unchanged_since(third))
+        self.assertFalse(first.only(first).is_unchanged_since(first.only(first)))
 
     def test_one_edit_reads_one_file(self) -> None:
         self.settle()
@@ -206,14 +206,14 @@ class LookingAgain(Trees):
         first.listings[b""] = Listing.of({**dict(first.listings[b""].rows()), b"4": wrong}.items())
         for trusted in (False, True):
             for before in (first, Manifest(first.listings, 0)):  # in a known folder, or alone
-                last = max(snapshot.settles(entry.signature) for entry in first.values())
+                last = max(snapshot.reliable_from(entry.signature) for entry in first.values())
                 before.began = last - 1 + trusted
                 self.assertEqual(trusted, self.scan(before)[b"4"] == wrong)
 
     def test_ticks_of_the_clock(self) -> None:
         second = 1_000_000_000
         for ctime, tick in ((5 * second, 2 * second), (5 * second + 1, 50_000_000)):
-            self.assertEqual(ctime + tick, snapshot.settles((0, 0, 0, 0, ctime, 0)))
+            self.assertEqual(ctime + tick, snapshot.reliable_from((0, 0, 0, 0, ctime, 0)))
 
     def test_replaced_by_a_copy_with_the_same_times(self) -> None:
         self.settle()

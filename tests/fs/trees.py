@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from openloop.fs import snapshot
-from openloop.fs.checkpoints import Checkpoints, Damaged, Vault
+from openloop.fs.checkpoints import Checkpoints, Damaged, UnlinkedCopy
 from openloop.fs.diff import difference
 from openloop.fs.manifest import Entry, Manifest, signature_of
 from openloop.fs.snapshot import Skip, Wanted
@@ -106,7 +106,7 @@ class Trees(Case):
     def settle(self) -> None:
         """Wait until nothing in the tree is so young that a scan would mistrust it."""
         stats = [os.lstat(self.path(path)) for path in look(self.root)]
-        last = max((snapshot.settles(signature_of(each)) for each in stats), default=0)
+        last = max((snapshot.reliable_from(signature_of(each)) for each in stats), default=0)
         wait_until(lambda: time.time_ns() > last)
 
     def kept(self) -> Manifest:
@@ -207,16 +207,21 @@ class Restoring(Trees):
         self.write("created/in/here", b"x")
         plant_special(self.path("created"))
 
-    def put_back(
-        self, target: Manifest, paths: Iterable[bytes] | None = None, vault: Vault | None = None
+    def restore_paths(
+        self,
+        target: Manifest,
+        paths: Iterable[bytes] | None = None,
+        unlinked: UnlinkedCopy | None = None,
     ) -> None:
         current = self.scan(target)
         wanted = difference(target, current).paths if paths is None else paths
-        self.checkpoints.restore(self.root, current, target, wanted, vault=vault)
+        self.checkpoints.restore(self.root, current, target, wanted, unlinked=unlinked)
 
     @contextlib.contextmanager
-    def vault(self, found: Manifest, paths: Iterable[bytes] | None = None) -> Iterator[Vault]:
-        made = Vault(self.root, found, found if paths is None else paths, folder=self.place)
+    def unlinked(
+        self, found: Manifest, paths: Iterable[bytes] | None = None
+    ) -> Iterator[UnlinkedCopy]:
+        made = UnlinkedCopy(self.root, found, found if paths is None else paths, folder=self.place)
         try:
             yield made
         finally:

@@ -99,7 +99,7 @@ class Scratch:
     def close(self) -> None:
         """Remove it, if no guard has."""
         if _is_at(self.path, self.lock):
-            _remove(self.path)
+            dirfd.remove_path(self.path)
         os.close(self.lock)
 
 
@@ -112,7 +112,7 @@ def remove_leftovers(home: str) -> None:
                 lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
                 try:
                     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    _remove(path)
+                    dirfd.remove_path(path)
                 finally:
                     os.close(lock)
 
@@ -122,15 +122,6 @@ def _is_at(path: str, folder: int) -> bool:
         return os.path.samestat(os.lstat(path), os.fstat(folder))
     except FileNotFoundError:
         return False
-
-
-def _remove(path: str) -> None:
-    folder, name = os.path.split(path)
-    parent = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        dirfd.remove(os.fsencode(name), parent)
-    finally:
-        os.close(parent)
 
 
 class Chromium:

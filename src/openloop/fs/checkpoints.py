@@ -1,15 +1,15 @@
 """States of a project tree, kept in a folder of the workspace and restored from there.
 
     checkpoints/objects/….pack          contents
-    checkpoints/manifests/NAME-DIGEST   what stood where
-    checkpoints/intents/DIGEST          what is being restored right now
+    checkpoints/manifests/NAME-DIGEST   the tree's entries
+    checkpoints/intents/DIGEST          a restore in progress
 
-Nothing is ever written over: whoever dies between writing a manifest or an intent and putting its
-digest on record leaves what was on record before as it was. All of it survives a power cut.
+No file is ever overwritten, so a process that dies before it records a new digest leaves the
+recorded files intact. All of them survive a power cut.
 
-Everything here can be damaged by a command that runs as the same user. Contents are checked by
-their hash whenever they are read; manifests and intents by their digest, which `save` and
-`announce` give and which is kept where a command cannot get at it.
+A command that runs as the same user can damage this folder. Contents are checked by their hash at
+every read; manifests and intents by the digest that `save` returns and `announce` is given, which
+the caller keeps out of a command's reach.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 
 from openloop.core.text import printable
 from openloop.fs import dirfd, files, restore
-from openloop.fs.content import Mismatch, Source, Tick, copy, digest, idle
+from openloop.fs.content import Mismatch, Source, Tick, copy, digest, no_tick
 from openloop.fs.manifest import Entry, Manifest, to_text
 from openloop.fs.object_store import ChangedMeanwhile, Objects, Pack, sources
 from openloop.fs.restore import Failure, Intent
@@ -34,11 +35,11 @@ _NOTHING = Manifest({}, 0)
 
 
 class Damaged(Exception):
-    """A manifest or an intent that is missing or not what was written."""
+    """A manifest, an intent or a content is missing or has been altered."""
 
 
 class Incomplete(Exception):
-    """Some paths could not be put back; all others were."""
+    """Some paths could not be restored; all others were."""
 
     def __init__(self, failures: Iterable[Failure]) -> None:
         self.failures = tuple(failures)
@@ -47,10 +48,10 @@ class Incomplete(Exception):
         super().__init__(f"cannot restore {shown}{more}")
 
 
-class Vault:
-    """The contents of some files in a file without a name, beyond the reach of `rm -rf`.
+class UnlinkedCopy:
+    """The contents of some files in one unlinked file, beyond the reach of `rm -rf`.
 
-    Close it to let the disk space go; that happens by itself when the process ends.
+    Closing it, or the end of the process, frees its disk space.
     """
 
     def __init__(
@@ -60,13 +61,14 @@ class Vault:
         paths: Iterable[bytes],
         *,
         folder: str,
-        tick: Tick = idle,
+        tick: Tick = no_tick,
     ) -> None:
-        """paths: of which files; others than hashed ones are passed over. folder: on whose disk.
-        tick: see Checkpoints. Raises ChangedMeanwhile, OSError."""
+        """paths: files to copy; those that are not hashed are skipped. folder: the copy is on its
+        disk. tick: see Checkpoints. Raises ChangedMeanwhile, OSError."""
         self._tick = tick
         self._offsets: dict[str, int] = {}
-        self._descriptor = _nameless(folder)
+        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
+        self._descriptor = self._file.fileno()
         try:
             self._fill(root, manifest, paths)
         except BaseException:
@@ -87,20 +89,20 @@ class Vault:
             end += entry.size
 
     def find(self, entry: Entry) -> Iterator[Source]:
-        """Where the bytes are, if they are here; not checked yet."""
+        """The entry's bytes if they are here, unchecked."""
         if entry.content in self._offsets:
             yield Source(self._descriptor, self._offsets[entry.content], entry.size)
 
     def close(self) -> None:
-        os.close(self._descriptor)
+        self._file.close()
 
 
 class Checkpoints:
-    """The store. One process at a time; nothing is held open between two calls."""
+    """The store, for one process at a time; it keeps no file open between two calls."""
 
-    def __init__(self, folder: str, tick: Tick = idle) -> None:
-        """folder: absolute path; made when it is first written to. Its parent must be there.
-        tick: called between pieces of long work; what it raises ends that."""
+    def __init__(self, folder: str, tick: Tick = no_tick) -> None:
+        """folder: absolute path; created at the first write. Its parent must exist.
+        tick: called between pieces of long work, which ends when it raises."""
         self._parent, name = os.path.split(folder)
         self._name = os.fsencode(name)
         self._tick = tick
@@ -109,10 +111,10 @@ class Checkpoints:
         self._saved: dict[tuple[str, str], Manifest] = {}
 
     def keep(self, root: str, manifest: Manifest, wanted: Wanted = everything) -> None:
-        """Copy the contents of all hashed files that are not in the store yet. wanted: which files.
+        """Copy the contents of hashed files that are not in the store yet. wanted: which files.
 
-        Raises ChangedMeanwhile when a file is not what the manifest says any more (what was
-        copied until then stays), OSError.
+        Raises ChangedMeanwhile when a file no longer matches the manifest (the contents copied so
+        far stay), OSError.
         """
         with self._objects() as objects:
             known, kept = self._kept
@@ -138,19 +140,19 @@ class Checkpoints:
                         writer.add(entry.content, source)
                     except Mismatch:
                         raise ChangedMeanwhile(path) from None
-            except ChangedMeanwhile as error:  # what was copied until then stays
+            except ChangedMeanwhile as error:  # the contents copied so far stay
                 changed = error
         if changed:
             raise changed
 
     def save(self, name: str, manifest: Manifest) -> str:
-        """Keep a manifest, durably. Returns its digest. Raises OSError.
+        """Save a manifest durably; returns its digest. Raises OSError.
 
-        Of a tree that is as it was when it was saved last under that name nothing is written."""
+        Writes nothing when the tree is the same as the one saved last under that name."""
         with self._inside(_MANIFESTS) as folder:
             for (known, digest), saved in self._saved.items():
                 here = known == name and files.exists(_manifest(name, digest), folder=folder)
-                if here and manifest.is_taken_over(saved):
+                if here and manifest.is_unchanged_since(saved):
                     return digest
             data = manifest.to_bytes()
             digest = hashlib.sha256(data).hexdigest()
@@ -159,7 +161,7 @@ class Checkpoints:
         return digest
 
     def load(self, name: str, digest: str) -> Manifest:
-        """A saved manifest. digest: what `save` returned. Raises Damaged."""
+        """The manifest whose digest `save` returned. Raises Damaged."""
         with self._inside(_MANIFESTS) as folder:
             try:
                 return Manifest.from_bytes(_read(_manifest(name, digest), digest, folder))
@@ -167,7 +169,7 @@ class Checkpoints:
                 raise Damaged(f"the manifest {name!r} is missing or damaged: {error}") from None
 
     def read(self, entry: Entry, limit: int = 1 << 30) -> bytes:
-        """The bytes of one kept file, `limit` of them at most. Raises Damaged."""
+        """At most `limit` bytes of one stored file. Raises Damaged."""
         with self._objects() as objects:
             for source in objects.find(entry):
                 if digest(source, tick=self._tick) == entry.content:
@@ -175,8 +177,8 @@ class Checkpoints:
         raise Damaged(f"the content {entry.content} is missing or damaged")
 
     def prune(self, keep: Iterable[tuple[str, str]]) -> int:
-        """Remove all manifests but these, and the contents that none of these needs; returns how
-        many contents.
+        """Remove all manifests but these, and the contents that these do not need; returns the
+        number of contents removed.
 
         keep: (name, digest). Raises Damaged, and removes nothing, when one cannot be read.
         """
@@ -188,7 +190,7 @@ class Checkpoints:
             for name in set(os.listdir(folder)) - names:
                 dirfd.remove(os.fsencode(name), folder)
         self._saved = kept
-        if not any(self._kept[1].is_taken_over(manifest) for manifest in kept.values()):
+        if not any(self._kept[1].is_unchanged_since(manifest) for manifest in kept.values()):
             self._kept = (everything, _NOTHING)
         manifests = (*kept.values(), *self._pending())
         listings = {id(each): each for tree in manifests for each in tree.listings.values()}
@@ -197,8 +199,7 @@ class Checkpoints:
             return objects.prune(needed)
 
     def places(self, entries: Iterable[Entry]) -> list[str]:
-        """Where the contents of these files are kept, and everything that says what was kept:
-        absolute paths."""
+        """Absolute paths of the packs that hold these files' contents, and of all manifests."""
         home = os.path.join(self._parent, os.fsdecode(self._name))
         contents = [entry.content for entry in entries if entry.is_hashed]
         with self._objects() as objects:
@@ -208,7 +209,7 @@ class Checkpoints:
             found += [os.path.join(manifests, name) for name in sorted(os.listdir(manifests))]
         return found
 
-    # --- putting back ---
+    # --- restoring ---
 
     def restore(
         self,
@@ -217,27 +218,26 @@ class Checkpoints:
         target: Manifest,
         paths: Iterable[bytes],
         *,
-        vault: Vault | None = None,
+        unlinked: UnlinkedCopy | None = None,
         announce: Callable[[str], None] | None = None,
     ) -> None:
-        """Put exactly these paths back to what `target` says.
+        """Restore exactly these paths to their state in `target`.
 
-        current: the tree as it stands. A path that is not in `target` is removed; a folder only
-        when nothing is left in it that was not listed. A folder of `target` is made and gets its
-        mode; what is in it comes back only if it is listed too. Whatever stands in the way is
-        removed, but a folder that holds something not listed is renamed to NAME.edited-1.
-        vault: mends the store first. announce: called with the intent's digest before the tree
-        is touched.
+        current: the tree as it stands. A path that `target` lacks is removed, a folder only once
+        it is empty. A folder of `target` is created and gets its mode; its contents are restored
+        only if they are listed too. An obstacle is removed, but a folder that holds unlisted files
+        is renamed to NAME.edited-1. unlinked: repairs the store first. announce: called with the
+        intent's digest before the tree is touched.
 
-        After a crash `recover` finishes. Raises Incomplete when all but some paths could be put
-        back, OSError when the intent cannot be written (then nothing has changed).
+        After a crash, `recover` finishes the work. Raises Incomplete when some paths could not be
+        restored, OSError when the intent cannot be written (then nothing has changed).
         """
         intent = restore.plan(root, current, target, paths)
         if not intent.paths:
             return
         with self._objects() as objects:
-            if vault:
-                _refill(objects, intent, vault)
+            if unlinked:
+                _refill(objects, intent, unlinked)
             data = intent.to_bytes()
             digest = hashlib.sha256(data).hexdigest()
             with self._inside(_INTENTS) as folder:
@@ -247,68 +247,66 @@ class Checkpoints:
             self._finish(intent, objects)
 
     def recover(self, root: str, digest: str) -> tuple[bytes, ...]:
-        """Finish a restore that was cut off; returns the paths it was about, none if it was
-        finished.
+        """Finish an interrupted restore; returns its paths, none if it was finished.
 
-        digest: the one that was announced; any other intent was never begun, or put there by
-        somebody else. Raises Damaged for an intent that is not to be followed (it is set aside),
-        and what `restore` raises.
+        digest: the announced one; any other intent was never begun, or was planted. Raises Damaged
+        for an intent that must not be followed (it is set aside), and what `restore` raises.
         """
         with self._inside(_INTENTS) as folder:
             try:
                 intent = Intent.from_bytes(_read(digest, digest, folder))
                 if intent.root != root:
-                    raise ValueError(f"it is about {printable(intent.root)}")
+                    raise ValueError(f"it is for {printable(intent.root)}")
             except FileNotFoundError:
                 return ()
             except (OSError, ValueError) as error:
                 aside = files.set_aside(digest, folder=folder)
-                what = f"an intent to put files back cannot be followed: {error}"
-                raise Damaged(f"{what}; it is kept as {aside}") from None
+                what = f"an interrupted restore cannot be finished: {error}"
+                raise Damaged(f"{what}; its intent is kept as {aside}") from None
         with self._objects() as objects:
             self._finish(intent, objects)
         return intent.paths
 
     def _finish(self, intent: Intent, objects: Objects) -> None:
         failures = restore.carry_out(intent, objects.find, tick=self._tick)
-        if all(failure.lost for failure in failures):  # the others are worth another attempt
+        if all(failure.lost for failure in failures):  # otherwise a later attempt may succeed
             with self._inside(_INTENTS) as folder:
-                for name in _names(folder):  # this one, and those that were never begun
+                for name in _names(folder):  # this one, and any that were never begun
                     dirfd.remove(os.fsencode(name), folder)
                 os.fsync(folder)
         if failures:
             raise Incomplete(failures)
 
     def _pending(self) -> Iterator[Manifest]:
-        """What intents that lie there would put back."""
+        """The targets of the intents in the store."""
         with self._inside(_INTENTS) as folder:
             for name in _names(folder):
                 with contextlib.suppress(OSError, ValueError):
                     yield Intent.from_bytes(_read(name, name, folder)).target
 
-    # --- the folders of the store, each time anew: a command may have replaced them ---
+    # --- the store's folders, reopened at every use: a command may have replaced them ---
 
     @contextlib.contextmanager
     def _inside(self, *names: bytes) -> Iterator[int]:
-        with dirfd.footing(self._parent) as way:
-            yield way.folder(b"/".join((self._name, *names)), dirfd.open_or_make)
+        with dirfd.open_tree(self._parent) as opened:
+            yield opened.folder(b"/".join((self._name, *names)), dirfd.open_or_make)
 
     @contextlib.contextmanager
     def _objects(self) -> Iterator[Objects]:
         with self._inside(_OBJECTS) as folder:
             objects = Objects(folder, self._packs, self._tick)
-            if not objects.is_as_known:
+            if not objects.is_unchanged:
                 self._kept = (everything, _NOTHING)
             yield objects
 
 
-def _refill(objects: Objects, intent: Intent, vault: Vault) -> None:
-    """Put what only the vault has into the store: after a crash there is no vault any more."""
+def _refill(objects: Objects, intent: Intent, unlinked: UnlinkedCopy) -> None:
+    """Store the contents that only the unlinked copy has: after a crash it no longer exists."""
     lost = [e for e in intent.target.values() if e.is_hashed and not objects.holds(e)]
     if lost:
         with objects.writer() as writer:
             for entry in lost:
-                for source in vault.find(entry):
+                for source in unlinked.find(entry):
                     with contextlib.suppress(Mismatch):
                         writer.add(entry.content, source)
 
@@ -322,19 +320,8 @@ def _names(folder: int) -> list[str]:
 
 
 def _read(name: str, digest: str, folder: int) -> bytes:
-    """The bytes of a file. Raises ValueError when they are not those of the digest, OSError."""
+    """The bytes of a file. Raises ValueError when they do not match the digest, OSError."""
     data = files.read(name, folder=folder)
     if hashlib.sha256(data).hexdigest() != digest:
-        raise ValueError("it is not what was written")
+        raise ValueError("it has been altered")
     return data
-
-
-def _nameless(folder: str) -> int:
-    """A file that no path leads to."""
-    if hasattr(os, "O_TMPFILE"):
-        with contextlib.suppress(OSError):  # not every file system can
-            return os.open(folder, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
-    path = os.path.join(folder, f".vault-{os.urandom(8).hex()}")
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    os.unlink(path)
-    return descriptor

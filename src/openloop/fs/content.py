@@ -1,4 +1,4 @@
-"""The bytes of files: their hash, and copies of them that keep holes."""
+"""Hash and copy the bytes of files; holes stay holes."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from typing import NamedTuple
 
 from openloop.fs import files
 
-LARGE = 64 << 20  # bytes; of files from here on only what is not zero is read and hashed
+LARGE = 64 << 20  # bytes; of files this large only the non-zero blocks are hashed
 _CHUNK = 1 << 20  # bytes read at a time
-_BLOCK = 1 << 16  # bytes of a large file that are hashed, or left out, together
+_BLOCK = 1 << 16  # bytes; the unit in which a large file is hashed or skipped
 _ZEROS = bytes(_BLOCK)
 
-# Called between pieces of long work; may raise to end it. The number: files that a scan has seen by
-# now, 0 where nothing is counted.
+# Called between pieces of long work; may raise to end it. Its argument: the number of files that a
+# scan has seen, 0 in other work.
 Tick = Callable[[int], None]
 
 
 class Mismatch(Exception):
-    """Bytes that do not have the hash they should have."""
+    """Bytes do not have the expected hash."""
 
 
 class Source(NamedTuple):
@@ -32,16 +32,15 @@ class Source(NamedTuple):
     size: int  # bytes
 
 
-def idle(seen: int) -> None:
-    """The tick of those who do not care."""
+def no_tick(seen: int) -> None:
+    """A tick that does nothing."""
 
 
-def digest(source: Source, target: int | None = None, tick: Tick = idle) -> str:
-    """The sha256 in hex of the source's bytes, which are appended to `target` while they pass.
+def digest(source: Source, target: int | None = None, tick: Tick = no_tick) -> str:
+    """The sha256 in hex of the source's bytes, which are also appended to `target`.
 
-    Of a large file it is that of its size and its blocks that are not all zero, each after its
-    position: a hole of a terabyte costs nothing, and is the same as zeros. Raises OSError, and what
-    `tick` raises.
+    For a large file it covers its size and each non-zero block after its position: a hole costs
+    nothing and equals zeros. Raises OSError, and what `tick` raises.
     """
     if source.size >= LARGE:
         return _digest_blocks(source, target, tick)
@@ -59,9 +58,9 @@ def digest(source: Source, target: int | None = None, tick: Tick = idle) -> str:
     return found.hexdigest()
 
 
-def copy(source: Source, target: int, content: str, tick: Tick = idle) -> None:
-    """Append the source's bytes to an open file. Raises Mismatch when they are not `content`
-    (whatever was written stays), OSError, and what `tick` raises."""
+def copy(source: Source, target: int, content: str, tick: Tick = no_tick) -> None:
+    """Append the source's bytes to an open file. Raises Mismatch when their hash is not `content`
+    (the bytes written stay), OSError, and what `tick` raises."""
     if digest(source, target, tick) != content:
         raise Mismatch(content)
 
@@ -82,7 +81,7 @@ def _digest_blocks(source: Source, target: int | None, tick: Tick) -> str:
 
 
 def _blocks(source: Source, tick: Tick) -> Iterator[tuple[int, bytes]]:
-    """(position, bytes) of every block that is not all zero."""
+    """(position, bytes) of every non-zero block."""
     position = 0
     while position < source.size:
         data, hole = _data_from(source, position)
@@ -99,7 +98,7 @@ def _blocks(source: Source, tick: Tick) -> Iterator[tuple[int, bytes]]:
 
 
 def _data_from(source: Source, position: int) -> tuple[int, int]:
-    """(start, end) of the next stretch that is no hole; at the end of the file if there is none."""
+    """(start, end) of the next stretch of data; both are the file's end when there is none."""
     descriptor, offset = source.descriptor, source.offset
     try:
         data = os.lseek(descriptor, offset + position, os.SEEK_DATA)

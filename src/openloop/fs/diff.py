@@ -1,4 +1,4 @@
-"""What became of a project tree between two manifests of it."""
+"""The differences between two manifests of a project tree."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import NamedTuple
 
 from openloop.fs.manifest import FILE, FOLDER, OTHER, SYMLINK, Entry, Manifest
 
-LARGEST = 16 << 20  # bytes that `changed_lines` compares; of more every line counts as changed
+LARGEST = 16 << 20  # bytes that `changed_lines` compares; beyond it every line has changed
 
 
 class Changes(NamedTuple):
-    """What differs, sorted. Folders stand apart; a folder that became something else, or the
-    other way round, is in `changed`."""
+    """The paths that differ, sorted, folders separately; a folder that became something else, or
+    something else that became a folder, is in `changed`."""
 
     created: tuple[bytes, ...] = ()
     changed: tuple[bytes, ...] = ()
@@ -33,11 +33,10 @@ class Changes(NamedTuple):
 
 
 def difference(before: Manifest, after: Manifest) -> Changes:
-    """What became of `before`: bytes, permission bits, symlink targets and kinds count; inode
-    numbers and times do not. A file that was hashed in neither or only one of them counts as
-    changed when its signature moved. What comes to light in a folder that could not be listed
-    before was not created. A socket, FIFO or device that was there may go, or be another: a server
-    makes its own, and none can be restored."""
+    """The changes from `before` to `after`: of bytes, permission bits, symlink targets and kinds,
+    not of inode numbers or times. A file without a hash in both has changed when its signature
+    did. Files found in a folder that could not be listed before do not count as created. Sockets,
+    FIFOs and devices that existed before may vanish or be replaced, as servers do with theirs."""
     old: dict[bytes, Entry] = {}
     new: dict[bytes, Entry] = {}
     for prefix, was, is_now in after.changed_folders(before):
@@ -50,8 +49,10 @@ def difference(before: Manifest, after: Manifest) -> Changes:
                 del new[path]
     changed = [path for path in new.keys() & old.keys() if not same(old[path], new[path])]
     folders = {path for path in changed if old[path].kind == new[path].kind == FOLDER}
-    created, created_folders = _apart(new, before.knows(new.keys() - old.keys()))
-    removed, removed_folders = _apart(old, old.keys() - new.keys())
+    created, created_folders = _split_folders(
+        new, before.in_listed_folders(new.keys() - old.keys())
+    )
+    removed, removed_folders = _split_folders(old, old.keys() - new.keys())
     return Changes(
         created,
         tuple(sorted(set(changed) - folders)),
@@ -63,11 +64,11 @@ def difference(before: Manifest, after: Manifest) -> Changes:
 
 
 def same(one: Entry, other: Entry) -> bool:
-    """Whether a person would call them the same."""
+    """Whether two entries are equal apart from inode numbers and times."""
     kind = one.kind
     if kind != other.kind:
         return False
-    if kind == SYMLINK:  # whose mode is the umask of whoever made it, where it has one
+    if kind == SYMLINK:  # its mode, if any, depends on a umask
         return one.content == other.content
     if one.mode != other.mode:
         return False
@@ -77,8 +78,7 @@ def same(one: Entry, other: Entry) -> bool:
 
 
 def with_folders(paths: Iterable[bytes], current: Manifest, target: Manifest) -> list[bytes]:
-    """The paths, and the folders above them that are not as they are in the target; one that is
-    not in the target goes when nothing is left in it."""
+    """The paths, and those folders above them that differ from the target."""
     wanted = set(paths)
     for path in tuple(wanted):
         while path := os.path.dirname(path):
@@ -92,10 +92,10 @@ def with_folders(paths: Iterable[bytes], current: Manifest, target: Manifest) ->
     return sorted(wanted)
 
 
-def _apart(
+def _split_folders(
     entries: dict[bytes, Entry], paths: Iterable[bytes]
 ) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
-    """(everything else, folders), sorted."""
+    """(paths that are not folders, folders), each sorted."""
     sort: tuple[list[bytes], list[bytes]] = [], []
     for path in sorted(paths):
         sort[entries[path].kind == FOLDER].append(path)
@@ -103,7 +103,7 @@ def _apart(
 
 
 def changed_lines(before: bytes, after: bytes) -> int:
-    """Lines removed plus lines added. A line that only moved does not count."""
+    """The number of lines removed plus lines added; a moved line does not count."""
     if before == after:
         return 0
     if len(before) + len(after) > LARGEST:

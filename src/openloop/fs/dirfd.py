@@ -1,7 +1,7 @@
-"""Ways through a tree that somebody else may have rearranged: step by step, no symlink followed.
+"""Path operations relative to open directories; symlinks are never followed.
 
-Names are bytes. A folder closed to its owner is opened up on the way; whoever opens it puts
-its mode back.
+For trees that other processes rearrange meanwhile. Names are bytes. A folder that denies its owner
+access is given owner permissions when it is entered; the caller restores its mode.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ OWNER = stat.S_IRWXU
 
 
 def split(path: bytes) -> tuple[bytes, bytes]:
-    """(folder, name) of a relative path. Raises ValueError for one that leads elsewhere."""
+    """(folder, name) of a relative path. Raises ValueError for one with `.`, `..` or `//`."""
     if any(part in (b"", b".", b"..") for part in path.split(b"/")):
         raise ValueError(f"not a plain relative path: {path!r}")
     folder, _, name = path.rpartition(b"/")
@@ -28,7 +28,7 @@ def split(path: bytes) -> tuple[bytes, bytes]:
 
 
 def status(name: bytes, parent: int) -> os.stat_result | None:
-    """What stands at the name itself; None for nothing."""
+    """The status of the entry itself, symlink or not; None when there is none."""
     try:
         return os.stat(name, dir_fd=parent, follow_symlinks=False)
     except FileNotFoundError:
@@ -36,7 +36,7 @@ def status(name: bytes, parent: int) -> os.stat_result | None:
 
 
 def open_folder(name: bytes, parent: int) -> int:
-    """Raises NotADirectoryError for a symlink too."""
+    """Open a folder. Raises NotADirectoryError for a symlink too."""
     return files.open_folder(name, folder=parent)
 
 
@@ -50,35 +50,35 @@ def open_up(name: bytes, parent: int) -> int:
     try:
         descriptor = open_folder(name, parent)
     except PermissionError:
-        _let_owner_in(name, parent)
+        _grant_owner(name, parent)
         descriptor = open_folder(name, parent)
     mode = os.fstat(descriptor).st_mode
     if mode & OWNER != OWNER:
-        with contextlib.suppress(PermissionError):  # not ours: what is not allowed will tell
+        with contextlib.suppress(PermissionError):  # not ours; later operations report it
             os.fchmod(descriptor, stat.S_IMODE(mode) | OWNER)
     return descriptor
 
 
 def open_or_make(name: bytes, parent: int) -> int:
-    """As `open_up`; a folder is made where there is none, and what stands there removed."""
+    """As `open_up`, but creates a missing folder; anything else of that name is removed."""
     found = status(name, parent)
     if found is None or not stat.S_ISDIR(found.st_mode):
         if found:
             os.unlink(name, dir_fd=parent)
         os.mkdir(name, dir_fd=parent)
-        give(name, os.fstat(parent), parent)
+        give_owner(name, os.fstat(parent), parent)
     return open_up(name, parent)
 
 
-def give(made: int | bytes, like: os.stat_result, parent: int | None = None) -> None:
-    """What root makes in a person's tree belongs to that person, where root may say so."""
+def give_owner(made: int | bytes, like: os.stat_result, parent: int | None = None) -> None:
+    """Give a new file or folder the owner of `like`, when this process runs as root."""
     if os.geteuid() == 0:
         with contextlib.suppress(OSError):
             os.chown(made, like.st_uid, like.st_gid, dir_fd=parent, follow_symlinks=parent is None)
 
 
-def remove_alone(name: bytes, parent: int) -> bool:
-    """Remove what stands at the name; False for a folder that holds something, which stays."""
+def remove_single(name: bytes, parent: int) -> bool:
+    """Remove one entry; False for a folder that is not empty, which stays."""
     found = status(name, parent)
     if found is None:
         return True
@@ -95,7 +95,7 @@ def remove_alone(name: bytes, parent: int) -> bool:
 
 
 def remove(name: bytes, parent: int) -> None:
-    """Remove whatever stands at the name, a folder with all that is in it."""
+    """Remove an entry, a folder with its contents; nothing happens when there is none."""
     found = status(name, parent)
     if found is None:
         return
@@ -110,26 +110,32 @@ def remove(name: bytes, parent: int) -> None:
     os.rmdir(name, dir_fd=parent)
 
 
+def remove_path(path: str) -> None:
+    """As `remove`, for an absolute path."""
+    folder, name = os.path.split(path)
+    with open_tree(folder) as opened:
+        remove(os.fsencode(name), opened.folder(b""))
+
+
 def _empty(folder: int) -> None:
-    """Empty a folder however deep it is: inner folders are moved up before they are emptied, so
-    that neither descriptors nor recursion run out."""
+    """Empty a folder of any depth: moving inner folders up saves descriptors and recursion."""
     while names := os.listdir(folder):
         for name in map(os.fsencode, names):
             found = status(name, folder)
             if found and stat.S_ISDIR(found.st_mode):
-                _dissolve(name, folder)
+                _flatten(name, folder)
             else:
                 os.unlink(name, dir_fd=folder)
 
 
-def _dissolve(name: bytes, parent: int) -> None:
-    """Remove a folder; the folders in it move to its parent."""
+def _flatten(name: bytes, parent: int) -> None:
+    """Remove a folder after moving the folders in it to its parent."""
     folder = open_up(name, parent)
     try:
         for inner in map(os.fsencode, os.listdir(folder)):
             found = status(inner, folder)
             if found and stat.S_ISDIR(found.st_mode):
-                os.close(open_up(inner, folder))  # a folder moves only when it can be written
+                os.close(open_up(inner, folder))  # only a writable folder can be moved
                 moved = os.urandom(16).hex().encode()
                 os.rename(inner, moved, src_dir_fd=folder, dst_dir_fd=parent)
             else:
@@ -139,8 +145,8 @@ def _dissolve(name: bytes, parent: int) -> None:
     os.rmdir(name, dir_fd=parent)
 
 
-def _let_owner_in(name: bytes, parent: int) -> None:
-    """chmod a folder that cannot even be opened."""
+def _grant_owner(name: bytes, parent: int) -> None:
+    """Give the owner every permission on a folder that cannot be opened."""
     if not hasattr(os, "O_PATH"):
         os.chmod(name, OWNER, dir_fd=parent, follow_symlinks=False)
         return
@@ -156,81 +162,62 @@ def _let_owner_in(name: bytes, parent: int) -> None:
 def replacing(
     name: bytes, parent: int, *, temporary: bytes, clear: Clear = remove, mode: int = 0o600
 ) -> Iterator[int]:
-    """The descriptor of a new file, which takes the place of whatever stands at the name once it
-    is written, at one blow unless that is a folder. After an exception nothing has changed.
+    """The descriptor of a new file, which replaces the entry `name` atomically once it is written
+    (a folder is cleared first). After an exception nothing has changed.
 
-    temporary: its name until then, in the same folder or (`name` holding a slash) above it.
-    clear: does away with a folder.
+    temporary: its name until then. clear: removes a folder of that name.
     """
-    descriptor = _create(temporary, parent, mode)
+    descriptor = files.create(temporary, parent, clear=remove, mode=mode)
     try:
         try:
             yield descriptor
         finally:
             os.close(descriptor)
-        move(temporary, name, parent, clear)
+        files.rename_over(temporary, name, parent, clear=clear)
     except BaseException:
         with contextlib.suppress(OSError):
             os.unlink(temporary, dir_fd=parent)
         raise
 
 
-def _create(name: bytes, parent: int, mode: int) -> int:
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
-    try:
-        return files.open_regular(name, flags, folder=parent, mode=mode)
-    except FileExistsError:  # left by a crash, or planted
-        remove(name, parent)
-        return files.open_regular(name, flags, folder=parent, mode=mode)
-
-
-def move(old: bytes, new: bytes, parent: int, clear: Clear) -> None:
-    """Rename, over whatever stands there; a folder is cleared away first."""
-    try:
-        os.rename(old, new, src_dir_fd=parent, dst_dir_fd=parent)
-    except IsADirectoryError:
-        clear(new, parent)
-        os.rename(old, new, src_dir_fd=parent, dst_dir_fd=parent)
-
-
-class Footing:
-    """The open folders on the way from a root to where one works; neighbours share them."""
+class OpenTree:
+    """A root folder and the folders below it that lead to the last one used, all open."""
 
     def __init__(self, root: int) -> None:
-        """root: descriptor of the root folder, which is closed with the rest."""
+        """root: descriptor of the root folder, which `close` closes too."""
         self._names: list[bytes] = []
         self._descriptors = [root]
 
     def folder(self, path: bytes, enter: Enter = open_folder) -> int:
-        """Descriptor of a folder below the root, good until the next call. `enter` opens what
-        is not open yet. Raises what it raises."""
+        """Descriptor of a folder below the root, valid until the next call. `enter` opens the
+        folders that are not open yet. Raises what it raises."""
         names = path.split(b"/") if path else []
         shared = 0
         for have, want in zip(self._names, names, strict=False):
             if have != want:
                 break
             shared += 1
-        self._back_to(shared)
+        self._close_below(shared)
         for name in names[shared:]:
             self._descriptors.append(enter(name, self._descriptors[-1]))
             self._names.append(name)
         return self._descriptors[-1]
 
-    def _back_to(self, depth: int) -> None:
+    def _close_below(self, depth: int) -> None:
         while len(self._names) > depth:
             self._names.pop()
             os.close(self._descriptors.pop())
 
     def close(self) -> None:
-        self._back_to(0)
+        self._close_below(0)
         os.close(self._descriptors.pop())
 
 
 @contextlib.contextmanager
-def footing(root: str) -> Iterator[Footing]:
-    """A footing on the folder `root`. Raises OSError when there is none."""
-    way = Footing(files.open_folder(root))
+def open_tree(root: str) -> Iterator[OpenTree]:
+    """The folder `root`, opened. Raises OSError."""
+    opened = OpenTree(files.open_folder(root))
     try:
-        yield way
+        yield opened
     finally:
-        way.close()
+        opened.close()

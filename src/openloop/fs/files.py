@@ -1,4 +1,4 @@
-"""Files in a folder that others may write to as well: nothing followed, nothing half-written."""
+"""Safe file access in folders that others can write to: no symlink followed, no partial write."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import errno
 import itertools
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import AnyStr
 
 _SAFE = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY  # a FIFO must hang no open
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -15,13 +16,13 @@ Name = str | bytes
 
 
 class NotRegular(OSError):
-    """Something stands at the name that is no regular file: a symlink, a FIFO, a folder."""
+    """The entry is not a regular file but a symlink, a FIFO, a folder."""
 
 
 def open_regular(name: Name, flags: int, *, folder: int | None = None, mode: int = 0o644) -> int:
     """Open a regular file in `folder` (a descriptor), or at an absolute path.
 
-    Raises NotRegular for anything else at that name, OSError as `os.open` does.
+    Raises NotRegular for any other kind of entry, OSError as `os.open` does.
     """
     try:
         descriptor = os.open(name, flags | _SAFE, mode, dir_fd=folder)
@@ -36,7 +37,7 @@ def open_regular(name: Name, flags: int, *, folder: int | None = None, mode: int
 
 
 def open_folder(name: Name, *, folder: int | None = None) -> int:
-    """Open a folder. Raises NotADirectoryError for a symlink in the last place too."""
+    """Open a folder. Raises NotADirectoryError when its last component is a symlink, too."""
     try:
         return os.open(name, _FOLDER, dir_fd=folder)
     except OSError as error:
@@ -46,7 +47,7 @@ def open_folder(name: Name, *, folder: int | None = None) -> int:
 
 
 def open_or_make_folder(name: str, *, folder: int) -> int:
-    """Open a folder, made anew when it is missing; what stands in its place is set aside."""
+    """Open a folder, or create it; anything else of that name is set aside."""
     with contextlib.suppress(FileNotFoundError, NotADirectoryError):
         return open_folder(name, folder=folder)
     if exists(name, folder=folder):
@@ -56,7 +57,7 @@ def open_or_make_folder(name: str, *, folder: int) -> int:
 
 
 def exists(name: str, *, folder: int | None = None) -> bool:
-    """Whether anything stands at the name, a dangling symlink included."""
+    """Whether there is an entry of that name; a dangling symlink is one."""
     try:
         os.stat(name, dir_fd=folder, follow_symlinks=False)
     except (FileNotFoundError, NotADirectoryError):
@@ -65,13 +66,13 @@ def exists(name: str, *, folder: int | None = None) -> bool:
 
 
 def read(name: str, *, folder: int | None = None, limit: int | None = None) -> bytes:
-    """A regular file's bytes, `limit` of them at most."""
+    """At most `limit` bytes of a regular file."""
     with open(open_regular(name, os.O_RDONLY, folder=folder), "rb") as file:
         return file.read(-1 if limit is None else limit)
 
 
 def write_all(descriptor: int, data: bytes) -> None:
-    """Write every byte. Raises OSError, also when the disk takes only a part."""
+    """Write every byte. Raises OSError, also when the disk has room for a part only."""
     view = memoryview(data)
     while view:
         written = os.write(descriptor, view)
@@ -81,17 +82,12 @@ def write_all(descriptor: int, data: bytes) -> None:
 def replace(
     name: str, data: bytes | Iterable[bytes], *, folder: int, durable: bool = False
 ) -> None:
-    """Put a whole file in place at once: the old bytes or the new, never a mixture.
+    """Replace a whole file atomically.
 
-    data: also in pieces. durable: also after a power cut, at the cost of two fsyncs.
+    data: the bytes, or pieces of them. durable: survives a power cut, at the cost of two fsyncs.
     """
     temporary = f".{name}.new"
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
-    try:
-        descriptor = open_regular(temporary, flags, folder=folder)
-    except FileExistsError:  # left by a crash, or planted: never written through
-        remove(temporary, folder=folder)
-        descriptor = open_regular(temporary, flags, folder=folder)
+    descriptor = create(temporary, folder, clear=lambda name, folder: remove(name, folder=folder))
     try:
         try:
             for piece in (data,) if isinstance(data, bytes) else data:
@@ -100,7 +96,7 @@ def replace(
                 os.fsync(descriptor)
         finally:
             os.close(descriptor)
-        _rename_over(temporary, name, folder)
+        rename_over(temporary, name, folder, clear=lambda name, _: set_aside(name, folder=folder))
     except OSError:
         with contextlib.suppress(OSError):
             remove(temporary, folder=folder)
@@ -109,16 +105,32 @@ def replace(
         os.fsync(folder)
 
 
-def _rename_over(temporary: str, name: str, folder: int) -> None:
+def create(
+    name: AnyStr, folder: int, *, clear: Callable[[AnyStr, int], object], mode: int = 0o644
+) -> int:
+    """Create a file and open it for writing. clear: removes an entry that a crash left there, or
+    that was planted."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
     try:
-        os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
-    except IsADirectoryError:  # planted: keep it, out of the way
-        set_aside(name, folder=folder)
-        os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+        return open_regular(name, flags, folder=folder, mode=mode)
+    except FileExistsError:
+        clear(name, folder)
+        return open_regular(name, flags, folder=folder, mode=mode)
+
+
+def rename_over(
+    old: AnyStr, new: AnyStr, folder: int, *, clear: Callable[[AnyStr, int], object]
+) -> None:
+    """Rename an entry, replacing any other. clear: removes a folder, or renames it."""
+    try:
+        os.rename(old, new, src_dir_fd=folder, dst_dir_fd=folder)
+    except IsADirectoryError:
+        clear(new, folder)
+        os.rename(old, new, src_dir_fd=folder, dst_dir_fd=folder)
 
 
 def remove(name: str, *, folder: int) -> None:
-    """Remove a file, or set a folder of that name aside."""
+    """Remove a file; a folder of that name is set aside."""
     try:
         os.unlink(name, dir_fd=folder)
     except IsADirectoryError:
@@ -133,7 +145,7 @@ def set_aside(name: str, *, folder: int, word: str = "edited") -> str:
 
 
 def free_name(name: str, *, folder: int, word: str) -> str:
-    """The first of NAME.WORD-1, NAME.WORD-2, … at which nothing stands."""
+    """The first of NAME.WORD-1, NAME.WORD-2, … that is unused."""
     return next(
         candidate
         for number in itertools.count(1)

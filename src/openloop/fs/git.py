@@ -1,8 +1,7 @@
-"""Answers of git about a project's repository; git runs nothing that the repository names.
+"""Query git about a project's repository without running programs that the repository names.
 
-Only three commands are asked, none of which reads the content of a file or has a hook, a filter, a
-text conversion, an external diff or a pager. What else the repository's configuration could make
-them start (a file system monitor, a fetch of missing objects) is switched off.
+The three commands used read no file contents and run no hook, filter, text conversion, external
+diff or pager; the file system monitor and fetches of missing objects are switched off.
 """
 
 from __future__ import annotations
@@ -25,19 +24,19 @@ _ENVIRONMENT = {
     "GIT_NO_LAZY_FETCH": "1",
     "GIT_ALLOW_PROTOCOL": "",  # none, whatever the configuration allows
 }
-# What of git's environment belongs to the person, not to one repository.
+# Variables of git that belong to the person, not to one repository.
 _PERSONAL = ("GIT_CONFIG_", "GIT_CEILING_DIRECTORIES", "GIT_DISCOVERY_ACROSS_FILESYSTEM")
 _TRACKED = re.compile(rb"(\d+) [^\t]*\t([^\0]*)\0")
 _SUBMODULE = b"160000"
-_LARGEST = 16 << 20  # bytes of a file of rules that are read
+_LARGEST = 16 << 20  # bytes read of a file of rules
 
 
 class Refused(Exception):
-    """Git cannot or will not answer; the reason, empty when there is no repository at all."""
+    """Git cannot or will not answer. The text is empty when there is no repository at all."""
 
 
-def is_near(folder: bytes) -> bool:
-    """Whether something called .git stands in the folder or above it."""
+def has_repository(folder: bytes) -> bool:
+    """Whether the folder, or one above it, has an entry `.git`."""
     while not os.path.lexists(os.path.join(folder, b".git")):
         folder, below = os.path.dirname(folder), folder
         if folder == below:
@@ -46,7 +45,7 @@ def is_near(folder: bytes) -> bool:
 
 
 def top(folder: bytes, inside: bytes) -> bytes:
-    """The top of the repository that has the folder at `inside`. Raises Refused."""
+    """The top of the repository in which the folder's path is `inside`. Raises Refused."""
     folder = folder.rstrip(b"/") + b"/"
     if not folder.endswith(b"/" + inside):
         raise Refused("git sees the project root at another path")
@@ -54,14 +53,14 @@ def top(folder: bytes, inside: bytes) -> bytes:
 
 
 class Git:
-    """The first git on PATH that the project cannot have put there, asked about its folders."""
+    """Queries to the first git on PATH that lies outside the project."""
 
     def __init__(self, root: str) -> None:
         """root: of the project."""
         self._program = programs.find_outside(root, "git")
 
     def place(self, folder: bytes) -> bytes:
-        """Where a folder lies in its repository, empty or ending in a slash. Raises Refused."""
+        """A folder's path in its repository, empty or ending in a slash. Raises Refused."""
         answer = self.ask(folder, "rev-parse", "--is-inside-work-tree", "--show-prefix")
         inside, _, prefix = answer.partition(b"\n")
         if inside != b"true":
@@ -90,9 +89,9 @@ class Git:
             yield found[2], found[1] == _SUBMODULE
 
     def ask(self, folder: bytes, command: str, *words: str) -> bytes:
-        """The answer of one git command, asked in a folder with the person's own environment.
+        """The output of one git command, run in a folder with the person's own environment.
 
-        Raises Refused when git cannot be started, takes too long, or ends with another code than 0.
+        Raises Refused when git cannot be started, takes too long, or exits with a non-zero code.
         """
         assert command in _COMMANDS
         if not self._program:
@@ -110,7 +109,7 @@ class Git:
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 timeout=_TIMEOUT,
-                start_new_session=True,  # a Ctrl-C is meant for us
+                start_new_session=True,  # keeps Ctrl-C from git
                 check=False,
             )
         except (OSError, subprocess.TimeoutExpired) as error:
@@ -122,7 +121,7 @@ class Git:
 
 
 def rules_in(path: bytes) -> tuple[str, ...]:
-    """The patterns in a file of ignore rules; none when it is missing, no file, or unreadable."""
+    """The patterns in a file of ignore rules; none when it cannot be read."""
     try:
         data = files.read(os.fsdecode(path), limit=_LARGEST)
     except OSError:
@@ -133,7 +132,7 @@ def rules_in(path: bytes) -> tuple[str, ...]:
 
 
 def _pattern(line: bytes) -> str:
-    """The line without spaces at its end, except one that a backslash keeps."""
+    """The line without trailing spaces, except one after a backslash."""
     short = line.rstrip(b" ")
     escaped = (len(short) - len(short.rstrip(b"\\"))) % 2 == 1
     return os.fsdecode(line[: len(short) + escaped])

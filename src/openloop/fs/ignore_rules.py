@@ -1,11 +1,11 @@
-"""Which files were ignored when a run began: nothing that a command does later changes it.
+"""The ignore rules of a project, frozen when a run begins so that no command can change them.
 
-In a repository git's rules decide: the patterns of every ignore file (.gitignore above, at and
-below the project root, info/exclude, the person's global one) are read once and kept. A repository
-inside the project, submodule or not, has rules of its own. Tracked files are never ignored.
+In a repository git's rules apply: every ignore file (.gitignore above, at and below the project
+root, info/exclude, the person's global one) is read once. A repository inside the project,
+submodule or not, has rules of its own. Tracked files are never ignored.
 
-Elsewhere, and where git refuses, a list decides: LISTED at any depth, and what LISTED_BESIDE
-names next to a file that says what the folder is.
+Elsewhere, and where git refuses, built-in patterns apply: LISTED at any depth, LISTED_BESIDE next
+to a file that shows what built the folder.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ LISTED = (
     *("node_modules/", ".next/", ".nuxt/", ".svelte-kit/", ".parcel-cache/", ".turbo/"),
     *(".cache/", ".gradle/", ".terraform/", ".DS_Store", "Thumbs.db"),
 )
-# Folders with names that sources have as well: only beside such a file, as it stood at the start.
+# Folders whose names source folders have too: ignored only beside such a file.
 LISTED_BESIDE = {
     "Cargo.toml": ("target/",),
     "pom.xml": ("target/",),
@@ -46,18 +46,18 @@ LISTED_BESIDE = {
 }
 _RULES = "rules.json"
 _VERSION = 2
-_LARGEST = 1 << 28  # bytes of rules that are read
+_LARGEST = 1 << 28  # bytes of rules read
 _NOT_WALKED = (b".git", b".openloop")
 _BUILT_IN = "the built-in list"
-# What damaged rules raise.
+# Raised by damaged rules.
 _DAMAGED = (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError)
-_Active = list[tuple[int, Globs]]  # (length of the folder that they count from, patterns)
+_Active = list[tuple[int, Globs]]  # (length of the folder they are relative to, patterns)
 
 
 class Source(NamedTuple):
-    """The patterns of one file, or of the list.
+    """The patterns of one file, or the built-in ones.
 
-    name: as a person knows it, printable or not. folder: that the patterns count from, seen from
+    name: for a person, not made printable. folder: the one that the patterns are relative to, from
     the top of the repository, empty or ending in a slash.
     """
 
@@ -69,13 +69,12 @@ class Source(NamedTuple):
 class IgnoreRules:
     """The rules as they were when the run began.
 
-    note: why a list decides though there is a repository; "" when nothing is amiss.
-    digest: sha256 of what `save` writes. Kept where no command can reach it and given to `load`,
-    it makes sure that a later process answers as this one does.
+    note: why the built-in patterns apply in a repository; "" otherwise. digest: sha256 of the saved
+    rules; a caller that keeps it out of a command's reach and gives it to `load` gets these rules.
     """
 
     def __init__(self, data: bytes) -> None:
-        """data: what `save` wrote. Raises ValueError and others for anything else."""
+        """data: written by `save`. Raises ValueError and others for anything else."""
         self._data = data
         document = json.loads(data)
         if document.get("version") != _VERSION:
@@ -92,25 +91,25 @@ class IgnoreRules:
 
     @classmethod
     def read(cls, root: str, home: str) -> IgnoreRules:
-        """The rules of the project at `root` as they are now. home: a folder that is not of it.
+        """The current rules of the project at `root`. home: a folder outside the project.
 
-        Folders that cannot be read, or whose path is too long, are taken to hold no rules.
+        Folders that cannot be read, or whose path is too long, count as having no rules.
         """
         return cls(_Reader(os.path.realpath(root), os.path.realpath(home)).read())
 
     @classmethod
     def freeze(cls, root: str, home: str) -> IgnoreRules:
-        """Read the rules of the project at `root` and keep them; see `save`."""
+        """Read the rules of the project at `root` and save them."""
         rules = cls.read(root, home)
         rules.save(home)
         return rules
 
     def save(self, home: str) -> None:
-        """Keep the rules in the folder `home`. Raises RecordError when it cannot be written."""
+        """Write the rules to the folder `home`. Raises RecordError when that fails."""
         above, name = os.path.split(os.path.abspath(home))
         try:
-            with dirfd.footing(above) as way:
-                folder = way.folder(os.fsencode(name), dirfd.open_or_make)
+            with dirfd.open_tree(above) as opened:
+                folder = opened.folder(os.fsencode(name), dirfd.open_or_make)
                 for other in set(os.listdir(folder)) - {_RULES}:  # of an earlier version
                     dirfd.remove(os.fsencode(other), folder)
                 files.replace(_RULES, self._data, folder=folder, durable=True)
@@ -119,29 +118,33 @@ class IgnoreRules:
 
     @classmethod
     def load(cls, root: str, home: str, digest: str = "") -> IgnoreRules:
-        """What an earlier process has frozen.
+        """The rules that an earlier process saved.
 
-        Raises TamperError when `home` is damaged, or is not what `digest` stands for; without
-        a digest a change that is well made goes unseen.
+        Raises TamperError when `home` is damaged or does not match the digest; without a digest a
+        careful change goes unnoticed.
         """
         try:
-            with dirfd.footing(home) as way:
-                rules = cls(files.read(_RULES, folder=way.folder(b""), limit=_LARGEST))
+            with dirfd.open_tree(home) as opened:
+                rules = cls(files.read(_RULES, folder=opened.folder(b""), limit=_LARGEST))
             if digest and digest != rules.digest:
                 raise ValueError("they are not what was frozen")
             return rules
         except _DAMAGED as error:
-            raise _damaged(root, home, error) from error
+            raise TamperError(
+                f"the ignore rules kept for {root} cannot be used: {error}",
+                where=home,
+                fix="look for what wrote there, then start a new run",
+            ) from error
 
     def ignored(self, paths: Iterable[bytes]) -> set[bytes]:
-        """Those of the paths that were ignored when the run began, whether they exist or not.
+        """The ignored ones of these paths, which need not exist.
 
         paths: of files, relative to the project root, in their shortest form.
         """
         return {path for path in paths if self._ignores(path)}
 
     def ignores_all_in(self, folder: bytes) -> bool:
-        """Whether everything is ignored that lies in a folder or ever will."""
+        """Whether every file in a folder is ignored, future ones included."""
         return folder + b"/" not in self._in_use and self._ignores(folder + b"/")
 
     def _ignores(self, path: bytes) -> bool:
@@ -151,7 +154,7 @@ class IgnoreRules:
         return zone.ignores(path[len(zone.prefix) :])
 
     def changed_since(self, before: IgnoreRules) -> tuple[str, ...]:
-        """The names of the files of rules that say something else than they did, sorted."""
+        """The names of the files of rules that changed, sorted."""
         now, then = self._sources(), before._sources()
         return tuple(sorted({name for name, _ in now ^ then}))
 
@@ -164,26 +167,18 @@ class IgnoreRules:
 
 
 def _folders(path: bytes) -> Iterator[bytes]:
-    """The folders above a path from below, each with a slash at its end; empty for the root."""
+    """The folders above a path, deepest first, each ending in a slash; empty for the root."""
     while path:
         path = path[: path.rfind(b"/", 0, -1) + 1]
         yield path
-
-
-def _damaged(root: str, home: str, error: Exception) -> TamperError:
-    return TamperError(
-        f"the ignore rules kept for {root} cannot be used: {error}",
-        where=home,
-        fix="look for what wrote there, then start a new run",
-    )
 
 
 class _Zone:
     """A part of the project with rules of its own.
 
     prefix: its folder's path from the project root, empty or ending in a slash. inside: the same
-    from the top of its repository. sources: where several speak of a path, the latest that counts
-    from the deepest folder decides. tracked: files below the folder that are never ignored.
+    from the top of its repository. sources: of those that match a path, the last one for the
+    deepest folder decides. tracked: files below the folder that are never ignored.
     """
 
     def __init__(
@@ -222,7 +217,7 @@ class _Zone:
         return zone
 
     def ignores(self, path: bytes) -> bool:
-        """path: of a file, or of a folder with a slash at its end, seen from the zone's folder."""
+        """Whether a path below the zone's folder is ignored; a folder's ends in a slash."""
         if path in self.tracked:
             return False
         path = self.inside + path
@@ -233,7 +228,7 @@ class _Zone:
         return self._active(self.inside) is None
 
     def add(self, source: Source) -> None:
-        """Nothing below the source's folder has been asked for yet."""
+        """Add a source. No path below its folder has been asked for yet."""
         if not source.patterns:
             return
         self.sources.append(source)
@@ -244,8 +239,8 @@ class _Zone:
         self._known.pop(source.folder, None)
 
     def _active(self, folder: bytes) -> _Active | None:
-        """The patterns that speak of what lies in a folder, the deepest last; None where all of it
-        is ignored."""
+        """The patterns that apply in a folder, the deepest last; None where it is ignored as a
+        whole."""
         if folder in self._known:
             return self._known[folder]
         active: _Active | None = []
@@ -275,7 +270,7 @@ def _is_covered(path: bytes, active: _Active) -> bool:
 
 
 class _Reader:
-    """Finds the rules of a project."""
+    """Reads the rules of a project."""
 
     def __init__(self, root: str, home: str) -> None:
         self._root = os.fsencode(root)
@@ -307,7 +302,7 @@ class _Reader:
 
     def _repository(self, prefix: bytes) -> _Zone:
         folder = os.path.join(self._root, prefix)
-        if not prefix and not git.is_near(folder):
+        if not prefix and not git.has_repository(folder):
             raise Refused
         inside = self._git.place(folder)
         top = git.top(folder, inside)
@@ -325,7 +320,7 @@ class _Reader:
         index = list(self._git.tracked(folder))
         self._read_below(zone)
         zone.tracked = frozenset(path for path, _ in index if zone.ignores(path))
-        for path, is_submodule in index:  # also where an ignored folder holds it
+        for path, is_submodule in index:  # even in an ignored folder
             if is_submodule:
                 self._is_repository(prefix + path + b"/")
         return zone
@@ -338,7 +333,7 @@ class _Reader:
         return Source(self._name(path), folder, git.rules_in(path))
 
     def _read_below(self, zone: _Zone) -> None:
-        """The rules of the zone's folder and those below, as far as they are not ignored."""
+        """Add the rules of the zone's folder and of those below that are not ignored."""
         waiting = [b""]
         while waiting:
             folder = waiting.pop()
@@ -355,20 +350,20 @@ class _Reader:
             ]
 
     def _is_repository(self, prefix: bytes) -> bool:
-        """Whether a folder is the top of a repository, which then waits for its turn."""
+        """Whether a folder is the top of a repository, which is then queued."""
         folder = os.path.join(self._root, prefix)
         if not os.path.lexists(os.path.join(folder, b".git")):
             return False
         with contextlib.suppress(Refused):
             if self._git.place(folder):
-                return False  # something else of that name; git looks further up
+                return False  # not a repository of its own: git answers for one above
         if prefix not in self._seen:
             self._seen.add(prefix)
             self._waiting.append(prefix)
         return True
 
     def _listed(self, prefix: bytes) -> tuple[str, ...]:
-        """The patterns of the list, those beside the files that stand below the prefix too."""
+        """The built-in patterns, with those of LISTED_BESIDE for files found below the prefix."""
         everywhere, beside = Globs(LISTED), dict.fromkeys(LISTED)
         waiting = [b""]
         while waiting:
@@ -386,7 +381,7 @@ class _Reader:
 
 
 def _scan(folder: bytes) -> tuple[list[bytes], set[str]]:
-    """The folders in a folder, each with a slash at its end, and the names of the rest."""
+    """(folders in a folder, each ending in a slash; names of the other entries)."""
     folders, names = [], set()
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:

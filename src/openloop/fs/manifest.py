@@ -1,6 +1,6 @@
-"""The manifest of a project tree: what stands at every path, without holding the bytes.
+"""The manifest of a project tree: an entry for each path, without file contents.
 
-Folders that did not change are shared by all manifests of a tree.
+All manifests of a tree share the listings of unchanged folders.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from struct import error as StructError
 from typing import NamedTuple
 
 FILE, SYMLINK, FOLDER, OTHER = "file", "symlink", "folder", "other"
-UNHASHED = ""  # content of a file that nobody wanted hashed
+UNHASHED = ""  # content of a file that was not to be hashed
 UNREADABLE = "?"  # content of a file that cannot be read, of a folder that cannot be listed
 
 Signature = tuple[int, int, int, int, int, int]  # dev, ino, size, mtime_ns, ctime_ns, st_mode
@@ -26,14 +26,14 @@ SIGNATURE: Callable[[os.stat_result], Signature] = attrgetter(
 )
 PACKED = Struct("<QQqqqI")  # a signature
 SIZE, _MTIME, CTIME, MODE = 2, 3, 4, 5  # places in a signature
-_LATEST = 2**63 - 1  # ns; files may be dated later, by a joke
+_LATEST = 2**63 - 1  # ns; file times may be later
 _KINDS = {stat.S_IFREG: FILE, stat.S_IFLNK: SYMLINK, stat.S_IFDIR: FOLDER}
-_VERSION = 2  # of a manifest in bytes
+_VERSION = 2  # of the file format
 _CODEC = ("utf-8", "surrogateescape")
 
 
 def to_text(name: bytes) -> str:
-    """Any bytes as text, and back by `to_bytes`, whatever the locale is."""
+    """Any bytes as text, in every locale; `to_bytes` reverses it."""
     return name.decode(*_CODEC)
 
 
@@ -42,7 +42,7 @@ def to_bytes(text: str) -> bytes:
 
 
 def _split(path: bytes) -> tuple[bytes, bytes]:
-    """(folder, name); the folder with a slash at its end, or empty."""
+    """(folder, name); the folder ends in a slash or is empty."""
     at = path.rfind(b"/") + 1
     return path[:at], path[at:]
 
@@ -53,10 +53,10 @@ def signature_of(status: os.stat_result) -> Signature:
 
 
 class Entry(NamedTuple):
-    """What stands at one path.
+    """The file, symlink, folder or other entry at one path.
 
     content: a file's sha256 in hex, UNHASHED or UNREADABLE; a symlink's target, undecodable
-    bytes as surrogates; FOLDER or UNREADABLE; for anything else its type in octal.
+    bytes as surrogates; a folder's FOLDER or UNREADABLE; otherwise the type in octal.
     """
 
     content: str
@@ -78,35 +78,35 @@ class Entry(NamedTuple):
 
     @property
     def modified(self) -> int:
-        """When the content was written last, in ns UTC."""
+        """When the content was last written, in ns UTC."""
         return self.signature[_MTIME]
 
     @property
     def is_hashed(self) -> bool:
-        """A regular file whose content is known."""
+        """Whether this is a regular file with a known hash."""
         return self.kind == FILE and self.content not in (UNHASHED, UNREADABLE)
 
     @property
     def is_unreadable(self) -> bool:
-        return self.content == UNREADABLE and self.kind != SYMLINK  # which may point to `?`
+        return self.content == UNREADABLE and self.kind != SYMLINK  # its target may be `?`
 
     @property
     def target(self) -> bytes:
-        """Where a symlink points."""
+        """A symlink's target."""
         return to_bytes(self.content)
 
 
 class Listing:
-    """One folder, sorted by name; manifests share it, so it never changes."""
+    """The entries of one folder, sorted by name; immutable, because manifests share it."""
 
     __slots__ = ("contents", "folders", "names", "signatures", "unreadable")
 
     def __init__(
         self, names: tuple[bytes, ...], contents: tuple[str, ...], signatures: bytes
     ) -> None:
-        """signatures: packed, one after the other. Raises ValueError when they are not as many."""
+        """signatures: packed and joined. Raises ValueError when the three differ in length."""
         if not len(names) == len(contents) == len(signatures) / PACKED.size:
-            raise ValueError("as many names as contents and signatures")
+            raise ValueError("names, contents and signatures differ in number")
         self.names = names
         self.contents = contents
         self.signatures = signatures
@@ -144,7 +144,7 @@ class Listing:
         )
 
     def with_unreadable(self, names: Iterable[bytes]) -> Listing:
-        """The same, and these folders could not be listed."""
+        """A copy in which these folders are UNREADABLE."""
         rows = dict(self.rows())
         for name in names:
             rows[name] = rows[name]._replace(content=UNREADABLE)
@@ -164,21 +164,21 @@ class _Items(ItemsView[bytes, "Entry"]):
 
 
 class Manifest(Mapping[bytes, Entry]):
-    """Relative path → Entry, the root itself left out; a folder's entries stand together.
+    """Relative path → Entry, without the root itself, folder by folder.
 
-    listings: the folders by path, empty for the root or with a slash at its end. began: ns UTC,
-    when its scan did.
+    listings: the folders by path, which is empty for the root or ends in a slash. began: when the
+    scan began, ns UTC.
     """
 
-    __slots__ = ("asked", "began", "listings", "seen")
+    __slots__ = ("began", "filters", "listings", "seen")
 
     def __init__(self, listings: dict[bytes, Listing], began: int) -> None:
         self.listings = listings
         self.began = began
-        # What a later scan needs to know that a folder is as it was: (digest of all that stands in
-        # it, ns when that had settled, or _NEVER when something has to be looked at again).
+        # By which a later scan recognises an unchanged folder: (digest of its names and
+        # signatures, ns when these became final, or NEVER when an entry must be read again).
         self.seen: dict[bytes, tuple[bytes, int]] = {}
-        self.asked: tuple[object, object] | None = None
+        self.filters: tuple[object, object] | None = None  # of the scan
 
     @classmethod
     def of(cls, entries: Mapping[bytes, Entry], began: int = 0) -> Manifest:
@@ -217,21 +217,21 @@ class Manifest(Mapping[bytes, Entry]):
             )
         )
 
-    def knows(self, paths: Iterable[bytes]) -> list[bytes]:
-        """Those that do not lie in a folder that could not be listed: whether they are in the
-        manifest or not says what was there."""
+    def in_listed_folders(self, paths: Iterable[bytes]) -> list[bytes]:
+        """The paths outside folders that could not be listed: only of these the manifest tells
+        whether they existed."""
         paths = list(paths)
         if not paths:
             return []
         closed = tuple(path + b"/" for path in self.unreadable)
         return [path for path in paths if not path.startswith(closed)]
 
-    def is_taken_over(self, before: Manifest) -> bool:
-        """Whether this scan found in every folder what an earlier one had found there."""
+    def is_unchanged_since(self, before: Manifest) -> bool:
+        """Whether every folder is unchanged since an earlier scan."""
         return not any(self.changed_folders(before))
 
     def changed_folders(self, before: Manifest) -> Iterator[tuple[bytes, Listing, Listing]]:
-        """(path, listing before, listing now) of every folder that the two do not share."""
+        """(path, listing before, listing now) of every changed folder."""
         for prefix, listing in self.listings.items():
             old = before.listings.get(prefix, NO_LISTING)
             if old is not listing:
@@ -240,12 +240,12 @@ class Manifest(Mapping[bytes, Entry]):
             yield prefix, before.listings[prefix], NO_LISTING
 
     def only(self, paths: Iterable[bytes]) -> Manifest:
-        """The part that stands at these paths; what is not here is left out."""
+        """The entries at these paths; paths without one are skipped."""
         found = ((path, self.get(path)) for path in paths)
         return Manifest.of({path: entry for path, entry in found if entry}, self.began)
 
     def to_bytes(self) -> bytes:
-        """A line of JSON that says how long what follows is, folder by folder."""
+        """A line of JSON with the lengths of the parts that follow it, folder by folder."""
         folders, blobs = [], []
         for prefix, listing in self.listings.items():
             names = b"\0".join(listing.names)
@@ -257,7 +257,7 @@ class Manifest(Mapping[bytes, Entry]):
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Manifest:
-        """Raises ValueError for what `to_bytes` did not write."""
+        """Reverse `to_bytes`. Raises ValueError for anything it did not write."""
         header, _, rest = data.partition(b"\n")
         try:
             document = json.loads(header)
@@ -278,7 +278,7 @@ class Manifest(Mapping[bytes, Entry]):
                 listings[to_bytes(prefix)] = listing
                 counts.append((listing, count))
             if view or any(len(each.names) != count for each, count in counts):
-                raise ValueError("not what its first line says")
+                raise ValueError("it does not match its first line")
             return cls(listings, document["began"])
         except (KeyError, TypeError, AttributeError, StructError, RecursionError) as error:
             raise ValueError(f"not a manifest: {error}") from None

@@ -1,7 +1,7 @@
-"""Bytes kept under their hash, in packs: files that are written once, whole or not at all.
+"""Content-addressed store: file contents by hash, in packs that are written atomically.
 
-A pack is contents one after the other, a row (hash, size) for each, and how many rows there are.
-It is written beside its place, forced to the disk and renamed. Whoever reads a content checks it.
+A pack holds contents, a row (hash, size) for each, and the number of rows. It is written under a
+temporary name, synced and renamed. Readers check the contents.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from typing import NamedTuple
 
 from openloop.core.text import printable
 from openloop.fs import dirfd, files
-from openloop.fs.content import Mismatch, Source, Tick, copy, digest, idle
+from openloop.fs.content import Mismatch, Source, Tick, copy, digest, no_tick
 from openloop.fs.manifest import Entry, Manifest, to_text
-from openloop.fs.snapshot import OURS
+from openloop.fs.snapshot import OUT_OF_RESOURCES
 
 _SUFFIX = ".pack"
 _ROW = Struct("<32sQ")
@@ -25,7 +25,7 @@ _MAGIC = b"openloop"
 
 
 class ChangedMeanwhile(Exception):
-    """A file is not what its manifest says any more: scan again. path: relative."""
+    """A file no longer matches its manifest: scan again. path: relative."""
 
     def __init__(self, path: bytes) -> None:
         super().__init__(f"{printable(to_text(path))} changed between the scan and the copy")
@@ -35,16 +35,16 @@ class ChangedMeanwhile(Exception):
 def sources(
     root: str, manifest: Manifest, paths: Iterable[bytes]
 ) -> Iterator[tuple[bytes, Entry, Source]]:
-    """Open one file of the tree after the other; each is closed when the next is asked for.
-    Raises ChangedMeanwhile where none can be read, OSError for want of descriptors or memory."""
-    with dirfd.footing(root) as way:
+    """(path, entry, open file) for each path; the file is closed before the next one is opened.
+    Raises ChangedMeanwhile for one that cannot be read, OSError when out of resources."""
+    with dirfd.open_tree(root) as opened:
         for path in paths:
             folder, name = dirfd.split(path)
             entry = manifest[path]
             try:
-                descriptor = dirfd.open_file(name, way.folder(folder))
+                descriptor = dirfd.open_file(name, opened.folder(folder))
             except OSError as error:
-                if error.errno in OURS:
+                if error.errno in OUT_OF_RESOURCES:
                     raise
                 raise ChangedMeanwhile(path) from error
             try:
@@ -54,8 +54,8 @@ def sources(
 
 
 class Pack(NamedTuple):
-    """What is known of one pack. offsets: of contents by hash, in the order in which they lie.
-    end: of the last. status: of its file, (inode, size, ctime in ns)."""
+    """One pack. offsets: of contents by hash, ascending. end: of the last content. status: of the
+    file, (inode, size, ctime in ns)."""
 
     offsets: dict[str, int]
     end: int
@@ -72,20 +72,20 @@ class Pack(NamedTuple):
 class Objects:
     """The packs in one folder."""
 
-    def __init__(self, folder: int, known: dict[str, Pack], tick: Tick = idle) -> None:
-        """folder: its descriptor, which stays the caller's. known: packs as they were seen last,
-        by name; brought up to date. tick: called between pieces of long work."""
+    def __init__(self, folder: int, known: dict[str, Pack], tick: Tick = no_tick) -> None:
+        """folder: its descriptor, which the caller closes. known: packs by name as last read;
+        updated here. tick: called between pieces of long work."""
         self._folder = folder
         self._tick = tick
         self._packs = known
         names = [name for name in os.listdir(folder) if name.endswith(_SUFFIX)]
         found = {name: self._read(name) for name in names}
-        self.is_as_known = all(found.get(name) is pack for name, pack in known.items())
+        self.is_unchanged = all(found.get(name) is pack for name, pack in known.items())
         known.clear()
         known.update((name, pack) for name, pack in found.items() if pack)
 
     def _read(self, name: str) -> Pack | None:
-        """None for what is no pack, or a damaged one."""
+        """The pack in a file; None when it is damaged or not a pack."""
         try:
             descriptor = dirfd.open_file(os.fsencode(name), self._folder)
         except OSError:
@@ -99,15 +99,15 @@ class Objects:
             return None
 
     def has(self, content: str) -> bool:
-        """Whether a pack claims to hold it; its bytes are not looked at."""
+        """Whether a pack lists the content; its bytes are not checked."""
         return any(content in pack.offsets for pack in self._packs.values())
 
     def holds(self, entry: Entry) -> bool:
-        """Whether the content is there with the right bytes."""
+        """Whether the store has the content, intact."""
         return any(digest(source, tick=self._tick) == entry.content for source in self.find(entry))
 
     def find(self, entry: Entry) -> Iterator[Source]:
-        """Where the content may be, one place after the other, each open until the next."""
+        """Each copy of the content, unchecked; a copy is open until the next one is asked for."""
         for name, pack in self._packs.items():
             if entry.content not in pack.offsets:
                 continue
@@ -127,7 +127,7 @@ class Objects:
 
     @contextlib.contextmanager
     def writer(self) -> Iterator[Writer]:
-        """A new pack, kept at the end if anything was added; after an exception nothing is."""
+        """The writer of a new pack, which is kept unless it is empty or an exception is raised."""
         name = os.urandom(16).hex() + _SUFFIX
         temporary = os.fsencode(f".{name}")
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -145,8 +145,8 @@ class Objects:
                 os.unlink(temporary, dir_fd=self._folder)
 
     def prune(self, needed: Container[str]) -> int:
-        """Remove the contents that are not needed, from a pack only when it is half empty then, and
-        whatever else lies there; returns how many contents."""
+        """Remove other files, and contents that are not needed once they make up half of a pack;
+        returns the number of contents removed."""
         removed = 0
         for name in os.listdir(self._folder):
             pack = self._packs.get(name)
@@ -171,7 +171,7 @@ class Objects:
         ):
             for content in kept:
                 source = Source(file.fileno(), pack.offsets[content], sizes[content])
-                with contextlib.suppress(Mismatch):  # damaged: of no use to anybody
+                with contextlib.suppress(Mismatch):  # damaged
                     writer.add(content, source)
 
 
@@ -185,7 +185,7 @@ class Writer:
         self._tick = tick
 
     def add(self, content: str, source: Source) -> None:
-        """Keep the source's bytes. Raises Mismatch when they are not `content`, OSError."""
+        """Add the source's bytes. Raises Mismatch when their hash is not `content`, OSError."""
         try:
             copy(source, self._descriptor, content, self._tick)
         except Mismatch:
@@ -208,7 +208,7 @@ def _status(descriptor: int) -> tuple[int, int, int]:
 
 
 def _parse(descriptor: int) -> Pack:
-    """Raises ValueError for a file that is not a whole pack."""
+    """Read a pack's rows. Raises ValueError for a file that is not a whole pack."""
     status = _status(descriptor)
     last = status[1] - _END.size
     count, magic = _END.unpack(os.pread(descriptor, _END.size, max(last, 0)).ljust(_END.size))

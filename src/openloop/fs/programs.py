@@ -1,4 +1,4 @@
-"""Find programs on PATH that a project cannot have put there."""
+"""Find programs on PATH that do not come from the project."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import shutil
 
 
 def find_outside(root: str, name: str) -> str:
-    """Absolute path of the first program on PATH that does not lie below `root`; "" for none.
+    """Absolute path of the first program on PATH that is not below `root`; "" for none.
 
-    What an agent could write, OpenLoop does not run on its own account.
+    OpenLoop itself runs no program that an agent could have written.
     """
     for folder in os.get_exec_path():
         found = shutil.which(os.path.join(os.path.abspath(folder), name))

@@ -1,7 +1,7 @@
-"""Putting paths of a tree back to what a manifest says, from any state the tree may be in.
+"""Restore paths of a tree to their state in a manifest, whatever state the tree is in.
 
-What is to be done is planned first and written down by the caller; carrying it out twice, or
-once more after it was cut off anywhere, ends in the same state.
+The caller saves the plan before it is carried out. Carrying it out is idempotent, also after an
+interruption at any point.
 """
 
 from __future__ import annotations
@@ -16,35 +16,35 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from openloop.fs import dirfd, files
-from openloop.fs.content import Mismatch, Source, Tick, copy, idle
-from openloop.fs.dirfd import Footing
+from openloop.fs.content import Mismatch, Source, Tick, copy, no_tick
+from openloop.fs.dirfd import OpenTree
 from openloop.fs.manifest import FOLDER, OTHER, SYMLINK, Entry, Manifest, to_bytes, to_text
 
-Find = Callable[[Entry], Iterator[Source]]  # a file's bytes, once, or nothing
-_TEMPORARY = b".openloop-restored"  # a file in the making; one that a crash left is used again
+Find = Callable[[Entry], Iterator[Source]]  # the copies of a file's bytes, maybe none
+_TEMPORARY = b".openloop-restored"  # name of a file until it is complete
 _SECOND = 1_000_000_000  # ns
-_LATEST = 2**33 * _SECOND  # ns, the year 2242; not every file system knows much later times
+_LATEST = 2**33 * _SECOND  # ns, the year 2242; some file systems store no later times
 
 
 class Failure(NamedTuple):
-    """A path that is not what it should be. lost: its content is gone, trying again is idle."""
+    """A path that was not restored. lost: its content is gone, so a retry would fail too."""
 
     path: bytes
     why: str
     lost: bool
 
 
-class _Lost(Exception):
-    pass
+class _ContentLost(Exception):
+    """No intact copy of a file's content exists."""
 
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """What is to be put back.
+    """A plan of a restore.
 
-    root: absolute path. paths: in tree order. closed: those that are folders nobody could look
-    into. target: the entries that are to stand there; a path without one is removed. modes: of
-    the folders that are touched, when all is done.
+    root: absolute path. paths: in tree order. closed: folders among them that could not be listed.
+    target: the wanted entries; a path without one is removed. modes: final modes of the folders
+    that are entered.
     """
 
     root: str
@@ -54,7 +54,7 @@ class Intent:
     modes: dict[bytes, int]
 
     def to_bytes(self) -> bytes:
-        """Two lines: this, and the target."""
+        """A line of JSON, then the target."""
         document = {
             "version": 1,
             "root": self.root,
@@ -66,7 +66,7 @@ class Intent:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Intent:
-        """Raises ValueError for what `to_bytes` did not write."""
+        """Reverse `to_bytes`. Raises ValueError for anything it did not write."""
         header, _, target = data.partition(b"\n")
         try:
             document = json.loads(header)
@@ -85,13 +85,12 @@ class Intent:
 
 
 def plan(root: str, current: Manifest, target: Manifest, paths: Iterable[bytes]) -> Intent:
-    """How to get these paths from `current` to `target`. Folders above them that are not listed
-    keep the mode they have; of what lies in a folder that `target` could not list nothing is
-    known, and nothing is done. A socket, FIFO or device of `target` is not made again. Raises
-    ValueError for a path that is not plain and relative."""
-    listed = tuple(sorted(set(target.knows(paths)), key=_steps))
+    """The plan that takes these paths from `current` to `target`. Unlisted folders above them keep
+    their mode. Paths in a folder that `target` could not list are left alone; sockets, FIFOs and
+    devices are not recreated. Raises ValueError for a path that is not plain and relative."""
+    listed = tuple(sorted(set(target.in_listed_folders(paths)), key=_steps))
     modes = {}
-    for folder in {above for path in listed for above in _above(path)}:
+    for folder in {above for path in listed for above in _folders_above(path)}:
         for manifest in (current, target):
             entry = manifest.get(folder)
             if entry and entry.kind == FOLDER:
@@ -107,7 +106,7 @@ def _steps(path: bytes) -> list[bytes]:
     return path.split(b"/")
 
 
-def _above(path: bytes) -> Iterator[bytes]:
+def _folders_above(path: bytes) -> Iterator[bytes]:
     folder, _ = dirfd.split(path)
     while folder:
         yield folder
@@ -115,29 +114,26 @@ def _above(path: bytes) -> Iterator[bytes]:
 
 
 def carry_out(
-    intent: Intent, find: Find, *, keep_times: bool = False, tick: Tick = idle
+    intent: Intent, find: Find, *, keep_times: bool = False, tick: Tick = no_tick
 ) -> list[Failure]:
-    """Do it, as far as it can be done; returns what could not. Raises OSError when not even the
-    root can be entered. keep_times: files and symlinks get the target's, not newer ones.
+    """Restore as many paths as possible; returns the failures. Raises OSError when the root cannot
+    be entered. keep_times: files and symlinks get the target's times, not newer ones.
     tick: called between pieces of a file."""
     above, name = os.path.split(intent.root)
-    with dirfd.footing(above) as outside:
+    with dirfd.open_tree(above) as outside:
         root = dirfd.open_or_make(os.fsencode(name) or b".", outside.folder(b""))
-        way = Footing(root)
-        try:
-            return _Restoration(intent, find, way, keep_times, tick).run()
-        finally:
-            way.close()
+        with contextlib.closing(OpenTree(root)) as opened:
+            return _Restoration(intent, find, opened, keep_times, tick).run()
 
 
 class _Restoration:
     def __init__(
-        self, intent: Intent, find: Find, way: Footing, keep_times: bool, tick: Tick
+        self, intent: Intent, find: Find, opened: OpenTree, keep_times: bool, tick: Tick
     ) -> None:
         self._intent = intent
         self._target = intent.target
         self._find = find
-        self._way = way
+        self._tree = opened
         self._keep_times = keep_times
         self._tick = tick
         self._failures: list[Failure] = []
@@ -156,25 +152,24 @@ class _Restoration:
     def _try(self, act: Callable[[bytes], None], path: bytes) -> None:
         try:
             act(path)
-        except _Lost as error:
+        except _ContentLost as error:
             self._failures.append(Failure(path, str(error), True))
         except OSError as error:
             self._failures.append(Failure(path, error.strerror or str(error), False))
 
     def _remove(self, path: bytes) -> None:
-        """What is in a folder and was not listed is not of the project (the `.git` of a nested
-        repository that was moved) or does not count: it stays, and the folder with it."""
+        """A folder stays when it holds files outside the project, as a nested `.git`."""
         folder, name = dirfd.split(path)
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            parent = self._way.folder(folder, dirfd.open_up)
+            parent = self._tree.folder(folder, dirfd.open_up)
             if path in self._intent.closed:
                 dirfd.remove(name, parent)
             else:
-                dirfd.remove_alone(name, parent)
+                dirfd.remove_single(name, parent)
 
     def _put(self, path: bytes) -> None:
         folder, name = dirfd.split(path)
-        parent = self._way.folder(folder, dirfd.open_or_make)
+        parent = self._tree.folder(folder, dirfd.open_or_make)
         entry = self._target[path]
         if entry.kind == FOLDER:
             os.close(dirfd.open_or_make(name, parent))
@@ -186,18 +181,18 @@ class _Restoration:
     def _put_symlink(self, name: bytes, parent: int, entry: Entry) -> None:
         dirfd.remove(_TEMPORARY, parent)
         os.symlink(entry.target, _TEMPORARY, dir_fd=parent)
-        dirfd.give(_TEMPORARY, os.fstat(parent), parent)
+        dirfd.give_owner(_TEMPORARY, os.fstat(parent), parent)
         if self._keep_times:
             at = (entry.modified, entry.modified)
             os.utime(_TEMPORARY, ns=at, dir_fd=parent, follow_symlinks=False)
-        dirfd.move(_TEMPORARY, name, parent, _clear)
+        files.rename_over(_TEMPORARY, name, parent, clear=_clear)
 
     def _put_file(self, name: bytes, parent: int, entry: Entry) -> None:
-        """A new file under the name: what a hard link elsewhere names is not written to."""
+        """Create a new file: writing to the old one would change its other hard links."""
         old = dirfd.status(name, parent)
         with dirfd.replacing(name, parent, temporary=_TEMPORARY, clear=_clear) as descriptor:
             self._fill(descriptor, entry)
-            dirfd.give(descriptor, old or os.fstat(parent))
+            dirfd.give_owner(descriptor, old or os.fstat(parent))
             os.fchmod(descriptor, entry.mode)
             if self._keep_times:
                 os.utime(descriptor, ns=(entry.modified, entry.modified))
@@ -206,17 +201,17 @@ class _Restoration:
 
     def _fill(self, descriptor: int, entry: Entry) -> None:
         if not entry.is_hashed:
-            raise _Lost("its content was not kept")
+            raise _ContentLost("its content was not kept")
         for source in self._find(entry):
-            os.ftruncate(descriptor, 0)  # of what a damaged source left
+            os.ftruncate(descriptor, 0)  # after a damaged source
             os.lseek(descriptor, 0, os.SEEK_SET)
             with contextlib.suppress(Mismatch):
                 return copy(source, descriptor, entry.content, self._tick)
-        raise _Lost("its content is missing from the store, or damaged there")
+        raise _ContentLost("its content is missing from the store, or damaged there")
 
     def _set_mode(self, path: bytes) -> None:
         try:
-            folder = self._way.folder(path, dirfd.open_up)
+            folder = self._tree.folder(path, dirfd.open_up)
         except (FileNotFoundError, NotADirectoryError):
             return
         mode = self._intent.modes[path]
@@ -225,17 +220,16 @@ class _Restoration:
 
 
 def _clear(name: bytes, parent: int) -> None:
-    """Make room where a folder stands: what it still holds is set aside."""
-    if not dirfd.remove_alone(name, parent):
+    """Remove a folder that is in the way; one that is not empty is set aside."""
+    if not dirfd.remove_single(name, parent):
         files.set_aside(os.fsdecode(name), folder=parent)
 
 
 def _date(descriptor: int, old: os.stat_result | None) -> None:
-    """Make a restored file newer than what it replaces and than anything built from that.
+    """Make a restored file newer than the replaced one and anything built from it.
 
-    Python takes a byte-code cache for good when the source has the whole second and the size
-    noted in it. Any version that was tampered with may have been compiled, at the latest in this
-    second; a source from a later one matches none of them, and `make` builds anew.
+    Python trusts a byte-code cache whose source has the recorded second and size. An altered
+    version may have been compiled as late as this second, so the file is dated after it.
     """
     newest = max(time.time_ns(), old.st_mtime_ns if old else 0)
     seconds = min(newest, _LATEST) // _SECOND + 2

@@ -1,4 +1,4 @@
-"""Where the symlinks of a tree lead inside it, told from a manifest and not from the tree."""
+"""Where the symlinks of a tree lead inside it, according to its manifest."""
 
 from __future__ import annotations
 
@@ -7,29 +7,29 @@ from collections.abc import Iterator, Mapping
 
 from openloop.fs.manifest import SYMLINK, Manifest
 
-_MOST = 40  # symlinks on one way, as the kernel allows
-_NAMES = 32  # names of one path; a ring of symlinks gives endlessly many
+_MOST = 40  # symlinks in one resolution, as in the kernel
+_NAMES = 32  # names of one path; circular symlinks give infinitely many
 
-Aliases = Mapping[bytes, tuple[bytes, ...]]  # place → symlinks that lead there, or by way of it
+Aliases = Mapping[bytes, tuple[bytes, ...]]  # path → symlinks that lead to or through it
 
 
 def aliases(root: str, tree: Manifest) -> Aliases:
-    """The places in the tree that symlinks in it lead to, and the symlinks on the way there.
+    """The paths in the tree that symlinks lead to or through, each with these symlinks.
 
-    root: absolute path of the tree. Places with nothing there, outside the tree, or above the
-    symlink itself are left out: nothing gets another name there that could be told.
+    root: absolute path of the tree. Targets that do not exist, lie outside the tree or contain the
+    symlink are left out: they give no file of the tree another name.
     """
     found: dict[bytes, list[bytes]] = {}
     for link, entry in tree.items():
         if entry.kind == SYMLINK:
-            for place in _way(os.fsencode(root), tree, link):
+            for place in _resolution(os.fsencode(root), tree, link):
                 if place in tree and not link.startswith(place + b"/"):
                     found.setdefault(place, []).append(link)
     return {place: tuple(links) for place, links in found.items()}
 
 
-def _way(root: bytes, tree: Manifest, link: bytes) -> Iterator[bytes]:
-    """The symlinks that the kernel passes after `link`, and where it ends up."""
+def _resolution(root: bytes, tree: Manifest, link: bytes) -> Iterator[bytes]:
+    """The symlinks that the kernel resolves after `link`, then the final path."""
     here, ahead, passed = b"", link.split(b"/")[::-1], 0
     while ahead:
         name = ahead.pop()
@@ -60,7 +60,7 @@ def _way(root: bytes, tree: Manifest, link: bytes) -> Iterator[bytes]:
 
 
 def names(path: bytes, known: Aliases) -> Iterator[bytes]:
-    """The path itself, and what else it is called by way of symlinks."""
+    """The path itself and its other names through symlinks."""
     yield path
     if not known:
         return

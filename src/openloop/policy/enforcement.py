@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from openloop.core.errors import TamperError
 from openloop.core.vocabulary import Kind, OnViolation, Step
-from openloop.fs.content import Tick, idle
+from openloop.fs.content import Tick, no_tick
 from openloop.loop.state import State
 from openloop.policy.change_diff import ChangeDiff
 from openloop.policy.holdout import Holdout
@@ -33,7 +33,7 @@ class Enforced(NamedTuple):
 class Enforcement:
     """Does nothing at all where the configuration asks for nothing and no holdout/ is there."""
 
-    def __init__(self, mission: Mission, record: Record, tick: Tick = idle) -> None:
+    def __init__(self, mission: Mission, record: Record, tick: Tick = no_tick) -> None:
         """record: appends an event and shows it; takes the fields of `Store.record`.
         tick: see `snapshot.scan`."""
         self._mission = mission

@@ -17,8 +17,8 @@ from openloop.core.errors import TamperError
 from openloop.core.text import printable
 from openloop.fs import restore as restoring
 from openloop.fs import snapshot
-from openloop.fs.checkpoints import Vault
-from openloop.fs.content import Source, Tick, idle
+from openloop.fs.checkpoints import UnlinkedCopy
+from openloop.fs.content import Source, Tick, no_tick
 from openloop.fs.diff import difference
 from openloop.fs.manifest import Entry, Manifest, to_text
 from openloop.fs.object_store import ChangedMeanwhile
@@ -31,10 +31,10 @@ _NAME = os.fsencode(HOLDOUT)
 class Holdout:
     """The folder while a run lasts. `take_reference` comes first."""
 
-    def __init__(self, workspace: Workspace, tick: Tick = idle) -> None:
+    def __init__(self, workspace: Workspace, tick: Tick = no_tick) -> None:
         self._root = workspace.path
         self._tick = tick
-        self._vault: Vault | None = None
+        self._unlinked: UnlinkedCopy | None = None
 
     def take_reference(self) -> str:
         """Take the folder as it is; returns a digest of it, "" where there is none. Raises
@@ -49,7 +49,9 @@ class Holdout:
             return
         with contextlib.suppress(ChangedMeanwhile, OSError):
             paths = self._reference
-            self._vault = Vault(self._root, paths, paths, folder=self._root, tick=self._tick)
+            self._unlinked = UnlinkedCopy(
+                self._root, paths, paths, folder=self._root, tick=self._tick
+            )
 
     def changes(self) -> list[str]:
         """What the gate changed or removed in it, printable; nothing is restored yet. New files are
@@ -71,15 +73,15 @@ class Holdout:
                 intent = restoring.plan(self._root, self._last, self._reference, paths)
                 _refuse(restoring.carry_out(intent, self._find, tick=self._tick))
         finally:
-            if self._vault:
-                self._vault.close()
-            self._vault = None
+            if self._unlinked:
+                self._unlinked.close()
+            self._unlinked = None
 
     def _scan(self, before: Manifest | None) -> Manifest:
         return snapshot.scan(self._root, skip=_is_elsewhere, before=before, tick=self._tick)
 
     def _find(self, entry: Entry) -> Iterator[Source]:
-        return self._vault.find(entry) if self._vault else iter(())
+        return self._unlinked.find(entry) if self._unlinked else iter(())
 
 
 def _refuse(failures: list[restoring.Failure]) -> None:

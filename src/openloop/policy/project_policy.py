@@ -16,8 +16,8 @@ from openloop.core.errors import RecordError, TamperError, UsageError
 from openloop.core.text import printable
 from openloop.core.vocabulary import Step
 from openloop.fs import files, snapshot
-from openloop.fs.checkpoints import Checkpoints, Damaged, Incomplete, Vault
-from openloop.fs.content import Tick, idle
+from openloop.fs.checkpoints import Checkpoints, Damaged, Incomplete, UnlinkedCopy
+from openloop.fs.content import Tick, no_tick
 from openloop.fs.diff import LARGEST, changed_lines, difference, with_folders
 from openloop.fs.ignore_rules import IgnoreRules
 from openloop.fs.manifest import FILE, FOLDER, SYMLINK, Entry, Manifest
@@ -50,7 +50,7 @@ _TRIES = 5  # looks at a project that somebody else is writing to
 class ProjectPolicy:
     """One project under its policy while a run lasts."""
 
-    def __init__(self, mission: Mission, tick: Tick = idle) -> None:
+    def __init__(self, mission: Mission, tick: Tick = no_tick) -> None:
         """tick: see `snapshot.scan`."""
         self._tick = tick
         self._root = mission.root
@@ -63,7 +63,7 @@ class ProjectPolicy:
         self._store = Checkpoints(self._home, tick)
         self._boundary = ProjectBoundary(mission.root, mission.workspace.path, self._rules)
         self._is_small = False  # of how many bytes, see _WHOLE
-        self._vault: Vault | None = None
+        self._unlinked: UnlinkedCopy | None = None
         self._best: Manifest | None = None
         self._earlier: Manifest | None = None  # the reference of the run before
         self.unfollowed: list[str] = []  # names of ignore rules that changed since that run
@@ -99,7 +99,7 @@ class ProjectPolicy:
         self._save(REFERENCE, self._reference)
         self._save(OUTSIDE, outside)
         self._store.prune(self._digests.items())
-        self._fill_vault()
+        self._copy_protected()
         self._clear_byte_code()
         return {**self._digests, IGNORED: rules.digest}
 
@@ -198,7 +198,7 @@ class ProjectPolicy:
         self._last = self._without_ignored(self._reference)
         self._before = self._load(BEFORE) if BEFORE in digests else self._last
         self._best = self._load(BEST) if BEST in digests else None
-        self._fill_vault()
+        self._copy_protected()
         return [readable(path) for path in restored]
 
     def _without_ignored(self, known: Manifest) -> Manifest:
@@ -246,11 +246,11 @@ class ProjectPolicy:
         self._digests[name] = digest = self._store.save(name, tree)
         return digest
 
-    def _fill_vault(self) -> None:
+    def _copy_protected(self) -> None:
         paths = [path for path in self._reference if self._rules.protects(path)]
         # In a resumed run protected files may differ already; then the store has them.
         with contextlib.suppress(ChangedMeanwhile):
-            self._vault = Vault(self._root, self._reference, paths, folder=self._home)
+            self._unlinked = UnlinkedCopy(self._root, self._reference, paths, folder=self._home)
 
     # --- around the steps ---
 
@@ -372,7 +372,7 @@ class ProjectPolicy:
                 self._last,
                 target,
                 with_folders(paths, self._last, target),
-                vault=self._vault,
+                unlinked=self._unlinked,
                 announce=announce,
             )
 

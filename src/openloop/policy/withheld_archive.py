@@ -163,11 +163,11 @@ class Archive:
 
     def _clear(self, place: str, tree: Mapping[bytes, Entry]) -> None:
         """Set aside what stands where something else is to be restored."""
-        with dirfd.footing(self._roots[place]) as way:
+        with dirfd.open_tree(self._roots[place]) as opened:
             for path, entry in tree.items():
                 above = b""
                 for name in path.split(b"/"):
-                    parent = way.folder(above, dirfd.open_or_make)
+                    parent = opened.folder(above, dirfd.open_or_make)
                     above = os.path.join(above, name)
                     there = dirfd.status(name, parent)
                     folder = above != path or entry.kind == FOLDER
@@ -180,19 +180,19 @@ class Archive:
     def clear_holdout(self) -> None:
         """Set aside what lies in the holdout folder and is not from the archive."""
         kept = self._trees[WORKSPACE]
-        with dirfd.footing(self._roots[WORKSPACE]) as way:
+        with dirfd.open_tree(self._roots[WORKSPACE]) as opened:
             for path in [*_below(os.fsencode(self._roots[WORKSPACE]), os.fsencode(HOLDOUT))]:
                 folder, name = dirfd.split(path)
                 with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-                    parent = way.folder(folder)
+                    parent = opened.folder(folder)
                     if path not in kept and dirfd.status(name, parent):
                         self._set_aside(name, parent, path)
 
     def _set_aside(self, name: bytes, parent: int, path: bytes) -> None:
         """Move what stands at a name into the workspace's folder for such things."""
         self.found.append(printable(os.fsdecode(path)))
-        with dirfd.footing(self._roots[WORKSPACE]) as way:
-            home = way.folder(os.fsencode(WITHHELD), dirfd.open_or_make)
+        with dirfd.open_tree(self._roots[WORKSPACE]) as opened:
+            home = opened.folder(os.fsencode(WITHHELD), dirfd.open_or_make)
             aside = os.fsencode(files.free_name(os.fsdecode(name), folder=home, word="found"))
             try:
                 os.rename(name, aside, src_dir_fd=parent, dst_dir_fd=home)
