@@ -116,7 +116,7 @@ class Crash(Restoring):
         self.recover()
         self.assertEqual(self.before_seen, look(self.root))
 
-    def test_what_only_the_vault_had_survives_a_crash(self) -> None:
+    def test_what_only_the_unlinked_copy_had_survives_a_crash(self) -> None:
         self.restore()
         with self.unlinked(self.target) as unlinked:
             shutil.rmtree(self.store)

@@ -337,7 +337,7 @@ class Damage(Restoring):
         self.checkpoints.keep(self.root, self.target)
         self.assertEqual([], self.lost(self.target))
 
-    def test_protected_files_come_back_from_the_vault(self) -> None:
+    def test_protected_files_come_back_from_the_unlinked_copy(self) -> None:
         with self.unlinked(self.target, self.protected) as unlinked:
             for way in self.ways():
                 with self.subTest(way.__name__):
@@ -350,7 +350,7 @@ class Damage(Restoring):
                     self.checkpoints.keep(self.root, self.target)
                     shutil.rmtree(os.path.join(self.folder, "moved"), ignore_errors=True)
 
-    def test_without_the_vault_the_others_come_back_and_the_lost_are_named(self) -> None:
+    def test_without_the_unlinked_copy_the_others_come_back_and_the_lost_are_named(self) -> None:
         (pack,) = self.packs()
         with open(pack, "r+b") as file:
             file.seek(file.read().index(b"a" * 5000))
@@ -366,7 +366,7 @@ class Damage(Restoring):
         self.assertEqual([], os.listdir(os.path.join(self.store, "intents")))
         self.assertEqual({b"a", b"b"}, set(os.listdir(self.path("tests"))))
 
-    def test_vault_that_was_cut_off_is_noticed(self) -> None:
+    def test_unlinked_copy_that_was_cut_off_is_noticed(self) -> None:
         with self.unlinked(self.target, self.protected) as unlinked:
             os.ftruncate(unlinked._descriptor, 10)  # as through /proc/PID/fd
             self.write("tests/a", b"wrong")
@@ -377,7 +377,7 @@ class Damage(Restoring):
             with self.assertRaises(Incomplete):
                 self.restore_paths(self.target, unlinked=unlinked)
 
-    def test_vault_leaves_no_name_behind(self) -> None:
+    def test_unlinked_copy_leaves_no_name_behind(self) -> None:
         before = look(self.place)
         with self.unlinked(self.target):
             self.assertEqual(before, look(self.place))
