@@ -467,7 +467,6 @@ class Interruptions(RoundCase):
         place.run(exitcode=3)  # until a person has looked
         run_openloop("accept", place.path)
         place.run(exitcode=0)
-        self.assertTrue(place.events_of("run_started")[-1]["trial"])
 
     def test_a_configuration_written_anew_with_the_same_bytes_is_the_same(self) -> None:
         place = self.cut_off("verify")
