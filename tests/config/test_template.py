@@ -249,7 +249,7 @@ class Refusing(unittest.TestCase):
                 with self.subTest(ascii(command)):
                     (problem,) = template.check(command)
                     what = f"{HOT} cannot be filled in safely {place}"
-                    self.assertEqual((problem.what, problem.fix), (what, place.mend))
+                    self.assertEqual((problem.what, problem.fix), (what, place.fix))
                     with self.assertRaises(template.TemplateError):
                         render(command)
 

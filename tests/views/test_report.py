@@ -254,7 +254,7 @@ class EveryState(ReportCase):
         with open(place.file("events.jsonl"), "w", encoding="utf-8") as file:
             file.writelines(lines)
         page = self.check(place, "complete")
-        self.assertIn(f"holds no further than this: line {edited + 2}", page.text)
+        self.assertIn(f"is intact only up to here: line {edited + 2}", page.text)
         said = json.loads(self.report(place, "json"))
         self.assertFalse(said["audit"]["intact"])
         self.assertEqual([len(one["steps"]) for one in said["rounds"]], [1, 0])

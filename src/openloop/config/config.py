@@ -35,7 +35,7 @@ class Command:
     reject: str | None
     repeat: int = 1
     canary: str | None = None
-    private: bool = False  # nothing that it prints is told to an agent
+    private: bool = False  # nothing that it prints is shown to an agent
     agent: str | None = None  # the preset that says how to read its output
     account: str = ""
     fallback: Command | None = None  # used while the agent is unavailable

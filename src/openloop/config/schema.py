@@ -20,7 +20,7 @@ from openloop.core.text import nearest, printable
 
 Path = tuple[str | int, ...]  # keys and list positions, from the top of the document
 Rule = Mapping[str, Any]
-Complaint = tuple[str, str]  # what is wrong, how to mend it
+Complaint = tuple[str, str]  # what is wrong, how to fix it
 Format = Callable[[str], Iterable[Complaint]]
 
 _KINDS: dict[str, tuple[str, tuple[type, ...]]] = {
@@ -173,7 +173,7 @@ class Checker:
             yield from rule["else"]["required"]
 
     def _missing(self, key: str, rule: Rule, path: Path) -> Iterator[Problem]:
-        """A missing object is told by the keys that it would have to hold."""
+        """A missing object is reported by the keys that it must have."""
         part = self._resolve(rule["properties"][key])
         if "required" in part:
             yield from self._check({}, part, (*path, key))

@@ -1,7 +1,7 @@
 """The simple commands of a shell command, and what hides their exit code.
 
 A reading good enough for warnings: quotes, comments, substitutions and compound commands are
-followed, and where they cannot be, nothing is said.
+followed, and where they cannot be, nothing is reported.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ class Place(StrEnum):
     HEREDOC = "in a heredoc with a quoted delimiter"
 
     @property
-    def mend(self) -> str:
+    def fix(self) -> str:
         return _MEND[self]
 
 
@@ -102,5 +102,5 @@ _PLAINER = {"[[": "write [ … ]", "$[": "write $((…))", ")": "write $( (…) 
 
 
 def plainer(odd: str) -> str:
-    """How to mend what shells may read differently."""
+    """How to fix what shells may read differently."""
     return _PLAINER.get(odd, "write it in a plainer way, or move it into a script")

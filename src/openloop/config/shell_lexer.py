@@ -26,7 +26,7 @@ from openloop.config.shell_constructs import (
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What is wrong at an index of the text, and how to mend it."""
+    """What is wrong at an index of the text, and how to fix it."""
 
     index: int
     what: str
@@ -220,7 +220,7 @@ class _Lexer:
         place = next(filter(None, (place, *self.inside, self.subscript())), None)
         if place and self.names[here] not in self.inert:
             what = f"{shown} cannot be filled in safely {place}"
-            self.found.problems.append(Problem(here, what, place.mend))
+            self.found.problems.append(Problem(here, what, place.fix))
         elif form is Form.VALUE and self.joins(place):
             what = f"{shown} would become part of what stands next to it"
             self.found.problems.append(Problem(here, what, "keep them apart"))

@@ -1,4 +1,4 @@
-"""JSON that a person wrote, read strictly: where it breaks off, and how to mend it."""
+"""JSON that a person wrote, read strictly: where it breaks off, and how to fix it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from openloop.core.errors import ConfigError, OpenLoopError
 
 _BYTE_ORDER_MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
 _SAFE_DIGITS = 300  # an integer of so many digits still fits a float
-_MENDS = (  # part of the JSON decoder's message, and how to mend it
+_FIXES = (  # part of the JSON decoder's message, and how to fix it
     ("escape", r'write every backslash twice, for example "score=(\\d+)"'),
     ("property name", 'put keys in "…", no comma before }; notes go into keys such as "x-note"'),
     ("trailing comma", "remove the comma before the closing bracket"),
@@ -47,7 +47,7 @@ def read(text: str, where: str, *, line: int | None = None) -> Any:
     try:
         return json.loads(text, object_pairs_hook=Object.read, parse_int=_integer)
     except json.JSONDecodeError as error:
-        fix = next((fix for part, fix in _MENDS if part in error.msg), _ANY_VALUE)
+        fix = next((fix for part, fix in _FIXES if part in error.msg), _ANY_VALUE)
         place = _place(where, line or error.lineno, error.colno)
         raise _refusal(f"{whole} is not valid JSON: {error.msg}", place, fix) from None
     except RecursionError:

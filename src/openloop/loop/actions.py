@@ -77,7 +77,7 @@ def opening(config: Config, state: State, *, max_rounds: int | None, config_sha2
 
     A finished run is followed by a new one; an interrupted or killed one is resumed. A
     configuration edited while nobody ran closes the old run, and blocks it when a change was
-    cut off, because then it cannot be told who edited.
+    cut off, because then nobody knows who edited.
     """
     allowed = min(config.total_rounds, max_rounds or config.total_rounds)
     if state.status is Status.READY or state.status.is_over:
@@ -175,7 +175,7 @@ def _next_step(config: Config, state: State) -> RunStep | Wait | None:
 
 
 def _keep_or_put_back(config: Config, state: State) -> Keep | PutBack | RunStep | None:
-    """Hill climbing: what beats the best by min_delta is kept, anything else is put back."""
+    """Hill climbing: what beats the best by min_delta is kept, anything else is restored."""
     baseline = config.baseline
     if baseline is None or not baseline.keep_best or gates.complete(config, state):
         return None

@@ -75,8 +75,8 @@ def judge(command: Command, end: Exit, facts: LogFacts) -> Verdict:
     if end.oom:
         return Verdict(Outcome.OOM, end.oom)
     if facts.oom_marker and end.code != 0:
-        said = "so" if command.private else repr(facts.oom_marker)
-        return Verdict(Outcome.OOM, f"suspected by limits.oom_markers: the log says {said}")
+        words = "so" if command.private else repr(facts.oom_marker)
+        return Verdict(Outcome.OOM, f"suspected by limits.oom_markers: the log says {words}")
     if end.ended is not None:
         return Verdict(end.ended, end.detail)
     if end.code != 0:
@@ -173,7 +173,7 @@ def median(values: Sequence[float]) -> float:
 
 
 def error_line(step: Step, verdict: Verdict, last_line: str) -> str:
-    """One printable line: step, outcome, why, and the last thing the log said."""
+    """One printable line: step, outcome, why, and the line of the log that says what failed."""
     words = f"{step} {verdict.outcome}"
     if verdict.detail:
         words += f" ({verdict.detail})"

@@ -247,7 +247,7 @@ class Violation:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """The best checkpoint: the metric there, what the other gates said, and when."""
+    """The best checkpoint: the metric there, the results of the other gates, and when."""
 
     value: float
     seq: int
@@ -319,7 +319,7 @@ class State:
     undone: tuple[Violation, ...] = ()  # the latest of this run
     stopped: str = ""  # the violation that ends this round at once
     kept: Kept | None = None
-    checkpoints: tuple[str, ...] = ()  # what was kept or put back in this round, and why
+    checkpoints: tuple[str, ...] = ()  # what was kept or restored in this round, and why
     digests: Mapping[str, str] = field(default_factory=dict)  # of checkpoints by name: `policy`
 
     @property

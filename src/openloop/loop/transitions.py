@@ -272,7 +272,7 @@ def _accepted(state: State, event: Event) -> State:
 
 
 def _kept(state: State, event: Event) -> State:
-    """The project as it is now is the best so far; the baseline there is measured anew."""
+    """The project as it is now is the best so far; the baseline there is measured again."""
     others: dict[Step, GateResult] = {
         gate: known for gate, known in state.gates.items() if gate is not Step.BASELINE
     }

@@ -151,7 +151,7 @@ def check(
     """Hold one event against the state before it and the files that it names.
 
     largest: bytes of a log up to which it is hashed; None for all. may_lack: which files are not
-    looked at, ARTIFACTS (they are about to be written anew) or LOGS. Raises Broken, Mismatch.
+    looked at, ARTIFACTS (they are about to be written again) or LOGS. Raises Broken, Mismatch.
     """
     try:
         match event.kind:
@@ -229,7 +229,7 @@ def _artifact(place: Workspace, state: State, event: Event, *, on_disk: bool) ->
         return
     size, digest = _digest(place, event.data["artifact"], None)
     if size is None:
-        raise Mismatch(path, "is missing; the next run writes the latest ones anew")
+        raise Mismatch(path, "is missing; the next run writes the latest ones again")
     if digest != event.data["artifact_sha256"]:
         raise Mismatch(path, "was changed after it was recorded: its sha256 differs")
 

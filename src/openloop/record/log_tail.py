@@ -113,8 +113,8 @@ def telling_line(log: int) -> str:
     """The line at the end of an open log that says what failed, else the last one that is not
     blank; printable, "" for an empty log."""
     lines = [line.strip() for line in end_lines(log, _SEARCHED).lines]
-    told = (line for line in reversed(lines) if _TELLS.search(line) and not _SUMS_UP.search(line))
-    return next(told, "") or next(filter(None, reversed(lines)), "")
+    found = (line for line in reversed(lines) if _TELLS.search(line) and not _SUMS_UP.search(line))
+    return next(found, "") or next(filter(None, reversed(lines)), "")
 
 
 def counts(log: int) -> str:

@@ -1,4 +1,4 @@
-"""Make projections of the record anew: progress.md and artifacts that went missing."""
+"""Rebuild projections of the record: progress.md and artifacts that went missing."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def replay(events: int) -> Iterator[tuple[State, Event]]:
 
 
 def rebuild_progress(folder: int, events: int, mission: str) -> int:
-    """Open progress.md for appending, made anew when it is not what the events say.
+    """Open progress.md for appending, rebuilt when it is not what the events say.
 
     What a person or a command wrote in its place is kept beside it. Returns the descriptor.
     """

@@ -162,7 +162,7 @@ class Store:
         return RecordError(self._failure, where=self.workspace.shown(name), fix=fix)
 
     def _report(self, event: Event) -> None:
-        """Append the event to progress.md, made anew when it was removed or replaced."""
+        """Append the event to progress.md, rebuilt when it was removed or replaced."""
         line = projections.progress_line(event)
         if not line:
             return

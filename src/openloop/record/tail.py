@@ -123,7 +123,7 @@ class Glance:
     """What the end of the record says of the run.
 
     head: of the chain. config_sha256: of the configuration that the run was started with, "" before
-    the first run. undone: what the policy put back in this run, the latest last.
+    the first run. undone: what the policy restored in this run, the latest last.
     """
 
     __slots__ = ("config_sha256", "head", "undone")

@@ -133,7 +133,7 @@ class Steps:
     def _refused(
         self, action: RunStep, execution: Execution, state: State, says: str
     ) -> dict[str, Any]:
-        """Why the agent was unavailable, for the record; other loops are told."""
+        """Why the agent was unavailable, for the record and for other loops."""
         found = execution.session.refused if execution.session else None
         refused, delay = agents.refused(self._config, state, action, found, says)
         if self._sessions:

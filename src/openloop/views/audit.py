@@ -1,7 +1,7 @@
-"""`openloop audit`: does the whole record hold, and do the files it names still match it?
+"""`openloop audit`: is the whole record intact, and do the files it names still match it?
 
 Everything is derived again from events.jsonl: the chain, the transitions, what each round
-knew, every log's size and hash, every artifact. The first thing that does not hold is named.
+knew, every log's size and hash, every artifact. The first thing that is not intact is named.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from openloop.record.workspace import EVENTS, HEARTBEAT, Workspace
 
 @dataclass(slots=True)
 class Finding:
-    """The first thing that does not hold: where, and why."""
+    """The first thing that is not intact: where, and why."""
 
     where: str
     why: str

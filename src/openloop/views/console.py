@@ -287,7 +287,7 @@ def size(count: int) -> str:
 
 
 class Quiet:
-    """The view of `--quiet`: only the verdict is said, by the caller."""
+    """The view of `--quiet`: only the verdict is shown, by the caller."""
 
     def event(self, event: Event, state: State, line: bytes) -> None:
         pass

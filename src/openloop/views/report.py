@@ -117,7 +117,7 @@ class Report:
 
     @property
     def undone(self) -> tuple[Violation, ...]:
-        """What the policy put back in the rounds that are shown whole, the latest first."""
+        """What the policy restored in the rounds that are shown whole, the latest first."""
         return tuple(found for one in reversed(self.rounds) for found in reversed(one.undone))
 
     @property
@@ -210,21 +210,21 @@ def collect(path: str, *, detailed: int = DETAILED) -> Report:
     place = seen.place
     beat = seen.heartbeat
     state, head = _state(place)
-    told = history.read(place, detailed=detailed)
+    past = history.read(place, detailed=detailed)
     return Report(
         place=place,
         generated_at=clock.utc(),
         status=seen.status,
-        reason=_running(seen.status, told) or _text(beat, "reason") or status.nothing_yet(seen),
+        reason=_running(seen.status, past) or _text(beat, "reason") or status.nothing_yet(seen),
         mission=_text(beat, "mission"),
-        run=state.run if state else max((one.run for one in told.rounds), default=0),
+        run=state.run if state else max((one.run for one in past.rounds), default=0),
         host=_text(beat, "host"),
         updated_at=_text(beat, "updated_at"),
         gates=_gates(state) if state else (),
-        metric=told.measured[-1].metric if told.measured else None,
+        metric=past.measured[-1].metric if past.measured else None,
         consecutive_failures=state.consecutive_failures if state else 0,
         usage=state.usage if state else Total(),
-        history=told,
+        history=past,
         audit=audit.examine_latest(place, detailed),
         problems=seen.problems,
         next=_next(place, state, head, seen.status),
@@ -232,7 +232,7 @@ def collect(path: str, *, detailed: int = DETAILED) -> Report:
 
 
 def _state(place: Workspace) -> tuple[State | None, str]:
-    """The state that the record gives, and its head; (None, "") when it does not hold."""
+    """The state that the record gives, and its head; (None, "") when it is not intact."""
     try:
         record = reader.load_path(place)
     except (chain.Broken, OSError):
@@ -251,9 +251,9 @@ def _gates(state: State) -> tuple[Gate, ...]:
     )
 
 
-def _running(word: str, told: History) -> str:
+def _running(word: str, past: History) -> str:
     """What a live run is at; "" for any other."""
-    latest = told.rounds[-1] if told.rounds else None
+    latest = past.rounds[-1] if past.rounds else None
     if word != Status.RUNNING or latest is None:
         return ""
     step = latest.running.step if latest.running else "between steps"

@@ -111,11 +111,11 @@ def _time(utc: str) -> str:
 
 
 def _broken(report: Report) -> str:
-    """What cannot be believed or is not valid, before anything else is said."""
+    """What cannot be believed or is not valid, before anything else."""
     lines = [str(problem) for problem in report.problems]
     if report.history.broken:
         lines.append(
-            f"The record holds no further than this: {report.history.broken}. "
+            f"The record is intact only up to here: {report.history.broken}. "
             "What came later is not shown."
         )
     items = "".join(f"<li><pre>{_lines(line.splitlines())}</pre></li>" for line in lines)
@@ -256,7 +256,7 @@ def _policy(report: Report) -> str:
     )
     checkpoints = "".join(f"<li>round {number}: {text(words)}</li>" for number, words in kept)
     parts = [f"<h3>Violations</h3><ul>{undone}</ul>"] if undone else []
-    parts += [f"<h3>Kept and put back</h3><ul>{checkpoints}</ul>"] if checkpoints else []
+    parts += [f"<h3>Kept and restored</h3><ul>{checkpoints}</ul>"] if checkpoints else []
     return f'<section class="policy"><h2>Policy</h2>{"".join(parts)}</section>\n'
 
 

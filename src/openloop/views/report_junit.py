@@ -35,8 +35,8 @@ def _untold(report: Report, suites: Sequence[junit_xml.Suite]) -> str:
     because of its record must not look as if all had passed."""
     if broken := report.audit.broken:
         return f"{broken.where}: {broken.why}"
-    told = any(test.failure for test in suites[-1].tests) if suites else False
-    return "" if told or report.status in _FINE else f"{report.status}: {report.reason}"
+    is_shown = any(test.failure for test in suites[-1].tests) if suites else False
+    return "" if is_shown or report.status in _FINE else f"{report.status}: {report.reason}"
 
 
 def _run(report: Report, why: str) -> junit_xml.Suite:

@@ -30,7 +30,7 @@ WATCH_INTERVAL = 1.0  # seconds
 
 class Report:
     """heartbeat: the document, `crashed` derived. problems: what makes it not valid. undone: what
-    the policy has put back in this run, the latest last: round, step, text of each. withheld: where
+    the policy has restored in this run, the latest last: round, step, text of each. withheld: where
     files are that have been taken off the disk, "" when none are."""
 
     __slots__ = ("heartbeat", "place", "problems", "undone", "withheld")
@@ -113,7 +113,7 @@ def _problem(place: Workspace, name: str, what: str, fix: str) -> OpenLoopError:
 def _lost_heartbeat(place: Workspace) -> OpenLoopError:
     there = os.path.lexists(place.file(HEARTBEAT))
     what = f"{HEARTBEAT} is {'not readable as a heartbeat' if there else 'missing'}"
-    return _problem(place, HEARTBEAT, what, "the next run writes it anew")
+    return _problem(place, HEARTBEAT, what, "the next run writes it again")
 
 
 _UNKNOWN = {"status": "unknown", "reason": "neither heartbeat nor record can be read"}
@@ -180,7 +180,7 @@ def _text(value: object) -> str:
 
 
 def nothing_yet(report: Report) -> str:
-    """What is said where no reason is known."""
+    """What is shown where no reason is known."""
     if report.status == Status.RUNNING:
         return "no round has ended yet"
     return "nothing has run yet" if report.status == Status.READY else "no reason given"
