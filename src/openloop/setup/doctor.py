@@ -39,6 +39,7 @@ from openloop.setup import agent_findings, documents
 from openloop.setup.detect import REPLACE_ME
 from openloop.setup.findings import Finding, Report, ok, problem, warning
 from openloop.setup.gate_programs import Programs
+from openloop.setup.missions import known_tools
 
 _ROOM = 200 << 20  # bytes of free disk below which logs may not fit
 _LITTLE_ROOM = 10 << 20  # bytes below which not even the record may
@@ -48,9 +49,11 @@ _BY_MODULE = re.compile(r"\bpython[\d.]*\s+-m\s+openloop\b")  # the current dire
 
 
 def examine(path: str) -> Report:
-    """Look at the workspace at `path`; runs none of its commands, but asks agents for their
-    version and options. Raises UsageError."""
+    """Look at the workspace at `path`, or at the loops of other tools that lie there; runs none of
+    their commands, but asks agents for their version and options. Raises UsageError."""
     place = places.existing_folder(path)
+    if not os.path.lexists(place.file(CONFIG)) and (others := known_tools.found(place.path)):
+        return Report(tuple(finding for loop in others for finding in loop.findings))
     _refuse_project(place)
     findings = [*_folders(place), *_disk(place), *_record(place), *_machine()]
     known = _config(place, findings)

@@ -37,7 +37,7 @@ from openloop.record.workspace import (
     Workspace,
 )
 from openloop.setup import detect, documents, web_page
-from openloop.setup.missions import templates
+from openloop.setup.missions import known_tools, templates
 
 _SCHEMA = "openloop.schema.json"
 _IGNORES = ".gitignore"
@@ -62,17 +62,25 @@ def init(
     agent: str | None,
     force: bool,
     template: str | None = None,
+    source: str | None = None,
 ) -> Scaffold:
     """Create the workspace at `path`. Raises UsageError, HeldError, OSError.
 
     force: write openloop.json and the documents again; nothing else is ever replaced, and a
-    record that is not intact is set aside. template: one of the missions that ship.
+    record that is not intact is set aside. template: one of the missions that ship. source:
+    where a loop of another tool lies that is taken over.
     """
     place = places.at(path)
     _refuse_to_overwrite(place, force)
+    if template is not None and source is not None:
+        raise UsageError("--template and --from exclude each other", fix="leave one of them out")
     shipped = templates.named(template) if template is not None else None
+    loop = known_tools.single(source) if source is not None else None
     if shipped:
         templates.make_root(place.base if project_root is None else project_root)
+    elif loop:
+        project_root = project_root or loop.folder
+        agent = agent or loop.agent or None
     root = _root(place, project_root)
     has_sample = shipped is not None and templates.is_vacant(root, place.path)
     if shipped:
@@ -81,7 +89,11 @@ def init(
         document = shipped.configured(document, agent, has_sample)
     else:
         found = detect.detect(root, has_browser=chromium.is_there())
-        document = _document(place, root, mission or _DEFAULT_MISSION, agent, found)
+        aim = mission or (loop and loop.mission) or _DEFAULT_MISSION
+        document = _document(place, root, aim, agent, found)
+    if loop:
+        document = loop.configured(document)
+        found.found.extend(loop.said(agent))
     data = (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode()
     known = config.parse(data, where=place.shown(CONFIG))
     _make_folder(place)

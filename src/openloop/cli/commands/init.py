@@ -14,6 +14,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--agent", metavar="NAME", help="the coding agent that repairs")
     parser.add_argument("--template", metavar="NAME", help="a mission that ships")
     parser.add_argument(
+        "--from", dest="source", metavar="PATH", help="take over another tool's loop"
+    )
+    parser.add_argument(
         "--force", action="store_true", help="write configuration and documents again"
     )
 
@@ -28,6 +31,7 @@ def run(args: argparse.Namespace) -> int:
         agent=args.agent,
         force=args.force,
         template=args.template,
+        source=args.source,
     )
     output.say_lines(init.lines(made))
     return ExitCode.OK

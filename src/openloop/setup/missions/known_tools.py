@@ -1,0 +1,64 @@
+"""The loops of other tools that lie in a folder."""
+
+from __future__ import annotations
+
+import os
+
+from openloop.core.errors import UsageError
+from openloop.fs import files
+from openloop.setup.missions import shell_loops, yaml_loops
+from openloop.setup.missions.foreign_loop import ForeignLoop
+
+_LIMIT = 1 << 20  # bytes of a file that is looked at
+_SCRIPTS = 100  # shell scripts that are looked at
+_FOLDERS = ("", "ralph", ".ralph", "scripts", "scripts/ralph")  # where a shell loop may lie
+RALPH = ("ralph.yml", "ralph.yaml")
+BOUNDED = ("loop.yaml", "loop.yml")
+
+
+def found(path: str) -> list[ForeignLoop]:
+    """The loops in a folder, or the one in a file; none where there is none that is known."""
+    folder, names = (path, _names(path)) if os.path.isdir(path) else os.path.split(path)
+    names = [names] if isinstance(names, str) else names
+    loops = (_read(folder or ".", name) for name in names)
+    return [loop for loop in loops if loop]
+
+
+def single(path: str) -> ForeignLoop:
+    """The one loop at `path`. Raises UsageError where there is none, or more than one."""
+    loops = found(path)
+    if len(loops) == 1:
+        return loops[0]
+    if loops:
+        names = ", ".join(loop.name for loop in loops)
+        raise UsageError(f"--from {path} holds several loops: {names}", fix="name one of the files")
+    raise UsageError(
+        f"--from {path} holds no loop of a known tool",
+        fix="known are a shell script that calls an agent in a loop, ralph.yml, and loop.yaml",
+    )
+
+
+def _names(folder: str) -> list[str]:
+    yaml = [name for name in (*RALPH, *BOUNDED) if os.path.isfile(os.path.join(folder, name))]
+    scripts: list[str] = []
+    for place in _FOLDERS:
+        try:
+            names = sorted(os.listdir(os.path.join(folder, place)))
+        except OSError:
+            continue
+        scripts += [os.path.join(place, name) for name in names if name.endswith((".sh", ".bash"))]
+    return [*yaml, *scripts[:_SCRIPTS]]
+
+
+def _read(folder: str, name: str) -> ForeignLoop | None:
+    try:
+        text = files.read(os.path.join(folder, name), limit=_LIMIT).decode(errors="replace")
+    except OSError:
+        return None
+    loop = ForeignLoop(folder, name)
+    base = os.path.basename(name)
+    if base in BOUNDED:
+        return yaml_loops.bounded(loop, text)
+    if base.endswith((".yml", ".yaml")):
+        return yaml_loops.ralph(loop, text)
+    return shell_loops.read(loop, text)
