@@ -231,6 +231,22 @@ class Taking(Folder):
         with open(os.path.join(place, "openloop.json"), encoding="utf-8") as file:
             self.assertEqual(json.load(file)["commands"]["fix"]["agent"], "gemini")
 
+    def test_a_project_above_the_loop(self) -> None:
+        self.write("loops/green/loop.yaml", LOOP)
+        self.write("loops/green/bounds.yaml", BOUNDS)
+        place = os.path.join(self.folder, ".openloop", "taken")
+        path = os.path.join(self.folder, "loops", "green")
+        run_openloop("init", place, "--from", path, "--project-root", self.folder)
+        with open(os.path.join(place, "openloop.json"), encoding="utf-8") as file:
+            config = json.load(file)
+        self.assertEqual(config["total_rounds"], 15)
+        self.assertIn("loops/green/tests/**", config["policy"]["protect"])
+        self.assertIn("loops/green/PROMPT.md", config["mission"])
+        other = os.path.join(self.folder, "other")
+        os.mkdir(other)
+        words = ("init", "--from", path, "--project-root", other, f"{other}/ws")
+        self.assertIn("outside of the project", run_openloop(*words, exitcode=2).err)
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -75,7 +75,7 @@ def init(
     if template is not None and source is not None:
         raise UsageError("--template and --from exclude each other", fix="leave one of them out")
     shipped = templates.named(template) if template is not None else None
-    loop = known_tools.single(source) if source is not None else None
+    loop = known_tools.single(source, project_root) if source is not None else None
     if shipped:
         templates.make_root(place.base if project_root is None else project_root)
     elif loop:

@@ -24,11 +24,12 @@ def found(path: str) -> list[ForeignLoop]:
     return [loop for loop in loops if loop]
 
 
-def single(path: str) -> ForeignLoop:
-    """The one loop at `path`. Raises UsageError where there is none, or more than one."""
+def single(path: str, root: str | None) -> ForeignLoop:
+    """The one loop at `path`, with names from the project's root, which is its folder where none
+    is given. Raises UsageError where there is none, or more than one."""
     loops = found(path)
     if len(loops) == 1:
-        return loops[0]
+        return loops[0] if root is None else _from(root, loops[0])
     if loops:
         names = ", ".join(loop.name for loop in loops)
         raise UsageError(f"--from {path} holds several loops: {names}", fix="name one of the files")
@@ -36,6 +37,16 @@ def single(path: str) -> ForeignLoop:
         f"--from {path} holds no loop of a known tool",
         fix="known are a shell script that calls an agent in a loop, ralph.yml, and loop.yaml",
     )
+
+
+def _from(root: str, loop: ForeignLoop) -> ForeignLoop:
+    """The loop again, with its names from another folder above it."""
+    path = os.path.realpath(os.path.join(loop.folder, loop.name))
+    name = os.path.relpath(path, os.path.realpath(root))
+    if name.startswith(os.pardir):
+        what = f"{loop.name} lies outside of the project {root}"
+        raise UsageError(what, fix="name a folder above it: --project-root PATH")
+    return _read(root, name) or loop
 
 
 def _names(folder: str) -> list[str]:

@@ -111,9 +111,7 @@ def _brake(
         loop.rounds = int(value)
         yield ok(f"{where}: at most {loop.rounds} rounds")
     elif value == "0":
-        yield problem(
-            f"{where}: no brake: the number of rounds is 0 unless somebody names one", _FIX
-        )
+        yield problem(f"{where}: no brake: the number of rounds is 0, which is no bound", _FIX)
     else:
         fix = "see for yourself whether it ends"
         yield warning(f"{where}: what bounds the number of rounds could not be read", fix)

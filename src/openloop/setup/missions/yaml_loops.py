@@ -52,10 +52,12 @@ def bounded(loop: ForeignLoop, text: str) -> ForeignLoop | None:
     values = document.values
     if not {"gate", "bounds", "spec", "runner"} & set(values):
         return None
-    loop.prompt = str(values.get("spec") or "")
+    here = os.path.dirname(loop.name)
+    loop.prompt = os.path.join(here, str(values["spec"])) if values.get("spec") else ""
     loop.agent = _known_agent(plain_yaml.at(values, "runner", "default"))
     forbidden = values.get("forbid")
-    loop.protect = [one for one in forbidden if isinstance(one, str)] if forbidden else []
+    globs = forbidden if isinstance(forbidden, list) else []
+    loop.protect = [os.path.join(here, one) for one in globs if isinstance(one, str)]
     loop.findings = [*_unread(loop.name, document), *_gate(loop, values), *_bounds(loop, values)]
     loop.findings += protection(loop, [])
     loop.findings += _unprotected(loop)
@@ -139,8 +141,9 @@ def _unread(name: str, document: plain_yaml.Document) -> Iterator[Finding]:
 def _count(values: Mapping[str, Any], key: str) -> int | None:
     """A positive number; None where there is none."""
     value = values.get(key)
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return int(value) if is_number and 1 <= value <= 10**9 else None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return int(value) if 1 <= value <= 10**9 else None
 
 
 def _known_agent(name: Any) -> str:
