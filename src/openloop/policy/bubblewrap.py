@@ -1,8 +1,8 @@
-"""The command line of bubblewrap around a step: what it may write, and what it cannot see.
+"""The bubblewrap command line around a step: the paths it can write, and those hidden from it.
 
-The whole file system is read-only but for the places named here; /dev, /proc and the temporary
-folders are the sandbox's own. The policy still judges afterwards: where a pattern names files
-that are not there yet, the sandbox lets the folder be written in which they would be made.
+The file system is read-only except for the paths named here; /dev, /proc and the temporary folders
+belong to the sandbox. The policy still compares afterwards: where a pattern names files that do not
+exist yet, the sandbox leaves their folder writable.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from openloop.core.errors import UsageError
 from openloop.core.text import printable
 from openloop.core.vocabulary import Hook, SandboxMode, Step
 from openloop.fs.programs import find_outside
-from openloop.policy.covered_paths import CoveredPaths, below, unless_openloop
+from openloop.policy.covered_paths import CoveredPaths, lies_in, skip_openloop
 from openloop.record.mission import Mission
 from openloop.record.workspace import (
     ATTACHMENTS,
@@ -35,27 +35,26 @@ from openloop.record.workspace import (
 
 NAME = "bwrap"
 TEMPORARY = ("/tmp", "/var/tmp")
-_MOST = 256  # protected places that are mounted read-only; the policy puts back the others
+_MOST = 256  # protected paths that are mounted read-only; the policy restores any others
 _PROBE_SECONDS = 10.0
 _SPECIAL = re.compile(r"[\\*?\[]")
 _BARE = ("--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc")
 _ALONE = ("--die-with-parent", "--unshare-pid", "--as-pid-1", "--unshare-ipc")
-# Root in the sandbox has what it takes to work on files and processes of its own. It cannot
-# mount, make devices, open files by handle, or load anything into the kernel.
+# Root in the sandbox can work on files and its own processes, but not mount, create devices, open
+# files by handle, or load kernel modules.
 _CAPABILITIES = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "SETGID", "SETUID")
-# bubblewrap ends with the command and takes all that is left with it. So the rest of the
-# command's processes get their grace period in here: $0 is its length in twentieths of a second.
-# Only the first process of a PID namespace may signal -1: elsewhere that is every process.
+# bubblewrap exits with the command and kills its other processes, so their grace period is given in
+# here: $0 is its length in twentieths of a second. Outside a PID namespace -1 is every process.
 _FIRST = """\
 if [ $$ != 1 ]; then
     echo "openloop: the sandbox has no PID namespace of its own; nothing was started" >&2
     exit 126
 fi
-trap told=1 TERM
+trap asked=1 TERM
 "$@"
 code=$?
 if kill -0 -1; then
-    [ "$told" ] || kill -TERM -1
+    [ "$asked" ] || kill -TERM -1
     while kill -0 -1 && [ "$0" -gt "${waited:-0}" ]; do
         sleep 0.05
         waited=$((${waited:-0} + 1))
@@ -65,15 +64,15 @@ exit "$code"
 """
 
 
-# What the probe runs: $0 is a word to repeat, $1 a folder that must not be writable.
+# The probe's command: $0 is a word to repeat, $1 a folder that must not be writable.
 _LOOK = 'echo "$0 $$"; : 2>/dev/null >"$1/written"'
 PROVEN = "a command is the first process of a PID namespace, and cannot write outside"
 
 
 @dataclass(frozen=True, slots=True)
 class Sandbox:
-    """bubblewrap on this machine, PROVEN by a probe. program: its absolute path; changes, gates:
-    whether it encloses them."""
+    """bubblewrap on this machine, PROVEN by a probe. program: its absolute path. changes, gates:
+    whether these steps run in it."""
 
     program: str
     changes: bool
@@ -81,7 +80,7 @@ class Sandbox:
 
     @property
     def proven(self) -> str:
-        """What a probe has shown of it, for the record."""
+        """The result of the probe, for the record."""
         return f"{self.program}: {PROVEN}"
 
     def encloses(self, step: Step | Hook) -> bool:
@@ -97,11 +96,11 @@ class Sandbox:
         hidden: Sequence[str],
         state: Sequence[str] = (),
     ) -> tuple[str, ...]:
-        """The words before a step's own command.
+        """The words that precede a step's own command.
 
-        command, env: what the step is given; temporary files that they name stay visible.
-        hidden: absolute paths of folders that look empty inside a change. state: what the step's
-        agent writes outside of the project, as `policy.writable`.
+        command, env: of the step; temporary files that they name stay visible. hidden: absolute
+        paths of folders that look empty in a change. state: paths outside the project that the
+        step's agent writes, as in `policy.writable`.
         """
         grace = round(mission.config.limits.kill_grace * 20)
         policy = mission.config.policy or NO_POLICY
@@ -114,7 +113,7 @@ class Sandbox:
             ]
         else:
             parts = [_places(mission, policy, state), _workspace(mission)]
-        if below(_home(mission), mission.root):  # what is mounted last is on top
+        if lies_in(_home(mission), mission.root):  # what is mounted last is on top
             parts.reverse()
         return (
             *(self.program, *_ALONE, *_capabilities(), *_BARE),
@@ -126,9 +125,9 @@ class Sandbox:
 
 
 def choose(mission: Mission) -> tuple[Sandbox | None, str]:
-    """The sandbox that the policy asks for, and what a person must know when there is none.
+    """(sandbox that the policy asks for, or None; a warning when it is missing, or "").
 
-    Raises UsageError where it is demanded and does not work here.
+    Raises UsageError when a required sandbox does not work here.
     """
     policy = mission.config.policy or NO_POLICY
     changes = policy.sandbox is not SandboxMode.NONE and mission.config.improver is not None
@@ -148,7 +147,7 @@ def choose(mission: Mission) -> tuple[Sandbox | None, str]:
 
 
 def enclosed(changes: bool, gates: bool) -> str:
-    """Which steps the policy wants in the sandbox."""
+    """The kinds of steps that the policy wants in the sandbox, in words."""
     return " and ".join(("changes",) * changes + ("gates",) * gates)
 
 
@@ -172,7 +171,7 @@ def trouble(root: str) -> str:
 
 
 def _isolates(program: str, folder: str) -> str:
-    """Why bubblewrap does not isolate a command; "" when what the command sees proves it."""
+    """Why bubblewrap does not isolate a command; "" when a probe in it shows that it does."""
     nonce = secrets.token_hex(8)
     words = [program, *_ALONE, *_capabilities(), *_BARE, "/bin/sh", "-c", _LOOK, nonce, folder]
     try:
@@ -203,11 +202,11 @@ def _capabilities() -> Iterator[str]:
             yield from ("--cap-add", f"CAP_{name}")
 
 
-# --- what is seen and written ------------------------------------------------------------
+# --- visible and writable paths ----------------------------------------------------------
 
 
 def _temporary_folders(mission: Mission, command: str, env: Mapping[str, str]) -> Iterator[str]:
-    """Empty ones of the sandbox's own; read-only in them is what the step needs from there."""
+    """Empty temporary folders with read-only mounts of the files that the step needs."""
     lists = [value for name, value in {**os.environ, **env}.items() if name.endswith("PATH")]
     needed = "\n".join((command, mission.root, mission.workspace.path, *lists))
     for place in dict.fromkeys(map(os.path.realpath, TEMPORARY)):
@@ -221,7 +220,7 @@ def _temporary_folders(mission: Mission, command: str, env: Mapping[str, str]) -
 
 
 def _named_in(text: str, place: str) -> Iterator[str]:
-    """The entries of a temporary folder whose paths the text holds."""
+    """The entries of a temporary folder whose paths occur in the text."""
     try:
         names = os.listdir(place)
     except OSError:
@@ -242,17 +241,17 @@ def _bound(*paths: str) -> Iterator[str]:
 
 
 def _outside(root: str, writable: Iterable[str]) -> Iterator[str]:
-    """What is writable outside of the project."""
+    """Mounts of the writable paths outside the project."""
     extra = [os.path.realpath(os.path.expanduser(path)) for path in writable]
     yield from _bound(*(path for path in extra if not _is_inside(root, path)))
 
 
 def _is_inside(root: str, path: str) -> bool:
-    return below(root, path) and path != root
+    return lies_in(root, path) and path != root
 
 
 def _places(mission: Mission, policy: Policy, state: Sequence[str]) -> Iterator[str]:
-    """What the policy lets be written, what it protects in there, what else is writable."""
+    """Mounts of the allowed folders, the protected paths in them, and other writable paths."""
     root = mission.root
     writable = (*policy.writable, *state)
     extra = [os.path.realpath(os.path.expanduser(path)) for path in writable]
@@ -267,15 +266,15 @@ def _places(mission: Mission, policy: Policy, state: Sequence[str]) -> Iterator[
 
 
 def _writable_folders(root: str, policy: Policy) -> list[str]:
-    """The longest existing folders in which everything that is allowed lies or would lie."""
+    """The deepest existing folders that contain every allowed path, existing or not."""
     if policy.allow is None:
         return [root]
     found = {_folder_of(root, glob) for glob in policy.allow if not glob.startswith("!")}
-    return sorted(path for path in found if not any(below(o, path) for o in found - {path}))
+    return sorted(path for path in found if not any(lies_in(o, path) for o in found - {path}))
 
 
 def _folder_of(root: str, pattern: str) -> str:
-    """Where what a pattern names can be made. A pattern without a slash floats."""
+    """The deepest existing folder for a pattern's paths; the root for one without a slash."""
     names = pattern.rstrip("/").split("/")
     path = root
     if len(names) > 1:
@@ -288,11 +287,11 @@ def _folder_of(root: str, pattern: str) -> str:
 
 
 def _protected(mission: Mission, policy: Policy, folders: Iterable[str]) -> list[str]:
-    """What lies protected in the writable folders, or around them; folders first."""
+    """The protected paths in or above the writable folders; folders first."""
     if not policy.protect:
         return []
     folders = tuple(folders)
-    skip = unless_openloop(mission.root, mission.workspace.path)
+    skip = skip_openloop(mission.root, mission.workspace.path)
     found = [
         (not folder, os.path.join(mission.root, os.fsdecode(path)))
         for path, folder in CoveredPaths(policy.protect).walk(mission.root, skip=skip)
@@ -301,13 +300,13 @@ def _protected(mission: Mission, policy: Policy, folders: Iterable[str]) -> list
         path
         for _, path in sorted(found)
         if not os.path.islink(path)
-        and any(below(each, path) or below(path, each) for each in folders)
+        and any(lies_in(each, path) or lies_in(path, each) for each in folders)
     ]
     return paths[:_MOST]
 
 
 def _home(mission: Mission) -> str:
-    """The workspace, or the `.openloop` folder that it shares with others of the project."""
+    """The workspace, or the `.openloop` folder that holds it and the project's others."""
     above = os.path.dirname(mission.workspace.path)
     return above if os.path.basename(above) == HOME else mission.workspace.path
 

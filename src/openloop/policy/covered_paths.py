@@ -1,4 +1,4 @@
-"""The paths on the disk that patterns cover: whole folders where they can be named, else files."""
+"""The paths on the disk that patterns cover: whole folders where possible, otherwise files."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from openloop.config import globs
 from openloop.config.globs import Globs
 from openloop.record.workspace import HOME
 
-PROJECT, WORKSPACE = "project", "workspace"  # the two trees in which something can lie
-Item = tuple[str, bytes]  # one of them, and a path relative to it
-Skip = Callable[[bytes], bool]  # path of a folder below the root → not to be looked into
+PROJECT, WORKSPACE = "project", "workspace"  # the two trees with covered paths
+Item = tuple[str, bytes]  # (one of them, a path relative to it)
+Skip = Callable[[bytes], bool]  # path of a folder below the root → do not enter it
 
 
 class CoveredPaths:
@@ -19,18 +19,18 @@ class CoveredPaths:
 
     def __init__(self, patterns: Sequence[str]) -> None:
         self._covers = Globs(patterns)
-        # `tests/**` covers all that can ever lie below `tests`, but not `tests` itself.
+        # `tests/**` covers every path below `tests`, but not `tests` itself.
         takes_back = any(pattern.startswith("!") for pattern in patterns)
         self._holds = Globs([] if takes_back else list(filter(None, map(_home, patterns))))
         self._names_git = any(".git" in pattern.split("/") for pattern in patterns)
 
     def covers(self, path: bytes, *, folder: bool) -> bool:
-        """Whether the path itself is covered, not only what lies below it."""
+        """Whether the path itself is covered, not only paths below it."""
         return self._covers.matches(path, folder=folder)
 
     def walk(self, root: str, *, skip: Skip) -> Iterator[tuple[bytes, bool]]:
-        """(relative path, is a folder of which all that is below is covered). What cannot be
-        listed is passed over; no symlink is followed."""
+        """(relative path, whether it is a folder that is covered with every path below it).
+        Folders that cannot be listed are skipped; no symlink is followed."""
         yield from self._walk(os.fsencode(root), b"", skip)
 
     def _walk(self, place: bytes, prefix: bytes, skip: Skip) -> Iterator[tuple[bytes, bool]]:
@@ -60,13 +60,22 @@ def _home(pattern: str) -> str:
     return anchored
 
 
-def unless_openloop(root: str, workspace: str) -> Skip:
-    """The `skip` that leaves out the workspace and every `.openloop` folder."""
+def descend(root: str, path: bytes) -> Iterator[bytes]:
+    """A path and the paths below it, sorted, each folder before its entries."""
+    yield path
+    full = os.path.join(os.fsencode(root), path)
+    if os.path.isdir(full) and not os.path.islink(full):
+        for name in sorted(os.listdir(full)):
+            yield from descend(root, os.path.join(path, name))
+
+
+def skip_openloop(root: str, workspace: str) -> Skip:
+    """A `skip` that leaves out the workspace and every `.openloop` folder."""
     inside = os.fsencode(os.path.relpath(workspace, root))
     home = os.fsencode(HOME)
     return lambda path: path == inside or path.rpartition(b"/")[2] == home
 
 
-def below(folder: str, path: str) -> bool:
+def lies_in(folder: str, path: str) -> bool:
     """Whether `path` is `folder` or lies below it; both absolute."""
     return path == folder or path.startswith(folder.rstrip("/") + "/")

@@ -1,4 +1,4 @@
-"""The policy in a run: a violation is recorded before it is undone, and so is every checkpoint."""
+"""Enforce the policy in a run: a violation is recorded before it is undone."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ Record = Callable[..., object]
 
 
 class Enforced(NamedTuple):
-    """How a step was held to the policy; "" for nothing.
+    """The result for one step, in words; "" for nothing.
 
-    violation: what the step did against the policy. damage: what cannot be restored, and why.
+    violation: changes that the policy forbids. damage: paths that cannot be restored, and why.
     """
 
     violation: str = ""
@@ -31,7 +31,7 @@ class Enforced(NamedTuple):
 
 
 class Enforcement:
-    """Does nothing at all where the configuration asks for nothing and no holdout/ is there."""
+    """Applies the policy; does nothing without a policy, `keep_best` and a holdout/ folder."""
 
     def __init__(self, mission: Mission, record: Record, tick: Tick = no_tick) -> None:
         """record: appends an event and shows it; takes the fields of `Store.record`.
@@ -46,8 +46,8 @@ class Enforcement:
         self._on_violation = policy.on_violation if policy else OnViolation.RESTORE
 
     def begin(self, before: State) -> dict[str, Any]:
-        """Take the reference of a new run, and record what changed since the run before it; returns
-        fields for its run_started."""
+        """Take the reference of a new run, and record changes since the run before; returns fields
+        for its run_started."""
         digests: dict[str, str] = {}
         if self._project:
             digests = self._project.take_reference(before.digests)
@@ -63,9 +63,9 @@ class Enforcement:
             digests[HOLDOUT] = digest
         return {"checkpoints": digests} if digests else {}
 
-    def settle_earlier(self, before: State) -> str:
-        """Restore what the latest run left that must not become a reference. Returns what makes
-        that impossible."""
+    def restore_earlier(self, before: State) -> str:
+        """Restore the protected paths that the latest run left altered, before a new reference is
+        taken. Returns why that is impossible, or ""."""
         holdout = self._holdout.take_reference()
         if before.unsettled and holdout != before.digests.get(HOLDOUT, ""):
             return f"{HOLDOUT}/ is not what it was when run {before.run} began"
@@ -88,7 +88,7 @@ class Enforcement:
         return ""
 
     def differences(self, before: State) -> list[str]:
-        """What differs from the reference of the latest run, in words."""
+        """The differences from the reference of the latest run, in words."""
         found: list[str] = []
         holdout = self._holdout.take_reference()
         if holdout != before.digests.get(HOLDOUT, ""):
@@ -101,9 +101,9 @@ class Enforcement:
         return found
 
     def resume(self, before: State) -> str:
-        """Take up a run in the state it was found in, and settle the step that was cut off.
+        """Load the reference of a resumed run, and enforce the policy on its interrupted step.
 
-        Returns what makes that impossible, because a command damaged what was kept.
+        Returns why that is impossible, because a command damaged the store, or "".
         """
         if self._holdout.take_reference() != before.digests.get(HOLDOUT, ""):
             return f"{HOLDOUT}/ was changed since the run began"
@@ -113,25 +113,25 @@ class Enforcement:
             self._project.load_reference(before.digests)
         except TamperError as error:
             return error.what
-        return self.settle(before.running).damage if before.running else ""
+        return self.enforce(before.running).damage if before.running else ""
 
     def before(self, step: Step) -> dict[str, Any]:
-        """Keep what a change starts from, and what no gate may rewrite; returns fields for the
-        step's step_started."""
+        """Save the state before a step: the project for a change, holdout/ for a gate; returns
+        fields for its step_started."""
         if step.is_gate:
-            self._holdout.hold()
+            self._holdout.copy_contents()
         if self._project is None or not step.is_change:
             return {}
         return {"before": self._project.before_change()}
 
     def copies(self) -> list[str]:
-        """Absolute paths of files that hold contents of withheld ones."""
+        """Absolute paths of files that hold contents of withheld files."""
         return self._project.copies() if self._project else []
 
-    def settle(self, step: Step, planted: Sequence[str] = ()) -> Enforced:
-        """Record what the step was not allowed to do, and undo it.
+    def enforce(self, step: Step, planted: Sequence[str] = ()) -> Enforced:
+        """Record the step's violations, then undo them.
 
-        planted: printable paths of what it put where something was withheld, removed already.
+        planted: printable paths that it created in place of withheld files, already removed.
         """
         violation = ""
         try:
@@ -169,7 +169,7 @@ class Enforcement:
         return None
 
     def after_hook(self) -> Enforced:
-        """After a hook protected files are restored; its other changes stay, and are reported."""
+        """Restore protected files after a hook; its other changes stay and are reported."""
         if self._project is None:
             return Enforced()
         try:
@@ -178,14 +178,14 @@ class Enforcement:
             return Enforced(damage=error.what)
 
     def keep_best(self, value: float, reason: str) -> None:
-        """Keep the project as it is now as the best."""
+        """Save the current project as the best checkpoint."""
         assert self._project is not None
         digest = self._project.keep_best()
         text = f"kept: {reason}"
         self._record(Kind.NOTE, note="kept", text=text, value=value, checkpoint=digest)
 
     def restore_best(self, reason: str) -> str:
-        """Return to the best checkpoint. Returns what makes that impossible."""
+        """Restore the best checkpoint. Returns why that is impossible, or ""."""
         assert self._project is not None
         try:
             paths = self._project.restore_best(self._announce)

@@ -1,8 +1,7 @@
 """The workspace's holdout/ folder, which no gate may rewrite: restored after each of them.
 
-What lies there is what changes are judged by, and gates run what changes wrote. While a gate runs,
-its bytes are in a file without a name as well. The record carries a digest of what stood there, so
-that a run that is resumed knows whether it still does.
+Changes are judged by these files, and gates run code that changes wrote. While a gate runs, an
+unlinked file holds a copy. The record has a digest of the folder, which a resumed run checks.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ _NAME = os.fsencode(HOLDOUT)
 
 
 class Holdout:
-    """The folder while a run lasts. `take_reference` comes first."""
+    """The folder during a run. Call `take_reference` first."""
 
     def __init__(self, workspace: Workspace, tick: Tick = no_tick) -> None:
         self._root = workspace.path
@@ -37,14 +36,13 @@ class Holdout:
         self._unlinked: UnlinkedCopy | None = None
 
     def take_reference(self) -> str:
-        """Take the folder as it is; returns a digest of it, "" where there is none. Raises
-        OSError."""
+        """Scan the folder as the reference; returns its digest, "" without one. Raises OSError."""
         self._reference = self._last = self._scan(None)
         return _digest(self._reference) if self._reference else ""
 
-    def hold(self) -> None:
-        """Keep its bytes before a gate runs. Where they have changed already there is nothing to
-        restore from, which `restore` reports."""
+    def copy_contents(self) -> None:
+        """Copy its contents before a gate runs. If they have changed already there is no copy,
+        which `restore` reports."""
         if not self._reference:
             return
         with contextlib.suppress(ChangedMeanwhile, OSError):
@@ -54,8 +52,8 @@ class Holdout:
             )
 
     def changes(self) -> list[str]:
-        """What the gate changed or removed in it, printable; nothing is restored yet. New files are
-        no violation, nor is what checks leave behind: `restore` removes them."""
+        """The gate's changes and removals in it, printable; nothing is restored yet. New files and
+        litter are no violation: `restore` removes them."""
         self._last = self._scan(self._last)
         found = difference(self._reference, self._last)
         changed = [("changed", path) for path in (*found.changed, *found.changed_folders)]
@@ -67,7 +65,7 @@ class Holdout:
         ]
 
     def restore(self) -> None:
-        """Restore it and let its bytes go: no change may find them. Raises TamperError, OSError."""
+        """Restore it and close the copy, out of any change's reach. Raises TamperError, OSError."""
         try:
             if paths := difference(self._reference, self._last).paths:
                 intent = restoring.plan(self._root, self._last, self._reference, paths)
@@ -78,7 +76,7 @@ class Holdout:
             self._unlinked = None
 
     def _scan(self, before: Manifest | None) -> Manifest:
-        return snapshot.scan(self._root, skip=_is_elsewhere, before=before, tick=self._tick)
+        return snapshot.scan(self._root, skip=_is_outside, before=before, tick=self._tick)
 
     def _find(self, entry: Entry) -> Iterator[Source]:
         return self._unlinked.find(entry) if self._unlinked else iter(())
@@ -93,11 +91,11 @@ def _refuse(failures: list[restoring.Failure]) -> None:
         )
 
 
-def _is_elsewhere(path: bytes, is_folder: bool) -> bool:
+def _is_outside(path: bytes, is_folder: bool) -> bool:
     return path.split(b"/", 1)[0] != _NAME
 
 
 def _digest(tree: Manifest) -> str:
-    """Of what a person would call its contents, not of times and inodes."""
+    """A digest of paths, kinds, modes and contents, not of times and inodes."""
     rows = [(to_text(path), entry.kind, entry.mode, entry.content) for path, entry in tree.items()]
     return hashlib.sha256(json.dumps(sorted(rows)).encode()).hexdigest()

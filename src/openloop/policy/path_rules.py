@@ -16,18 +16,18 @@ from openloop.fs.snapshot import MAX_DEPTH, is_too_deep
 from openloop.fs.symlinks import Aliases, names
 
 SMALL = 1 << 20  # bytes of a protected, ignored file (a dependency) up to which it is kept
-_DEPENDENCIES = 64 << 20  # bytes of all these files together
+_DEPENDENCIES = 64 << 20  # bytes, their total up to which they are kept
 _LITTER = (
     *(b".pytest_cache", b".mypy_cache", b".ruff_cache", b".hypothesis"),
     *(b".coverage", b"htmlcov", b"coverage.xml", b".benchmarks"),
 )
 _LITTER_STEMS = (b".coverage.", b".aider")
-_INSIDE = b"/\0"  # after a folder's path: whatever might be in it, a name that no pattern means
+_INSIDE = b"/\0"  # appended to a folder's path: any file in it, by a name that no pattern has
 
 
 class Rules:
-    """protect, withhold and allow; what is withheld is protected, and so is what a protected
-    symlink leads to, see `follow`."""
+    """protect, withhold and allow. Withheld paths are protected too, and so are the targets of
+    protected symlinks, see `follow`."""
 
     def __init__(self, policy: Policy | None) -> None:
         protect = policy.protect if policy else ()
@@ -41,11 +41,11 @@ class Rules:
         self.limits_changes = policy is not None and policy.limits_changes
 
     def follow(self, aliases: Aliases) -> None:
-        """From now on a path has these other names as well."""
+        """Match paths by these other names as well from now on."""
         self._aliases = aliases
 
     def covers(self, path: bytes) -> bool:
-        """Whether the path lies in what is protected, byte code included."""
+        """Whether the path is protected or below a protected folder, byte code included."""
         if not self._aliases:
             return self._matches(path)
         return any(map(self._matches, names(path, self._aliases)))
@@ -54,25 +54,25 @@ class Rules:
         return self._protect.matches(name) or self._withhold.matches(name)
 
     def withholds(self, path: bytes) -> bool:
-        """Whether the path is not there for changes."""
+        """Whether the path is withheld from changes."""
         return self._withhold.matches(path)
 
     def protects(self, path: bytes) -> bool:
-        """Whether the path is held against the reference; byte code is cleared instead. A folder
-        is when all that could be in it is: `tests/**` holds the permissions of `tests` too."""
+        """Whether the path is compared with the reference; byte code is removed instead. A folder
+        is compared if every path in it would be: `tests/**` protects the mode of `tests` too."""
         if is_byte_code(path) and not self._byte_code_too:
             return False
         return self.covers(path) or self.covers(path + _INSIDE)
 
     def reaches(self, folder: bytes) -> bool:
-        """Whether something in the folder could be covered; False is certain."""
+        """Whether a path in the folder could be covered; False is certain."""
         return any(
             self._protect.reaches(name) or self._withhold.reaches(name)
             for name in names(folder, self._aliases)
         )
 
-    def because(self, path: bytes) -> bytes:
-        """The symlink's way by which a path is protected, empty when it is so by its own name."""
+    def protecting_name(self, path: bytes) -> bytes:
+        """The path through a symlink by which a path is protected; empty if by its own name."""
         found = [
             name
             for name in names(path, self._aliases)
@@ -84,35 +84,35 @@ class Rules:
         return self._allow is None or self._allow.matches(path)
 
     def leave_open(self, name: bytes) -> bool:
-        """Whether a change may write a file of ignore rules unnoticed. name: its path in
-        the project, or whatever else `IgnoreRules.changed_since` calls it."""
+        """Whether a change could write a file of ignore rules unnoticed. name: as given by
+        `IgnoreRules.changed_since`, a path in the project or elsewhere."""
         in_project = name.endswith(b".gitignore") and not os.path.isabs(name)
         return not in_project or (self.allows(name) and not self.protects(name))
 
     def allows_folder(self, path: bytes) -> bool:
-        """Whether the folder, or all that could be in it, is allowed."""
+        """Whether the folder, or every path in it, is allowed."""
         return self.allows(path) or self.allows(path + _INSIDE)
 
 
 def is_byte_code(path: bytes) -> bool:
-    """What Python writes beside the sources it reads, and may read instead of them."""
+    """Whether Python writes such a file beside sources, and may read it instead of them."""
     return b"__pycache__" in path.split(b"/") or path.endswith((b".pyc", b".pyo"))
 
 
 def is_litter(path: bytes) -> bool:
-    """What checks leave behind whoever runs them: removed, and no violation."""
+    """Whether checks leave such a file behind: it is removed, and no violation."""
     top = path.split(b"/", 1)[0]
     return is_byte_code(path) or top in _LITTER or top.startswith(_LITTER_STEMS)
 
 
 def source_folder(byte_code: bytes) -> bytes:
-    """The folder whose sources a byte-code file stands for."""
+    """The folder of the sources that a byte-code file was compiled from."""
     folder = os.path.dirname(byte_code)
     return os.path.dirname(folder) if os.path.basename(folder) == b"__pycache__" else folder
 
 
 def unfit(tree: Manifest, rules: Rules) -> Iterator[tuple[str, str]]:
-    """(what, fix) for every path that cannot be compared with anything."""
+    """(what, fix) for every path that the policy cannot compare."""
     for path in tree.unreadable:
         if is_too_deep(path):
             what = f"{printable(os.fsdecode(path))[:80]}… lies more than {MAX_DEPTH} folders deep"
@@ -123,7 +123,7 @@ def unfit(tree: Manifest, rules: Rules) -> Iterator[tuple[str, str]]:
 
 
 def too_large(dependencies: Iterable[bytes], known: Manifest) -> Iterator[bytes]:
-    """Those of which no content is kept: only their size, times and mode are compared."""
+    """The dependencies whose contents are not kept; only size, times and mode are compared."""
     left = _DEPENDENCIES
     for path in sorted(dependencies, key=lambda path: (known[path].size, path)):
         left -= known[path].size
@@ -132,13 +132,12 @@ def too_large(dependencies: Iterable[bytes], known: Manifest) -> Iterator[bytes]
 
 
 class ProjectBoundary:
-    """A `skip` for scans: the workspace, `.openloop` and `.git` are not the project, and ignored
-    folders in which nothing can be protected are passed over whole.
+    """A `skip` for scans that leaves out the workspace, `.openloop`, `.git`, and ignored folders
+    without any path that could be protected.
 
-    Such names are no hiding place: one that was not there when the run began belongs to the
-    project where it is protected, and below the root where it is not allowed. A repository of
-    the project's own that was moved there is still none of its files, so that it is never
-    deleted.
+    These names are no hiding place: one that did not exist when the run began belongs to the
+    project where it is protected, and below the root where it is not allowed. A repository of the
+    project that was moved there does not, so that it is never deleted.
     """
 
     def __init__(self, root: str, workspace: str, rules: Rules) -> None:
@@ -154,27 +153,25 @@ class ProjectBoundary:
     def __call__(self, path: bytes, is_folder: bool) -> bool:
         name = path[path.rfind(b"/") + 1 :]
         if not self._usual(path, is_folder) or (name == b".git" and self._rules.names_git):
-            return is_folder and self._is_idle(path)
+            return is_folder and self._can_skip(path)
         if self._seen is not None:
             with contextlib.suppress(FileNotFoundError):
                 found = os.lstat(os.path.join(self._root, path))
                 self._seen[path] = Entry("", signature_of(found))
             return True
-        if path in self._outside or not self._counts(path):
+        counts = self._rules.covers(path) or (b"/" in path and not self._rules.allows(path))
+        if path in self._outside or not counts:
             return True
         return self._is_own(path)
 
-    def _is_idle(self, folder: bytes) -> bool:
-        """Byte code is never passed over: it can stand beside what is protected."""
+    def _can_skip(self, folder: bytes) -> bool:
+        """Whether a folder can be left out; byte code may be beside protected sources."""
         return (
             self.ignored is not None
             and not is_byte_code(folder)
             and self.ignored.ignores_all_in(folder)
             and not self._rules.reaches(folder)
         )
-
-    def _counts(self, path: bytes) -> bool:
-        return self._rules.covers(path) or (b"/" in path and not self._rules.allows(path))
 
     def _is_own(self, path: bytes) -> bool:
         try:
@@ -184,13 +181,13 @@ class ProjectBoundary:
         return (found.st_dev, found.st_ino) in self._own
 
     def close(self) -> Manifest:
-        """End the first scan: what it met outside the project, and nothing else, stays outside."""
+        """End the first scan; returns the paths it left out, which alone stay outside."""
         met = Manifest.of(self._seen or {})
         self.resume(met)
         return met
 
     def resume(self, outside: Manifest) -> None:
-        """outside: what `close` gave when the run began."""
+        """Use the paths that `close` returned when the run began."""
         self._seen = None
         self._outside = outside
         self._own = frozenset(entry.signature[:2] for entry in outside.values())

@@ -1,7 +1,7 @@
-"""The policy on real files: checkpoints of the project, and restoring what a step may not change.
+"""Checkpoints of the project, and restoring paths that a step must not change.
 
-The state when the run began and the state before a change are kept in a store in the workspace;
-the bytes of protected files also stay in a file without a name, which no command can remove.
+A store in the workspace keeps the state when the run began and the state before a change; an
+unlinked file, which no command can remove, has the contents of protected files too.
 """
 
 from __future__ import annotations
@@ -40,15 +40,15 @@ from openloop.record.mission import Mission
 from openloop.record.workspace import CHECKPOINTS
 
 REFERENCE, BEFORE, BEST = "reference", "before", "best"  # names of checkpoints in the store
-OUTSIDE = "outside"  # what stood in the tree and was not the project when the run began
+OUTSIDE = "outside"  # paths in the tree that were not of the project when the run began
 _IN_STORE = (REFERENCE, BEFORE, BEST, OUTSIDE)
-IGNORED, INTENT = "ignored", "intent"  # names of other digests that the record carries
+IGNORED, INTENT = "ignored", "intent"  # names of other digests in the record
 _WHOLE = 32 << 20  # bytes of a project up to which all of it is kept, for the diffs of changes
 _TRIES = 5  # looks at a project that somebody else is writing to
 
 
 class ProjectPolicy:
-    """One project under its policy while a run lasts."""
+    """One project under its policy during a run."""
 
     def __init__(self, mission: Mission, tick: Tick = no_tick) -> None:
         """tick: see `snapshot.scan`."""
@@ -78,8 +78,8 @@ class ProjectPolicy:
     # --- the checkpoints of a run ---
 
     def take_reference(self, earlier: Mapping[str, str]) -> dict[str, str]:
-        """Take the project as it is for the reference of a new run. Returns the digests that its
-        record must carry. Raises UsageError for a project that no policy can guard.
+        """Save the current project as the reference of a new run. Returns the digests for its
+        record. Raises UsageError for a project that no policy can protect.
 
         earlier: the digests of the run before, for `changed_since`.
         """
@@ -126,8 +126,8 @@ class ProjectPolicy:
         return self._comparison().protected_words() + rules
 
     def _rules_to_follow(self, earlier: Mapping[str, str]) -> IgnoreRules:
-        """The ignore rules as they are; those of the run before where a change, or what it left
-        outside the project, may have written new ones."""
+        """The current ignore rules, or those of the run before if a change, or a process it left,
+        may have written the new ones."""
         home = f"{self._home}/{IGNORED}"
         now = IgnoreRules.read(self._root, home)
         with contextlib.suppress(TamperError, KeyError):  # removed by a person, or no earlier run
@@ -139,7 +139,7 @@ class ProjectPolicy:
         return now
 
     def _unfollowed(self, now: IgnoreRules, before: IgnoreRules) -> list[str]:
-        """The names of rules that changed and that nothing kept a change from writing."""
+        """The names of the rules that differ and that a change could have written."""
         names = now.changed_since(before) if self._rules.limits_changes else ()
         return [name for name in names if self._rules.leave_open(os.fsencode(name))]
 
@@ -151,7 +151,7 @@ class ProjectPolicy:
         return True
 
     def _make_private_home(self) -> None:
-        """Copies of private files lie there: nobody else may look. Raises UsageError."""
+        """Create the store's folder for this user only: it has private files. Raises UsageError."""
         try:
             with contextlib.suppress(FileExistsError):
                 os.mkdir(self._home, 0o700)
@@ -169,18 +169,18 @@ class ProjectPolicy:
             os.close(folder)
 
     def _aliases(self, tree: Manifest) -> Aliases:
-        """Other names of what symlinks lead to. Ignored paths have none: a build that the tests
-        link to is made again and again."""
+        """Other names of symlink targets, without ignored ones: a build that the tests link to is
+        rewritten again and again."""
         found = aliases(self._root, tree)
         ignored = self._ignored.among(found, tree)
         return {place: links for place, links in found.items() if place not in ignored}
 
     def load_reference(self, digests: Mapping[str, str]) -> list[str]:
-        """Take up the checkpoints of an earlier process; finish a restore that was cut off. Returns
-        what that restored, printable.
+        """Load the checkpoints of an earlier process and finish an interrupted restore. Returns the
+        paths it restored, printable.
 
-        digests: those that the record carries. Raises TamperError when the store does not hold
-        what was recorded, or when something cannot be restored.
+        digests: those in the record. Raises TamperError when the store does not match them, or a
+        path cannot be restored.
         """
         self._make_private_home()
         self._digests = {name: digests[name] for name in _IN_STORE if name in digests}
@@ -202,7 +202,7 @@ class ProjectPolicy:
         return [readable(path) for path in restored]
 
     def _without_ignored(self, known: Manifest) -> Manifest:
-        """Scan with what was ignored when the run began left unhashed."""
+        """Scan without hashing the files that were ignored when the run began."""
         rules = self._ignored.rules
         found = rules.ignored([path for path, entry in known.items() if entry.kind != FOLDER])
         protected = set(filter(self._rules.covers, found))
@@ -223,8 +223,8 @@ class ProjectPolicy:
         return path not in self._ignored.files
 
     def _keep(self, now: Manifest) -> Manifest:
-        """Copy the bytes that restoring may need. Returns the project as it was copied, `now`
-        unless somebody wrote to it meanwhile. Raises RecordError."""
+        """Copy the contents that a restore may need. Returns the manifest of the copy, `now` unless
+        a file changed meanwhile. Raises RecordError."""
         whole = self._keeps_best or self._rules.limits_changes or self._is_small
         needed = self._is_wanted if whole else self._rules.protects
         for _ in range(_TRIES):
@@ -255,8 +255,8 @@ class ProjectPolicy:
     # --- around the steps ---
 
     def changes_of_hook(self) -> str:
-        """Accept what a person's hook changed, so that no step is blamed for it; protected files
-        are restored all the same. Returns the changes in words, "" for none."""
+        """Accept the changes of a hook, so that no step is blamed for them, but restore protected
+        files. Returns the changes in words, "" for none."""
         self._before = self._last
         self._last = self._scan(self._last)
         compared = self._comparison()
@@ -267,7 +267,7 @@ class ProjectPolicy:
         return words
 
     def before_change(self) -> str:
-        """Keep the state before a change; returns the digest that its event must carry."""
+        """Save the state before a change; returns its digest for the event."""
         self._before = self._last = self._keep(self._scan(self._last))
         on_record = set(self._digests.items())
         digest = self._save(BEFORE, self._before)
@@ -281,7 +281,7 @@ class ProjectPolicy:
         return self._store.places(withheld.values()) if withheld else []
 
     def violations(self, step: Step) -> Findings:
-        """Look at the project after a step; nothing is restored yet."""
+        """Compare the project after a step; nothing is restored yet."""
         if step.is_gate:
             self._before = self._last
         self._last = self._scan(self._last)
@@ -335,8 +335,8 @@ class ProjectPolicy:
     # --- restoring ---
 
     def restore(self, step: Step, found: Findings, announce: Callable[[str], None]) -> None:
-        """Restore what `violations` found, and look whether it is. announce: see
-        Checkpoints.restore. Raises TamperError for what cannot be restored."""
+        """Restore the paths that `violations` found, and check the result. announce: see
+        Checkpoints.restore. Raises TamperError for paths that cannot be restored."""
         if mounts := self._new_mounts():
             place = os.path.join(self._root, os.fsdecode(mounts[0]))
             raise TamperError(f"something is mounted on {printable(place)}: unmount it")
@@ -348,11 +348,9 @@ class ProjectPolicy:
             if found.to_before:
                 self._restore(self._before, found.to_before, announce)
             self._last = self._scan(self._last)
-            found = self._compared_with_policy(
-                step
-            )  # what was set aside, or only now came to light
+            found = self._compared_with_policy(step)  # paths set aside or newly visible
         else:
-            raise _will_not_go_back((*found.to_reference, *found.to_before))
+            raise _not_restorable((*found.to_reference, *found.to_before))
         self._clear_byte_code()
 
     def restore_protected(self, announce: Callable[[str], None]) -> tuple[str, ...]:
@@ -377,12 +375,12 @@ class ProjectPolicy:
             )
 
     def keep_best(self) -> str:
-        """Keep the project as it is now as the best; returns the digest of its checkpoint."""
+        """Save the current project as the best; returns the digest of the checkpoint."""
         self._best = self._last = self._keep(self._scan(self._last))
         return self._save(BEST, self._best)
 
     def restore_best(self, announce: Callable[[str], None]) -> tuple[str, ...]:
-        """Return to the best checkpoint; returns what was restored, printable."""
+        """Restore the best checkpoint; returns the restored paths, printable."""
         assert self._best is not None
         self._before = self._best
         self._last = self._scan(self._last)
@@ -394,10 +392,10 @@ class ProjectPolicy:
                 return shown(first)
             self._restore(self._best, strayed, announce)
             self._last = self._scan(self._last)
-        raise _will_not_go_back(strayed)
+        raise _not_restorable(strayed)
 
     def _clear_byte_code(self) -> None:
-        """Remove byte code beside protected sources: an interpreter would believe it."""
+        """Remove byte code beside protected sources: an interpreter would trust it."""
         known = [
             path
             for path, entry in self._last.items()
@@ -425,14 +423,14 @@ def _target(entry: Entry | None) -> bytes:
 
 @contextlib.contextmanager
 def _as_tampering() -> Iterator[None]:
-    """What is wrong with the checkpoint store was done by a command."""
+    """Report damage to the checkpoint store as tampering by a command."""
     try:
         yield
     except (Damaged, Incomplete, ChangedMeanwhile) as error:
         raise TamperError(str(error), fix=_BY_HAND) from None
 
 
-def _will_not_go_back(paths: Iterable[bytes]) -> TamperError:
+def _not_restorable(paths: Iterable[bytes]) -> TamperError:
     left = f"{listed(shown(paths))} keeps changing or cannot be replaced"
     return TamperError(f"the project cannot be restored: {left}", fix=_BY_HAND)
 

@@ -1,7 +1,7 @@
-"""What a step did to a project against its policy, and what of that is restored.
+"""The violations of a step, and the paths to restore after it.
 
 Protected paths have one reference: their state when the run began. Everything else is compared
-with the state before the step. Nothing is restored here, and nothing is remembered.
+with the state before the step. Nothing is restored or stored here.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ CountLines = Callable[[bytes], int]  # path → lines that a change added to it 
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What one step did against the policy.
+    """The violations of one step.
 
-    text: in words, "" for nothing; paths: the same, printable. to_reference, to_before: paths to
-    restore to the one state or the other, what is restored without a word included.
+    text: in words, "" for none. paths: the same, printable. to_reference, to_before: paths to
+    restore to these states, with those that are no violation.
     """
 
     text: str = ""
@@ -38,12 +38,12 @@ class Findings:
     to_before: tuple[bytes, ...] = ()
 
     def with_planted(self, planted: Sequence[str]) -> Findings:
-        """The same, and these printable paths, at which something was withheld."""
+        """A copy with these printable paths, created in place of withheld files."""
         found = self.with_words([f"put something where {path} was withheld" for path in planted])
         return replace(found, paths=(*self.paths, *planted)[:_RECORDED])
 
     def with_words(self, phrases: Sequence[str]) -> Findings:
-        """The same, and these violations."""
+        """A copy with these violations."""
         words = listed(phrases)
         return replace(self, text="; ".join(filter(None, (self.text, words))))
 
@@ -53,22 +53,21 @@ class Findings:
 
     @property
     def restored_paths(self) -> list[bytes]:
-        """What is restored, without what tools leave behind."""
+        """The paths to restore, without litter."""
         return [p for p in (*self.to_reference, *self.to_before) if not is_litter(p)]
 
 
 @dataclass(frozen=True, slots=True)
 class IgnoredPaths:
-    """What was ignored when the run began: the rules, and the files that they ignored then."""
+    """The ignore rules of the run, and the files that they ignored when it began."""
 
     rules: IgnoreRules
     files: frozenset[bytes] = frozenset()
 
     def among(self, paths: Iterable[bytes], *trees: Manifest) -> set[bytes]:
-        """Those that were ignored; a folder is when whatever is in it is.
+        """The ignored ones; a folder is ignored if every path in it would be.
 
-        trees: what says which of the paths are folders, the first that knows a path. Raises what
-        `IgnoreRules.ignored` raises.
+        trees: tell which paths are folders; the first tree with the path decides.
         """
         asked = {}
         for path in paths:
@@ -80,7 +79,7 @@ class IgnoredPaths:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """A project as it is now beside its reference and its state before the step."""
+    """The current project, compared with its reference and its state before the step."""
 
     rules: Rules
     ignored: IgnoredPaths
@@ -89,11 +88,11 @@ class Comparison:
     now: Manifest
 
     def violations(self, step: Step, policy: Policy | None, lines: CountLines) -> Findings:
-        """What the step did against the policy. Raises what `lines` and `ignored` raise."""
+        """The violations of the step. Raises what `lines` raises."""
         return self._of_gate() if step.is_gate else self._of_change(policy, lines)
 
     def protected(self) -> list[bytes]:
-        """Protected paths that differ from the reference."""
+        """The protected paths that differ from the reference."""
         paths = difference(self.reference, self.now).paths
         return [path for path in paths if self.rules.protects(path)]
 
@@ -102,8 +101,7 @@ class Comparison:
         return [self._words(path) for path in self.protected()]
 
     def since_before(self) -> tuple[bytes, ...]:
-        """Everything that differs from before, protected paths apart; a new folder only where
-        nothing is to stay in it."""
+        """The other paths that differ from before; a new folder only if all its entries do."""
         others = self._others()
         going = {*others.paths, *self._unreadable()}
         used = _folders_above(path for path in self.now if path not in going)
@@ -115,12 +113,12 @@ class Comparison:
         return sorted(p for group in self._others()[:3] for p in group if not is_litter(p))
 
     def since_before_words(self) -> str:
-        """The same in words, without folders and what checks leave behind; "" for nothing."""
+        """The same in words, without folders and litter; "" for none."""
         files_only = self._others()[:3]
         return listed([self._words(p) for group in files_only for p in group if not is_litter(p)])
 
     def _others(self) -> Changes:
-        """What differs from before and is neither protected nor was ignored when the run began."""
+        """The differences from before in paths that are neither protected nor ignored."""
         seen = difference(self.before, self.now)
         ignored = self.ignored.among(seen.paths, self.now, self.before) | self.ignored.files
 
@@ -130,8 +128,8 @@ class Comparison:
         return Changes(*(tuple(filter(counts, group)) for group in seen))
 
     def _unreadable(self) -> list[bytes]:
-        """Paths that can no longer be read, or could hold protected files too deep to be seen: no
-        pattern can tell what is there, so none allows it."""
+        """Paths that can no longer be read, or folders too deep to be scanned: no pattern allows
+        these, because they may contain protected files."""
         new = [
             path
             for path in self.now.unreadable
@@ -142,11 +140,12 @@ class Comparison:
         return [path for path in new if is_too_deep(path) or path not in ignored]
 
     def _of_gate(self) -> Findings:
-        """A gate may create protected files (they are only removed), not change or remove them."""
+        """Violations of a gate: it may create protected files, which are removed again, but not
+        change or remove them."""
         protected, others = self.protected(), self._others()
         broken = [path for path in protected if path in self.reference]
         outside = [path for path in others.created if not self.rules.allows(path)]
-        outside += self._idle_folders(others._replace(changed_folders=()), outside)
+        outside += self._stray_folders(others._replace(changed_folders=()), outside)
         phrases = [f"{self._words(path)} while it ran" for path in broken]
         back = (*outside, *self._unreadable())
         return Findings(listed(phrases), shown(broken), tuple(protected), back)
@@ -156,7 +155,7 @@ class Comparison:
         written = sorted((*others.created, *others.changed, *others.removed))
         outside = [path for path in written if not self.rules.allows(path)]
         inside = [p for p in written if self.rules.allows(p) and not is_litter(p)]
-        outside += self._idle_folders(others, outside)
+        outside += self._stray_folders(others, outside)
         unreadable = self._unreadable()
         strayed = [path for path in outside if not is_litter(path) and path not in unreadable]
         too_much = _above_maxima(policy, inside, lines)
@@ -170,12 +169,9 @@ class Comparison:
         text = "; ".join(filter(None, (listed(phrases), *too_much)))
         return Findings(text, shown(broken), tuple(protected), back)
 
-    def _idle_folders(self, others: Changes, back: Iterable[bytes]) -> list[bytes]:
-        """Folders outside what is allowed that changed by themselves: made, and nothing is to
-        stay in them; removed, and nothing that was in them is to stay away; their permissions.
-
-        back: what is restored anyway.
-        """
+    def _stray_folders(self, others: Changes, back: Iterable[bytes]) -> list[bytes]:
+        """Forbidden changes of folders alone: created ones that will be empty, removed ones whose
+        entries will be restored, changed permissions. back: paths that are restored anyway."""
         strayed = [
             path
             for group in (others.created_folders, others.changed_folders, others.removed_folders)
@@ -191,12 +187,12 @@ class Comparison:
         return [path for path in strayed if path in made | gone | {*others.changed_folders}]
 
     def _words(self, path: bytes) -> str:
-        """`changed tests/test_a.py`, of a path that differs from the state it is compared with."""
+        """`changed tests/test_a.py`, for a path that differs."""
         protected = self.rules.protects(path)
         old = (self.reference if protected else self.before).get(path)
         verb = difference_verb(old, self.now.get(path))
         words = f"{verb} {'protected ' if protected else ''}{readable(path)}"
-        other = self.rules.because(path) if protected else b""
+        other = self.rules.protecting_name(path) if protected else b""
         return f"{words} (to which {readable(other)} leads)" if other else words
 
 
@@ -205,7 +201,7 @@ def difference_verb(old: Entry | None, new: Entry | None) -> str:
 
 
 def _above_maxima(policy: Policy | None, inside: Sequence[bytes], lines: CountLines) -> list[str]:
-    """Which maxima these changed paths go beyond, in words."""
+    """The limits that these changed paths exceed, in words."""
     if policy is None:
         return []
     phrases: list[str] = []
@@ -229,16 +225,16 @@ def _folders_above(paths: Iterable[bytes]) -> set[bytes]:
 
 
 def readable(path: bytes) -> str:
-    """A path, printable."""
+    """A printable path."""
     return printable(os.fsdecode(path))
 
 
 def shown(paths: Iterable[bytes]) -> tuple[str, ...]:
-    """As many of the paths as the record names, printable."""
+    """The paths that the record names, printable."""
     return tuple(readable(path) for path in tuple(paths)[:_RECORDED])
 
 
 def listed(phrases: Sequence[str]) -> str:
-    """The first three, and how many more there are."""
+    """The first three phrases, and the number of the others."""
     more = f" and {len(phrases) - _NAMED} more" if len(phrases) > _NAMED else ""
     return ", ".join(phrases[:_NAMED]) + more

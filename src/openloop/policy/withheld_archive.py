@@ -1,7 +1,7 @@
-"""The archive of withheld files: a tar, and its contents as trees for `fs.restore`.
+"""The archive of withheld files: a tar file, read back as trees for `fs.restore`.
 
-Paths in it begin with `project/` or `workspace/`; modes and times to the nanosecond are kept,
-owners and hard links are not. On the disk it is compressed, and a person can unpack it with `tar`.
+Its paths begin with `project/` or `workspace/`; it keeps modes and times to the nanosecond, but not
+owners and hard links. On the disk it is compressed, and `tar` can unpack it.
 """
 
 from __future__ import annotations
@@ -22,24 +22,19 @@ from openloop.core.text import printable
 from openloop.fs import dirfd, files, restore
 from openloop.fs.content import Source, digest
 from openloop.fs.manifest import FOLDER, SYMLINK, Entry, Manifest, to_text
-from openloop.policy.covered_paths import WORKSPACE, Item
+from openloop.policy.covered_paths import WORKSPACE, Item, descend
 from openloop.record.workspace import HOLDOUT, WITHHELD
 
 Roots = Mapping[str, str]  # PROJECT and WORKSPACE → absolute path
-_TEMPORARY = b".openloop-returned"  # a file in the making; one that a crash left is used again
+_TEMPORARY = b".openloop-returned"  # name of a file until it is complete
 _CHUNK = 1 << 20  # bytes
 _SECOND = 1_000_000_000  # ns
-_LEVEL = 1  # of compression: what is kept for minutes need not be small
-
-
-def nameless(folder: str) -> IO[bytes]:
-    """A file that no path leads to, on the disk of `folder`."""
-    return tempfile.TemporaryFile(dir=folder)
+_LEVEL = 1  # of compression: the file lasts for minutes only
 
 
 def pack(items: Iterable[Item], roots: Roots, target: IO[bytes]) -> None:
-    """Write an archive, not compressed. What is missing is left out; of anything but files,
-    symlinks and folders nothing is kept. Raises OSError."""
+    """Write an uncompressed archive. Missing paths, and anything but files, symlinks and folders,
+    are left out. Raises OSError."""
     with tarfile.open(fileobj=target, mode="w", format=tarfile.PAX_FORMAT) as archive:
         for place, path in items:
             full = os.path.join(os.fsencode(roots[place]), path)
@@ -78,7 +73,7 @@ def _in_nanoseconds(info: tarfile.TarInfo) -> int:
 
 
 def write(name: str, source: IO[bytes], folder: int) -> str:
-    """Compress an archive to a durable file of this name; returns its sha256. Raises OSError."""
+    """Compress an archive into a durable file; returns its sha256. Raises OSError."""
     if files.exists(name, folder=folder):
         files.remove(name, folder=folder)
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL
@@ -94,16 +89,16 @@ def write(name: str, source: IO[bytes], folder: int) -> str:
 
 
 def read(source: IO[bytes], home: str, sha256: str) -> IO[bytes] | None:
-    """A compressed archive, unpacked to a file without a name; None when its bytes are others.
+    """A compressed archive, decompressed to an unlinked file; None when its sha256 differs.
 
-    home: the folder on whose disk it is unpacked.
+    home: the folder on whose disk that file is.
     """
-    with nameless(home) as copy:  # whoever still writes to the source changes nothing of it
+    with tempfile.TemporaryFile(dir=home) as copy:  # writes to the source do not affect it
         shutil.copyfileobj(source, copy, _CHUNK)
         if _sha256(copy) != sha256:
             return None
         copy.seek(0)
-        unpacked = nameless(home)
+        unpacked = tempfile.TemporaryFile(dir=home)  # noqa: SIM115
         shutil.copyfileobj(gzip.GzipFile(fileobj=copy), unpacked, _CHUNK)
         return unpacked
 
@@ -117,13 +112,13 @@ def _sha256(file: IO[bytes]) -> str:
 
 
 class Archive:
-    """An archive that is not compressed, and restoring from it.
+    """An uncompressed archive to restore from.
 
-    found: printable paths of what stood in the place of something restored, and was set aside.
+    found: printable paths of entries that were in the way and have been set aside.
     """
 
     def __init__(self, file: IO[bytes] | None, roots: Roots) -> None:
-        """file: stays the caller's; None where nothing was withheld. Raises OSError."""
+        """file: closed by the caller; None when no file was withheld. Raises OSError."""
         self._roots = roots
         self._offsets: dict[str, int] = {}  # of contents in the file
         self._trees: dict[str, dict[bytes, Entry]] = {place: {} for place in roots}
@@ -149,9 +144,9 @@ class Archive:
         return Entry(content, (0, 0, info.size, at, 0, stat.S_IFREG | info.mode))
 
     def restore(self) -> int:
-        """Put everything where it was; returns how many paths. Raises OSError."""
+        """Restore every path; returns their number. Raises OSError."""
         for place, tree in self._trees.items():
-            self._clear(place, tree)
+            self._clear_obstacles(place, tree)
             target = Manifest.of(tree)
             intent = restore.plan(self._roots[place], Manifest({}, 0), target, target)
             for failure in restore.carry_out(intent, self._find, keep_times=True):
@@ -161,8 +156,8 @@ class Archive:
     def _find(self, entry: Entry) -> Iterator[Source]:
         yield Source(self._descriptor, self._offsets[entry.content], entry.size)
 
-    def _clear(self, place: str, tree: Mapping[bytes, Entry]) -> None:
-        """Set aside what stands where something else is to be restored."""
+    def _clear_obstacles(self, place: str, tree: Mapping[bytes, Entry]) -> None:
+        """Set aside entries that are in the way of a restore."""
         with dirfd.open_tree(self._roots[place]) as opened:
             for path, entry in tree.items():
                 above = b""
@@ -173,15 +168,17 @@ class Archive:
                     folder = above != path or entry.kind == FOLDER
                     if there is None:
                         break
-                    if not (stat.S_ISDIR(there.st_mode) if folder else _is(entry, name, parent)):
+                    if not (
+                        stat.S_ISDIR(there.st_mode) if folder else _matches(entry, name, parent)
+                    ):
                         self._set_aside(name, parent, above)
                         break
 
     def clear_holdout(self) -> None:
-        """Set aside what lies in the holdout folder and is not from the archive."""
+        """Set aside entries of the holdout folder that are not in the archive."""
         kept = self._trees[WORKSPACE]
         with dirfd.open_tree(self._roots[WORKSPACE]) as opened:
-            for path in [*_below(os.fsencode(self._roots[WORKSPACE]), os.fsencode(HOLDOUT))]:
+            for path in [*descend(self._roots[WORKSPACE], os.fsencode(HOLDOUT))]:
                 folder, name = dirfd.split(path)
                 with contextlib.suppress(FileNotFoundError, NotADirectoryError):
                     parent = opened.folder(folder)
@@ -189,7 +186,7 @@ class Archive:
                         self._set_aside(name, parent, path)
 
     def _set_aside(self, name: bytes, parent: int, path: bytes) -> None:
-        """Move what stands at a name into the workspace's folder for such things."""
+        """Move an entry into the workspace's folder of withheld files."""
         self.found.append(printable(os.fsdecode(path)))
         with dirfd.open_tree(self._roots[WORKSPACE]) as opened:
             home = opened.folder(os.fsencode(WITHHELD), dirfd.open_or_make)
@@ -203,18 +200,8 @@ class Archive:
                 dirfd.remove(name, parent)
 
 
-def _below(root: bytes, path: bytes) -> Iterator[bytes]:
-    """The path and what lies below it, folders first; nothing where nothing stands."""
-    full = os.path.join(root, path)
-    if os.path.lexists(full):
-        yield path
-        if os.path.isdir(full) and not os.path.islink(full):
-            for name in os.listdir(full):
-                yield from _below(root, os.path.join(path, name))
-
-
-def _is(entry: Entry, name: bytes, parent: int) -> bool:
-    """Whether the file or symlink at the name holds what the archive does."""
+def _matches(entry: Entry, name: bytes, parent: int) -> bool:
+    """Whether the file or symlink equals the archive's entry."""
     try:
         if entry.kind == SYMLINK:
             return os.readlink(name, dir_fd=parent) == entry.target
@@ -229,8 +216,7 @@ def _is(entry: Entry, name: bytes, parent: int) -> bool:
 
 
 def _copy_aside(name: bytes, parent: int, aside: bytes, home: int) -> None:
-    """Keep a regular file that cannot be moved to another file system; of anything else there
-    is nothing to keep."""
+    """Copy a regular file that cannot be moved to another file system; others are dropped."""
     with (
         contextlib.suppress(OSError),
         open(dirfd.open_file(name, parent), "rb") as source,

@@ -1,10 +1,10 @@
 """Withheld files: removed before a change, and restored byte for byte after it.
 
     withheld/away.tar.gz      all of them, while a change runs; `tar` can unpack it
-    withheld/NAME.found-1     what stood in the place of something that was restored
+    withheld/NAME.found-1     an entry that was in the way of a restored file
 
-The archive is for the case that this process dies. While it lives it has a copy in a file without a
-name, which no command can remove, and restores from there.
+The archive is needed only if this process dies. Otherwise it restores from its copy in an unlinked
+file, which no command can remove.
 """
 
 from __future__ import annotations
@@ -22,7 +22,14 @@ from openloop.core.errors import UsageError
 from openloop.core.text import printable
 from openloop.core.vocabulary import Step
 from openloop.fs import dirfd, files
-from openloop.policy.covered_paths import PROJECT, WORKSPACE, CoveredPaths, Item, unless_openloop
+from openloop.policy.covered_paths import (
+    PROJECT,
+    WORKSPACE,
+    CoveredPaths,
+    Item,
+    descend,
+    skip_openloop,
+)
 from openloop.record.mission import Mission
 from openloop.record.withheld import ARCHIVE, archived
 from openloop.record.workspace import ARTIFACTS, HOLDOUT, LOGS, WITHHELD
@@ -31,7 +38,7 @@ _NEW = f"{ARCHIVE}.new"
 
 
 class Recovered(NamedTuple):
-    """What was restored, in words, and what makes that impossible; "" for nothing."""
+    """The restored paths in words, and why that is impossible; "" for neither."""
 
     text: str = ""
     damage: str = ""
@@ -41,48 +48,52 @@ class Withholding:
     """The files that a mission withholds from changes."""
 
     def __init__(self, mission: Mission, *, sandboxed: bool) -> None:
-        """sandboxed: whole folders stay on the disk, because the sandbox hides them."""
+        """sandboxed: the sandbox hides whole folders, which stay on the disk."""
         policy = mission.config.policy or NO_POLICY
         self._workspace = mission.workspace
         self._roots = {PROJECT: mission.root, WORKSPACE: mission.workspace.path}
         self._sandboxed = sandboxed
         self._covered = CoveredPaths(policy.withhold)
         self._has_patterns = bool(policy.withhold)
-        self._skip = unless_openloop(mission.root, mission.workspace.path)
+        self._skip = skip_openloop(mission.root, mission.workspace.path)
         gates = [gate for gate in mission.config.gates if mission.config.command(gate).private]
         self._private = (
             re.compile(rf"round-\d+-(?:{'|'.join(gates)})(?:-\d+)?(?:\.log)?") if gates else None
         )
         self._items: list[Item] = []
-        self._held: IO[bytes] | None = None
+        self._archive_file: IO[bytes] | None = None
         self.hidden: tuple[str, ...] = ()  # absolute paths of folders for the sandbox to hide
 
-    # --- what is withheld ---
+    # --- finding withheld files ---
 
     def prepare(self, step: Step, copies: Callable[[], Iterable[str]]) -> dict[str, str]:
-        """Keep what is to be taken away for a change; nothing is gone yet.
+        """Archive the files to withhold from a change; none is removed yet.
 
-        copies: absolute paths of files in the workspace that hold contents of withheld ones.
+        copies: absolute paths of files in the workspace that hold contents of withheld files.
         Returns fields for the change's step_started. Raises OSError.
         """
         if step.is_gate:
             return {}
-        self._survey(copies)
+        self._find_items(copies)
         if not self._items:
             return {}
+        import tempfile
+
         from openloop.policy import withheld_archive
 
         folder = self._open_folder()
         try:
-            self._held = withheld_archive.nameless(self._workspace.file(WITHHELD))
-            withheld_archive.pack([*self._closed_folders(), *self._items], self._roots, self._held)
-            digest = withheld_archive.write(_NEW, self._held, folder)
+            self._archive_file = tempfile.TemporaryFile(dir=self._workspace.file(WITHHELD))  # noqa: SIM115
+            withheld_archive.pack(
+                [*self._closed_folders(), *self._items], self._roots, self._archive_file
+            )
+            digest = withheld_archive.write(_NEW, self._archive_file, folder)
         finally:
             os.close(folder)
         return {"withheld": digest}
 
-    def _survey(self, copies: Callable[[], Iterable[str]]) -> None:
-        """Find out what goes off the disk, and what is only hidden."""
+    def _find_items(self, copies: Callable[[], Iterable[str]]) -> None:
+        """Find the paths to remove, and the folders that the sandbox hides."""
         self._items, hidden = [], []
         for path, whole in self._matching():
             if whole and self._sandboxed:
@@ -107,16 +118,13 @@ class Withholding:
             yield from self._covered.walk(self._roots[PROJECT], skip=self._skip)
 
     def _expanded(self, place: str, path: bytes, *, itself: bool) -> Iterator[Item]:
-        """The path and all below it, folders before what is in them."""
-        if itself:
-            yield (place, path)
-        full = os.path.join(os.fsencode(self._roots[place]), path)
-        if os.path.isdir(full) and not os.path.islink(full):
-            for name in sorted(os.listdir(full)):
-                yield from self._expanded(place, os.path.join(path, name), itself=True)
+        """The path, if wanted, and all paths below it, each folder before its entries."""
+        for each in descend(self._roots[place], path):
+            if itself or each != path:
+                yield place, each
 
     def _private_files(self) -> Iterator[bytes]:
-        """Logs of private gates, and folders with their attachments."""
+        """The logs of private gates, and the folders with their attachments."""
         for place in (LOGS, ARTIFACTS) if self._private else ():
             with contextlib.suppress(FileNotFoundError):
                 for name in sorted(os.listdir(self._workspace.file(place))):
@@ -124,8 +132,8 @@ class Withholding:
                         yield os.fsencode(f"{place}/{name}")
 
     def _closed_folders(self) -> list[Item]:
-        """Folders above what is taken away in which not even their owner may do everything:
-        they are opened up, and get their mode back with the rest."""
+        """Folders above the items that deny their owner a permission: it is granted while the items
+        are removed, and the archive restores the mode."""
         above: dict[Item, None] = {}
         for place, path in self._items:
             names = path.split(b"/")[:-1]
@@ -137,7 +145,7 @@ class Withholding:
         mode = os.lstat(os.path.join(os.fsencode(self._roots[place]), path)).st_mode
         return stat.S_IMODE(mode) & dirfd.OWNER != dirfd.OWNER
 
-    def names_in(self, text: str) -> bool:
+    def is_named_in(self, text: str) -> bool:
         """Whether the text names a withheld file by its path."""
         if not text:
             return False
@@ -152,9 +160,9 @@ class Withholding:
     # --- around a change ---
 
     @contextlib.contextmanager
-    def away(self, step: Step) -> Iterator[list[str]]:
-        """While this lasts, around a change, nothing of it is there. Afterwards the list holds
-        what stood in its place: printable paths; it is kept in the workspace. Raises OSError."""
+    def removed(self, step: Step) -> Iterator[list[str]]:
+        """Remove the withheld files during a change. Afterwards the list has the printable paths of
+        entries that were in their place, which stay in the workspace. Raises OSError."""
         found: list[str] = []
         if step.is_gate:
             yield found
@@ -166,7 +174,7 @@ class Withholding:
             found += self._restore()
 
     def _remove(self) -> None:
-        if self._held is None:
+        if self._archive_file is None:
             return
         folder = self._open_folder()
         try:
@@ -180,11 +188,11 @@ class Withholding:
                 _remove_path(full)
 
     def _restore(self) -> list[str]:
-        if self._held is None and not self._may_be_planted:
+        if self._archive_file is None and not self._may_be_planted:
             return []
         from openloop.policy import withheld_archive
 
-        archive = withheld_archive.Archive(self._held, self._roots)
+        archive = withheld_archive.Archive(self._archive_file, self._roots)
         archive.restore()
         if self._may_be_planted:
             archive.clear_holdout()
@@ -192,18 +200,18 @@ class Withholding:
 
     @property
     def _may_be_planted(self) -> bool:
-        """Whether there is a holdout folder; in the sandbox the workspace cannot be written."""
+        """Whether a change can have created the holdout folder that exists."""
         return not self._sandboxed and os.path.lexists(self._workspace.file(HOLDOUT))
 
     def discard(self) -> None:
-        """The change's end is on record: the archive is not needed any more. Raises OSError."""
-        if self._held is not None:
-            self._held.close()
-            self._held = None
+        """Remove the archive once the change's end is on record. Raises OSError."""
+        if self._archive_file is not None:
+            self._archive_file.close()
+            self._archive_file = None
             self.remove_archive()
 
     def remove_archive(self) -> None:
-        """What it held is restored, and that is on record. Raises OSError."""
+        """Remove the archive on the disk, once its restore is on record. Raises OSError."""
         folder = self._open_folder()
         try:
             with contextlib.suppress(FileNotFoundError):  # a change removed it
@@ -221,18 +229,17 @@ class Withholding:
     # --- after a crash ---
 
     def recover(self, digest: str) -> Recovered:
-        """Restore what a run that was cut off left away.
+        """Restore the files that an interrupted run withheld.
 
-        digest: of the archive, as the record has it; "" when nothing is away as far as it knows.
-        Raises UsageError for an archive that the record does not know and the disk does not hold,
-        OSError.
+        digest: of the archive according to the record; "" for none. Raises UsageError for an
+        archive that is not on record and whose files are missing, OSError.
         """
         if not os.path.isdir(self._workspace.file(WITHHELD)):
             return Recovered(damage=_GONE if digest else "")
         folder = self._open_folder()
         try:
             if files.exists(_NEW, folder=folder):
-                if digest and not files.exists(ARCHIVE, folder=folder):  # nothing was taken yet
+                if digest and not files.exists(ARCHIVE, folder=folder):  # no file was removed yet
                     os.rename(_NEW, ARCHIVE, src_dir_fd=folder, dst_dir_fd=folder)
                 else:
                     files.remove(_NEW, folder=folder)
@@ -267,7 +274,7 @@ class Withholding:
         return Recovered(words)
 
     def _remove_unknown(self, folder: int) -> None:
-        """An archive of a change whose end is on record is only a leftover."""
+        """Remove an archive that is not on record, if all its files exist. Raises UsageError."""
         missing = [name for name in archived(self._workspace) if not self._is_there(name)]
         if missing:
             raise UsageError(
@@ -290,7 +297,7 @@ _GONE = f"{WITHHELD}/{ARCHIVE} was removed while a command ran, with what was wi
 def _remove_path(path: bytes) -> None:
     try:
         _remove_one(path)
-    except PermissionError:  # its folder is read-only: not for its owner
+    except PermissionError:  # its folder is read-only; its owner can change that
         os.chmod(os.path.dirname(path), dirfd.OWNER)
         _remove_one(path)
 
@@ -303,5 +310,5 @@ def _remove_one(path: bytes) -> None:
     try:
         os.rmdir(path)
     except OSError as error:
-        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):  # a FIFO, a socket: they stay
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):  # a FIFO or socket in it stays
             raise

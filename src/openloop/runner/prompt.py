@@ -19,7 +19,7 @@ TAIL = 6000  # bytes of each failing log that are quoted
 class Withheld(Protocol):
     """What a prompt must not give away."""
 
-    def names_in(self, text: str) -> bool:
+    def is_named_in(self, text: str) -> bool:
         """Whether the text names something of it."""
 
 
@@ -60,7 +60,7 @@ def _failure(
     if config.command(gate).private:
         return "\n".join([*lines, "Its log is private.\n"])
     end = log_tail.end_of(workspace, result.log_path, TAIL)
-    if end and withheld.names_in(end.text):
+    if end and withheld.is_named_in(end.text):
         lines.append("The end of its log names what is withheld, and is not quoted.\n")
     elif end and end.lines:
         quoted = log_tail.fenced(("…", *end.lines) if end.before else end.lines)

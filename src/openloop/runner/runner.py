@@ -209,7 +209,7 @@ class Runner:
         if left and edited:
             why = f"{CONFIG} was edited since"
         else:
-            why = self._enforcement.settle_earlier(before)
+            why = self._enforcement.restore_earlier(before)
         if why:
             raise TamperError(
                 f"no new run can begin on what run {before.run} left: {why}",
@@ -290,12 +290,12 @@ class Runner:
                 **withheld,
             )
             self._show_live(execution.live)
-            with self._withholding.away(step) as planted:
+            with self._withholding.removed(step) as planted:
                 result = self._steps.measure(action, execution, self.state)
                 self._show_live(execution.live)  # restores a workspace that was removed
             self._looks.begin()
             tampering = self._store.tampering()  # before anything is added to the record
-            broken, damage = self._enforcement.settle(step, planted)
+            broken, damage = self._enforcement.enforce(step, planted)
             left = self._store.keep_attachments(
                 execution.log, self._config.limits.max_attachment_bytes
             )

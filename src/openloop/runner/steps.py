@@ -91,7 +91,7 @@ class Steps:
             refusal = self._refused(action, execution, state, verdict.detail)
         elif session and self._sessions:
             self._sessions.tell(command, None, None)
-        private = command.private or self._withholding.names_in(line)
+        private = command.private or self._withholding.is_named_in(line)
         line = log_tail.counts(log.descriptor) if private else line
         enclosed = self._sandbox is not None and self._sandbox.encloses(step)
         return StepResult(
