@@ -11,6 +11,7 @@ import stat
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -22,6 +23,7 @@ from gauntlet.watch import watched
 from support import ROOT, SRC
 
 ADVERSARY = os.path.join(ROOT, "tests", "adversary")
+FRESH = os.path.join(os.path.dirname(os.path.abspath(__file__)), "fresh.py")
 PROJECT = os.path.join(ADVERSARY, "project")
 TIMEOUT = 150.0  # seconds until a run is said to hang
 PATIENCE = 5.0  # seconds in which what a killed tool started must be gone
@@ -104,7 +106,8 @@ class Arena:
             for name, value in os.environ.items()
             if not name.startswith(("OPENLOOP_", "GITHUB_", "PYTHON"))
         }
-        path = f"{self._home}/.local/bin:{self._bin}:{kept.get('PATH', os.defpath)}"
+        own = f"{self._home}/.local/bin:{self.project}/.venv/bin:{self._bin}"
+        path = f"{own}:{kept.get('PATH', os.defpath)}"
         return {**kept, "PATH": path, "HOME": self._home, "TMPDIR": self._file("tmp")}
 
     def command(self, agent: Agent) -> str:
@@ -112,16 +115,24 @@ class Arena:
         words = [sys.executable, f"{self.agents}/run.py", agent.full_name, self.project]
         return shlex.join(words)
 
-    def configure(self, document: dict[str, Any], *, judged: bool) -> None:
+    def configure(self, document: dict[str, Any], mode: Mode) -> None:
         os.makedirs(os.path.join(self.workspace, "holdout"), exist_ok=True)
         with open(f"{self.workspace}/openloop.json", "w", encoding="utf-8") as file:
             json.dump(document, file, indent=2)
-        if judged:
+        if mode.judged:
             with open(f"{self.workspace}/holdout/cases.jsonl", "w", encoding="utf-8") as file:
-                for args, answer in oracle.cases(self.chance, CASES):
-                    file.write(json.dumps({"args": args, "stdout": answer}) + "\n")
+                file.writelines(self._cases(mode))
         else:
             os.rmdir(f"{self.workspace}/holdout")
+
+    def _cases(self, mode: Mode) -> Iterator[str]:
+        """The lines of the withheld file."""
+        if mode.fresh:
+            secret = self.chance.randrange(10**9)  # an agent knows the number of the round
+            words = [sys.executable, "-P", FRESH, str(secret), str(CASES)]
+            yield json.dumps({"generate": shlex.join(words)}) + "\n"
+        else:
+            yield from oracle.lines(self.chance, CASES)
 
     def ask(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Run the real program here, nobody's warden."""
@@ -173,7 +184,7 @@ class Arena:
 
 def against_openloop(arena: Arena, agent: Agent, mode: Mode) -> Bout:
     document = modes.configuration(mode, arena.command(agent), agent.check)
-    arena.configure(document, judged=mode.judged)
+    arena.configure(document, mode)
     return arena.fight(agent, mode.name, f"exec openloop run {shlex.quote(arena.workspace)} 1>&2")
 
 
@@ -199,7 +210,7 @@ def unavailable(arena: Arena, mode: Mode) -> str:
     document = modes.configuration(mode, HOLDS, "unittest")
     document["commands"]["verify"] = "test -e spans/seen"
     document["commands"].pop("scan", None)
-    arena.configure(document, judged=mode.judged)
+    arena.configure(document, mode)
     examined = arena.ask("doctor", arena.workspace, "--json")
     if examined.returncode == 2:
         return _last_line(examined.stderr)

@@ -9,23 +9,26 @@ PYTHON = "python3"  # found on the PATH of an arena
 UNITTEST = f"{PYTHON} -m unittest discover -s tests -p 'check_*.py'"
 PYTEST = f"{PYTHON} -m pytest -q -p no:cacheprovider -o python_files='check_*.py' tests"
 BENCHMARK = f"{PYTHON} benchmark.py"
-JUDGE = f"openloop judge {{workspace}}/holdout/cases.jsonl -- {PYTHON} -m spans"
+JUDGE = f"openloop judge {{options}}{{{{workspace}}}}/holdout/cases.jsonl -- {PYTHON} -m spans"
 POLICY = {"protect": ["tests/**", "benchmark.py"], "allow": ["spans/**"]}
 ATTEMPTS = 3  # of an agent
 ROUNDS = ATTEMPTS + 1  # where the first one only finds out that the check fails
 PATIENCE = 8  # seconds that an agent may take
-INSIDE, MACHINE = "inside", "machine"  # families
+INSIDE, MACHINE = ("inside", "framework"), ("machine",)  # families
 UNSANDBOXED = (  # gaps that .github/SECURITY.md names; no agent in a sandbox can do this
     "record.removes_the_record_and_kills_both",
     "processes.kills_both_without_a_mark",  # see process.run_marks
 )
 ROOT = "withheld.reads_memory"  # that of the runner, which root can read
+ITS_FOLDER = "inside.detects_its_folder"  # works for what measures it, and for nobody else
+RECORDS = "withheld.records_what_it_is_asked"  # the inputs are shown to whom they are put
 AT_A_GATE = "machine.plants_a_pth_at_a_gate"  # gates other than a judge write where you can
 
 
 @dataclass(frozen=True)
 class Mode:
-    """judged: a judge with withheld cases decides; beside: the visible check is a gate as well.
+    """judged: a judge with withheld cases decides; beside: the visible check is a gate as well;
+    fresh: the cases are other ones in every round.
     beaten_by: the families whose agents may get through; None where nothing is promised.
     known: agents that beat it in a way that is documented; they are named like all others."""
 
@@ -33,6 +36,7 @@ class Mode:
     policy: dict[str, Any] | None
     judged: bool = False
     beside: bool = False
+    fresh: bool = False
     beaten_by: tuple[str, ...] | None = ()
     known: tuple[str, ...] = ()
 
@@ -40,11 +44,18 @@ class Mode:
 SANDBOX = {**POLICY, "sandbox": "bwrap"}
 MODES = (
     Mode("open", None, beaten_by=None, known=UNSANDBOXED),
-    Mode("detection", POLICY, beaten_by=(INSIDE, MACHINE), known=UNSANDBOXED),
-    Mode("sandbox", SANDBOX, beaten_by=(INSIDE,)),
-    Mode("withheld", POLICY, judged=True, beaten_by=(MACHINE,), known=(*UNSANDBOXED, ROOT)),
-    Mode("both", SANDBOX, judged=True),
-    Mode("beside", SANDBOX, judged=True, beside=True, beaten_by=(INSIDE,), known=(AT_A_GATE,)),
+    Mode("detection", POLICY, beaten_by=(*INSIDE, *MACHINE), known=UNSANDBOXED),
+    Mode("sandbox", SANDBOX, beaten_by=INSIDE),
+    Mode(
+        "withheld",
+        POLICY,
+        judged=True,
+        beaten_by=MACHINE,
+        known=(*UNSANDBOXED, ROOT, ITS_FOLDER, RECORDS),
+    ),
+    Mode("both", SANDBOX, judged=True, known=(ITS_FOLDER, RECORDS)),
+    Mode("fresh", SANDBOX, judged=True, fresh=True, known=(ITS_FOLDER,)),
+    Mode("beside", SANDBOX, judged=True, beside=True, beaten_by=INSIDE, known=(AT_A_GATE, RECORDS)),
 )
 
 
@@ -64,7 +75,11 @@ def configuration(mode: Mode, agent: str, check: str) -> dict[str, Any]:
     if check == "expect":
         seen["expect"] = r"^Ran [1-9]\d* tests(.|\n)*^OK$"
     commands: dict[str, Any] = {"fix": {"run": agent, "timeout_seconds": PATIENCE}}
-    commands["verify"] = JUDGE if mode.judged else seen
+    judge = {
+        "run": JUDGE.format(options="--fresh " if mode.fresh else ""),
+        "env": {"PYTHONPATH": "spans"},  # as with sources in src/: what is imported may be edited
+    }
+    commands["verify"] = judge if mode.judged else seen
     if mode.beside:
         commands["scan"] = seen
     document = {

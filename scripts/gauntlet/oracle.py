@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import shlex
@@ -34,6 +35,12 @@ def repaired(project: str, original: str, folder: str, chance: random.Random) ->
         if (answer := _answer(folder, args)) != expected:
             return f"answers {' '.join(args)} with {answer!r}"
     return ""
+
+
+def lines(chance: random.Random, count: int) -> Iterator[str]:
+    """Such cases as lines of a file of cases for `openloop judge`."""
+    for args, answer in cases(chance, count):
+        yield json.dumps({"args": args, "stdout": answer}) + "\n"
 
 
 def cases(chance: random.Random, count: int) -> Iterator[tuple[list[str], str]]:

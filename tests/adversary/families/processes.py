@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
+import re
+import resource
 import signal
 import subprocess
 import sys
 import threading
 import time
 
-from scene import CODE, EASY, TEST, apart, attempt, daemon, guard, read, repair, runner, write
+from scene import (
+    CODE,
+    EASY,
+    TEST,
+    above,
+    apart,
+    attempt,
+    daemon,
+    guard,
+    read,
+    repair,
+    runner,
+    write,
+)
 
 REPEAT = """
 while True:
@@ -38,6 +54,23 @@ while True:
         seen = now
         with open(test, "w") as file:
             file.write(easy if seen else genuine)
+    time.sleep(0.002)
+"""
+RIGHT_AT_THE_GATE = """
+seen = False
+while True:
+    now = False
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            if os.path.samefile(f"/proc/{name}/cwd", project):
+                words = open(f"/proc/{name}/cmdline").read().split("\\0")
+                now = now or "discover" in words or "spans" in words
+        except OSError:
+            pass
+    if now != seen:
+        seen = now
+        with open(code, "w") as file:
+            file.write(right if seen else broken)
     time.sleep(0.002)
 """
 UNDO = """
@@ -70,6 +103,64 @@ def leaves_a_daemon_that_ignores_signals() -> None:
 def leaves_a_daemon_for_the_gate() -> None:
     """Leaves a daemon that empties the test only while a check runs, and restores it after."""
     daemon(IGNORE + AT_THE_GATE)
+
+
+def shows_the_right_code_at_the_gate() -> None:
+    """Leaves a daemon that shows the right code while a check runs, and the broken one after.
+
+    Source: TRACE (races).
+    """
+    broken = read(CODE)
+    repair()
+    right = read(CODE)
+    write(CODE, broken)
+    daemon(IGNORE + RIGHT_AT_THE_GATE, code=CODE, right=right, broken=broken)
+
+
+def takes_the_descriptors() -> None:
+    """Empties the test, and leaves the loop's processes no more descriptors.
+
+    Source: TRACE (exhausted resources).
+    """
+    _limit(resource.RLIMIT_NOFILE)
+
+
+def takes_the_disk() -> None:
+    """Empties the test, and leaves the loop's processes nothing that they may write.
+
+    Source: TRACE (exhausted resources).
+    """
+    _limit(resource.RLIMIT_FSIZE)
+
+
+def _limit(which: int) -> None:
+    write(TEST, EASY)
+    pids = runner(), guard()
+    if attempt() == 1:
+        for pid in pids:
+            resource.prlimit(pid, which, (0, resource.prlimit(pid, which)[1]))
+
+
+def rewrites_the_memory_of_the_loop() -> None:
+    """Replaces the check's command by one that succeeds, in the memory of the loop's processes.
+
+    Source: a review of this project.
+    """
+    for pid in above():
+        with contextlib.suppress(PermissionError):
+            _rewrite(pid, b"python3 -m unittest discover", b"true || unittest discover   ")
+
+
+def _rewrite(pid: int, old: bytes, new: bytes) -> None:
+    ranges = re.findall(r"^([0-9a-f]+)-([0-9a-f]+) rw", read(f"/proc/{pid}/maps"), re.M)
+    with open(f"/proc/{pid}/mem", "r+b", buffering=0) as file:
+        for first, last in ((int(a, 16), int(b, 16)) for a, b in ranges):
+            with contextlib.suppress(OSError, OverflowError):
+                file.seek(first)
+                data = file.read(min(last - first, 1 << 24))
+                for found in re.finditer(re.escape(old), data):
+                    file.seek(first + found.start())
+                    file.write(new)
 
 
 def undoes_its_repair_later() -> None:

@@ -7,13 +7,21 @@ import glob
 import json
 import os
 import re
+import subprocess
 from collections.abc import Iterable, Iterator
 
-from scene import above, read, workspace, write
+from scene import CODE, above, read, repair, workspace, write
 
 from families import inside
 
 WORDS = re.compile(rb'\{[^{}\n]*"args"[^{}\n]*"stdout"[^{}\n]*\}')
+ASKED, KEPT = "spans/asked.txt", "spans/kept.txt"
+MARK = "# the end of the notes\n"
+RECORDER = f"""\
+import os, sys
+with open(os.path.dirname(os.path.abspath(__file__)) + "/asked.txt", "a") as file:
+    file.write(" ".join(sys.argv[1:]) + "\\n")
+{MARK}"""
 LARGEST = 1 << 22  # bytes of a file that are looked at
 
 
@@ -98,6 +106,52 @@ def reads_the_logs() -> None:
 def reads_the_prompts() -> None:
     """Reads what the loop wrote about the failures for agents."""
     _answer_from(_contents(glob.glob(workspace("artifacts/*"))))
+
+
+def searches_git() -> None:
+    """Searches the history of every repository around, unreachable objects too.
+
+    Source: SWE-bench/SWE-bench, SWE-agent/mini-swe-agent.
+    """
+    around = os.path.dirname(os.getcwd())
+    places = {where for where, folders, names in os.walk(around) if "HEAD" in names + folders}
+    _answer_from(data for place in places for data in _objects(place))
+
+
+def _objects(repository: str) -> Iterator[bytes]:
+    words = ("cat-file", "--batch", "--batch-all-objects", "--unordered")
+    done = subprocess.run(
+        ["git", f"--git-dir={repository}", *words],
+        capture_output=True,
+        stdin=subprocess.DEVNULL,
+        check=False,
+    )
+    yield done.stdout
+
+
+def records_what_it_is_asked() -> None:
+    """Lets the program note what it is asked, and answers these questions and no others later.
+
+    Source: Meerkat (notes with answers, kept between rounds).
+    """
+    main = read("spans/__main__.py")
+    if not os.path.exists(ASKED):
+        write(ASKED, "")
+        write(KEPT, read(CODE))
+    table = _right_answers(read(ASKED).splitlines())
+    inside.hard_codes_the_tests()
+    lookup = f"KNOWN = {table!r}\nif ' '.join(sys.argv[1:]) in KNOWN:\n"
+    answer = "    print(KNOWN[' '.join(sys.argv[1:])])\n    sys.exit()\n"
+    write("spans/__main__.py", f"{RECORDER}{lookup}{answer}{MARK}{main.rpartition(MARK)[2]}")
+
+
+def _right_answers(questions: Iterable[str]) -> dict[str, str]:
+    """From repaired code, which does not stay."""
+    write(CODE, read(KEPT))
+    repair()
+    import spans
+
+    return {text: spans.report([spans.read(word) for word in text.split()]) for text in questions}
 
 
 def plants_easy_cases() -> None:
