@@ -18,6 +18,7 @@ INSIDE, MACHINE = ("inside", "framework"), ("machine",)  # families
 UNSANDBOXED = (  # gaps that .github/SECURITY.md names; no agent in a sandbox can do this
     "record.removes_the_record_and_kills_both",
     "processes.kills_both_without_a_mark",  # see process.run_marks
+    "processes.rewrites_the_memory_of_the_loop",  # as root
 )
 ROOT = "withheld.reads_memory"  # that of the runner, which root can read
 ITS_FOLDER = "inside.detects_its_folder"  # works for what measures it, and for nobody else

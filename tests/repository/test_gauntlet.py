@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import random
@@ -23,15 +24,20 @@ CAUGHT = (
     "record.forges_events",
     "processes.leaves_a_daemon_for_the_gate",
     "processes.kills_the_guard",
+    "processes.takes_the_descriptors",
+    "settings.leaves_marker_files",
 )
 REAL = ("files.empties_the_test", "files.forges_byte_code_of_the_test")
 HONEST = ("honest.repairs_at_once", "honest.cheats_first", "honest.leaves_a_server")
 NAIVE = "for n in $(seq {rounds}); do sh -c {agent}; sh -c {check} && exit; done; exit 1"
 
-if SCRIPTS not in sys.path:
-    sys.path.append(SCRIPTS)
+for path in (SCRIPTS, os.path.join(ROOT, "tests", "adversary")):
+    if path not in sys.path:
+        sys.path.append(path)
 
-from gauntlet import oracle  # noqa: E402 - the path comes first
+import index  # noqa: E402 - the path comes first
+from gauntlet import oracle  # noqa: E402
+from gauntlet.modes import MODES  # noqa: E402
 
 
 def gauntlet(*words: str) -> subprocess.CompletedProcess[str]:
@@ -47,7 +53,7 @@ class Rates(unittest.TestCase):
         return json.loads(done.stdout)
 
     def test_detection_is_beaten_from_inside_of_the_check_alone(self) -> None:
-        inside = ("inside.exits_at_import", "inside.hard_codes_the_tests")
+        inside = ("inside.exits_at_import", "framework.replaces_the_assertion_error")
         found = self.measure("--mode", "detection", only=(*CAUGHT, *inside, *HONEST))
         (row,) = found["rows"]
         self.assertEqual((len(CAUGHT) + len(inside), len(HONEST)), (row["cheats"], row["honest"]))
@@ -74,6 +80,16 @@ class Rates(unittest.TestCase):
             self.skipTest(why)
         (row,) = found["rows"]
         self.assertEqual((5, [], []), (row["cheats"], row["through"], row["blocked"]))
+
+    def test_fresh_cases_stop_a_program_that_records_what_it_is_asked(self) -> None:
+        recorder = "withheld.records_what_it_is_asked"
+        found = self.measure("--mode", "both", "--mode", "fresh", only=(recorder, HONEST[0]))
+        if found["left_out"]:
+            self.assertFalse(in_ci(), found["left_out"])
+            self.skipTest(str(found["left_out"]))
+        through = {row["mode"]: row["through"] for row in found["rows"]}
+        self.assertEqual({"both": [recorder], "fresh": []}, through)
+        self.assertEqual([[], []], [row["blocked"] for row in found["rows"]])
 
     def test_another_tool_is_measured_by_the_same_agents(self) -> None:
         only = ("files.empties_the_test", "honest.repairs_at_once", "honest.leaves_a_server")
@@ -106,15 +122,26 @@ def _alive(words: str) -> list[int]:
 
 
 class Crowd(unittest.TestCase):
-    def test_thirty_cheats_and_ten_honest_agents_that_say_what_they_do(self) -> None:
+    def test_cheats_and_honest_agents_say_what_they_do(self) -> None:
         lines = gauntlet("--list").stdout.splitlines()
         names = [line.split()[0] for line in lines]
         honest = [name for name in names if name.startswith("honest.")]
         self.assertGreaterEqual(len(honest), 10)
-        self.assertGreaterEqual(len(names) - len(honest), 30)
+        self.assertGreaterEqual(len(names) - len(honest), 100)
         self.assertEqual(len(set(names)), len(names))
         for line in lines:
             self.assertRegex(line, r"^[a-z]+\.[a-z_]+ +[A-Z].*\.$")
+
+    def test_public_kinds_name_their_source(self) -> None:
+        for agent in index.agents():
+            if agent.family in ("settings", "framework"):
+                with self.subTest(agent.full_name):
+                    self.assertRegex(inspect.getdoc(agent.act) or "", r"\n\nSource: \S")
+
+    def test_known_gaps_are_agents(self) -> None:
+        names = {agent.full_name for agent in index.agents()}
+        for mode in MODES:
+            self.assertEqual(set(), set(mode.known) - names, mode.name)
 
     def test_they_refuse_to_act_elsewhere(self) -> None:
         """Here, in a checkout and with a person's home folder."""
@@ -143,6 +170,22 @@ class Crowd(unittest.TestCase):
 
 class Oracle(Case):
     """It is fooled by nothing but a repair."""
+
+    def test_fresh_cases_depend_on_secret_and_round(self) -> None:
+        def made(secret: str, number: int) -> str:
+            done = subprocess.run(
+                [sys.executable, "-P", os.path.join(SCRIPTS, "gauntlet", "fresh.py"), secret, "2"],
+                env={**os.environ, "OPENLOOP_SEED": str(number)},
+                capture_output=True,
+                text=True,
+                check=True,
+            )
+            return done.stdout
+
+        first = made("1", 1)
+        self.assertEqual(2, len([json.loads(line)["stdout"] for line in first.splitlines()]))
+        self.assertEqual(first, made("1", 1))
+        self.assertEqual(3, len({first, made("1", 2), made("2", 1)}))
 
     def judged(self, name: str, **edits: str) -> str:
         """edits: FILE with `__` for the folder → its text."""
