@@ -1,6 +1,6 @@
-"""One case as it runs: its folder, its pipes and what came through them, its deadline.
+"""A running case: its folder, its pipes and their output, its deadline.
 
-Output is kept up to a limit, and what is beyond it ends the case.
+A case that writes more output than a limit is ended.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from openloop.judge.cases import Answer, Case
 from openloop.process.guard_client import ending
 from openloop.process.messages import Ended
 
-_OUTPUT = 8 << 20  # bytes kept of one stream beyond what is expected of it
+_OUTPUT = 8 << 20  # bytes kept of one stream beyond the expected output
 _BLOCK = 1 << 16  # bytes read at a time
 
 
 class CaseRun:
-    """Not for two threads. Whoever made it closes its pipes and removes its place."""
+    """For one thread. The caller closes its pipes and removes its folder."""
 
     def __init__(self, case: Case, number: int, place: str) -> None:
         self.case = case
@@ -27,12 +27,12 @@ class CaseRun:
         self.place = place
         self.folder = os.path.join(place, "files")
         self.temporary = os.path.join(place, "tmp")
-        self.deadline = float("inf")  # monotonic; when it must be ended, or its guard given up
+        self.deadline = float("inf")  # monotonic; when to end it, or to kill its guard
         self.pipes: dict[int, str] = {}  # descriptor → name of the stream
         self.output = {"stdout": bytearray(), "stderr": bytearray()}
-        self.flood = ""  # what it wrote too much, in words
-        self.late = ""  # what it took too long, in words
-        self.is_ending = False  # its end has been ordered
+        self.flood = ""  # in words: it wrote too much
+        self.late = ""  # in words: it ran too long
+        self.is_ending = False  # the guard has been asked to end it
 
     def prepare(self) -> list[int]:
         """Write its files; returns its standard input, output and error. Raises OSError."""
@@ -59,14 +59,14 @@ class CaseRun:
         return [cases.filled(word, self.folder) for word in (*command, *self.case.args)]
 
     def environment(self, *, enclosed: bool) -> Mapping[str, str]:
-        """What is added to it: as little as can be, for a program could know the judge by it."""
+        """The added variables: as few as possible, because they could reveal the judge."""
         own = {name: cases.filled(value, self.folder) for name, value in self.case.env.items()}
-        if not enclosed:  # where temporary folders are private anyway
+        if not enclosed:  # an enclosure has private temporary folders
             own = {"TMPDIR": self.temporary, **own}
         return {"CASE_DIR": self.folder, **own} if self.case.files else own
 
     def read(self, pipe: int) -> bool:
-        """Take what a pipe holds; False at its end."""
+        """Read the available output of a pipe; False at its end."""
         try:
             data = os.read(pipe, _BLOCK)
         except BlockingIOError:
@@ -80,7 +80,7 @@ class CaseRun:
         return bool(data)
 
     def drain(self) -> None:
-        """Read what is left, now that nobody writes any more."""
+        """Read the remaining output, once no process writes any more."""
         for pipe in self.pipes:
             size = -1
             while size != len(self.output[self.pipes[pipe]]) and not self.flood:
@@ -88,7 +88,7 @@ class CaseRun:
                 self.read(pipe)
 
     def answer(self, message: Ended) -> Answer:
-        """What came of it, from the guard's last message."""
+        """The result of the case, from the guard's last message."""
         code, signum = ending(message.status)
         trouble = self.flood or ("" if message.by_itself else self.late)
         if not trouble and message.survivors:

@@ -1,7 +1,7 @@
-"""Cases that a command is judged by: read strictly, and compared with what it answered.
+"""Cases that a command is judged by: parse them, and compare them with its answers.
 
-A file of cases is JSON lines; blank lines and lines that begin with `#` are notes.
-case.schema.json holds the rules of one line.
+A file of cases is JSON lines; blank lines and lines that begin with `#` are comments.
+case.schema.json has the schema of a line.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _ANSWERS = ("stdout", "stderr", "exit_code")
 
 
 class Comparison(StrEnum):
-    """How output is compared with what is expected of it."""
+    """How output is compared with the expected output."""
 
     EXACT = "exact"
     TRIM = "trim"
@@ -39,8 +39,8 @@ class Comparison(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One case. line: where it stands, from 1. timeout: seconds. stdout, stderr: None when
-    nothing is expected there. expects: whether its line says what is expected at all."""
+    """One case. line: its number, from 1. timeout: seconds. stdout, stderr: None for any output.
+    expects: whether its line has any expectation."""
 
     name: str
     line: int
@@ -59,7 +59,7 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class GeneratorLine:
-    """A line that makes cases. command: for the shell, which prints them. timeout: seconds."""
+    """A line with a command that generates cases. command: for the shell. timeout: seconds."""
 
     line: int
     command: str
@@ -68,10 +68,10 @@ class GeneratorLine:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the command made of a case.
+    """The command's answer to a case.
 
-    code: None when it has none. trouble: why the rest does not count ("ran longer than 10 s"),
-    "" when it does. seconds: it took.
+    code: None when it has none. trouble: why the answer is invalid ("ran longer than 10 s"), or "".
+    seconds: its duration.
     """
 
     stdout: bytes = b""
@@ -83,7 +83,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line of the file that holds a case: its number, its text, the object it is."""
+    """A line with a case: its number, its text, its JSON document."""
 
     number: int
     text: str
@@ -93,11 +93,10 @@ class Line:
 def parse(
     data: bytes, *, where: str, recording: bool = False, names: str = "case "
 ) -> tuple[Case | GeneratorLine, ...]:
-    """The cases that the bytes hold, in their order, and the lines that make some.
+    """The cases and generators in the bytes, in order.
 
-    where: the file's name. recording: a case that expects nothing is no mistake. names: what the
-    names of cases without one begin with.
-    Raises ConfigError with every problem found.
+    where: the file's name. recording: a case may lack expectations. names: the prefix of generated
+    names for cases without one. Raises ConfigError with every problem found.
     """
     problems: list[OpenLoopError] = []
     found: list[Case | GeneratorLine] = []
@@ -124,7 +123,7 @@ def parse(
 
 
 def repeated(cases: Iterable[Case]) -> Iterator[tuple[Case, Case]]:
-    """(a case, the first one of its name) for each case whose name an earlier one has."""
+    """(case, first case of that name) for each case whose name is taken."""
     first: dict[str, Case] = {}
     for case in cases:
         if case.name in first:
@@ -137,7 +136,7 @@ def _generates(document: Any) -> bool:
 
 
 def lines(data: bytes, where: str, problems: list[OpenLoopError]) -> Iterator[Line]:
-    """The lines that hold cases; those that are not JSON are added to `problems`.
+    """The lines with cases; lines that are not JSON are added to `problems`.
 
     Raises ConfigError when the file is not UTF-8.
     """
@@ -176,7 +175,7 @@ def _defaults(name: str) -> dict[str, Any]:
 
 
 def _contradictions(case: Mapping[str, Any], recording: bool) -> Iterator[Problem]:
-    """What no rule for a single key can say."""
+    """Problems between keys, which the schema cannot express."""
     match = Comparison(case.get("match", Comparison.TRIM))
     if not recording and not any(key in case for key in _ANSWERS):
         yield Problem(
@@ -227,7 +226,7 @@ def _broken(pattern: str) -> str:
 
 
 def _case(line: Line, name: str) -> Case:
-    """From a document that holds; keys that are absent take their defaults."""
+    """The case of a valid document, with defaults for absent keys."""
     found = _defaults("judge/case") | line.document
     match = Comparison(found["match"])
     return Case(
@@ -248,7 +247,7 @@ def _case(line: Line, name: str) -> Case:
 
 
 def _expected(value: Any, match: Comparison) -> str:
-    """What is expected as text; with json and number it may stand there as a value."""
+    """The expected output as text; with json and number the file may have a JSON value."""
     return value if isinstance(value, str) else json.dumps(value)
 
 
@@ -256,7 +255,7 @@ def _expected(value: Any, match: Comparison) -> str:
 
 
 def unrecordable(case: Case, answer: Answer, search: Search) -> str:
-    """Why the answer cannot be what is expected from now on; "" when it can."""
+    """Why the answer cannot be recorded as the expectation, or ""."""
     if answer.trouble:
         return answer.trouble
     try:
@@ -272,7 +271,7 @@ def unrecordable(case: Case, answer: Answer, search: Search) -> str:
 
 
 def recorded(text: str, case: Case, answer: Answer) -> str:
-    """The case's line with what it answered added at its end."""
+    """The case's line with the answer appended as its expectation."""
     stdout = answer.stdout.decode()
     added: dict[str, Any] = {"stdout": stdout if case.match is Comparison.EXACT else stdout.strip()}
     if answer.code != 0:
@@ -291,7 +290,7 @@ def filled(text: str, folder: str) -> str:
 
 
 def masked(output: bytes, folder: str) -> bytes:
-    """Output with the case's own folder as `{dir}`: its name is another one each time."""
+    """Output with `{dir}` in place of the case's own folder, whose name is random."""
     return output.replace(folder.encode(), b"{dir}")
 
 
@@ -299,9 +298,9 @@ def masked(output: bytes, folder: str) -> bytes:
 
 
 def failure(case: Case, answer: Answer, search: Search) -> str:
-    """Why the answer is not what the case expects; "" when it is.
+    """Why the answer fails the case, or "".
 
-    Quotes neither: a log that an agent reads must not give away what it is measured by.
+    Quotes neither answer nor expectation: agents read logs, and must not learn the cases from them.
     """
     if answer.trouble:
         return answer.trouble

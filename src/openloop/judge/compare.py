@@ -1,6 +1,6 @@
-"""How an answer differs from what was expected: as text, word by word, or as JSON.
+"""Compare an answer with the expected output: as text, word by word, or as JSON.
 
-Every function returns how it differs, in words that quote neither, and "" for no difference.
+Every function describes the first difference without quoting either side, "" for none.
 """
 
 from __future__ import annotations
@@ -13,33 +13,29 @@ from typing import Any
 from openloop.config.schema import Object
 
 NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,9})?", re.ASCII)
-_ARITHMETIC = Context(prec=60, traps=[])  # far finer than a float; what overflows is no match
+_ARITHMETIC = Context(prec=60, traps=[])  # far finer than a float; an overflow is no match
 
 
 def texts(text: str, expected: str) -> str:
     if text == expected:
         return ""
     pairs = zip(text.split("\n"), expected.split("\n"), strict=False)
-    same = next((index for index, (one, other) in enumerate(pairs) if one != other), None)
-    if same is None:
+    first = next((line for line, (one, other) in enumerate(pairs, 1) if one != other), None)
+    if first is None:
         longer = "more" if len(text) > len(expected) else "fewer"
         return f"has {longer} lines than expected"
-    return f"differs in line {same + 1}"
+    return f"differs in line {first}"
 
 
 def words(given: list[str], expected: list[str], tolerance: Decimal) -> str:
     for position, (word, wanted) in enumerate(zip(given, expected, strict=False), 1):
-        if word != wanted and not _near(word, wanted, tolerance):
+        numbers = NUMBER.fullmatch(word) and NUMBER.fullmatch(wanted)
+        near = numbers and _close(Decimal(word), Decimal(wanted), tolerance)
+        if word != wanted and not near:
             return f"differs in word {position}"
     if len(given) != len(expected):
         return f"has {'more' if len(given) > len(expected) else 'fewer'} words than expected"
     return ""
-
-
-def _near(word: str, wanted: str, tolerance: Decimal) -> bool:
-    if not (NUMBER.fullmatch(word) and NUMBER.fullmatch(wanted)):
-        return False
-    return _close(Decimal(word), Decimal(wanted), tolerance)
 
 
 def _close(value: Decimal, wanted: Decimal, tolerance: Decimal) -> bool:
@@ -95,7 +91,7 @@ def _refuse(word: str) -> Any:
 
 
 def _equal(value: Any, wanted: Any, tolerance: Decimal) -> bool:
-    """1 and 1.0 are equal, 1 and true are not; the order of an object's keys does not count."""
+    """Whether two JSON values are equal: 1 equals 1.0 but not true; keys have no order."""
     if type(value) is not type(wanted):
         return False
     if isinstance(value, dict):

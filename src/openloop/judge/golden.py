@@ -1,4 +1,4 @@
-"""`openloop judge --record`: what a trusted version answers becomes what is expected."""
+"""`openloop judge --record`: save the answers of a trusted version as expectations."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ _TEMPORARY = b".openloop-recorded"
 
 
 def filled(sheet: CaseFile, results: Sequence[Result]) -> bytes:
-    """The file with every case that expected nothing filled in; all other lines as they are."""
+    """The file with expectations added to cases that had none; other lines are unchanged."""
     answers = {result.case.line: result for result in results if not result.case.expects}
     lines = sheet.data.decode().split("\n")
     for number, result in answers.items():
         lines[number - 1] = cases.recorded(lines[number - 1], result.case, result.answer)
     data = "\n".join(lines).encode()
-    cases.parse(data, where=sheet.given)  # what is written now must be readable later
+    cases.parse(data, where=sheet.given)  # a later run must be able to read it
     return data
 
 
 def write(sheet: CaseFile, data: bytes) -> None:
-    """Replace the file at one blow. Raises JudgeError when it cannot be written, and when it is
-    not what it was when it was read: somebody is working on it."""
+    """Replace the file atomically. Raises JudgeError when it cannot be written, or was changed
+    since it was read."""
     folder, name = os.path.split(sheet.path)
     try:
         if files.read(sheet.path, limit=len(sheet.data) + 1) != sheet.data:
@@ -45,5 +45,7 @@ def write(sheet: CaseFile, data: bytes) -> None:
             os.close(parent)
     except OSError as error:
         raise JudgeError(
-            f"nothing was recorded: {error.strerror}", where=sheet.given, fix="mend that, try again"
+            f"nothing was recorded: {error.strerror}",
+            where=sheet.given,
+            fix="fix that, then record again",
         ) from None

@@ -1,7 +1,7 @@
-"""What surrounds a judged command: its environment, and what it sees of the machine.
+"""The environment of a judged command, and its view of the machine.
 
-A program that recognises the judge could work for it alone. So the command is given as little as
-can be by which it would: no variable that names us, no process above it, no folder of ours.
+A program that recognises the judge could behave well for it alone. So the command gets no variable,
+no visible process and no folder of OpenLoop's.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from openloop.process import run_marks
 from openloop.process.guard_client import PROGRAMS
 from openloop.record.workspace import HOME
 
-_OURS = "OPENLOOP_"  # variables that tell a command where the workspace is
+_OURS = "OPENLOOP_"  # prefix of variables that reveal the workspace
 _CLOSED = (HOME, ".git", ".venv", "venv", "node_modules/.bin")  # read-only in the project
 _TEMPORARY = ("/tmp", "/var/tmp", "/dev/shm")
 _NOT_ENCLOSED = (
@@ -31,24 +31,24 @@ _NOT_HIDDEN = (
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """order: what a guard enters, see `namespaces.enter`. without: what to say where it cannot."""
+    """order: see `namespaces.enter`. without: the note when a guard cannot enter the view."""
 
     order: Mapping[str, Any]
     without: str
 
 
 def views(hidden: str, place: str, folder: str) -> list[View]:
-    """The views that a command may be given, the best first.
+    """The possible views for a command, the best first.
 
-    hidden: the file of cases, or its folder. place: the current directory. folder: where cases
-    have their files.
+    hidden: the file of cases, or its folder. place: the current directory. folder: has the cases'
+    files.
     """
     enclosed = {"hide": [hidden], "enclosure": _enclosure(place, folder)}
     return [View(enclosed, _NOT_ENCLOSED), View({"hide": [hidden]}, _NOT_HIDDEN)]
 
 
 def shared(view: View, paths: Sequence[str]) -> str:
-    """What to say of folders that an enclosure could not make private, see `namespaces.shared`."""
+    """A note on folders that an enclosure could not make private, see `namespaces.shared`."""
     real = tuple(f"{path}/" for path in paths if path in view.order["enclosure"]["temporary"])
     effects = {path: "stays" if f"{path}/".startswith(real) else "is refused" for path in paths}
     texts = "; ".join(f"what is written to {path} {effect}" for path, effect in effects.items())
@@ -56,9 +56,9 @@ def shared(view: View, paths: Sequence[str]) -> str:
 
 
 def _enclosure(place: str, folder: str) -> dict[str, list[str]]:
-    """What commands may write for good: the project and `folder`. In a run, the project root and
-    the workspace are known as well as the current directory. What tools write to the home folder,
-    caches mostly, is forgotten."""
+    """The view in which commands permanently write to the project and `folder` only. In a run,
+    variables name the project root and the workspace. Writes to the home folder, caches mostly, are
+    discarded."""
     projects = _folders([place, os.environ.get("OPENLOOP_PROJECT_ROOT") or place]) - {"/"}
     writable = projects | {folder}
     temporary = _folders([tempfile.gettempdir(), *_TEMPORARY]) - writable
@@ -86,7 +86,7 @@ def _enclosure(place: str, folder: str) -> dict[str, list[str]]:
 
 
 def _programs() -> list[str]:
-    """Folders that programs of later gates come from, this one's own among them."""
+    """The folders of programs that later gates use, OpenLoop's own among them."""
     found = [sys.prefix, sys.base_prefix, os.path.dirname(os.path.dirname(__file__))]
     for folder in os.get_exec_path():
         above = os.path.dirname(os.path.abspath(folder))
@@ -96,8 +96,8 @@ def _programs() -> list[str]:
 
 
 def _between(root: str, path: str) -> Iterator[str]:
-    """The folders between a root and a path below it. Each must be a mount of its own: any other
-    could be renamed, and the path with it."""
+    """The folders between a root and a path below it. Each becomes a mount: otherwise it could be
+    renamed, and the path with it."""
     while (path := os.path.dirname(path)) != root and _lies_in(root, path):
         yield path
 
@@ -107,12 +107,12 @@ def _lies_in(folder: str, path: str) -> bool:
 
 
 def _folders(paths: Iterable[str]) -> set[str]:
-    """Those that are there, symlinks resolved."""
+    """The existing folders, symlinks resolved."""
     return set(filter(os.path.isdir, map(os.path.realpath, paths)))
 
 
 def _sockets(folders: Sequence[str]) -> Iterator[str]:
-    """Those in the folders that a service listens at: an overlay would cut them off."""
+    """The sockets of services in the folders: an overlay would cut them off."""
     try:
         with open("/proc/net/unix", encoding="utf-8", errors="surrogateescape") as file:
             paths = [f"/{line.rstrip().partition(' /')[2]}" for line in file]
@@ -124,9 +124,9 @@ def _sockets(folders: Sequence[str]) -> Iterator[str]:
 
 
 def environment() -> dict[str, str]:
-    """Ours without what leads to the workspace or to this program, whose name some shells put
-    there. A run's mark stays, by which it finds what outlives it; a guard that takes all with it
-    takes that away as well."""
+    """This process's environment without variables that reveal the workspace or OpenLoop (some
+    shells name it in `_`). The run's mark stays, by which it finds leftover processes; a guard in a
+    PID namespace removes that too."""
     kept = {
         name: text
         for name, text in os.environ.items()

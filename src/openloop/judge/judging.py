@@ -1,4 +1,4 @@
-"""What `openloop judge` says while it judges, and the files that it writes at the end."""
+"""The `openloop judge` command: its output, and the files that it writes."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ _WIDEST = 200  # characters of a line in the details
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """jobs: None for one a core. junit: a file's path. record: fill in what is expected.
-    details: show what was expected. hide: keep CASES out of the command's sight. fresh: let
-    CASES make cases. seed: for them; None for the round's number, or a random one."""
+    """jobs: None for one a core. junit: a file's path. record: add missing expectations.
+    details: show expectations. hide: hide CASES from the command. fresh: run the generators in
+    CASES. seed: for them; None for the round's number, or a random one."""
 
     jobs: int | None = None
     junit: str | None = None
@@ -54,7 +54,7 @@ def judge(
     sheet = pool.load(path, recording=options.record)
     _check(sheet, options)
     pool.check(command)
-    report = None if options.junit is None else _report(options.junit, sheet)
+    report = None if options.junit is None else _Report(options.junit, sheet)
     screen = Screen(sys.stderr)
     started, began = clock.utc(), clock.monotonic()
     try:
@@ -76,7 +76,7 @@ def judge(
 
 
 def _check(sheet: CaseFile, options: Options) -> None:
-    """Raises UsageError where options do not go together, or not with CASES."""
+    """Raises UsageError for options that contradict each other or CASES."""
     if sheet.generates and not options.fresh:
         fix = "add --fresh, which runs its generators, if you trust them"
         raise UsageError("CASES makes its cases", where=sheet.given, fix=fix)
@@ -90,7 +90,7 @@ def _check(sheet: CaseFile, options: Options) -> None:
 
 
 def _fresh(sheet: CaseFile, seed: int | None, screen: Screen) -> CaseFile:
-    """The sheet with its cases made from the seed."""
+    """The sheet with its cases generated from the seed."""
     from openloop.judge import generator  # hardly ever needed
 
     chosen = str(seed) if seed is not None else os.environ.get("OPENLOOP_ROUND", "")
@@ -106,7 +106,7 @@ def _results(
     screen: Screen,
     say: Callable[[list[str]], None],
 ) -> Iterator[Result]:
-    """The results in the order of the cases, each said as soon as it is its turn."""
+    """The results in the order of the cases, each printed as soon as possible."""
     total, done, failed = len(sheet.cases), 0, 0
 
     def watched(results: Iterator[Result]) -> Iterator[Result]:
@@ -154,18 +154,14 @@ def _suite(
     return junit_xml.Suite(sheet.given, started, socket.gethostname(), seconds, tests, out)
 
 
-def _report(path: str, sheet: CaseFile) -> _Report:
-    if os.path.exists(path) and os.path.samefile(path, sheet.path):
-        raise UsageError(f"--junit: {path} is the file of cases", fix="name another file")
-    return _Report(path)
-
-
 class _Report:
-    """The file for `--junit`: looked at before anything runs, so that no result is lost."""
+    """The file for `--junit`, checked before any case runs, so that no result is lost."""
 
-    def __init__(self, path: str) -> None:
-        """Removes what an earlier run left there, never a device or a symlink. Raises UsageError
-        where it cannot be made."""
+    def __init__(self, path: str, sheet: CaseFile) -> None:
+        """Removes an earlier run's file, never a device or a symlink. Raises UsageError when the
+        file cannot be written."""
+        if os.path.exists(path) and os.path.samefile(path, sheet.path):
+            raise UsageError(f"--junit: {path} is the file of cases", fix="name another file")
         self._path = path
         folder, self._name = os.path.split(os.path.abspath(path))
         if not path:
@@ -195,11 +191,11 @@ class _Report:
             os.close(self._folder)
 
 
-# --- words ------------------------------------------------------------------------------
+# --- output -----------------------------------------------------------------------------
 
 
 def ordered(results: Iterator[Result], wanted: Sequence[Case]) -> Iterator[Result]:
-    """The results in the order of the cases, each as soon as those before it are there."""
+    """The results in the order of the cases, each once all earlier ones have arrived."""
     early: dict[str, Result] = {}
     left = deque(wanted)
     for result in results:
@@ -217,7 +213,7 @@ def line(result: Result) -> str:
 
 
 def details(result: Result) -> list[str]:
-    """What was expected of a failed case and what came, for a person's eyes only."""
+    """The expected and actual output of a failed case, for a person only."""
     shown = []
     for name in ("stdout", "stderr"):
         expected, got = getattr(result.case, name), getattr(result.answer, name)
@@ -237,10 +233,8 @@ def _quoted(title: str, text: str) -> list[str]:
 
 def summary(results: Sequence[Result]) -> list[str]:
     passed = sum(result.passed for result in results)
-    score = passed / len(results) if results else 0.0
-    return [f"{passed} of {len(results)} cases", f"score={_rounded(score):.4f}"]
-
-
-def _rounded(score: float) -> float:
-    """Four digits; only a score of 1 may look like one."""
-    return min(score, 0.9999) if score < 1 else score
+    score = passed / len(results) if results else 0.0  # 0.99999 must not print as 1.0000
+    return [
+        f"{passed} of {len(results)} cases",
+        f"score={min(score, 0.9999) if score < 1 else score:.4f}",
+    ]

@@ -1,11 +1,9 @@
-"""`openloop judge`: run a command once a case, each in a process of its own, and compare outside.
+"""`openloop judge`: run a command once for each case, in parallel, and compare its answers.
 
-Every job has a guard, so nothing that a case starts outlives it, and no case sees another's
-processes as its own. The command is given its words, its input and a folder, and nothing else:
-what is expected stays in this process's memory. Where the kernel allows it, the guard and its
-commands live in an enclosure (see namespaces): the file that the cases were read from looks empty,
-nothing but the project can be written for good, and of this process nothing is to be seen. Output
-is kept up to a limit and never passed on.
+Every job has a guard, so no process of a case outlives it. The command gets arguments, input and a
+folder; expectations stay in this process's memory. Where the kernel allows it, guard and
+commands run in an enclosure (see `namespaces`): the file of cases looks empty, only writes to the
+project last, and this process is invisible.
 """
 
 from __future__ import annotations
@@ -34,14 +32,14 @@ from openloop.process.signals import Interrupts
 GRACE = 0.5  # seconds between SIGTERM and SIGKILL for what a case leaves behind
 LARGEST = 256 << 20  # bytes of a file of cases
 _LITTER = 64 << 20  # bytes of memory that a guard's cases may leave behind, see `namespaces.litter`
-_ATTEMPTS = 5  # to get a guard
+_ATTEMPTS = 5  # to start a guard
 _OPEN, _OPEN_EACH = 30, 4  # descriptors of this process, and of each job
 
 
 @dataclass(frozen=True, slots=True)
 class CaseFile:
-    """A file of cases as it was read, once. path: absolute, symlinks resolved. hidden: what the
-    command must not see, the file or the folder that it lies in."""
+    """A file of cases as read once. path: absolute, symlinks resolved. hidden: the file or folder
+    to hide from the command."""
 
     path: str
     given: str
@@ -60,7 +58,7 @@ class CaseFile:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What became of one case. failure: why it did not pass, "" when it did."""
+    """The result of one case. failure: why it failed, or ""."""
 
     case: Case
     answer: Answer
@@ -80,7 +78,7 @@ class Interrupted(Exception):
 
 
 def load(path: str, *, recording: bool = False) -> CaseFile:
-    """Read the file of cases. Raises UsageError, or ConfigError with all that is wrong in it."""
+    """The file of cases. Raises UsageError, or ConfigError with every problem in it."""
     real = os.path.realpath(path)
     try:
         data = files.read(real, limit=LARGEST + 1)
@@ -95,7 +93,7 @@ def load(path: str, *, recording: bool = False) -> CaseFile:
 
 
 def check(command: Sequence[str]) -> None:
-    """Raises UsageError when the command's program is not there."""
+    """Raises UsageError when the command's program does not exist."""
     word = command[0]
     if "{dir}" not in word and shutil.which(word) is None:
         fix = "install it, correct the name, or write its path from the current directory"
@@ -108,7 +106,7 @@ def default_jobs() -> int:
 
 
 def _room() -> int:
-    """How many jobs at once the limit of open files has room for."""
+    """The number of parallel jobs that the limit of open files allows."""
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     return max(1, (most - _OPEN) // _OPEN_EACH)
 
@@ -121,11 +119,11 @@ def run(
     hide: bool = True,
     note: Callable[[str], None],
 ) -> Generator[Result, None, None]:
-    """Run every case and give its result, in the order in which they end.
+    """Run every case; yields the results in the order in which the cases end.
 
-    jobs: how many run at once, if so many files may be open. hide: whether the command is kept
-    from CASES, this process and what lies outside of the project; `note` is called when that is not
-    possible. Raises Interrupted on SIGINT, SIGTERM or SIGHUP.
+    jobs: the most to run at once. hide: whether to hide CASES and this process from the command and
+    protect files outside the project; `note` is called when that is impossible. Raises Interrupted
+    on SIGINT, SIGTERM or SIGHUP.
     """
     tree.close_memory()
     with Interrupts() as interrupts:
@@ -137,7 +135,7 @@ def run(
 
 
 class _Worker:
-    """A guard and the case that it runs, if any."""
+    """A guard and its running case, if any."""
 
     def __init__(self, guard: GuardClient) -> None:
         self.guard = guard
@@ -146,7 +144,7 @@ class _Worker:
 
 
 class _Pool:
-    """All jobs in one thread: it waits for guards, pipes and signals at once."""
+    """Runs all jobs in one thread that waits for guards, pipes and signals."""
 
     def __init__(
         self,
@@ -157,7 +155,7 @@ class _Pool:
     ) -> None:
         """hidden: the path to hide from the command, "" for none."""
         self._place = os.getcwd()
-        tree.become_subreaper()  # so that a killed guard's tree comes to us
+        tree.become_subreaper()  # to adopt the tree of a killed guard
         self._not_ours = tuple(tree.descendants(os.getpid())) if tree.reap()[0] else ()
         self._command = command
         self._interrupts = interrupts
@@ -174,7 +172,7 @@ class _Pool:
         left = deque(waiting)
         while left or any(worker.attempt for worker in self._workers):
             self._assign(left, jobs)
-            for key, _ in self._selector.select(self._patience()):
+            for key, _ in self._selector.select(self._until_deadline()):
                 if key.fileobj in self._selector.get_map():  # not closed by one before it
                     key.data()
             if self._interrupts.received:
@@ -186,7 +184,7 @@ class _Pool:
     # --- starting -----------------------------------------------------------------------
 
     def _assign(self, left: deque[Case], jobs: int) -> None:
-        """Give every free worker a case; workers are made as they are needed."""
+        """Give every free worker a case, and create workers as needed."""
         while left:
             worker = next((one for one in self._workers if one.attempt is None), None)
             if worker is not None and worker.litter > _LITTER:
@@ -202,15 +200,15 @@ class _Pool:
         worker = _Worker(self._new_guard())
         self._workers.append(worker)
         self._selector.register(
-            worker.guard.socket, selectors.EVENT_READ, lambda: self._hear(worker)
+            worker.guard.socket, selectors.EVENT_READ, lambda: self._receive(worker)
         )
         return worker
 
     def _new_guard(self) -> GuardClient:
-        """A guard whose commands have the best view that this system can give them.
+        """A guard whose commands have the best view that this system allows.
 
-        Which one that is, is settled before the first case starts: a case that kills guards must
-        not bring the file back.
+        The view is chosen before the first case starts: a case that kills guards must not make the
+        hidden file visible.
         """
         lacking = ""
         for _ in range(_ATTEMPTS):
@@ -228,7 +226,7 @@ class _Pool:
         )
 
     def _note_limits(self, lacking: str, shared: Sequence[str]) -> None:
-        """Say once what the view of the commands lacks. shared: see `namespaces.shared`."""
+        """Note once what the commands' view lacks. shared: see `namespaces.shared`."""
         if self._number:
             return
         if lacking:
@@ -251,7 +249,7 @@ class _Pool:
         for pipe in attempt.pipes:
             self._selector.register(pipe, selectors.EVENT_READ, self._reader(attempt, pipe))
         attempt.deadline = monotonic() + case.timeout
-        # A dead guard closes its socket, which is being watched.
+        # The selector notices the closed socket of a dead guard.
         with contextlib.suppress(OSError):
             order = Start(
                 attempt.number,
@@ -273,14 +271,14 @@ class _Pool:
 
         return read
 
-    def _patience(self) -> float | None:
-        """Seconds until a deadline falls due; None when there is none."""
+    def _until_deadline(self) -> float | None:
+        """Seconds until the next deadline; None for none."""
         deadlines = [worker.attempt.deadline for worker in self._workers if worker.attempt]
         soonest = min(deadlines, default=float("inf"))
         return None if soonest == float("inf") else max(0.0, soonest - monotonic())
 
     def _enforce(self) -> None:
-        """End what took too long or wrote too much; give up a guard that does not answer."""
+        """End cases that exceed a limit, and kill guards that do not answer."""
         now = monotonic()
         for worker in self._workers:
             attempt = worker.attempt
@@ -301,17 +299,17 @@ class _Pool:
         attempt.deadline = monotonic() + ANSWER
         worker.guard.end(attempt.number, grace)
 
-    def _hear(self, worker: _Worker) -> None:
+    def _receive(self, worker: _Worker) -> None:
         messages = worker.guard.read()
         if messages is None:
-            self._lost(worker)
+            self._replace_dead(worker)
             return
         for message in messages:
             attempt = worker.attempt
             if attempt and getattr(message, "number", None) == attempt.number:
-                self._learn(worker, attempt, message)
+                self._handle(worker, attempt, message)
 
-    def _learn(self, worker: _Worker, attempt: CaseRun, message: Message) -> None:
+    def _handle(self, worker: _Worker, attempt: CaseRun, message: Message) -> None:
         match message:
             case NotStarted():
                 self._finish(worker, Answer(trouble=f"not started: {message.why}"))
@@ -339,8 +337,8 @@ class _Pool:
         why = look(attempt.case, answer, log_scan.search)
         self._finished.append(Result(attempt.case, answer, why))
 
-    def _lost(self, worker: _Worker) -> None:
-        """A guard is dead. Its children are ours now: end them, and take another guard."""
+    def _replace_dead(self, worker: _Worker) -> None:
+        """Handle a dead guard: end its children, which this process has adopted."""
         self._dismiss(worker)
         self._sweep()
         if worker.attempt:
@@ -348,7 +346,7 @@ class _Pool:
             self._finish(worker, Answer(trouble=late or "its guard was killed"))
 
     def _dismiss(self, worker: _Worker) -> None:
-        """Let a guard go, and with it what its cases left in memory."""
+        """End a guard, which frees the memory that its cases used."""
         self._selector.unregister(worker.guard.socket)
         self._workers.remove(worker)
         worker.guard.close()
@@ -362,7 +360,7 @@ class _Pool:
         )
 
     def close(self) -> None:
-        """End everything that is left."""
+        """End all guards and processes that are left."""
         guards = [worker.guard for worker in self._workers]
         for guard in guards:
             guard.release()  # all at once, so that they sweep side by side

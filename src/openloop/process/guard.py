@@ -1,12 +1,9 @@
 """The guard: the parent of every command, so that none outlives its step or its runner.
 
-A process of its own, started once a run with `python -I -S`. It adopts orphans (child
-subreaper), ignores signals and holds one end of a socket. End of file there means that the
-runner is dead: the tree is ended all the same, and only then does the guard let go of the
-workspace's lock, whose descriptor it inherited, and has restored the record where a command
-removed it: see `record_rescue`.
-
-`messages` defines its orders and its reports.
+A separate process for the whole run, started with `python -I -S`. It adopts orphans (child
+subreaper), ignores signals and talks to the runner through a socket; see `messages`. If the runner
+dies, the guard ends the process tree, restores a removed record (see `record_rescue`), and only
+then releases the workspace's lock, whose descriptor it inherited.
 """
 
 from __future__ import annotations
@@ -37,7 +34,7 @@ from openloop.process.messages import (
     Started,
 )
 
-_ENVIRONMENT = dict(os.environ)  # os.environ decodes every name and value at each look
+_ENVIRONMENT = dict(os.environ)  # os.environ would decode every name and value at each use
 _IGNORED = (
     signal.SIGINT,
     signal.SIGTERM,
@@ -56,7 +53,7 @@ _SIGN_OF_LIFE = 0.25  # seconds between two signs that a tree is being ended
 
 
 class RunningCommand:
-    """The one command that is running, with what is known of its tree."""
+    """The running command and the resource usage of its tree."""
 
     def __init__(self, order: Start, leader: int) -> None:
         self.order = order
@@ -86,10 +83,10 @@ class Guard:
         self.control = control
         self.wakeup = wakeup  # readable after SIGCHLD
         self.decoder = messages.Decoder()
-        self.descriptors: list[int] = []  # that came with an order not obeyed yet
+        self.descriptors: list[int] = []  # received with an order that is still queued
         self.orders: list[Message] = []
         self.command: RunningCommand | None = None
-        self.next_sign = 0.0  # monotonic; when to say again that the tree is being ended
+        self.next_sign = 0.0  # monotonic; when to report again that the tree is being ended
         self.runner_lives = True
         self.has_run = False
         self.litter: Callable[[], int] = lambda: 0  # bytes
@@ -105,10 +102,12 @@ class Guard:
                 if self.command and self.command.status is not None:
                     self._finish(self.command, self.command.order.grace)
         finally:
-            # Whatever went wrong above, also while answering a dead runner.
+            # Also after an error above, as in answering a dead runner.
             self._sweep(0.0 if self.discarded else tree.ORPHAN_GRACE)
             if self.discarded:
-                _discard(self.discarded)
+                from openloop.fs import dirfd  # few guards need it
+
+                dirfd.remove_path(self.discarded)
             if self.record and self.has_run:
                 from openloop.process import record_rescue  # hardly ever needed
 
@@ -148,11 +147,11 @@ class Guard:
         self.runner_lives = False
 
     def _enter(self, view: Mapping[str, Any]) -> None:
-        """Take a view for every later command, and say whether that could be."""
+        """Enter a view for every later command, and report whether it worked."""
         from openloop.process import namespaces  # few guards need it
 
         entered = namespaces.enter(**view)
-        if entered and "enclosure" in view:  # all end with this process: no mark is needed
+        if entered and "enclosure" in view:  # the PID namespace replaces the mark
             self.litter = namespaces.litter
             for name in [each for each in _ENVIRONMENT if each.startswith(run_marks.SIGN)]:
                 del _ENVIRONMENT[name]
@@ -160,11 +159,11 @@ class Guard:
 
     def _start(self, order: Start) -> None:
         streams, self.descriptors = self.descriptors, []
-        tree.close_memory()  # not earlier: it would keep us from a user namespace of our own
+        tree.close_memory()  # not earlier: it would prevent a user namespace
         try:
             pid = _spawn(order, streams)
         except (OSError, ValueError) as error:
-            self._answer(NotStarted(order.number, _words(error)))
+            self._answer(NotStarted(order.number, _message(error)))
         else:
             self.command = RunningCommand(order, pid)
             self.has_run = True
@@ -174,7 +173,7 @@ class Guard:
                 os.close(stream)
 
     def _finish(self, command: RunningCommand, grace: float) -> None:
-        """End what is left of the command's tree, then report it."""
+        """End the rest of the command's tree, then report the end."""
         by_itself = command.status is not None
         survivors = self._sweep(grace)
         self.command = None
@@ -191,17 +190,17 @@ class Guard:
         self._answer(ended)
 
     def _sweep(self, grace: float) -> tree.Processes:
-        """End whatever lives below this process; returns what could not be ended."""
+        """End all descendants of this process; returns the survivors."""
         if self._collect():
             return {}
-        # A wrapper that died of SIGTERM would take the command with it, before its grace is over.
+        # SIGTERM to a wrapper would kill the command before its grace period is over.
         wrapper = self.command.leader if self.command and self.command.order.wrapped else None
         return tree.end(
             self._living, grace=grace, empty=self._collect, pause=self._pause, spared=wrapper
         )
 
     def _living(self) -> tree.Processes:
-        """What lives below, none only when no child is left: a look can miss one that moves."""
+        """The living descendants; none only when no child is left, as a scan can miss some."""
         for _ in range(100):
             if self._collect():
                 return {}
@@ -211,7 +210,7 @@ class Guard:
         return tree.below_us()
 
     def _collect(self) -> bool:
-        """Reap the dead. True when no child is left, which is when the tree is empty."""
+        """Reap dead children. True when none is left, so that the tree is empty."""
         left, dead = tree.reap()
         for pid, (status, usage) in dead.items():
             if self.command:
@@ -238,16 +237,8 @@ class Guard:
             self.runner_lives = False
 
 
-def _discard(path: str) -> None:
-    from openloop.fs import dirfd  # few guards need it
-
-    folder, name = os.path.split(os.fsencode(path))
-    parent = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    dirfd.remove(name, parent)
-
-
-def _words(error: OSError | ValueError) -> str:
-    """What a person can read of it: not the number."""
+def _message(error: OSError | ValueError) -> str:
+    """The error without its number."""
     if not isinstance(error, OSError) or not error.strerror:
         return str(error)
     return f"{error.filename}: {error.strerror}" if error.filename else error.strerror

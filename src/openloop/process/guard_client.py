@@ -1,4 +1,4 @@
-"""The run's side of its guard: start it, send it orders, read what it reports."""
+"""The runner's side of a guard: start it, send it orders, read its reports."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from openloop.process import messages, run_marks, tree
 from openloop.process.messages import Discard, End, Enter, Entered, Message, Release, Start
 from openloop.process.watchdog import CommandLimits
 
-ANSWER = 1.5  # seconds of silence after which a guard that was asked for something is given up
+ANSWER = 1.5  # seconds in which a guard must answer an order before it is killed
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 PROGRAMS = os.path.join(_PACKAGE, "bin")  # holds `openloop` alone
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One shell command: its text, where it runs, what is added to the environment.
+    """One shell command: its text, folder, added environment and limits.
 
-    wrapper: words of a program that runs the command and ends when it has ended.
+    wrapper: arguments of a program that runs the command and exits after it.
     """
 
     command: str
@@ -39,7 +39,7 @@ class Job:
 
 
 class GuardClient:
-    """A guard's process and the socket to it. Not for two threads, but for `end` and `give_up`."""
+    """A guard's process and its socket. For one thread, except `end` and `give_up`."""
 
     def __init__(
         self,
@@ -48,9 +48,9 @@ class GuardClient:
         env: Mapping[str, str] | None = None,
         record: str | None = None,
     ) -> None:
-        """lock: the workspace lock's descriptor, which the guard holds too. mark: see `run_marks`;
-        0 for none. env: of its commands, to which each adds its own; ours when it is None. record:
-        path of the events, which the guard restores when this process is killed and they are gone.
+        """lock: descriptor of the workspace's lock, which the guard holds too. mark: see
+        `run_marks`; 0 for none. env: base environment of its commands; this process's when None.
+        record: path of the events, which the guard restores if this process and they are gone.
         """
         self.socket, theirs = socket.socketpair()
         limit = struct.pack("ll", int(ANSWER), int(ANSWER % 1 * 1e6))
@@ -71,8 +71,8 @@ class GuardClient:
         self.pid = self._process.pid
 
     def enter(self, view: Mapping[str, Any]) -> Entered:
-        """Give later commands a view of the machine, see `namespaces.enter`. Where that fails, the
-        guard is of no more use."""
+        """Run later commands in a view, see `namespaces.enter`. After a failure the guard cannot be
+        used."""
         with contextlib.suppress(OSError):
             self._send(Enter(view))
             while select.select([self.socket], [], [], tree.GIVE_UP)[0]:
@@ -98,12 +98,12 @@ class GuardClient:
 
     def discard(self, folder: str) -> None:
         """Order a folder to be removed at the end, see `messages.Discard`."""
-        with contextlib.suppress(OSError):  # it is dead; whoever reads from it finds that out
+        with contextlib.suppress(OSError):  # it is dead, which `read` reports
             self._send(Discard(folder))
 
     def end(self, number: int, grace: float) -> None:
         """Order the tree of a program to be ended, within a grace in seconds."""
-        with contextlib.suppress(OSError):  # it is dead; whoever reads from it finds that out
+        with contextlib.suppress(OSError):  # it is dead, which `read` reports
             self._send(End(number, grace))
 
     def _send(self, message: Message, descriptors: Sequence[int] = ()) -> None:
@@ -113,7 +113,7 @@ class GuardClient:
             self.socket.sendall(data[sent:])
 
     def read(self) -> list[Message] | None:
-        """The messages that have arrived; None when the guard is dead or given up."""
+        """The messages that have arrived; None when the guard is dead or was killed."""
         try:
             data = self.socket.recv(1 << 16)
         except ConnectionResetError:
@@ -121,22 +121,22 @@ class GuardClient:
         return self._decoder.decode(data) if data else None
 
     def give_up(self) -> None:
-        """Kill a guard that does not answer; `read` then returns None, whatever becomes of it.
+        """Kill a guard that does not answer; `read` returns None from then on.
 
-        One that is traced stays a zombie until its tracer is gone, and nobody waits for that.
+        Nothing waits for it here: a traced guard stays a zombie until its tracer exits.
         """
         self._process.send_signal(signal.SIGKILL)
         with contextlib.suppress(OSError):
             self.socket.shutdown(socket.SHUT_RDWR)
 
     def release(self) -> None:
-        """Let the guard go: it sees the end of file, sweeps and ends."""
+        """Close the socket, so that the guard ends all processes and exits."""
         with contextlib.suppress(OSError):  # it is dead already
             self._send(Release())
         self.socket.close()
 
     def close(self, patience: float = tree.ORPHAN_GRACE + tree.GIVE_UP + ANSWER) -> None:
-        """Let the guard go and wait for it; after `patience` seconds it is killed."""
+        """Release the guard and wait for it; after `patience` seconds it is killed."""
         self.release()
         try:
             self._process.wait(patience)
@@ -147,7 +147,7 @@ class GuardClient:
 
 
 def _launcher(env: Mapping[str, str]) -> dict[str, str]:
-    """Variables by which a command that says `openloop` gets this very OpenLoop, isolated."""
+    """Variables with which the command `openloop` runs this installation, isolated."""
     if not os.access(os.path.join(PROGRAMS, "openloop"), os.X_OK):  # in a zip archive
         return {}
     path = env.get("PATH") or os.environ.get("PATH") or os.defpath

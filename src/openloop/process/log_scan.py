@@ -1,8 +1,7 @@
-"""Read a finished log once: its hash, OOM markers, and what the user's expressions find.
+"""Read a finished log once: its hash, OOM markers, and matches of the user's expressions.
 
-Logs may hold gigabytes without a newline: they are read in blocks with memory bounded, and
-each look begins OVERLAP before what is new, so that nothing depends on where a block ends. Only
-a match longer than OVERLAP may be missed.
+A log may have gigabytes without a newline, so it is read in blocks with bounded memory. Each search
+begins OVERLAP before the new block; only a match longer than OVERLAP can be missed.
 """
 
 from __future__ import annotations
@@ -25,13 +24,13 @@ from openloop.core.vocabulary import Match
 from openloop.loop.gates import LogFacts
 
 BLOCK = 1 << 20  # bytes
-OVERLAP = 1 << 16  # bytes, or characters, that are looked at twice
+OVERLAP = 1 << 16  # bytes, or characters, that are searched twice
 REGEX_SECONDS = 2.0  # for one expression over one block
-_UNDRAWN = 1 << 20  # bytes that are searched again without their escapes
+_UNESCAPED = 1 << 20  # bytes that are searched again without their escapes
 _REST_OF_A_NUMBER = re.compile(r"\d|\.\d|[eE][-+]?\d|_\d")
 _SEPARATED = re.compile(r",\d{3}(?!\d)")
 _BEGUN_NUMBER = re.compile(r"(?:\d[._]?|\d[eE][-+]?|(?<!\S)[-+]|(?<![\w.])\.)$")
-_MARKER_LINE = 4096  # bytes of a marker's line that are waited for
+_MARKER_LINE = 4096  # bytes after a marker that are read before its line is quoted
 _DISTINCT = 6  # different metric values kept to show that they differ
 T = TypeVar("T")
 
@@ -54,7 +53,7 @@ class LogReader:
         return self._hash.hexdigest()
 
     def read(self, command: Command, baseline: Baseline | None) -> LogFacts:
-        """Facts of what was appended since the last call. baseline: whose metric is wanted."""
+        """Facts of the output since the last call. baseline: has the metric to extract."""
         begin = self.size
         markers = _Markers(self._markers)
         asked = [
@@ -79,14 +78,13 @@ class LogReader:
         )
 
     def _is_obscured(self, search: _Search | _Metric, begin: int) -> bool:
-        """Whether it would find something in the log's end without its escapes. begin: of the
-        stretch."""
-        start = max(begin, self.size - _UNDRAWN)
+        """Whether a search matches the log's end without its escapes. begin: of the stretch."""
+        start = max(begin, self.size - _UNESCAPED)
         text = os.pread(self._log, self.size - start, start).decode(errors="replace")
         plain = without_escapes(text)
         if plain == text:
             return False
-        again = search.anew()
+        again = search.restarted()
         again.look(plain, last=True)
         return again.has_found
 
@@ -103,7 +101,7 @@ class LogReader:
                 self._hash.update(data)
                 yield data, True
                 return
-            # Hashing lets go of the interpreter's lock: what is long is searched meanwhile.
+            # Hashing releases the interpreter's lock, so the caller searches meanwhile.
             hashing = threading.Thread(target=self._hash.update, args=(data,))
             hashing.start()
             yield data, False
@@ -112,21 +110,21 @@ class LogReader:
 
 
 class _Window(Generic[AnyStr]):
-    """What is new, behind enough of what was there before.
+    """New text after the end of the earlier text.
 
-    A match near the end of the window waits for the next one: more of it may follow.
+    A match near the end of the window waits for the next one, because it may go on there.
     """
 
     def __init__(self, nothing: AnyStr) -> None:
         self._kept: AnyStr = nothing
-        self._given = -1  # up to where in `_kept` matches that end there have been given
+        self._given = -1  # position in `_kept` up to which matches have been yielded
         self.trouble = ""
 
     def matches(
         self, pattern: re.Pattern[AnyStr], new: AnyStr, last: bool
     ) -> Iterator[re.Match[AnyStr]]:
-        """Every match that no earlier window has given. Raises _TooSlow."""
-        # The first character is only there to tell whether a line begins after it.
+        """Every match that no earlier window has yielded. Raises _TooSlow."""
+        # The first character only shows whether a line begins after it.
         start, given = 1 if len(self._kept) >= OVERLAP else 0, self._given
         window = self._kept + new
         settled = len(window) if last else len(window) - OVERLAP // 2
@@ -138,7 +136,7 @@ class _Window(Generic[AnyStr]):
 
 
 class _Search(_Window[str]):
-    """Whether an expression of the user's matches anywhere."""
+    """Searches for any match of a user's expression."""
 
     def __init__(self, pattern: str) -> None:
         super().__init__("")
@@ -149,7 +147,7 @@ class _Search(_Window[str]):
     def has_found(self) -> bool:
         return self.found
 
-    def anew(self) -> _Search:
+    def restarted(self) -> _Search:
         return _Search(self._pattern.pattern)
 
     def look(self, new: str, last: bool) -> None:
@@ -162,7 +160,7 @@ class _Search(_Window[str]):
 
 
 class _Metric(_Window[str]):
-    """The values of a metric, as `baseline.match` wants them."""
+    """Collects the values of a metric according to `baseline.match`."""
 
     def __init__(self, baseline: Baseline) -> None:
         super().__init__("")
@@ -176,7 +174,7 @@ class _Metric(_Window[str]):
     def has_found(self) -> bool:
         return bool(self.values)
 
-    def anew(self) -> _Metric:
+    def restarted(self) -> _Metric:
         return _Metric(self._baseline)
 
     def look(self, new: str, last: bool) -> None:
@@ -202,12 +200,12 @@ class _Metric(_Window[str]):
                 return
 
     def _cut(self, match: re.Match[str]) -> str:
-        """That the match holds only a part of a number; "" when it does not."""
+        """An error if the match has only a part of a number; "" otherwise."""
         start, end = match.span(1)
         before, after = match.string[max(0, start - 8) : start], match.string[end : end + 8]
         value = match[1] or ""
         is_cut = value[-1:].isdigit() and _REST_OF_A_NUMBER.match(after)
-        # What the expression itself names beside its group is not taken for a part of the number.
+        # Text that the expression itself matches beside its group is no part of the number.
         if match.end() == end and value[-1:].isdigit():
             is_cut = is_cut or _SEPARATED.match(after)
         if match.start() == start and value[:1].isdigit():
@@ -223,7 +221,7 @@ class _Metric(_Window[str]):
 
 
 class _Markers:
-    """OOM markers over bytes; the default ones only where a plain substring shows up."""
+    """Searches bytes for OOM markers; for the default ones only after a literal is found."""
 
     def __init__(self, patterns: tuple[str, ...]) -> None:
         self._patterns = patterns
@@ -241,7 +239,7 @@ class _Markers:
         self._kept = window[-OVERLAP:]
         if self._default and not any(literal in window for literal in LITERALS):
             return
-        start = 1 if seen >= OVERLAP else 0  # behind a character that tells where a line begins
+        start = 1 if seen >= OVERLAP else 0  # after a character that shows whether a line begins
         for pattern in _compiled(self._patterns):
             if pattern in self._slow:
                 continue
@@ -258,7 +256,7 @@ class _Markers:
 
 @cache
 def _compiled(patterns: tuple[str, ...]) -> tuple[re.Pattern[bytes], ...]:
-    """One expression of all patterns, ten times as fast, where they can be joined."""
+    """All patterns joined, which is ten times as fast, or each one if they cannot be joined."""
     apart = tuple(re.compile(pattern.encode(), re.MULTILINE) for pattern in patterns)
     if not apart or any(pattern.groups for pattern in apart):
         return apart

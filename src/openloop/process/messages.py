@@ -1,6 +1,6 @@
-"""Messages between a run and its guard, which cross a socket as lines of JSON.
+"""Messages between a runner and its guard: lines of JSON on a socket.
 
-Named tuples and not dataclasses, whose module would take two megabytes of every guard.
+Named tuples, because `dataclasses` would cost every guard two megabytes.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 
 
 class Start(NamedTuple):
-    """Start a program; the descriptors of its log, or of its three streams, come with it.
+    """Start a program; sent with the descriptors of its log or its three streams.
 
-    env: added to the guard's. grace: seconds for what is left once it has ended. wrapped: it runs
-    the command in a sandbox, and ends when that has ended.
+    env: added to the guard's. grace: seconds for processes that outlive it. wrapped: it runs the
+    command in a sandbox, and exits after it.
     """
 
     number: int
@@ -33,23 +33,22 @@ class End(NamedTuple):
 
 
 class Enter(NamedTuple):
-    """Take a view of the machine for every later program: arguments of `namespaces.enter`."""
+    """Run every later program in a view: arguments of `namespaces.enter`."""
 
     view: Mapping[str, Any]
 
 
 class Discard(NamedTuple):
-    """A folder of what will be started: remove it once all of that has ended.
+    """Remove this folder of the programs once all of them have ended.
 
-    From now on there is no grace for anything, and the guard obeys SIGTERM: whoever ends it gives
-    it little time.
+    From now on the guard grants no grace period and obeys SIGTERM, to end quickly.
     """
 
     folder: str
 
 
 class Release(NamedTuple):
-    """The run is about to close its end of the socket in order: it was not killed."""
+    """The runner is about to close the socket in order: it was not killed."""
 
 
 class Started(NamedTuple):
@@ -63,16 +62,16 @@ class NotStarted(NamedTuple):
 
 
 class Ending(NamedTuple):
-    """The tree is being ended. Sent again and again meanwhile: the guard is not stuck."""
+    """The tree is being ended. Repeated meanwhile, to show that the guard is not stuck."""
 
     number: int
 
 
 class Ended(NamedTuple):
-    """The whole tree is gone, but for survivors.
+    """The whole tree is gone, except survivors.
 
-    status: raw wait status of the program, None when it is unknown. by_itself: it ended before it
-    was asked to. litter: bytes of memory, see `namespaces.litter`.
+    status: raw wait status of the program, None when it is unknown. by_itself: it ended
+    unasked. litter: bytes of memory, see `namespaces.litter`.
     """
 
     number: int
@@ -105,12 +104,12 @@ def encode(message: Message) -> bytes:
 
 
 class Decoder:
-    """Turns what arrives, in pieces of any size, into messages."""
+    """Decodes messages from pieces of any size."""
 
     def __init__(self) -> None:
         self._rest = b""
 
     def decode(self, data: bytes) -> list[Message]:
-        """The messages that are complete by now."""
+        """The messages that these bytes complete."""
         *lines, self._rest = (self._rest + data).split(b"\n")
         return [_TYPES[name](*fields) for name, *fields in map(json.loads, lines)]

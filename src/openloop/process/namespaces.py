@@ -1,9 +1,8 @@
-"""A view of its own: of the file system, and of the processes that there are.
+"""Give this process a private view of the file system, and of the processes.
 
-The process moves into a mount namespace, which takes a user namespace; a second one makes the
-mounts ones that its commands may not undo, root or not. The processes outside are out of reach as
-well: neither their memory nor their view of the file system (`/proc/PID/root`) can be opened from
-inside. The numbers of users and groups stay.
+It enters a mount and user namespace; a second user namespace prevents its commands, root or not,
+from undoing the mounts, and from reaching memory and file systems (`/proc/PID/root`) of processes
+outside. User and group numbers stay.
 """
 
 from __future__ import annotations
@@ -16,6 +15,8 @@ import signal
 import stat
 import struct
 from collections.abc import Iterator, Mapping, Sequence
+
+from openloop.fs import mounts
 
 _CLONE_NEWNS = 0x00020000
 _CLONE_NEWUSER = 0x10000000
@@ -38,8 +39,8 @@ _DEVICE_LINKS = {"fd": "/proc/self/fd", "ptmx": "pts/ptmx"} | {
 _OF_THE_MACHINE = ("bus", "irq", "sys", "sysrq-trigger")  # in /proc; root could write there
 
 LOWER, UPPER, WORK = "lower", "upper", "work"  # folders that an overlay needs
-_private: list[int] = []  # descriptors of the file systems that hold what is written privately
-_shared: list[str] = []  # folders that should have been private, and could not be
+_private: list[int] = []  # descriptors of the file systems with private writes
+_shared: list[str] = []  # folders that could not be made private
 
 
 def enter(
@@ -50,12 +51,11 @@ def enter(
 ) -> bool:
     """Give this process and its descendants such a view.
 
-    hide: files and folders that look empty, wherever else their file system is mounted too.
-    overlay: (root, folder): what is written below the root goes into the folder, which holds LOWER,
-    UPPER and WORK, and the root itself stays as it is. enclosure: see `_enclose`; this process then
-    becomes the first of a PID namespace, whose end is the end of all others in it, and what it was
-    before only waits for that.
-    False where the system does not allow it: then this process is good for nothing more.
+    hide: files and folders that look empty, at every mount of their file system. overlay: (root,
+    folder): writes below the root go into the folder, which has LOWER, UPPER and WORK; the root
+    stays unchanged. enclosure: see `_enclose`; a child becomes the first process of a PID namespace
+    and continues, while this process waits for it.
+    False where the system does not allow it; then this process must not be used any more.
     """
     try:
         places = [place for path in hide for place in _places_of(path)]
@@ -77,7 +77,7 @@ def enter(
 
 
 def _overlay(root: str, folder: str) -> None:
-    """Relative names in the options: a comma or a colon in a path would end it there."""
+    """Mount an overlay. Its options have relative names, because `,` and `:` end a path."""
     _mount(root, os.path.join(folder, LOWER), _MS_BIND)
     os.chdir(folder)
     options = f"lowerdir={LOWER},upperdir={UPPER},workdir={WORK},userxattr"
@@ -93,49 +93,36 @@ def _empty(path: str) -> None:
 
 
 def _places_of(path: str) -> list[str]:
-    """Every path at which the mounts show a file, or a folder or something in it: its file system
-    may be mounted again, whole or in part. A copy, or a hard link, is not found."""
-    status, mounts = os.stat(path), list(_mounts())
+    """Every path at which mounts show a file or folder, or a part of it: its file system may be
+    mounted repeatedly. Copies and hard links are not found."""
+    status, table = os.stat(path), list(mounts.mounts())
     point, device, top = max(
-        (mount for mount in mounts if f"{path}/".startswith(mount[0])),
+        (mount for mount in table if f"{path}/".startswith(mount[0])),
         key=lambda each: len(each[0]),
     )
     inside = os.path.join(top, path[len(point) :])
     found = {path}
-    for other, its_device, its_top in mounts:
+    for other, its_device, its_top in table:
         if its_device == device and its_top.startswith(f"{inside}/"):
             found.add(other.rstrip("/"))
         elif its_device == device and f"{inside}/".startswith(its_top):
             place = os.path.join(other, inside[len(its_top) :]).rstrip("/")
-            with contextlib.suppress(OSError):  # hidden by what is mounted above it
+            with contextlib.suppress(OSError):  # hidden by another mount
                 if os.path.samestat(os.stat(place), status):
                     found.add(place)
     return sorted(found)
-
-
-def _mounts() -> Iterator[tuple[str, str, str]]:
-    """(where, device, what of it) of every mount; the folders end in a slash."""
-    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
-        for line in file:
-            device, *folders = line.split(" ")[2:5]
-            top, point = (os.path.join(_unescaped(each), "") for each in folders)
-            yield point, device, top
-
-
-def _unescaped(field: str) -> str:
-    return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), field)
 
 
 # --- an enclosure -----------------------------------------------------------------------
 
 
 def _become_first() -> None:
-    """Go on as the first process of a PID namespace, in a child."""
+    """Continue in a child, the first process of a PID namespace."""
     _call("unshare", _CLONE_NEWPID)
-    opened = os.listdir("/proc/self/fd")  # not to be seen once the child has a /proc of its own
+    opened = os.listdir("/proc/self/fd")  # read before the child mounts its own /proc
     if child := os.fork():
         signal.set_wakeup_fd(-1)
-        for name in opened:  # who talks to the child must see it end
+        for name in opened:  # so that the child's peers see it end
             with contextlib.suppress(OSError):
                 os.close(int(name))
         os.waitpid(child, 0)
@@ -149,13 +136,12 @@ def _enclose(
     private: Sequence[str],
     temporary: Sequence[str],
 ) -> None:
-    """Make everything read-only and show no processes but those that will be started here.
+    """Make the file system read-only and hide all processes outside.
 
-    All are absolute paths, each named once; what is gone by now is passed over. writable: folders
-    and sockets that stay as they are. closed: what is read-only in them all the same. private:
-    folders in which what is written is kept in memory, seen from here alone, and then gone;
-    read-only where the system cannot do that. temporary: the same, but where the system cannot do
-    that they stay as they are.
+    All are absolute paths, each named once; missing ones are skipped. writable: folders and sockets
+    that stay writable. closed: paths in them that are read-only. private: folders whose writes stay
+    in memory, visible here only; read-only where the system cannot do that. temporary: the same,
+    but unchanged where the system cannot do that.
     """
     trees = {}
     for path in (*closed, *writable):
@@ -171,7 +157,7 @@ def _enclose(
     _restrict(root, _MOUNT_ATTR_RDONLY | _MOUNT_ATTR_NODEV)
     os.close(root)
     _own_devices(devices)
-    for path in sorted({*trees, *lowest}):  # what lies within another comes after it
+    for path in sorted({*trees, *lowest}):  # a folder comes before the paths in it
         if path in trees:
             _put(trees[path], path)
         elif not _keep_private(path, lowest[path]):
@@ -184,8 +170,8 @@ def _enclose(
 
 
 def _keep_private(path: str, real: int) -> bool:
-    """Put an overlay in memory over a folder; False where the system cannot. real: the folder's
-    descriptor."""
+    """Mount an overlay in memory over a folder; False where the system cannot do that. real: the
+    folder's descriptor."""
     status = os.fstat(real)
     try:
         _mount("tmpfs", path, _MS_NOSUID | _MS_NODEV, kind="tmpfs", options="mode=700")
@@ -211,14 +197,14 @@ def _keep_private(path: str, real: int) -> bool:
 
 
 def litter() -> int:
-    """Bytes of memory that hold what has been written in private and temporary folders."""
+    """Bytes of memory used by writes to private and temporary folders."""
     sizes = map(os.fstatvfs, _private)
     return sum((size.f_blocks - size.f_bfree) * size.f_frsize for size in sizes)
 
 
 def shared() -> list[str]:
-    """The folders that could not be made private: where the system has no overlays for users, or
-    something is mounted in them."""
+    """The folders that could not be made private: the system has no overlays for users, or they
+    contain mounts."""
     return list(_shared)
 
 
@@ -227,8 +213,8 @@ def _devices() -> list[str]:
 
 
 def _own_devices(devices: Mapping[str, int]) -> None:
-    """A /dev that holds these, each a descriptor of its mount, and terminals of its own: no disk,
-    and not the person's terminal."""
+    """Mount a /dev with these devices (descriptors of mounts) and private terminals: no disks, and
+    not the person's terminal."""
     _mount("tmpfs", "/dev", _MS_NOSUID | _MS_NOEXEC, kind="tmpfs", options="mode=755")
     for name, device in devices.items():
         path = f"/dev/{name}"
@@ -251,7 +237,7 @@ def _own_devices(devices: Mapping[str, int]) -> None:
 
 
 def _own_processes() -> None:
-    """A /proc that shows the processes of this namespace alone, and of the machine is only read."""
+    """Mount a /proc with the processes of this namespace, whose machine settings are read-only."""
     flags = _MS_NOSUID | _MS_NODEV | _MS_NOEXEC
     _mount("proc", "/proc", flags, kind="proc", options="hidepid=ptraceable")
     for name in _OF_THE_MACHINE:
@@ -264,13 +250,13 @@ def _own_processes() -> None:
 
 
 def _clone(path: str) -> int:
-    """A copy of the mounts at and below a path, nowhere to be seen yet: its descriptor."""
+    """Descriptor of a copy of the mounts at and below a path, not attached yet."""
     flags = _OPEN_TREE_CLONE | _AT_RECURSIVE | os.O_CLOEXEC
     return _system_call(_OPEN_TREE, _AT_FDCWD, os.fsencode(path), flags)
 
 
 def _restrict(mount: int, attributes: int, *, below: bool = True) -> None:
-    """Forbid writing, or opening devices, in a mount and those below it."""
+    """Set attributes (read-only, no devices) on a mount and those below it."""
     change = struct.pack("QQQQ", attributes, 0, 0, 0)
     flags = _AT_EMPTY_PATH | (_AT_RECURSIVE if below else 0)
     _system_call(_MOUNT_SETATTR, mount, b"", flags, change, len(change))
@@ -331,7 +317,7 @@ def _unshare() -> None:
 
 
 def _identities(name: str) -> Iterator[str]:
-    """Lines that map every number that is known here to itself."""
+    """Lines that map every number of this namespace to itself."""
     with open(f"/proc/self/{name}", encoding="ascii") as file:
         for line in file:
             first, _, count = line.split()

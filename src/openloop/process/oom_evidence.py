@@ -1,4 +1,4 @@
-"""Evidence that the kernel ended a process for want of memory."""
+"""Evidence that the kernel killed a process because memory ran out."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Counters:
 def evidence(
     before: tuple[int, int], after: tuple[int, int], *, code: int | None, by_signal: str | None
 ) -> str:
-    """What the counters say of a command that ended by itself; "" for no evidence.
+    """The evidence for a command that ended by itself; "" for none.
 
     confirmed: our own cgroup counted a kill meanwhile. probable: the machine did, and the
     command died of a SIGKILL that was not ours. A SIGKILL alone proves nothing.

@@ -1,7 +1,7 @@
 """Restore events.jsonl from the guard when a command killed the runner and removed the record.
 
-Nobody else can tell afterwards that there was a run, and the next one would take what the agent
-left as its reference.
+Otherwise no trace of the run would be left, and the next run would take the agent's files as its
+reference.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ import stat
 from openloop.fs import files
 
 _CHUNK = 1 << 20  # bytes
-# No event, so that nobody goes on with this record before a person has looked at it.
+# Not an event: no run continues this record before a person has checked it.
 _WARNING = b'{"tampered": "removed, replaced or emptied by a command that killed the runner"}\n'
 
 
 def restore(events: int, path: str) -> None:
     """Restore a record that was removed, emptied, or replaced by something shorter.
 
-    events: descriptor of the open record. What stands in its place is kept as NAME.edited-1. A last
-    line says what happened, which no reader takes for an event. Raises OSError.
+    events: descriptor of the open record. A file in its place is kept as NAME.edited-1. A last
+    line, which is not an event, reports the tampering. Raises OSError.
     """
     place, name = os.path.split(path)
     held = os.fstat(events)
@@ -38,7 +38,7 @@ def restore(events: int, path: str) -> None:
 
 
 def _is_there(name: str, folder: int, held: os.stat_result) -> bool:
-    """Whether it is there, or a longer one that the runner had restored."""
+    """Whether the record exists, or a longer one that the runner restored."""
     try:
         found = os.stat(name, dir_fd=folder, follow_symlinks=False)
     except FileNotFoundError:

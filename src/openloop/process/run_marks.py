@@ -1,8 +1,8 @@
-"""The mark of a run: how its processes are found when runner and guard are both dead.
+"""The mark of a run, by which its processes are found when runner and guard are both dead.
 
-It stands in two places that every child inherits: in the name of an environment variable, and in
-the limit on file locks, which the kernel has not enforced since Linux 2.4 (getrlimit(2)). A process
-that has cleared the one and changed the other is not found.
+Every child inherits it twice: in the name of an environment variable, and as the limit on file
+locks, which Linux has not enforced since 2.4 (getrlimit(2)). A process that changes both is not
+found.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import sys
 
 from openloop.process import tree
 
-SIGN = "OPENLOOP_MARK_"  # what the names of all such variables begin with
-# The program text of a guard: its command line tells that it is one, and of which run.
+SIGN = "OPENLOOP_MARK_"  # prefix of these variables
+# The program text of a guard; its command line identifies it and its run.
 GUARD = (
     "import sys; sys.path.append(sys.argv.pop(1)); from openloop.process.guard import main; main()"
 )
@@ -24,8 +24,7 @@ _LEAST, _MOST = 1 << 51, 1 << 52  # JSON readers keep such a number exactly
 
 
 def draw() -> int:
-    """A mark for a new run. It is smaller than that of the run which this process is a part of, for
-    nobody but root may raise the limit again."""
+    """A mark for a new run, smaller than an enclosing run's: only root may raise the limit."""
     hard = resource.getrlimit(_LOCKS)[1] if sys.platform == "linux" else resource.RLIM_INFINITY
     most = hard if _LEAST < hard < _MOST else _MOST
     # `secrets` would take megabytes of the guard's memory
@@ -33,9 +32,9 @@ def draw() -> int:
 
 
 def carry(mark: int, environment: dict[str, str]) -> None:
-    """Give the mark to this process, and the environment of its children."""
+    """Set the mark on this process and in its children's environment."""
     environment[sign(mark)] = "1"
-    with contextlib.suppress(ValueError, OSError):  # somebody has limited file locks
+    with contextlib.suppress(ValueError, OSError):  # file locks are limited already
         resource.setrlimit(_LOCKS, (mark, mark))
 
 
@@ -47,8 +46,7 @@ def sign(mark: int) -> str:
 def carriers(mark: int) -> tree.Processes:
     """Living processes with the mark, this one left out.
 
-    None while a guard of this mark lives: then so does its run, whose record was copied to where
-    this one goes on with it.
+    None while a guard of this mark lives: its run is alive, and this record is a copy.
     """
     living = [(pid, start) for pid, _, start in tree.alive() if pid != os.getpid()]
     if any(_is_guard(pid, mark) for pid, _ in living):

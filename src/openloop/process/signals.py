@@ -1,4 +1,4 @@
-"""Signals that ask a run to stop. The handlers only take a note."""
+"""Signals that ask a run to stop. The handlers only store them."""
 
 from __future__ import annotations
 
@@ -13,9 +13,8 @@ from typing import Any
 class Interrupts:
     """While entered, SIGINT, SIGTERM and SIGHUP are kept in `received`, in order.
 
-    `wakeup` is a descriptor that becomes readable when one arrives, for a poll. SIGINT is
-    handled even when a shell started us with it ignored (`&`); SIGHUP stays ignored under
-    nohup, because that was asked for.
+    `wakeup` is a descriptor that becomes readable when one arrives. SIGINT is handled even if a
+    shell's `&` had it ignored; SIGHUP stays ignored under nohup.
     """
 
     def __init__(self) -> None:
@@ -45,8 +44,7 @@ class Interrupts:
         os.close(self._writable)
 
     def ignore(self) -> None:
-        """From now to the end of the process: what is decided and on record stands, and the exit
-        code with it."""
+        """Ignore them until the process exits: the recorded result and exit code are final."""
         for signum in self._before:
             signal.signal(signum, signal.SIG_IGN)
         self._before.clear()
@@ -60,7 +58,7 @@ class Interrupts:
             os.read(self.wakeup, 4096)
 
     def sleep(self, seconds: float) -> None:
-        """Sleep until a signal arrives, at most so long."""
+        """Sleep for at most these seconds, until a signal arrives."""
         poll = select.poll()
         poll.register(self.wakeup, select.POLLIN)
         poll.poll(seconds * 1000)

@@ -1,4 +1,4 @@
-"""Run shell commands under a guard, one at a time, and know how each one ended."""
+"""Run shell commands under a guard, one at a time, and report how each one ended."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class ViewError(Exception):
 
 
 class Processes:
-    """Everything that a run starts. Close it, and nothing of it is left."""
+    """All processes that a run starts; `close` ends them."""
 
     def __init__(
         self,
@@ -34,10 +34,10 @@ class Processes:
         record: str | None = None,
     ) -> None:
         """lock: descriptor of the workspace's lock. on_gap: see Watchdog. view: of the commands,
-        see `namespaces.enter`. record: see GuardClient. Raises ViewError when they cannot have a
-        view."""
+        see `namespaces.enter`. record: see GuardClient. Raises ViewError when the view is not
+        possible."""
         tree.close_memory()
-        tree.become_subreaper()  # so that a killed guard's tree comes to us
+        tree.become_subreaper()  # to adopt the tree of a killed guard
         self._not_ours = tuple(tree.descendants(os.getpid())) if tree.reap()[0] else ()
         self._lock = lock
         self.mark = run_marks.draw()
@@ -66,9 +66,9 @@ class Processes:
     ) -> Exit:
         """Run one command to the end of its whole process tree.
 
-        log: descriptor that takes its output. on_start: called with the PID. on_beat: called with
-        the log's size in bytes about once a second, in the watchdog's thread; returns why the
-        command must end, if it must.
+        log: descriptor for its output. on_start: called with the PID. on_beat: called about once a
+        second in the watchdog's thread, with the log's size in bytes; may return a reason to end
+        the command.
         Raises what `on_beat` raised, after the tree is gone.
         """
         self._number += 1
@@ -132,7 +132,7 @@ class Processes:
                         return _exit(message, watch, pid)
 
     def _heed(self, watch: Watch, heeded: int) -> int:
-        """Pass signals on: the first one ends the command, the second skips its grace."""
+        """Act on signals: the first one ends the command, the second skips its grace period."""
         self._interrupts.drain()
         received = self._interrupts.received
         if len(received) > heeded:
@@ -142,8 +142,7 @@ class Processes:
         return len(received)
 
     def _lost(self, guard: GuardClient, grace: float, watch: Watch, pid: int | None) -> Exit:
-        """The guard is dead or given up. Its children are ours now: end them; start no further one
-        here."""
+        """Handle a dead or killed guard: end its children, which this process has adopted."""
         seconds = 0.0 if pid is None else watch.seconds()
         guard.give_up()
         self._guard = None
@@ -165,7 +164,7 @@ class Processes:
         )
 
     def _pause(self, seconds: float) -> bool:
-        """Wait while a tree is ended; a second signal skips what is left of the grace."""
+        """Wait while a tree is ended; a second signal skips the rest of the grace period."""
         tree.sleep(seconds)
         return len(self._interrupts.received) > 1
 
@@ -185,8 +184,7 @@ class Processes:
 
 def _exit(message: Ended, watch: Watch, pid: int | None) -> Exit:
     code, signum = ending(message.status)
-    # A limit that fell due, or a signal, while the rest of the tree was ended came too late
-    # to be what ended the command.
+    # A limit or signal that came while the rest of the tree was ended did not end the command.
     ended = None if message.by_itself else watch.ended
     return Exit(
         code=code,
@@ -202,7 +200,7 @@ def _exit(message: Ended, watch: Watch, pid: int | None) -> Exit:
 
 
 def end_leftovers(mark: int | None, grace: float) -> tree.Processes:
-    """End what a killed run left alive, whose guard is dead too. Returns survivors.
+    """End the processes of a run whose runner and guard were killed. Returns survivors.
 
     mark: of that run; None for none.
     """

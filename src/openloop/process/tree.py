@@ -1,8 +1,7 @@
-"""Process trees: find them and end them. Shared by the guard and the runner.
+"""Find and end process trees, in the guard and the runner.
 
-Imports little, because the guard starts with it. On Linux a tree is what descends from a
-child subreaper, however often it daemonized. What is left of a run whose guard is gone as well:
-see `run_marks`.
+Imports little, because the guard starts with it. A tree is all descendants of a child subreaper,
+daemons included. For leftovers of a run whose guard is dead too, see `run_marks`.
 """
 
 from __future__ import annotations
@@ -16,11 +15,11 @@ import time
 from collections.abc import Callable, Iterable
 
 Processes = dict[int, int]  # PID to start time in clock ticks since boot: names one process
-HIDDEN = 0  # start time of a child that does not show itself
+HIDDEN = 0  # start time of a child that /proc hides
 
 ORPHAN_GRACE = 0.4  # seconds between TERM and KILL once the runner is dead
 GIVE_UP = 10.0  # seconds of SIGKILL after which survivors are reported
-RESCAN = 0.05  # seconds between two looks for processes that were forked meanwhile
+RESCAN = 0.05  # seconds between two scans for newly forked processes
 _PR_SET_DUMPABLE = 4
 _PR_SET_CHILD_SUBREAPER = 36
 _DEAD = b"ZX"
@@ -28,13 +27,13 @@ _KERNEL_THREAD = 0x00200000  # PF_KTHREAD
 
 
 def become_subreaper() -> bool:
-    """Adopt every orphan below this process. False where the system has no such thing."""
+    """Adopt every orphan below this process. False where the system cannot do that."""
     return _prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
 def close_memory() -> bool:
-    """Keep other processes of this user from this one's memory and descriptors, and from tracing
-    it. Root is not kept from it. False where the system has no such thing."""
+    """Deny other processes of this user, except root, access to this one's memory and descriptors.
+    False where the system cannot do that."""
     return _prctl(_PR_SET_DUMPABLE, 0)
 
 
@@ -47,7 +46,7 @@ def _prctl(option: int, value: int) -> bool:
 
 
 def descendants(ancestor: int, *, without: Iterable[int] = ()) -> Processes:
-    """Living processes below `ancestor`, those below the PIDs in `without` left out."""
+    """Living processes below `ancestor`, without those in `without` and their descendants."""
     parents: dict[int, int] = {}
     starts: Processes = {}
     for pid, parent, start in alive():
@@ -68,10 +67,10 @@ def descendants(ancestor: int, *, without: Iterable[int] = ()) -> Processes:
 
 
 def below_us(*, without: Iterable[int] = ()) -> Processes:
-    """Living processes below this one, but for those in `without` and below them.
+    """Living processes below this one, without those in `without` and their descendants.
 
-    Where /proc is mounted with `hidepid`, a program that may be run and not read shows itself to
-    nobody. Such ones are found when no other is left: by then they are our children.
+    With `hidepid`, /proc hides programs that are executable but not readable. They are found once
+    no other process is left, because by then they are children of this one.
     """
     left_out = set(without)
     shown = descendants(os.getpid(), without=left_out)
@@ -79,7 +78,7 @@ def below_us(*, without: Iterable[int] = ()) -> Processes:
 
 
 def _hidden_children() -> list[int]:
-    """Of every thread of this process. The dead are not among them: they hide nothing."""
+    """Children of any thread of this process that /proc hides; dead ones are not hidden."""
     found: list[int] = []
     for thread in os.listdir("/proc/self/task"):
         with contextlib.suppress(OSError), open(f"/proc/self/task/{thread}/children", "rb") as file:
@@ -88,21 +87,21 @@ def _hidden_children() -> list[int]:
 
 
 def alive() -> Iterable[tuple[int, int, int]]:
-    """(PID, parent, start time) of every process that is no zombie and not the kernel's own."""
+    """(PID, parent, start time) of every process except zombies and kernel threads."""
     for name in os.listdir("/proc"):
         if name.isdigit() and (known := _stat(int(name))):
             yield int(name), *known
 
 
 def _stat(pid: int) -> tuple[int, int] | None:
-    """(parent, start time) of a living process; None when it is dead, gone, or the kernel's."""
+    """(parent, start time) of a living process; None for any other PID and kernel threads."""
     try:
         with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
-            # The command's name stands in parentheses and may hold anything.
+            # The command's name, in parentheses, can contain any character.
             fields = file.read(1024).rpartition(b")")[2].split()
     except OSError:
         return None
-    # A leader that is a zombie while other threads of it run on is alive.
+    # A process whose leading thread is a zombie is alive while other threads run.
     if len(fields) < 20 or (fields[0] in _DEAD and int(fields[17]) < 2):
         return None
     if int(fields[6]) & _KERNEL_THREAD:
@@ -117,11 +116,11 @@ def start_time(pid: int) -> int | None:
 
 
 def send(pid: int, start: int, *signals: int) -> None:
-    """Signal exactly the process that was seen: never another one that got its PID since."""
-    with contextlib.suppress(OSError):  # it ended between the look and the signal, or is not ours
+    """Signal this process only, never a later one with the same PID."""
+    with contextlib.suppress(OSError):  # it has ended, or belongs to another user
         handle = _handle(pid)
         try:
-            # A child keeps its PID until we reap it.
+            # A child keeps its PID until it is reaped.
             if start_time(pid) != start and not (start == HIDDEN and pid in _hidden_children()):
                 return
             for signum in signals:
@@ -152,11 +151,11 @@ def end(
     pause: Callable[[float], bool],
     spared: int | None = None,
 ) -> Processes:
-    """End what `find` finds: TERM, the grace period, then STOP and KILL until nothing is left.
+    """End the processes that `find` returns: TERM, the grace period, then STOP and KILL.
 
-    empty: a cheap check that settles the matter before the next `find`.
-    pause: waits that many seconds or less; True asks to skip the rest of the grace period.
-    spared: a PID that is not sent TERM: it ends by itself once the others have.
+    empty: a cheap check whether no process is left.
+    pause: waits at most that many seconds; returns True to skip the rest of the grace period.
+    spared: a PID that gets no TERM, because it exits once the others have.
     Returns the survivors of GIVE_UP seconds of SIGKILL, normally none.
     """
     asked: set[tuple[int, int]] = set()
@@ -192,7 +191,7 @@ def _kill(
 
 
 def _freeze(find: Callable[[], Processes], living: Processes) -> None:
-    """Stop every process, the new ones too, so that nothing forks away from the kill."""
+    """Stop every process, new ones included, so that none can fork before the kill."""
     new = dict(living)
     deadline = time.monotonic() + 1.0
     while new and time.monotonic() < deadline:
@@ -206,7 +205,7 @@ def _freeze(find: Callable[[], Processes], living: Processes) -> None:
 def _wait(
     seconds: float, empty: Callable[[], bool], pause: Callable[[float], bool]
 ) -> tuple[bool, bool]:
-    """Pause in pieces, each followed by the cheap check. Returns (hurry, nothing left)."""
+    """Pause in pieces, each followed by the cheap check. Returns (hurry, whether all are gone)."""
     deadline = time.monotonic() + seconds
     hurry = False
     while (left := deadline - time.monotonic()) > 0:
@@ -219,16 +218,15 @@ def _wait(
 
 
 def sleep(seconds: float) -> bool:
-    """The `pause` of a caller that has nothing to listen to."""
+    """A `pause` that only waits."""
     time.sleep(min(seconds, 0.005))
     return False
 
 
 def reap() -> tuple[bool, dict[int, tuple[int, resource.struct_rusage]]]:
-    """Collect every dead child. Returns (children are left, PID → (wait status, usage)).
+    """Collect every dead child. Returns (whether children are left, PID → (wait status, usage)).
 
-    The leader of a group may be collected before its group is ended, because nothing is
-    ever signalled by group.
+    Group leaders may be collected early, because no signal goes to a group.
     """
     dead: dict[int, tuple[int, resource.struct_rusage]] = {}
     while True:

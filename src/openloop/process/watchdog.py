@@ -1,4 +1,4 @@
-"""The watchdog: one thread for the whole run that beats and enforces a command's limits."""
+"""The watchdog: a thread that beats and enforces the limits of commands, for the whole run."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from openloop.core.clock import monotonic
 from openloop.core.vocabulary import Outcome
 
 BEAT_INTERVAL = 1.0  # seconds
-SUSPENDED = 5.0  # seconds between two ticks that mean the machine or the process stood still
+SUSPENDED = 5.0  # seconds of delay that mean the machine or the process was suspended
 
 
 @dataclass(frozen=True, slots=True)
 class CommandLimits:
-    """Seconds: wall clock of a command, silence of its log, from SIGTERM to SIGKILL. log_bytes: to
-    which the log may grow."""
+    """Limits in seconds: wall clock, silence of the log, from SIGTERM to SIGKILL. log_bytes: the
+    largest size of the log."""
 
     timeout: float
     stall: float
@@ -26,7 +26,7 @@ class CommandLimits:
 
 
 class Watch:
-    """The limits of one running command, looked at on every tick."""
+    """The limits of one running command, checked on every tick."""
 
     def __init__(
         self,
@@ -38,9 +38,9 @@ class Watch:
         order_end: Callable[[float], None],
         give_up: Callable[[], None],
     ) -> None:
-        """patience: seconds in which the guard must answer once the end was ordered. beat: called
-        with the log's size in bytes; what it returns ends the command, see `end`. order_end: asks
-        for the tree's end within a grace in seconds. give_up: ends a guard that does not answer."""
+        """patience: seconds in which the guard must answer an order to end. beat: called with the
+        log's size in bytes; a returned reason ends the command, see `end`. order_end: orders the
+        tree's end within a grace in seconds. give_up: kills a guard that does not answer."""
         self._log = log
         self._limits = limits
         self._beat = beat
@@ -56,15 +56,15 @@ class Watch:
         self.detail = ""
 
     def begin(self) -> None:
-        """The command runs from now on: time that was spent on starting it does not count."""
+        """Start the clock: the command has been started."""
         self._started = self._grown = monotonic()
 
     def seconds(self) -> float:
-        """How long the command has run, seconds in which nothing could run left out."""
+        """Seconds that the command has run, without times of suspension."""
         return monotonic() - self._started
 
     def deadline(self) -> float:
-        """The monotonic time at which `look` must be called again at the latest."""
+        """The monotonic time by which `look` must be called again."""
         if self.ended:
             return min(self._next_beat, self._overdue)
         return min(
@@ -94,30 +94,30 @@ class Watch:
                 self.end(*reason)
 
     def shift(self, gap: float) -> None:
-        """Move every limit along by seconds in which nothing could run."""
+        """Extend every limit by the seconds of a suspension."""
         self._started += gap
         self._grown += gap
         self._overdue += gap
 
     def end(self, outcome: Outcome, detail: str, *, hurry: bool = False) -> None:
-        """Ask for the end of the tree; the first reason given stands."""
+        """Order the end of the tree; the first reason given counts."""
         if self.ended is None:
             self.ended, self.detail = outcome, detail
         self._overdue = monotonic() + self._patience
         self._order_end(0.0 if hurry else self._limits.grace)
 
     def answered(self) -> None:
-        """The guard is ending the tree; it must say so again, or report the end."""
+        """Note that the guard is ending the tree; it must report again within `patience`."""
         if self.ended:
             self.is_answered = True
             self._overdue = monotonic() + self._patience
 
 
 class Watchdog:
-    """Looks at the current watch once a second, or earlier when a limit is due earlier."""
+    """Checks the current watch once a second, or when a limit is due."""
 
     def __init__(self, on_gap: Callable[[float], None]) -> None:
-        """on_gap: called in this thread with the seconds in which nothing could run."""
+        """on_gap: called in the watchdog's thread with the seconds of a suspension."""
         self._on_gap = on_gap
         self._wake = threading.Event()
         self._lock = threading.Lock()
@@ -129,7 +129,7 @@ class Watchdog:
         self._thread.start()
 
     def watch(self, watch: Watch | None) -> None:
-        """Look after `watch` from now on; None rests until the next one."""
+        """Check `watch` from now on; None for no command."""
         with self._lock:
             self._watch = watch
             early = watch is not None and watch.deadline() < self._due
@@ -137,7 +137,7 @@ class Watchdog:
             self._wake.set()
 
     def wake(self) -> None:
-        """Look now: a limit has come nearer."""
+        """Check now, because a limit has come nearer."""
         self._wake.set()
 
     def close(self) -> None:
@@ -165,7 +165,7 @@ class Watchdog:
             last = now
 
     def _look(self, watch: Watch, now: float) -> None:
-        """A beat that cannot be written ends the command; the runner's thread reports it."""
+        """Check a watch. A failed beat ends the command; the runner's thread reports it."""
         try:
             watch.look(now)
         except Exception as error:
