@@ -205,7 +205,7 @@ class CommandLine(unittest.TestCase):
         self.assertEqual(usage.text.splitlines(), list(map(usage_line, SUBCOMMANDS)))
 
     def test_the_commands_are_all_there_are(self) -> None:
-        shown = re.findall(r"^\| `openloop (\w+)", section(README, "## Command line"), re.MULTILINE)
+        shown = re.findall(r"^\| `openloop (\w+)", read(COMMANDS), re.MULTILINE)
         self.assertEqual(tuple(shown), SUBCOMMANDS)
         listed = re.findall(r"^    (\w+) +[A-Z]", run_openloop("--help").out, re.MULTILINE)
         self.assertEqual(tuple(listed), SUBCOMMANDS)
