@@ -8,7 +8,6 @@ under both dash and bash is an error. A command without placeholders is not look
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -128,6 +127,8 @@ _TOKEN = re.compile(
 
 def _lookalikes(command: str) -> Iterator[str]:
     for dollar, word in re.findall(r"(\$?)(?<!\{)\{(\w+)\}", command):
+        import difflib  # only a mistake needs it
+
         near = difflib.get_close_matches(word.lower(), VARIABLES, n=1, cutoff=0.8)
         if dollar and word in VARIABLES:
             yield f"${{{word}}} is a variable of the shell, not a placeholder: write {{{word}}}"
