@@ -10,6 +10,7 @@ from openloop.core.errors import Interrupted, TamperError
 from openloop.process.signals import Interrupts
 from openloop.process.watchdog import BEAT_INTERVAL
 
+PATIENCE = 0.25  # seconds that a look may still take after a signal
 _WORDS = "looking at the project"
 
 
@@ -21,6 +22,7 @@ class Looks:
         self._interrupts = interrupts
         self._longest = min(limits.command_timeout, limits.max_runtime or limits.command_timeout)
         self._show = show
+        self._heard: float | None = None  # when the first signal was noticed
         self.begin()
 
     def begin(self) -> None:
@@ -30,8 +32,9 @@ class Looks:
 
     def tick(self, seen: int) -> None:
         """To be called between pieces of a look. seen: files that a scan has seen by now, 0 where
-        nothing is counted. Raises Interrupted on a signal, TamperError when it takes too long."""
-        if self._interrupts.received:
+        nothing is counted. Raises Interrupted soon after a signal, TamperError when time is up."""
+        now = monotonic()
+        if self._interrupts.received and now >= self._patience(now):
             name = self._interrupts.received[0].name
             raise Interrupted(
                 self._interrupts.received[0],
@@ -40,7 +43,6 @@ class Looks:
             )
         if seen:
             self._words = f"{_WORDS}: {seen:,} files"
-        now = monotonic()
         if now >= self._began + self._longest:
             raise TamperError(
                 f"{_WORDS} took longer than {self._longest:g} s",
@@ -50,3 +52,10 @@ class Looks:
         if now >= self._shown + BEAT_INTERVAL:
             self._shown = now
             self._show(self._words)
+
+    def _patience(self, now: float) -> float:
+        """Until when a look may go on after a signal: a short one is finished, so that the step
+        that the signal ended is settled and recorded."""
+        if self._heard is None:
+            self._heard = now
+        return max(self._heard, self._began) + PATIENCE
