@@ -142,7 +142,7 @@ def _remove_locks(place: Workspace) -> None:
 REMOVALS: dict[str, tuple[Callable[[Workspace], None], tuple[int, ...]]] = {
     "workspace moved away": (_move_workspace, (5,)),
     "workspace replaced by a copy": (_replace_workspace, (5,)),
-    "workspace removed": (_remove_workspace, (5,)),
+    "workspace removed": (_remove_workspace, (3,)),
     "lock files removed": (_remove_locks, (0,)),
     "events.jsonl removed": (_remove("events.jsonl"), (3,)),
     "heartbeat.json removed": (_remove("heartbeat.json"), (0,)),

@@ -103,6 +103,7 @@ class TheFile(unittest.TestCase):
                 "max_tokens": None,
                 "max_wait_seconds": 21600,
                 "max_log_bytes": 2 << 30,
+                "max_attachment_bytes": 256 << 20,
             },
             schema.defaults("limits"),
         )
