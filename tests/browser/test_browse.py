@@ -135,6 +135,14 @@ class Usage(Browse):
         self.assertIn("the browser does not start", done.err)
         self.assert_nothing_left()
 
+    def test_an_address_that_none_can_be_made_of(self) -> None:
+        for ready, base in (("/", "http://["), ("http://[", "http://127.0.0.1:{port}")):
+            play = self.play(serve={"run": "sleep 9", "ready": ready}, base=base)
+            done = self.browse(play, exitcode=2)
+            self.assertIn("is no address below http://", done.err)
+            self.assertIn("fix: correct base or serve.ready", done.err)
+        self.assert_nothing_left()
+
     def test_a_server_that_is_never_ready(self) -> None:
         serve = {"run": "sleep 99", "timeout_seconds": 0.3}
         done = self.browse(self.play(serve=serve), exitcode=2)

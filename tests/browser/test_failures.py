@@ -29,6 +29,10 @@ class ByDefault(Browsing):
         failure = self.fails("<img src=http://127.0.0.1:9/x.png>")
         self.assertIn("GET http://127.0.0.1:9/x.png: net::ERR_", failure.what)
 
+    def test_an_address_that_is_none(self) -> None:
+        failure = self.fails("<p>", {"open": "http://[::1"})
+        self.assertEqual(failure.what, f"http://[::1 is no address below {self.site.url}")
+
     def test_a_status_of_the_own_origin(self) -> None:
         for status in (404, 500):
             self.site.pages["/bad"] = status

@@ -30,7 +30,7 @@ class Mistakes(unittest.TestCase):
     def test_in_the_play(self) -> None:
         for document, text in (
             ({}, "version is required"),
-            ([], "must be an object"),
+            ([], 'must be an object, got a list | write for example {"version": 1'),
             ({"version": 2, "steps": [STEP]}, "version must be 1"),
             ({"version": 1, "steps": []}, "holds no step"),
             ({"version": 1, "steps": [STEP], "serv": {}}, "nearest known key is serve"),

@@ -160,6 +160,9 @@ class Hostile(ServerCase):
             (b'{"id": 7, "method": 3}\n', -32600),
             (b'{"id": 7, "method": "tools/list", "params": []}\n', -32602),
             (b"[" * 5000 + b"\n", -32700),
+            (b'{"id": NaN, "method": "ping"}\n', -32700),
+            (b'{"id": 1e999, "method": "ping"}\n', -32700),
+            (b'{"id": true, "method": "ping"}\n', -32600),
         ):
             with self.subTest(garbage[:30]):
                 client.send(garbage)
@@ -167,8 +170,9 @@ class Hostile(ServerCase):
         client.send(b"\n\n")
         self.assertIn("tools", client.request("tools/list")["result"])
         self.assertEqual(client.request("no/such")["error"]["code"], -32601)
-        unknown = client.request("tools/call", {"name": "rm"})
-        self.assertEqual(unknown["error"]["code"], -32602)
+        for name in ("rm", {}, [], None):
+            unknown = client.request("tools/call", {"name": name})
+            self.assertEqual(unknown["error"]["code"], -32602)
 
     def test_a_line_without_an_end_is_not_kept(self) -> None:
         client = self.client()
@@ -203,9 +207,11 @@ class Hostile(ServerCase):
         os.symlink(outside.path, os.path.join(root, "link"))
         inner = Client(root)
         self.addCleanup(self._end, inner)
-        for path in ("link", outside.path, "../outside/ws", "", ".", 3, None):
+        for path in ("link", outside.path, "../outside/ws", "", ".", 3, None, "\0", "\ud800"):
             with self.subTest(path=path):
-                self.assertTrue(inner.call("status", workspace=path)["isError"])
+                refused = inner.call("status", workspace=path)
+                self.assertTrue(refused["isError"])
+                self.assertTrue(refused["content"][0]["text"].startswith("error: "))
         for tool, arguments in (
             ("start", {"max_rounds": 0}),
             ("start", {"max_rounds": "1"}),
@@ -235,6 +241,8 @@ class Runs(ServerCase):
         self.assertTrue(log.endswith("bytes 0 to 10 of 10\nseen\ndone\n"), log)
         rest = client.call("logs", workspace=self.name, offset=5)["content"][0]["text"]
         self.assertTrue(rest.endswith("\ndone\n"), rest)
+        past = client.call("logs", workspace=self.name, offset=10**40)["content"][0]["text"]
+        self.assertIn("bytes 10 to 10 of 10", past)
         self.assertTrue(client.call("logs", workspace=self.name, round=9)["isError"])
         report = client.call("report", workspace=self.name)["content"][0]["text"]
         self.assertIn("complete", report)
@@ -275,7 +283,9 @@ class Runs(ServerCase):
         one, other = self.client(), self.client()
         runner = self.running(one)
         token = other.call("stop", workspace=self.name)["structuredContent"]["token"]
-        self.assertTrue(one.call("stop", workspace=self.name, token=token)["isError"])
+        for wrong in (token, "", 7, "\u00e9.\u00e9", "9" * 5000 + ".x"):
+            refused = one.call("stop", workspace=self.name, token=wrong)
+            self.assertIn("the token is not of this run", refused["content"][0]["text"])
         self.assertTrue(one.call("start", workspace=self.name)["isError"])  # it is held
         self._stopped(other, runner)
 

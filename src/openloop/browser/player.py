@@ -204,12 +204,16 @@ class Player:
     def address(self, given: str) -> str:
         """An address of the play, made absolute and written as the browser writes it."""
         base = self._play.base.replace("{port}", str(self.port))
-        url = urljoin(base, given.replace("{port}", str(self.port))) if base else given
+        try:
+            url = urljoin(base, given.replace("{port}", str(self.port))) if base else given
+            parts = urlsplit(url)
+        except ValueError:  # a bracket that nothing closes
+            url = ""
         if not re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", url):
             raise Failure(
-                f"{printable(given)} is no address", expected="a URL, or base in the play"
+                f"{printable(given)} is no address" + (f" below {printable(base)}" if base else ""),
+                expected="a URL, or base in the play",
             )
-        parts = urlsplit(url)
         if parts.scheme in ("http", "https") and not parts.path:
             return parts._replace(path="/").geturl()
         return url

@@ -128,11 +128,19 @@ def _ready(player: Player, server: Server | None) -> str:
     """Wait for both; the browser's name and version. Raises UsageError."""
     try:
         if server:
-            server.wait(player.pipe, player.address(server.ready))
+            server.wait(player.pipe, _address_of(server, player))
         return player.begin()
     except Failure as failure:
         fix = "start it by hand to see what is wrong, or name another one with --browser"
         raise UsageError(f"the browser does not start: {failure.what}", fix=fix) from None
+
+
+def _address_of(server: Server, player: Player) -> str:
+    """What must answer before the play begins. Raises UsageError."""
+    try:
+        return player.address(server.ready)
+    except Failure as failure:
+        raise UsageError(failure.what, fix="correct base or serve.ready in the play") from None
 
 
 def _one(player: Player, step: Step, out: Output) -> tuple[Result, list[str]]:

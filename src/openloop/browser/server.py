@@ -91,9 +91,9 @@ def _status(url: str) -> int | None:
     http.client would take as long to import as a small play to run.
     """
     parts = urlsplit(url)
-    port = parts.port or (443 if parts.scheme == "https" else 80)
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     try:
+        port = parts.port or (443 if parts.scheme == "https" else 80)
         with socket.create_connection((parts.hostname or "", port), _LOOK) as connection:
             if parts.scheme == "https":
                 return 200  # somebody listens; the browser will check the rest

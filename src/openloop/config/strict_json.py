@@ -43,7 +43,7 @@ def read(text: str, where: str, *, line: int | None = None) -> Any:
     """
     whole = "the file" if line is None else "the line"
     if not text.strip():
-        raise _refusal(f"{whole} is empty", where, "write a configuration, as `init` does")
+        raise _refusal(f"{whole} is empty", where, "write an {object}")
     try:
         return json.loads(text, object_pairs_hook=Object.read, parse_int=_integer)
     except json.JSONDecodeError as error:

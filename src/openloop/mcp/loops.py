@@ -79,7 +79,10 @@ class Loops:
     def _place(self, path: object) -> Workspace:
         if not isinstance(path, str) or not path:
             raise UsageError("workspace must be the path of a workspace", fix="call list")
-        found = os.path.realpath(os.path.join(self._root, path))
+        try:
+            found = os.path.realpath(os.path.join(self._root, path))
+        except ValueError:  # a NUL, or half of a surrogate pair
+            raise UsageError(f"no path can be {printable(path)}", fix="call list") from None
         if os.path.commonpath([found, self._root]) != self._root:
             raise UsageError(f"{path} is not below the root {self._root}", fix="call list")
         return workspace.existing(found)
@@ -184,6 +187,7 @@ class Loops:
         with open(path, "rb", opener=_no_follow) as file:
             size = os.fstat(file.fileno()).st_size
             start = max(0, size - TEXT) if offset is None else _whole(offset, "offset", least=0)
+            start = min(start, size)
             data = os.pread(file.fileno(), TEXT, start)
         text = "\n".join(map(printable, data.decode(errors="replace").split("\n")))
         end = start + len(data)
@@ -227,9 +231,10 @@ class Loops:
                     "next": "call stop again with this token",
                 }
             )
-        expires, _, signature = str(token).partition(".")
-        fresh = expires.isdecimal() and int(expires) >= time.time()
-        if not (fresh and hmac.compare_digest(signature, self._signed(what, expires))):
+        given = token if isinstance(token, str) and token.isascii() else ""
+        expires, _, signature = given.partition(".")
+        signed = hmac.compare_digest(signature, self._signed(what, expires))
+        if not signed or int(expires) < time.time():
             raise UsageError("the token is not of this run, or too old", fix="call stop without it")
         descriptor = os.pidfd_open(runner)
         try:

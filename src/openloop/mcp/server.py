@@ -47,9 +47,13 @@ class _Server:
         if "id" not in message:
             self._notice(method, params)
             return
+        if isinstance(identifier, bool) or not isinstance(identifier, str | int):
+            refusal = Refusal(INVALID_REQUEST, "an id is a string or a whole number")
+            self._send({"id": None, "error": refusal.error})
+            return
         try:
-            if not isinstance(method, str) or not isinstance(identifier, str | int):
-                raise Refusal(INVALID_REQUEST, "a request has a method and an id")
+            if not isinstance(method, str):
+                raise Refusal(INVALID_REQUEST, "a request has a method")
             if params is not None and not isinstance(params, dict):
                 raise Refusal(INVALID_PARAMS, "params must be an object")
             result = self._dialogue.answer(method, params or {})
@@ -71,7 +75,7 @@ class _Server:
     def _begin(self, identifier: str | int, params: Message) -> None:
         """Start a tool's thread. Raises Refusal for a call that names no tool."""
         name, arguments = params.get("name"), params.get("arguments") or {}
-        if name not in _NAMES:
+        if not isinstance(name, str) or name not in _NAMES:
             raise Refusal(INVALID_PARAMS, f"unknown tool: {str(name)[:100]}")
         if not isinstance(arguments, dict):
             raise Refusal(INVALID_PARAMS, "arguments must be an object")
@@ -80,7 +84,7 @@ class _Server:
             if len(self._calls) >= _AT_ONCE:
                 raise Refusal(INVALID_REQUEST, f"{_AT_ONCE} calls are running already")
             self._calls[str(identifier)] = cancelled
-        work = (identifier, str(name), arguments, params, cancelled)
+        work = (identifier, name, arguments, params, cancelled)
         threading.Thread(target=self._call, args=work, daemon=True).start()
 
     def _call(

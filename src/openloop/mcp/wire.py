@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import threading
 from collections.abc import Iterator
@@ -35,10 +36,17 @@ def messages(descriptor: int) -> Iterator[Message | Malformed]:
 
 def _decoded(line: bytes) -> Message | Malformed:
     try:
-        message = json.loads(line)
+        message = json.loads(line, parse_float=_finite, parse_constant=_finite)
     except (ValueError, RecursionError):
         return Malformed("a line is not JSON")
     return message if isinstance(message, dict) else Malformed("a message must be an object")
+
+
+def _finite(text: str) -> float:
+    """NaN and Infinity are no JSON, though Python reads and writes them. Raises ValueError."""
+    if not math.isfinite(number := float(text)):
+        raise ValueError(text)
+    return number
 
 
 class Output:
