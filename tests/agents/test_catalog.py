@@ -132,6 +132,14 @@ class Own(Case):
                 catalog.named(name)
             self.assertIn(f"{name}.json", str(caught.exception))
 
+    def test_one_whose_name_is_none_is_reported(self) -> None:
+        path = self.own("My Agent", {"run": "mine {prompt_file}"})
+        self.own(".editor-swap", "")
+        found, errors = catalog.every()
+        self.assertNotIn("My Agent", found)
+        self.assertEqual([error.where for error in errors], [path])
+        self.assertIn("small letters", errors[0].fix)
+
 
 class Names(unittest.TestCase):
     def test_the_nearest_name_and_the_list(self) -> None:

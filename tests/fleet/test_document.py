@@ -156,6 +156,11 @@ class Documents(Case):
         done = run_openloop("fleet", "run", path, exitcode=2)
         self.assertRegex(done.err, r"(?s)error: task is not a known key.*fix: .*tasks")
         self.assertFalse(os.path.exists(os.path.join(self.folder, "fleet.fleet")))
+        self.write("fleet.fleet", "in the way")
+        done = run_openloop("fleet", "status", path, exitcode=1)
+        self.assertRegex(done.err, r"record cannot be read: Not a directory\n.*\n  fix: move ")
+        done = run_openloop("fleet", "status", exitcode=2)
+        self.assertIn("required: FLEET\n", done.err)
 
 
 class Launchers(unittest.TestCase):

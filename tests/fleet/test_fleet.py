@@ -82,7 +82,7 @@ class Runs(Case):
         place.do("run", exitcode=1)
         (task,) = place.do("status", "--json").json["tasks"]
         self.assertEqual("blocked", task["state"])
-        self.assertIn("could not be started", task["reason"])
+        self.assertIn("could not be started: error: project root", task["reason"])
 
     def test_own_workspaces(self) -> None:
         one = self.workspace("one", commands={"verify": "true"})

@@ -279,7 +279,8 @@ class Heartbeats(ReaderCase):
 
     def test_garbage(self) -> None:
         many = (b"", b"{", b"[]", b"null", b"{}", b'{"status": 1}', b"\xff\xfe", b"\0" * 99)
-        for data in (*many, b"[" * 200_000, b" " * (2 << 20), b'{"a":' * 100_000):
+        infinite = (b'{"status": "ready", "round": %s}' % one for one in (b"NaN", b"-1e999"))
+        for data in (*many, *infinite, b"[" * 200_000, b" " * (2 << 20), b'{"a":' * 100_000):
             with self.subTest(data[:10]):
                 self.assertIsNone(self.read(data))
 

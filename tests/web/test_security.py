@@ -15,7 +15,7 @@ import time
 import unittest
 from typing import Any
 
-from support import PATIENCE, Case, Nobody, environment, wait_until
+from support import PATIENCE, Case, Nobody, environment, run_openloop, wait_until
 
 
 class Page:
@@ -343,6 +343,27 @@ class Sockets(WebCase):
         self.assertIn(b" 200 ", over(f"{head}Authorization: Bearer {page.token}\r\n\r\n"))
         self.assertEqual(page.end(), 0)
         self.assertFalse(os.path.exists(path))
+
+    def test_every_signal_removes_the_socket(self) -> None:
+        place = self.ran()
+        path = os.path.join(self.folder, "s")
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            page = Page(place.path, "--socket", path, port=False)
+            self.addCleanup(self._end, page)
+            page.process.send_signal(number)
+            self.assertEqual(page.process.wait(PATIENCE), 0)
+            self.assertFalse(os.path.exists(path))
+
+    def test_what_cannot_be_listened_on_is_never_to_be_removed(self) -> None:
+        long = os.path.join(self.folder, "s" * 200)
+        for path, text in ((self.folder, "name a path at which nothing"), (long, "a short one")):
+            done = run_openloop("ui", "--no-open", "--socket", path, exitcode=2)
+            self.assertIn(text, done.err)
+            self.assertNotIn("None", done.err)
+        done = run_openloop("ui", "--no-open", "--socket", "s", "--port", "0", exitcode=2)
+        self.assertIn("--port does not go with --socket", done.err)
+        done = run_openloop("ui", "--no-open", __file__, exitcode=2)
+        self.assertIn("is no workspace, and no fleet that has run", done.err)
 
     def test_another_user_cannot_open_the_socket(self) -> None:
         nobody = Nobody(self)

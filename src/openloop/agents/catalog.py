@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 
 from openloop.agents import preset
@@ -36,12 +36,24 @@ def names() -> tuple[str, ...]:
 
 
 def _in(folder: str) -> list[str]:
+    return [stem for stem in _stems(folder) if _NAME.fullmatch(stem)]
+
+
+def _stems(folder: str) -> list[str]:
     try:
         found = os.listdir(folder)
     except OSError:  # most users have no presets of their own
         return []
-    stems = (name.removesuffix(".json") for name in found if name.endswith(".json"))
-    return [stem for stem in stems if _NAME.fullmatch(stem)]
+    return [name.removesuffix(".json") for name in sorted(found) if name.endswith(".json")]
+
+
+def _misnamed() -> Iterator[OpenLoopError]:
+    """Files of the user's that would be passed over because of their names."""
+    for stem in _stems(own_folder()):
+        if not _NAME.fullmatch(stem) and not stem.startswith("."):
+            fix = "use at most 40 small letters and digits, with - and _ between them"
+            path = os.path.join(own_folder(), f"{stem}.json")
+            yield UsageError("no preset can have this name", where=path, fix=fix)
 
 
 def named(name: str, *, where: str = "--agent", fix: str = "") -> Preset:
@@ -71,16 +83,18 @@ def _read(name: str, own: str) -> Preset:
         with open(path, "rb") as file:
             data = file.read(LARGEST + 1)
     except OSError as error:
-        raise UsageError(f"the preset cannot be read: {error.strerror}", where=path) from None
+        what, fix = f"the preset cannot be read: {error.strerror}", "correct it, or move it away"
+        raise UsageError(what, where=path, fix=fix) from None
     if len(data) > LARGEST:
-        raise UsageError(f"the preset is larger than {LARGEST >> 20} MiB", where=path)
+        what = f"the preset is larger than {LARGEST >> 20} MiB"
+        raise UsageError(what, where=path, fix="shorten it, or move it away")
     return preset.parse(data, name, where=path, source=path)
 
 
 def every() -> tuple[Mapping[str, Preset], tuple[OpenLoopError, ...]]:
     """(every preset by its name, the errors of those that are broken)."""
     found: dict[str, Preset] = {}
-    errors: list[OpenLoopError] = []
+    errors: list[OpenLoopError] = [*_misnamed()]
     for name in names():
         try:
             found[name] = named(name)

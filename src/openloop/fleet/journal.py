@@ -127,7 +127,8 @@ def read(folder: str, take: Take) -> None:
         return
     except OSError as error:
         what = f"the fleet's record cannot be read: {error.strerror}"
-        raise OpenLoopError(what, where=path) from None
+        fix = f"move {folder} away to begin a new fleet, or give yourself permission to read it"
+        raise OpenLoopError(what, where=path, fix=fix) from None
     try:
         _scan(descriptor, path, take, check=False)
     finally:

@@ -24,6 +24,7 @@ _PROGRAM = (
 )
 _END = 2000  # bytes at the end of a log in which its last line is looked for
 _SHOWN = 300  # characters of it
+_BELOW_AN_ERROR = ("  in: ", "  fix: ")  # lines that follow what is wrong
 
 
 def program(*words: str) -> list[str]:
@@ -132,12 +133,13 @@ def beat_words(path: str) -> str:
 
 
 def last_line(folder: str, name: str) -> str:
-    """The last line of a log that is not blank, fit to be shown."""
+    """The last line of a log that is not blank, fit to be shown; of an error, what is wrong."""
     try:
         with open(os.path.join(folder, name), "rb") as file:
             file.seek(max(0, os.fstat(file.fileno()).st_size - _END))
             lines = file.read().decode(errors="replace").splitlines()
     except OSError:
         return ""
-    last = next((line.strip() for line in reversed(lines) if line.strip()), "")
+    told = (line for line in reversed(lines) if not line.startswith(_BELOW_AN_ERROR))
+    last = next((line.strip() for line in told if line.strip()), "")
     return printable(last)[:_SHOWN]

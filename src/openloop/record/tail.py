@@ -179,11 +179,19 @@ def _take(seen: Glance, number: int, line: bytes) -> None:
         raise Broken(number, f"not an event: {error}") from None
 
 
+def _finite(text: str) -> float:
+    """One NaN would make every document that quotes it invalid. Raises ValueError."""
+    number = float(text)
+    if number - number != 0:  # NaN or infinite
+        raise ValueError(text)
+    return number
+
+
 def heartbeat(workspace: Workspace) -> dict[str, Any] | None:
     """heartbeat.json as it stands; None when it is missing or garbage."""
     try:
         data = files.read(workspace.file(HEARTBEAT), limit=_HEARTBEAT_LIMIT)
-        document = json.loads(data)
+        document = json.loads(data, parse_float=_finite, parse_constant=_finite)
     except (OSError, ValueError, RecursionError):
         return None
     known = isinstance(document, dict) and isinstance(document.get("status"), str)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import shlex
 import signal
+import stat
 import sys
 from collections.abc import Callable, Sequence
 
@@ -15,6 +17,7 @@ from openloop.web.handler import Handler
 from openloop.web.site import Site
 
 PORT = 8420
+_ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _TRIES = 50  # ports that are tried, one after the other
 
 
@@ -50,9 +53,20 @@ def _on_socket(handler: type[Handler], path: str) -> Server:
     try:
         return Server(handler, port=0, path=path)
     except OSError as error:
-        fix = f"remove it if no server uses it: rm {shlex.quote(path)}"
-        what = f"cannot listen on {path}: {error.strerror}"
-        raise UsageError(what, fix=fix if error.errno == errno.EADDRINUSE else "") from None
+        what = f"cannot listen on {path}: {error.strerror or error}"
+        raise UsageError(what, fix=_fix(error, path)) from None
+
+
+def _fix(error: OSError, path: str) -> str:
+    if error.errno != errno.EADDRINUSE:
+        return "name another path with --socket, a short one in a folder that you may write"
+    try:
+        left = stat.S_ISSOCK(os.lstat(path).st_mode)
+    except OSError:
+        left = False
+    if left:
+        return f"remove it if no server uses it: rm {shlex.quote(path)}"
+    return "name a path at which nothing stands"
 
 
 def serve(
@@ -66,10 +80,7 @@ def serve(
 ) -> None:
     """Serve until Ctrl-C. port: None for the usual one. say: prints a line. Raises UsageError."""
     site = start(paths, port=PORT if port is None else port, socket=socket, private=private)
-    for number in (
-        signal.SIGINT,
-        signal.SIGTERM,
-    ):  # a shell ignores the first for what runs beside it
+    for number in _ENDS:  # a shell ignores the first for what runs beside it
         signal.signal(number, signal.default_int_handler)
     try:
         for line in _introduction(site, PORT if port is None else port, socket):
@@ -83,9 +94,12 @@ def serve(
     except KeyboardInterrupt:
         pass
     finally:
+        for number in _ENDS:  # a second Ctrl-C must not keep the socket
+            signal.signal(number, signal.SIG_IGN)
         site.server.server_close()
         if socket:
-            os.unlink(socket)
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(socket)
 
 
 def _introduction(site: Site, port: int, socket: str) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
+from openloop.core.errors import UsageError
 from openloop.record import workspace
 from openloop.web.access import Access
 from openloop.web.catalogue import Catalogue
@@ -37,4 +38,10 @@ class Site:
 
 def _folder_of(path: str) -> str:
     """The folder that a path stands for: a fleet keeps its tasks beside its file."""
-    return f"{os.path.splitext(path)[0]}.fleet" if os.path.isfile(path) else path
+    if not os.path.isfile(path):
+        return path
+    folder = f"{os.path.splitext(path)[0]}.fleet"
+    if not os.path.isdir(folder):
+        what = f"{path} is no workspace, and no fleet that has run"
+        raise UsageError(what, fix="name a folder, or run the fleet first: openloop fleet run")
+    return folder

@@ -30,7 +30,9 @@ _TAKES = {  # which options mean something to which action
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", choices=_ACTIONS, metavar="ACTION", help=", ".join(_ACTIONS))
     parser.add_argument("fleet", metavar="FLEET", help="the file that lists the tasks")
-    parser.add_argument("tasks", nargs="*", metavar="TASK", help="some of its tasks, by name")
+    parser.add_argument(
+        "tasks", nargs="*", default=(), metavar="TASK", help="some of its tasks, by name"
+    )
     parser.add_argument(
         "--max-parallel", type=positive, metavar="N", help="run: instead of max_parallel"
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from openloop.cli import output
-from openloop.core.errors import ExitCode
+from openloop.core.errors import ExitCode, UsageError
 
 USAGE = "openloop ui [-h] [PATH …] [--port N] [--socket PATH] [--private] [--no-open]"
 
@@ -32,6 +32,8 @@ def _port(text: str) -> int:
 def run(args: argparse.Namespace) -> int:
     from openloop.web import server
 
+    if args.socket and args.port is not None:
+        raise UsageError("--port does not go with --socket", fix="leave one of them out")
     server.serve(
         args.paths or ["."],
         port=args.port,
