@@ -170,6 +170,15 @@ class NotValid(StatusCase):
                 self.assertEqual(document["status"], "complete")  # as the record tells it
                 self.assertIn("heartbeat.json", shown.out)
 
+    def test_a_heartbeat_that_claims_more_than_the_record(self) -> None:
+        place = self.workspace(total_rounds=1, commands={"verify": "false"})
+        place.run(exitcode=1)
+        claimed = {**place.heartbeat, "status": "complete", "reason": "good"}
+        self.write(place, "heartbeat.json", json.dumps(claimed))
+        shown, document = self.status(place, 1)
+        self.assertEqual(document["status"], "exhausted")
+        self.assertIn("heartbeat.json says complete, and the record exhausted", shown.out)
+
     def test_heartbeat_with_fields_of_another_kind(self) -> None:
         place = self.complete()
         strange = {name: ["\x1b[31m"] for name in place.heartbeat} | {"status": "complete"}

@@ -57,6 +57,15 @@ class Overview(WebCase):
         self.addCleanup(os.kill, live.heartbeat["runner_pid"], signal.SIGCONT)
         wait_until(lambda: self.rows(page)["live"]["needs"] == "stale", "the missing beats")
 
+    def test_a_heartbeat_that_claims_more_than_the_record(self) -> None:
+        place = self.loop("short", commands={"verify": "false"}, total_rounds=1)
+        place.run(exitcode=1)
+        beat = {**place.heartbeat, "status": "complete"}
+        with open(os.path.join(place.path, "heartbeat.json"), "w", encoding="utf-8") as file:
+            json.dump(beat, file)
+        row = self.rows(self.page(self.folder))["short"]
+        self.assertEqual((row["status"], row["rank"]), ("unknown", 0))
+
     def test_a_fleet_is_named_by_its_file(self) -> None:
         done = self.loop("workspace", commands={"verify": "true"})
         done.run()

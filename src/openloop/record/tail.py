@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 
-from openloop.core.vocabulary import HISTORY, Kind
+from openloop.core.vocabulary import HISTORY, Kind, Status
 from openloop.fs import files
 from openloop.record import chain
 from openloop.record.chain import Broken
@@ -123,20 +123,23 @@ class Glance:
     """What the end of the record says of the run.
 
     head: of the chain. config_sha256: of the configuration that the run was started with, "" before
-    the first run. undone: what the policy restored in this run, the latest last.
+    the first run. undone: what the policy restored in this run, the latest last. is_complete: the
+    run has ended so.
     """
 
-    __slots__ = ("config_sha256", "head", "undone")
+    __slots__ = ("config_sha256", "head", "is_complete", "undone")
 
     def __init__(self) -> None:
         self.head = chain.FIRST_PREV
         self.config_sha256 = ""
+        self.is_complete = False
         self.undone: list[dict[str, Any]] = []
 
     def take(self, event: dict[str, Any]) -> None:
         """As `transitions` does for the whole state. Raises KeyError, TypeError or ValueError."""
         match event["event"]:
             case Kind.RUN_STARTED:
+                self.is_complete = False
                 self.config_sha256 = event["config_sha256"]
                 self.undone = self.undone if event["resumed"] else []
             case Kind.ROUND_STARTED if "state" in event:
@@ -145,6 +148,8 @@ class Glance:
             case Kind.POLICY_VIOLATED:
                 one = _undone(event["round"], event["step"], event["text"])
                 self.undone = [*self.undone, one][-HISTORY:]
+            case Kind.RUN_FINISHED:
+                self.is_complete = event["status"] == Status.COMPLETE
 
 
 def _undone(number: int, step: str, text: str) -> dict[str, Any]:

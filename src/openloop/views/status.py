@@ -81,6 +81,9 @@ def inspect(path: str) -> Report:
     if document is None:
         problems.append(_lost_heartbeat(place))
         document = _from_record(place) if seen else _UNKNOWN
+    if document["status"] == Status.COMPLETE and seen and not seen.is_complete:
+        document, found = _without_a_record(place, document)
+        problems += found
     if document["status"] == Status.RUNNING and not runner_lives(place):
         document = tail.heartbeat(place) or document  # it may just have come to its end
     if document["status"] == Status.RUNNING and not runner_lives(place):
@@ -114,6 +117,21 @@ def _lost_heartbeat(place: Workspace) -> OpenLoopError:
     there = os.path.lexists(place.file(HEARTBEAT))
     what = f"{HEARTBEAT} is {'not readable as a heartbeat' if there else 'missing'}"
     return _problem(place, HEARTBEAT, what, "the next run writes it again")
+
+
+def _without_a_record(
+    place: Workspace, document: dict[str, Any]
+) -> tuple[dict[str, Any], list[OpenLoopError]]:
+    """A heartbeat that says complete where the record did not, and what is wrong with it; as it
+    is where both have moved on since."""
+    if runner_lives(place):
+        return document, []
+    latest = tail.heartbeat(place) or _UNKNOWN
+    truth = _from_record(place)
+    if latest["status"] == truth["status"]:
+        return latest, []
+    what = f"{HEARTBEAT} says {printable(latest['status'])}, and the record {truth['status']}"
+    return truth, [_problem(place, HEARTBEAT, what, "the next run writes it again")]
 
 
 _UNKNOWN = {"status": "unknown", "reason": "neither heartbeat nor record can be read"}

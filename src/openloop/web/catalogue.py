@@ -16,6 +16,7 @@ from typing import Any
 
 from openloop.core.vocabulary import Status
 from openloop.record import lock, tail
+from openloop.record.chain import Broken
 from openloop.record.workspace import HEARTBEAT, Workspace
 from openloop.views import discovery
 
@@ -93,8 +94,19 @@ class Catalogue:
         sign = (now.st_ino, now.st_size, now.st_mtime_ns)
         kept = self._beats.get(place.path)
         if kept is None or kept[0] != sign:
-            kept = self._beats[place.path] = (sign, tail.heartbeat(place))
+            kept = self._beats[place.path] = (sign, _believable(place, tail.heartbeat(place)))
         return kept[1]
+
+
+def _believable(place: Workspace, beat: dict[str, Any] | None) -> dict[str, Any] | None:
+    """The heartbeat; None where it says complete and the record does not."""
+    if beat is None or beat["status"] != Status.COMPLETE:
+        return beat
+    try:
+        agrees = tail.look(place).is_complete
+    except (Broken, OSError):
+        agrees = False
+    return beat if agrees or lock.runner_lives(place) else None
 
 
 def _key(path: str) -> str:
