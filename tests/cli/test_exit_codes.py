@@ -6,6 +6,8 @@ import ctypes
 import json
 import os
 import resource
+import subprocess
+import sys
 import unittest
 from collections.abc import Callable
 
@@ -184,6 +186,12 @@ class NothingStarted(Case):
         done = run_openloop("run", place, exitcode=2)
         self.assertRegex(done.err, MENDABLE)
         self.assertIn(f"openloop init {place}", done.err)
+
+    def test_the_code_is_the_same_where_standard_error_takes_nothing(self) -> None:
+        words = [sys.executable, "-m", "openloop", "run", os.path.join(self.folder, "no")]
+        with open("/dev/full", "w", encoding="utf-8") as full:
+            done = subprocess.run(words, env=environment(), stderr=full, check=False)
+        self.assertEqual(done.returncode, 2)
 
     def test_init_where_there_is_no_folder_for_it(self) -> None:
         for place, fault in (("/dev/null/x", "/dev/null is not a folder"), ("none/x", "none does")):

@@ -21,10 +21,10 @@ def dispatch(words: list[str]) -> int:
     except SystemExit as ending:  # argparse has said all there is to say
         return int(ending.code or 0)
     except Interrupted as error:
-        print(error, file=sys.stderr)
+        _report(error)
         return 128 + error.signum
     except OpenLoopError as error:
-        print(error, file=sys.stderr)
+        _report(error)
         return error.exit_code
     except KeyboardInterrupt:
         return 130
@@ -33,6 +33,14 @@ def dispatch(words: list[str]) -> int:
         return ExitCode.OK
     except Exception as error:
         return _failed(error)
+
+
+def _report(error: OpenLoopError) -> None:
+    """Print an error. Where standard error takes nothing, the exit code says it alone."""
+    try:
+        print(error, file=sys.stderr, flush=True)
+    except OSError:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - or the exit fails too
 
 
 def _open_standard_streams() -> None:
@@ -56,7 +64,7 @@ def _failed(error: Exception) -> int:
     """OpenLoop's own failure: one line, the rest only for who asks for it."""
     if _is_nowhere(error):
         fix = "cd to a folder that is there"
-        print(UsageError("the current directory has been removed", fix=fix), file=sys.stderr)
+        _report(UsageError("the current directory has been removed", fix=fix))
         return ExitCode.USAGE
     if os.environ.get("OPENLOOP_DEBUG"):
         import traceback
@@ -64,7 +72,7 @@ def _failed(error: Exception) -> int:
         traceback.print_exc()
     what = f"OpenLoop failed: {type(error).__name__}: {error}"
     fix = "run again with OPENLOOP_DEBUG=1 for the details, and report them"
-    print(OpenLoopError(what, fix=fix), file=sys.stderr)
+    _report(OpenLoopError(what, fix=fix))
     return ExitCode.RECORD
 
 
