@@ -7,6 +7,8 @@ import unittest
 from browser.pages import Browsing
 from openloop.browser.failure import Failure, Gone
 
+SLOW = True  # left out by scripts/run_tests.sh --quick
+
 CLICK = {"click": "button"}
 
 

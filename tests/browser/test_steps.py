@@ -8,6 +8,8 @@ from typing import Any, ClassVar
 
 from browser.pages import Browsing
 
+SLOW = True  # left out by scripts/run_tests.sh --quick
+
 BRIEF = {"timeout_seconds": 0.3}
 
 

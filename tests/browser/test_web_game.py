@@ -10,6 +10,8 @@ import unittest
 from browser.pages import program
 from support import ROOT, Case, Workspace, environment, run_openloop
 
+SLOW = True  # left out by scripts/run_tests.sh --quick
+
 
 class WebGame(Case):
     def test_it_is_played_to_its_end_in_the_third_round(self) -> None:

@@ -12,6 +12,8 @@ from fleet.fleets import LAUNCH, SAYS_SO, Engine, Place, names, running
 from openloop.fleet.launchers import launch, launcher
 from support import Case, lives, recomputed_head, run_openloop, wait_until
 
+SLOW = True  # left out by scripts/run_tests.sh --quick
+
 QUICK = {"total_rounds": 1, "commands": {"verify": SAYS_SO}}
 GATED = {  # says so and waits for a file of its name
     "total_rounds": 1,

@@ -11,6 +11,8 @@ from typing import Any
 from fleet.fleets import Place
 from support import Case, need, snapshot
 
+SLOW = True  # left out by scripts/run_tests.sh --quick
+
 DONE = {"total_rounds": 1, "commands": {"verify": "true"}}
 
 

@@ -9,6 +9,8 @@ import unittest
 
 from support import ROOT, Case, environment
 
+SLOW = True  # left out by scripts/run_tests.sh --quick
+
 EXAMPLE = os.path.join(ROOT, "examples", "held_out")
 _CHANGING = re.compile(r" *\b\d+\.\d (?:s|min)\b|\b[0-9a-f]{64}\b")
 

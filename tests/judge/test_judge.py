@@ -32,6 +32,8 @@ from support import (
     wait_until,
 )
 
+SLOW = True  # left out by scripts/run_tests.sh --quick
+
 MARK = 1 << 51 | secrets.randbits(50)  # as runs give them to their processes
 ANSWERS = (sys.executable, os.path.join(AGENTS, "answers.py"))
 

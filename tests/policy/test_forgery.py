@@ -10,6 +10,8 @@ from fs.trees import remove
 from policy.test_policy import POLICY, TEST, VERIFY, Project, cheat, repair
 from support import Workspace, run_openloop, snapshot
 
+SLOW = True  # left out by scripts/run_tests.sh --quick
+
 
 class Forgery(Project):
     def killed(self, script: str, name: str) -> Workspace:

@@ -9,6 +9,8 @@ from typing import Any
 
 from support import Case, Workspace
 
+SLOW = True  # left out by scripts/run_tests.sh --quick
+
 BROKEN = "def add(a, b):\n    return a - b\n"
 TEST = """\
 import sys

@@ -23,6 +23,8 @@ from support import (
     wait_until,
 )
 
+SLOW = True  # left out by scripts/run_tests.sh --quick
+
 BROKEN = "def add(a, b):\n    return a - b\n"
 TEST = """\
 import json

@@ -14,6 +14,8 @@ from typing import Any
 
 from support import SRC, Case, Workspace, agent, by_round, run_openloop, wait_until
 
+SLOW = True  # left out by scripts/run_tests.sh --quick
+
 ONCE = 'test -e "$OPENLOOP_WORKSPACE/measured" || { : > "$OPENLOOP_WORKSPACE/measured"; exit 1; }'
 SECRET = "the bytes of a secret\n"
 

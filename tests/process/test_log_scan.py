@@ -22,6 +22,8 @@ from openloop.process import log_scan
 from openloop.process.log_scan import BLOCK, LogReader
 from support import Case, environment
 
+SLOW = True  # left out by scripts/run_tests.sh --quick
+
 COMMAND = Command("true", 900.0, 300.0, {}, expect=None, reject=None)
 BASELINE = Baseline(
     COMMAND, "score", r"score=([0-9.]+)", 0.9, Direction.GREATER_EQUAL, 1, Match.ONLY

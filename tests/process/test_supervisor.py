@@ -24,6 +24,8 @@ from support import (
     wait_until,
 )
 
+SLOW = True  # left out by scripts/run_tests.sh --quick
+
 PROMPT = 2.0  # seconds that count as at once, on a busy machine too
 LIBRARY_SIGNALS = 1 << 31 | 1 << 32  # SIGCANCEL and SIGSETXID, which glibc keeps for itself
 STANDSTILL = 6.0  # seconds, more than the watchdog takes for an ordinary delay

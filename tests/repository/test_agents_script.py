@@ -9,6 +9,8 @@ import unittest
 
 from support import in_ci, need, run_script
 
+SLOW = True  # left out by scripts/run_tests.sh --quick
+
 
 class RealAgents(unittest.TestCase):
     def test_two_that_install_fast(self) -> None:

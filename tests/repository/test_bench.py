@@ -8,6 +8,8 @@ import unittest
 
 from support import run_script
 
+SLOW = True  # left out by scripts/run_tests.sh --quick
+
 ROW = {"row", "what", "name", "floor", "figure", "unit", "ratio", "goal", "held", "note"}
 OTHER = "other=for n in $(seq {rounds}); do sh -c {command}; done"
 TIMES = "\N{MULTIPLICATION SIGN}"

@@ -13,6 +13,8 @@ import xml.etree.ElementTree as ET
 
 from support import ROOT, Case, environment, need
 
+SLOW = True  # left out by scripts/run_tests.sh --quick
+
 EXAMPLES = os.path.join(ROOT, "examples", "ci")
 GITHUB = os.path.join(EXAMPLES, "github-actions.yml")
 GITLAB = os.path.join(EXAMPLES, "gitlab-ci.yml")

@@ -12,6 +12,8 @@ import unittest
 from pathlib import Path
 from typing import Any
 
+SLOW = True  # left out by scripts/run_tests.sh --quick
+
 EXAMPLES = Path(__file__).parents[2] / "examples"
 PROJECT = EXAMPLES / "demo_project"
 TIMEOUT = 60.0  # seconds

@@ -8,6 +8,8 @@ import unittest
 
 from support import run_script
 
+SLOW = True  # left out by scripts/run_tests.sh --quick
+
 FEWEST = {  # tries of the quick mode, by the start of a fault's name
     "kill -9 at every durable call": 12,
     "kill -9 at a random moment": 3,

@@ -15,6 +15,8 @@ from typing import Any
 
 from support import ROOT, Case, in_ci, lives, run_script
 
+SLOW = True  # left out by scripts/run_tests.sh --quick
+
 SCRIPTS = os.path.join(ROOT, "scripts")
 PROJECT = os.path.join(ROOT, "tests", "adversary", "project")
 CAUGHT = (

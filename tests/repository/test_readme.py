@@ -28,6 +28,8 @@ from repository.markdown import (
 )
 from support import ROOT, Case, environment, need, run_openloop
 
+SLOW = True  # left out by scripts/run_tests.sh --quick
+
 INSTALL = "pip install -e ."
 DEMO = "scripts/demo.sh"
 PICTURE = "assets/openloop-demo.svg"

@@ -12,6 +12,8 @@ from typing import Any
 
 from support import ROOT, Case, Done, environment, need
 
+SLOW = True  # left out by scripts/run_tests.sh --quick
+
 EXAMPLE = os.path.join(ROOT, "examples", "real_project")
 LIMIT = 240.0  # seconds; it takes about twenty on an idle machine
 UNREACHABLE = 69

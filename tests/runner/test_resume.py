@@ -25,6 +25,8 @@ from support import (
     wait_until,
 )
 
+SLOW = True  # left out by scripts/run_tests.sh --quick
+
 PATIENT = {"max_consecutive_failures": 100_000}
 
 

@@ -23,6 +23,8 @@ from openloop.config.globs import Globs
 from openloop.core.vocabulary import Step
 from openloop.setup.detect import REPLACE_ME, Detection, detect
 
+SLOW = True  # left out by scripts/run_tests.sh --quick
+
 FOLDER = os.path.join(os.path.dirname(os.path.dirname(__file__)), "corpus", "projects")
 KINDS = ("verify", "scan", "play", "allow", "protect", "no hole")
 # Names that say that a file is no source, independently of the rules that are tested.

@@ -14,6 +14,8 @@ from openloop.config.globs import Globs
 from openloop.setup.missions import templates
 from support import SRC, Case, Done, environment, need, run_openloop
 
+SLOW = True  # left out by scripts/run_tests.sh --quick
+
 PROGRAMS = os.path.join(SRC, "openloop", "bin")
 
 

@@ -11,6 +11,8 @@ from openloop.core.errors import UsageError
 from support import Done, need, run_openloop, wait_until
 from web.test_security import Page, WebCase
 
+SLOW = True  # left out by scripts/run_tests.sh --quick
+
 HOSTILE = "<img src=x onerror=document.title='owned'>\x1b[31m\u202e"
 MARKUP = "return document.querySelectorAll('img, .log script').length"
 FITS = "return document.documentElement.scrollWidth <= innerWidth"
