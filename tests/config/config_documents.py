@@ -309,8 +309,8 @@ REFUSED = [
     Case("NaN", ("the configuration",)),
 ]  # fmt: skip
 UNREADABLE = [  # bytes, a word of the message, a word of the place, a word of the fix
-    (b"", "is empty", WHERE, "init"),
-    (b" \n\t ", "is empty", WHERE, "init"),
+    (b"", "is empty", WHERE, "object"),
+    (b" \n\t ", "is empty", WHERE, "object"),
     (b"\xef\xbb\xbf{}", "byte order mark", WHERE, "UTF-8"),
     ("{}".encode("utf-16"), "byte order mark", WHERE, "UTF-8"),
     ("{}".encode("utf-16-le"), "is UTF-16", WHERE, "UTF-8"),
