@@ -11,6 +11,8 @@ import unittest
 from mcp_server.test_server import TOOLS, ServerCase
 from support import environment, need
 
+SLOW = True  # left out by scripts/run_tests.sh --quick
+
 SCRIPT = """
 import asyncio, json, os, sys
 from mcp import Client, StdioServerParameters

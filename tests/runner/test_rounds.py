@@ -8,6 +8,8 @@ from typing import Any
 
 from support import Case, Workspace, agent, by_round, lives, read_pid, run_openloop, wait_until
 
+SLOW = True  # left out by scripts/run_tests.sh --quick
+
 PATIENT = {"max_consecutive_failures": 1000}
 SCORE = {"regex": "score=([0-9.]+)", "value": 5}
 

@@ -21,6 +21,8 @@ from openloop.record import log_tail, workspace
 from openloop.views import history, report, report_html, report_junit, report_markdown
 from support import HERE, Case, Workspace, by_round, lives, need, run_openloop, wait_until
 
+SLOW = True  # left out by scripts/run_tests.sh --quick
+
 SCHEMAS = os.path.join(HERE, "corpus", "junit")
 RENDER: dict[str, Callable[[report.Report], str]] = {
     "html": report_html.render,

@@ -16,6 +16,8 @@ from openloop.web.static import FILES
 from support import Workspace, wait_until
 from web.test_security import Page, WebCase
 
+SLOW = True  # left out by scripts/run_tests.sh --quick
+
 
 class Overview(WebCase):
     def rows(self, page: Page) -> dict[str, Any]:

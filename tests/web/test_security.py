@@ -17,6 +17,8 @@ from typing import Any
 
 from support import PATIENCE, Case, Nobody, environment, run_openloop, wait_until
 
+SLOW = True  # left out by scripts/run_tests.sh --quick
+
 
 class Page:
     """A running `openloop ui`, and a client of it that can get everything wrong."""
