@@ -6,15 +6,16 @@ import os
 import sys
 
 _BOOT = (
-    "import sys; sys.path.insert(0, sys.argv.pop(1)); "
-    "from openloop.cli import main; sys.exit(main())"
+    "import sys; sys.path.append(sys.argv.pop(1)); from openloop.cli import main; sys.exit(main())"
 )
 
 
 def words() -> list[str]:
-    """The words before a subcommand: this interpreter, and this package from where it lies.
+    """The words before a subcommand: an isolated interpreter, and this package from where it lies.
 
-    Isolated (`-I`): neither the current folder nor a variable decides what is loaded.
+    Neither a variable nor the current folder decides what is loaded, nor a `.pth` file of a virtual
+    environment, which may lie in a project.
     """
+    python = getattr(sys, "_base_executable", None) or sys.executable
     package = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    return [sys.executable, "-I", "-c", _BOOT, package]
+    return [python, "-I", "-S", "-c", _BOOT, package]
