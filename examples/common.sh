@@ -36,8 +36,8 @@ shown() {
     openloop "$@"
 }
 
-# told LOG…: what an agent said, those logs that there are.
-told() {
+# show_logs LOG…: print the logs that exist, indented.
+show_logs() {
     for log in "$@"; do
         [ -f "$log" ] || continue
         printf '%s:\n' "$(basename "$log")"
@@ -73,8 +73,8 @@ prepare() {
         "PYTHON=/path/to/python3 $script"
 }
 
-# settle NAME [FOLDER]: make the folder to work in, and set place to it.
-settle() {
+# make_place NAME [FOLDER]: make the folder to work in, and set place to it.
+make_place() {
     if [ $# -eq 2 ]; then
         mkdir -- "$2" || die "$2 must be a new folder" "name one that does not exist yet"
         place=$(CDPATH='' cd -- "$2" && pwd)

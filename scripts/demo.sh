@@ -13,7 +13,7 @@ set -eu
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 . "$root/examples/common.sh"
 prepare scripts/demo.sh "$@"
-settle demo "$@"
+make_place demo "$@"
 lead_with_python
 
 title "1. A copy of the demo project, with a bug in it"
@@ -38,12 +38,12 @@ shown run .openloop/demo || code=$?
 [ "$code" -eq 0 ] || failed=1
 
 title "4. What the agent said, round by round"
-told .openloop/demo/logs/*-fix*.log
+show_logs .openloop/demo/logs/*-fix*.log
 
 title "5. Where the run stands"
 shown status .openloop/demo || failed=1
 
-title "6. Whether the record is whole"
+title "6. Whether the record is intact"
 shown audit .openloop/demo || failed=1
 
 cmp -s project/bot.py "$root/examples/demo_project/bot.py" || failed=1

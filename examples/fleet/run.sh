@@ -17,7 +17,7 @@ root=$(CDPATH='' cd -- "$here/../.." && pwd)
 . "$root/examples/common.sh"
 prepare examples/fleet/run.sh "$@"
 command -v git >/dev/null || die "git was not found" "install git"
-settle fleet "$@"
+make_place fleet "$@"
 lead_with_python
 
 title "1. One repository with eight bugs"

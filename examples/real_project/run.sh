@@ -45,7 +45,7 @@ for tool in tar patch; do
     command -v "$tool" >/dev/null || die "$tool is missing" "install it, then run this again"
 done
 
-settle real-project "$@"
+make_place real-project "$@"
 cd "$place"
 
 title "1. $PACKAGE $VERSION, as its makers published it"
@@ -83,9 +83,9 @@ openloop run .openloop/real >verdict.txt || code=$?
 cat verdict.txt
 
 title "5. What the agent said"
-told .openloop/real/logs/*-fix*.log .openloop/real/logs/*-improve*.log
+show_logs .openloop/real/logs/*-fix*.log .openloop/real/logs/*-improve*.log
 
-title "6. Where the run stands, and whether its record is whole"
+title "6. Where the run stands, and whether its record is intact"
 failed=0
 shown status .openloop/real || failed=1
 head=$(sed -n 's/^ *head  *//p' verdict.txt)

@@ -15,7 +15,7 @@ here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
 root=$(CDPATH='' cd -- "$here/../.." && pwd)
 . "$root/examples/common.sh"
 prepare examples/web_game/run.sh "$@"
-settle web-game "$@"
+make_place web-game "$@"
 lead_with_python
 cp -R "$here/project" "$here/agent.py" "$place"
 cd "$place"

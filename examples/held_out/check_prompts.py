@@ -1,4 +1,4 @@
-"""Print what the agent was told about the withheld cases; fail if that was more than counts."""
+"""Print what each prompt says of the withheld cases; fail if it is more than counts."""
 
 import json
 import pathlib
@@ -14,5 +14,5 @@ for path in sorted(workspace.glob("artifacts/*-prompt.md")):
     counts = re.findall(r"\d+ of \d+ cases", prompt)
     print(f"{path.name}: {', '.join(dict.fromkeys(counts)) or 'nothing'}")
     leaked += sum(inputs in prompt for inputs in withheld)
-print(f"\n{leaked} of {len(withheld)} withheld inputs stand in a prompt")
+print(f"\n{leaked} of {len(withheld)} withheld inputs appear in a prompt")
 sys.exit(leaked > 0)
