@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from openloop.config import config
@@ -340,4 +340,4 @@ def since_latest_round(events: list[Event]) -> list[Event]:
 
 def without_reason(state: State) -> State:
     """While a round goes on, the reason of the one before is shown but decides nothing."""
-    return replace(state, reason="") if state.status is Status.RUNNING else state
+    return state._replace(reason="") if state.status is Status.RUNNING else state

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import unittest
-from dataclasses import replace
 from typing import Any
 
 from loop.histories import HISTORIES, TAMPERED, lived
@@ -343,7 +342,7 @@ class Carried(unittest.TestCase):
         state = mission.state
         self.assertEqual(set(state.gates), {Step.PLAY, Step.SCAN, Step.VERIFY, Step.BASELINE})
         self.assertTrue(state.metric and state.history and state.last_error)
-        again = replace(state, gates={}, metric=None, history=(), last_error="")
+        again = state._replace(gates={}, metric=None, history=(), last_error="")
         self.assertEqual(state, again.with_json(replayed_json(state)))
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import unittest
-from dataclasses import replace
 from typing import Any
 
 from loop.missions import configured
@@ -120,7 +119,7 @@ class Judging(unittest.TestCase):
                 self.assertIn(words, verdict.detail)
 
     def test_expect_and_reject(self) -> None:
-        command = replace(COMMAND, expect="^ready$", reject="Traceback")
+        command = COMMAND._replace(expect="^ready$", reject="Traceback")
         cases = (
             (True, False, Outcome.PASSED, ""),
             (False, False, Outcome.FAILED, "does not match expect '^ready$'"),
@@ -135,7 +134,7 @@ class Judging(unittest.TestCase):
                 self.assertIn(words, verdict.detail)
 
     def test_expect_does_not_save_a_failing_exit(self) -> None:
-        command = replace(COMMAND, expect="ready")
+        command = COMMAND._replace(expect="ready")
         verdict = gates.judge(command, Exit(code=1), LogFacts(expected=True))
         self.assertEqual(Outcome.FAILED, verdict.outcome)
 
@@ -145,7 +144,7 @@ class Measuring(unittest.TestCase):
 
     def measure(self, *samples: tuple[str, ...], **changed: Any) -> Verdict:
         facts = [LogFacts(values=texts) for texts in samples]
-        return gates.measure(replace(BASELINE, **changed), facts)
+        return gates.measure(BASELINE._replace(**changed), facts)
 
     def test_directions(self) -> None:
         cases = (
@@ -259,24 +258,23 @@ class Overruled(unittest.TestCase):
     RESULT = StepResult(Step.BASELINE, Outcome.PASSED, exit_code=0, value=0.95, log_bytes=7)
 
     def test_a_gate_that_broke_the_policy_has_measured_nothing(self) -> None:
-        result = gates.overruled(replace(self.RESULT, measurement=self.MEASURED), "changed a.py")
+        result = gates.overruled(self.RESULT._replace(measurement=self.MEASURED), "changed a.py")
         self.assertEqual((Outcome.POLICY, "changed a.py"), (result.outcome, result.detail))
         self.assertEqual("baseline policy (changed a.py)", result.error)
         self.assertIsNone(result.value)
-        expected = replace(self.MEASURED, value=None, passed=False)
+        expected = self.MEASURED._replace(value=None, passed=False)
         self.assertEqual(expected, result.measurement)
         self.assertEqual((0, 7), (result.exit_code, result.log_bytes))
 
     def test_nothing_else_is_overruled(self) -> None:
-        interrupted = replace(self.RESULT, outcome=Outcome.INTERRUPTED)
+        interrupted = self.RESULT._replace(outcome=Outcome.INTERRUPTED)
         for result, broken in ((self.RESULT, ""), (interrupted, "changed a.py")):
             self.assertIs(result, gates.overruled(result, broken))
 
     def test_a_result_is_what_its_event_says(self) -> None:
         for result in (
             self.RESULT,
-            replace(
-                self.RESULT,
+            self.RESULT._replace(
                 measurement=self.MEASURED,
                 usage={"agent": "a", "cost_usd": None},
                 attachments=(Attachment("artifacts/round-0001-play/end.png", 7, "ab"),),
@@ -329,7 +327,7 @@ class Proof(unittest.TestCase):
     def test_gates_that_are_not_configured_do_not_count(self) -> None:
         state = self.state("PPP")
         failed = GateResult(Outcome.FAILED, 40)
-        state = replace(state, gates={**state.gates, Step.BASELINE: failed})
+        state = state._replace(gates={**state.gates, Step.BASELINE: failed})
         self.assertTrue(gates.complete(self.CONFIG, state))
 
 

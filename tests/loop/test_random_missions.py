@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import unittest
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from loop.missions import (
@@ -395,7 +395,7 @@ def known_again(walk: Walk) -> None:
         if event.kind is Kind.ROUND_STARTED:
             carried = Event(Kind.NOTE, "", 0.0, 1, 1, None, {"state": state.to_json()})
             hold(written.data["state"] == through_json(carried).data["state"], "carries a lie")
-            written = replace(written, data={})
+            written = written._replace(data={})
         state = transitions.apply(state, written)
     hold(state == walk.mission.state, "another state")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import unittest
-from dataclasses import replace
 from typing import Any
 
 from openloop.config.config import Command, Config, Limits
@@ -34,7 +33,7 @@ def refused(kind: Refusal = Refusal.LIMIT, until: str = LATER, seconds: float = 
 def state(**parts: Any) -> State:
     failed = {Step.VERIFY: GateResult(Outcome.FAILED, 1)}
     known = State(status=Status.RUNNING, in_round=True, round=1, run=1, budget=9, gates=failed)
-    return replace(known, time=NOW, **parts)
+    return known._replace(time=NOW, **parts)
 
 
 class Waits(unittest.TestCase):
@@ -43,9 +42,9 @@ class Waits(unittest.TestCase):
         known = state(steps=(result,), unanswered=Step.FIX, refused={"fix": refused()})
         action = next_action(config(), known)
         self.assertEqual(action, Wait(Step.FIX, "a", LATER, 3600, "usage limit: no"))
-        self.assertEqual(next_action(config(), replace(known, time=LATER)), RunStep(Step.FIX))
-        over = {"fix": replace(refused(), until="")}  # whatever the clock says
-        self.assertEqual(next_action(config(), replace(known, refused=over)), RunStep(Step.FIX))
+        self.assertEqual(next_action(config(), known._replace(time=LATER)), RunStep(Step.FIX))
+        over = {"fix": refused()._replace(until="")}  # whatever the clock says
+        self.assertEqual(next_action(config(), known._replace(refused=over)), RunStep(Step.FIX))
 
     def test_a_later_round_goes_on_waiting(self) -> None:
         action = next_action(config(), state(refused={"fix": refused()}))
@@ -56,11 +55,11 @@ class Waits(unittest.TestCase):
         with_fallback = config(fallback=True)
         self.assertEqual(next_action(with_fallback, known), RunStep(Step.FIX, stand_in=True))
         both = {"fix": refused(), "fix fallback": refused(until=LATEST)}
-        action = next_action(with_fallback, replace(known, refused=both))
+        action = next_action(with_fallback, known._replace(refused=both))
         assert isinstance(action, Wait)
         self.assertEqual(action.until, LATER)
         gone = {"fix": refused(Refusal.AUTH), "fix fallback": refused(until=LATEST)}
-        action = next_action(with_fallback, replace(known, refused=gone))
+        action = next_action(with_fallback, known._replace(refused=gone))
         assert isinstance(action, Wait)
         self.assertEqual(action.until, LATEST)
 
@@ -85,7 +84,7 @@ class Waits(unittest.TestCase):
 
     def test_no_wait_outlasts_the_run(self) -> None:
         limited = config()
-        limited = replace(limited, limits=replace(limited.limits, max_runtime=100.0))
+        limited = limited._replace(limits=limited.limits._replace(max_runtime=100.0))
         known = state(unanswered=Step.FIX, refused={"fix": refused()})
         self.assertEqual(next_action(limited, known), RunStep(Step.VERIFY))
 

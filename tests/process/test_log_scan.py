@@ -11,7 +11,6 @@ import subprocess
 import sys
 import time
 import unittest
-from dataclasses import replace
 from typing import Any
 
 from openloop.config.config import Baseline, Command
@@ -49,10 +48,10 @@ class LogCase(Case):
     def facts(self, data: bytes | str, baseline: Baseline | None = None, **how: Any) -> LogFacts:
         self.write(data)
         reader = LogReader(self.log, how.pop("oom_markers", OOM_MARKERS))
-        return reader.read(replace(COMMAND, **how), baseline)
+        return reader.read(COMMAND._replace(**how), baseline)
 
     def values(self, data: bytes | str, **changed: Any) -> tuple[str, ...]:
-        return self.facts(data, replace(BASELINE, **changed)).values
+        return self.facts(data, BASELINE._replace(**changed)).values
 
 
 class WholeLog(LogCase):
@@ -250,7 +249,7 @@ class Borders(LogCase):
 
     def test_random_cuts_find_what_one_look_at_everything_finds(self) -> None:
         chance = random.Random(5)
-        pattern = replace(BASELINE, regex=r"^n=(\d+)$")
+        pattern = BASELINE._replace(regex=r"^n=(\d+)$")
         for _ in range(6):
             lines = [f"n={chance.randint(0, 3)}" if chance.random() < 0.001 else "y" * 70]
             while sum(map(len, lines)) < 2 * BLOCK:
@@ -339,7 +338,7 @@ class SlowExpressions(LogCase):
         self.assertIn(SLOW, self.bounded(SLOW_TEXT, reject=SLOW).trouble)
 
     def test_metric(self) -> None:
-        facts = self.bounded(SLOW_TEXT, replace(BASELINE, regex=SLOW))
+        facts = self.bounded(SLOW_TEXT, BASELINE._replace(regex=SLOW))
         self.assertIn(SLOW, facts.trouble)
         self.assertEqual((), facts.values)
 
@@ -369,12 +368,11 @@ class SlowExpressions(LogCase):
 
 MEASURE = """\
 import json, os, resource, sys
-from dataclasses import replace
 sys.path[:0] = sys.argv[2:]
 from process.test_log_scan import BASELINE, COMMAND, LogReader, OOM_MARKERS
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 log = os.open(sys.argv[1], os.O_RDONLY)
-facts = LogReader(log, OOM_MARKERS).read(replace(COMMAND, expect="ready", reject="^no"), BASELINE)
+facts = LogReader(log, OOM_MARKERS).read(COMMAND._replace(expect="ready", reject="^no"), BASELINE)
 after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 print(json.dumps([after - before, facts.values, facts.expected, facts.rejected]))
 """
@@ -409,7 +407,7 @@ class PartOfANumber(LogCase):
     )
 
     def read(self, regex: str, log: str, **changed: Any) -> LogFacts:
-        return self.facts(f"{log}\n", replace(BASELINE, regex=regex, **changed))
+        return self.facts(f"{log}\n", BASELINE._replace(regex=regex, **changed))
 
     def test_a_part(self) -> None:
         for regex, log, words in self.CUT:
@@ -432,7 +430,7 @@ class PartOfANumber(LogCase):
         self.assertEqual("", self.read(regex, "score=2\nscore=1.5", match=Match.FIRST).trouble)
 
     def test_a_private_log_is_not_quoted(self) -> None:
-        private = replace(BASELINE.command, private=True)
+        private = BASELINE.command._replace(private=True)
         trouble = self.read(r"score=([0-9]+)", "score=1.5", command=private).trouble
         self.assertIn("only a part of the number", trouble)
         self.assertNotIn("1.5", trouble)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import unittest
-from dataclasses import replace
 from typing import Any
 
 from loop.histories import HISTORIES, lived
@@ -73,7 +72,10 @@ class Heartbeat(unittest.TestCase):
         self.assertEqual({"seconds_per_round": None, "rounds_per_hour": None}, beat["speed"])
 
     def test_the_command_that_runs(self) -> None:
-        live = Live(Step.PLAY, "./play", 42, "logs/round-0001-play.log", 7, NOW)
+        live = Live(
+            Step.PLAY, "./play", pid=42, log_path="logs/round-0001-play.log", started_at=NOW
+        )
+        live.log_bytes = 7
         beat = heartbeat(state_after("run1/5 1: play~"), live)
         shown = [beat[n] for n in ("step", "command", "pid", "log_path", "log_bytes", "started_at")]
         self.assertEqual(["play", "./play", 42, "logs/round-0001-play.log", 7, NOW], shown)
@@ -89,7 +91,7 @@ class Heartbeat(unittest.TestCase):
             self.assertEqual(mission.state.seq, json.loads(data)["event_seq"])
 
     def test_hostile_text_stays_json(self) -> None:
-        state = replace(State(), last_error="\ud800\x00\x1b", reason="</script>")
+        state = State()._replace(last_error="\ud800\x00\x1b", reason="</script>")
         document = json.loads(projections.to_bytes(heartbeat(state)))
         self.assertEqual("\ud800\x00\x1b", document["last_error"])
 
@@ -148,7 +150,7 @@ class SpeedAndEta(unittest.TestCase):
         self.assertEqual(0.0, projections.eta_seconds(state, 999.0))
 
     def test_nobody_waits_for_a_run_that_is_over(self) -> None:
-        state = replace(self.after((RoundOutcome.HEALTHY, 10.0)), status=Status.COMPLETE)
+        state = self.after((RoundOutcome.HEALTHY, 10.0))._replace(status=Status.COMPLETE)
         self.assertIsNone(projections.eta_seconds(state, 0.0))
 
     def test_eta_in_the_heartbeat(self) -> None:
@@ -192,7 +194,7 @@ class Artifact(unittest.TestCase):
 
     def test_a_complete_round_has_no_last_error(self) -> None:
         end = FinishRound(RoundOutcome.HEALTHY, Decision.COMPLETE, "every gate passed", 0)
-        document = self.artifact(replace(State(), last_error="old"), end)
+        document = self.artifact(State()._replace(last_error="old"), end)
         self.assertEqual("", document["last_error"])
 
     def test_the_same_bytes_again_from_the_events(self) -> None:
@@ -288,7 +290,7 @@ class MetricWords(unittest.TestCase):
         self.assertEqual("score=0.93 (greater or equal 0.9, best 0.95)", words)
 
     def test_not_measured(self) -> None:
-        words = projections.metric_words(replace(self.METRIC, value=None, best=None))
+        words = projections.metric_words(self.METRIC._replace(value=None, best=None))
         self.assertEqual("score=not measured (greater or equal 0.9)", words)
 
     def test_without_a_metric(self) -> None:

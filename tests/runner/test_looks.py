@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import time
 import unittest
-from dataclasses import replace
 from typing import Any
 
 from openloop.config import config
@@ -89,7 +88,7 @@ class Watched(Case):
 
     def test_ends(self) -> None:
         with Interrupts() as interrupts:
-            looks = Looks(interrupts, replace(LIMITS, command_timeout=0.05), lambda words: None)
+            looks = Looks(interrupts, LIMITS._replace(command_timeout=0.05), lambda words: None)
             with self.assertRaisesRegex(TamperError, "longer than 0.05 s"):
                 wait_until(lambda: looks.tick(0))
             looks = Looks(interrupts, LIMITS, lambda words: None)

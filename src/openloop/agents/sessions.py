@@ -6,7 +6,7 @@ import contextlib
 import os
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from openloop.agents import catalog, shared_limits
 from openloop.agents.failures import ERROR, Failure
@@ -25,8 +25,7 @@ WHOLE = 1 << 24  # bytes of a log that is read whole, whatever it holds
 LAST_BYTES = 1 << 19  # of a larger one, that are read at its end when beats could not keep up
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(NamedTuple):
     """kind: why the agent was unavailable. says: in its own words. seconds: until the reset; None
     when it gave no time, or one that is over."""
 
@@ -166,8 +165,8 @@ class Session:
         """What the session used so far, priced where the agent names no cost."""
         usage = self._transcript.usage
         if usage.figures.cost_usd is None and (price := self._config.price_of(usage.model or "")):
-            figures = replace(usage.figures, cost_usd=price.of(usage.figures))
-            usage = replace(usage, figures=figures)
+            figures = usage.figures._replace(cost_usd=price.of(usage.figures))
+            usage = usage._replace(figures=figures)
         return usage
 
     @property

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from openloop.agents import failures
@@ -205,5 +204,5 @@ def _values(figures: Figures) -> Iterator[Any]:
 def _without_empty_price(figures: Figures) -> Figures:
     """A cost of 0 for tokens that were used means that the agent knows no price."""
     if figures.cost_usd == 0 and figures.tokens != 0:
-        return replace(figures, cost_usd=None)
+        return figures._replace(cost_usd=None)
     return figures

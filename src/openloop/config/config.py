@@ -6,10 +6,9 @@ import posixpath
 import re
 import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import cache
-from typing import Any, AnyStr
+from typing import Any, AnyStr, NamedTuple
 
 from openloop.config import globs, schema, strict_json, template
 from openloop.config.oom_markers import OOM_MARKERS
@@ -19,8 +18,7 @@ from openloop.core.usage import Figures
 from openloop.core.vocabulary import GATES, Direction, Hook, Match, OnViolation, SandboxMode, Step
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(NamedTuple):
     """A shell command with its limits filled in; timeout and stall_timeout in seconds.
 
     canary: a shell command after which this one must fail. account: of the agent, where several
@@ -41,8 +39,7 @@ class Command:
     fallback: Command | None = None  # used while the agent is unavailable
 
 
-@dataclass(frozen=True, slots=True)
-class Baseline:
+class Baseline(NamedTuple):
     """The metric to reach: group 1 of `regex` in the command's log, compared with `value`."""
 
     command: Command
@@ -56,8 +53,7 @@ class Baseline:
     min_delta: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(NamedTuple):
     """All times in seconds; None is without limit. max_cost in US dollars; max_log_bytes: of one
     step."""
 
@@ -74,8 +70,7 @@ class Limits:
     max_attachment_bytes: int = 256 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class Price:
+class Price(NamedTuple):
     """US dollars for a million tokens."""
 
     input: float
@@ -92,8 +87,7 @@ class Price:
         return total / 1_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
+class Policy(NamedTuple):
     """What a change may not do. Patterns as in .gitignore; None where there is no limit.
 
     writable: paths as written, absolute or beginning with `~`.
@@ -119,8 +113,7 @@ class Policy:
 NO_POLICY = Policy((), None, None, None, OnViolation.RESTORE)
 
 
-@dataclass(frozen=True, slots=True)
-class Config:
+class Config(NamedTuple):
     """One openloop.json; project_root as written, baseline None when absent or disabled."""
 
     mission: str
@@ -131,7 +124,7 @@ class Config:
     limits: Limits
     hooks: Mapping[Hook, Command]
     policy: Policy | None = None
-    prices: Mapping[str, Price] = field(default_factory=dict)  # by glob of a model's name
+    prices: Mapping[str, Price] = {}  # by glob of a model's name
 
     @property
     def gates(self) -> tuple[Step, ...]:

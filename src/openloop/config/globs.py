@@ -19,8 +19,8 @@ import contextlib
 import re
 import string
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from itertools import groupby, takewhile
+from typing import NamedTuple
 
 _STARS = re.compile(r"\*\*+")
 _CLASS = re.compile(r"\[:([^\]]*):\]")
@@ -128,8 +128,7 @@ def literal(path: bytes) -> str:
     return "/" + escaped.decode("utf-8", "surrogateescape")
 
 
-@dataclass(frozen=True, slots=True)
-class _Rule:
+class _Rule(NamedTuple):
     """One pattern. expression: matches from the start of a path to the end of a name in it.
     start: the names that each path begins with that it matches, as far as they are certain."""
 

@@ -12,9 +12,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from openloop.core.text import nearest, printable
 
@@ -36,8 +35,7 @@ _SHOWN = 60  # characters of a value that a message repeats
 _TYPO = 0.8  # from this likeness on (difflib) a key is a known one, mistyped
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(NamedTuple):
     """One place that breaks a rule. `what` reads on from the path: "must be …, got …"."""
 
     path: Path

@@ -6,7 +6,6 @@ Only what dash and bash read alike is described; `odd` patterns match where they
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -55,29 +54,30 @@ class Construct(NamedTuple):
     place: Place | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class Context:
     """How the inside of a construct is read: what a placeholder becomes there, what shells may
     read differently, and which constructs open in it (the first that fits)."""
 
-    form: Form
-    odd: re.Pattern[str] = re.compile(r"(?!)")
-    escapes: bool = True  # a backslash takes the meaning from the next character
-    opens: dict[str, Construct] = field(default_factory=dict)
+    def __init__(self, form: Form, odd: str = r"(?!)", *, escapes: bool = True) -> None:
+        """escapes: a backslash takes the meaning from the next character."""
+        self.form = form
+        self.odd = re.compile(odd)
+        self.escapes = escapes
+        self.opens: dict[str, Construct] = {}
 
 
 _DOLLAR = r"\$(?:\[|\\\n|\$[({\[]|\{(?![A-Za-z0-9_#!@*?$-]))"
 COMMANDS = Context(
     Form.WORD,
-    re.compile(_DOLLAR + r"|[?*+@!]\(|[(<]\\\n|\\\n[(#]|(?<![^\s;&|(])\[\[(?=\s|\\\n)"),
+    _DOLLAR + r"|[?*+@!]\(|[(<]\\\n|\\\n[(#]|(?<![^\s;&|(])\[\[(?=\s|\\\n)",
 )
-TEXT = Context(Form.QUOTED, re.compile(_DOLLAR))  # inside "…", and the body of a heredoc
+TEXT = Context(Form.QUOTED, _DOLLAR)  # inside "…", and the body of a heredoc
 _SINGLE = Context(Form.SINGLE, escapes=False)
 _BACKTICKS = Context(Form.VALUE)
-_ANSI = Context(Form.VALUE, re.compile(r"\\(?:'|(?:[xuU][0-9A-Fa-f{]*|[0-7]+|c)?\0)"))
-_PARAMETER = Context(Form.VALUE, re.compile(_DOLLAR + r"|\{|\\['\"\n]"))
-_PLAIN = Context(Form.VALUE, re.compile(r"['\"`\\{}]|\$(?![A-Za-z_])"), escapes=False)
-_ARITHMETIC = Context(Form.VALUE, re.compile(_DOLLAR + r"|['\"`\\)]|(?<!\$)#|<<"))
+_ANSI = Context(Form.VALUE, r"\\(?:'|(?:[xuU][0-9A-Fa-f{]*|[0-7]+|c)?\0)")
+_PARAMETER = Context(Form.VALUE, _DOLLAR + r"|\{|\\['\"\n]")
+_PLAIN = Context(Form.VALUE, r"['\"`\\{}]|\$(?![A-Za-z_])", escapes=False)
+_ARITHMETIC = Context(Form.VALUE, _DOLLAR + r"|['\"`\\)]|(?<!\$)#|<<")
 
 _EXPANSIONS = {
     "$((": Construct("))", _ARITHMETIC, Place.ARITHMETIC),

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from openloop.config.shell_constructs import (
@@ -24,16 +23,14 @@ from openloop.config.shell_constructs import (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """What is wrong at an index of the text, and how to fix it."""
+class Problem(NamedTuple):
+    """What is wrong, at which index of the text, and how to fix it."""
 
-    index: int
+    at: int
     what: str
     fix: str
 
 
-@dataclass(frozen=True, slots=True)
 class Reading:
     """What was found out about each placeholder, by its index.
 
@@ -41,9 +38,10 @@ class Reading:
     problems: in the order of the text; without any, `forms` is complete.
     """
 
-    forms: dict[int, Form] = field(default_factory=dict)
-    before: dict[int, str] = field(default_factory=dict)
-    problems: list[Problem] = field(default_factory=list)
+    def __init__(self) -> None:
+        self.forms: dict[int, Form] = {}
+        self.before: dict[int, str] = {}
+        self.problems: list[Problem] = []
 
 
 def read(text: str, names: Mapping[int, str], inert: frozenset[str]) -> Reading:
@@ -60,7 +58,7 @@ def read(text: str, names: Mapping[int, str], inert: frozenset[str]) -> Reading:
         lexer.finish()
     except _Doubt as doubt:
         lexer.found.problems.append(doubt.problem)
-    lexer.found.problems.sort(key=lambda problem: problem.index)
+    lexer.found.problems.sort(key=lambda problem: problem.at)
     return lexer.found
 
 
@@ -115,15 +113,15 @@ class _Heredoc(NamedTuple):
         return body.endswith("\\\n") or self.delimiter in [line.lstrip(self.tabs) for line in lines]
 
 
-@dataclass(slots=True)
 class _Frame:
     """One list of commands: the whole command, or the inside of a `$(…)`."""
 
-    start: int = 0  # of the current simple command
-    word: int | None = None  # where the current word began
-    nested: bool = False
-    case: bool = False  # the word `case` was seen
-    heredocs: list[_Heredoc] = field(default_factory=list)  # whose bodies are still to come
+    def __init__(self, start: int = 0, *, nested: bool = False) -> None:
+        self.start = start  # of the current simple command
+        self.word: int | None = None  # where the current word began
+        self.nested = nested
+        self.case = False  # the word `case` was seen
+        self.heredocs: list[_Heredoc] = []  # whose bodies are still to come
 
 
 class _Lexer:

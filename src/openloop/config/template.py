@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import cache
+from typing import TYPE_CHECKING, NamedTuple
 
-from openloop.config import shell_lexer
-from openloop.config.shell_constructs import Form
 from openloop.core.errors import OpenLoopError
+
+if TYPE_CHECKING:
+    from openloop.config import shell_lexer
 
 VARIABLES: Mapping[str, str] = {
     "workspace": "OPENLOOP_WORKSPACE",
@@ -47,8 +48,11 @@ def render(command: str, *, round: int, step: str) -> str:
     if not (re.fullmatch("[0-9]+", values["round"]) and re.fullmatch("[a-z]+", step)):
         raise ValueError(f"round {round!r} or step {step!r} may not stand bare in a command")
     source, reading = _read(command)
+    if reading is None:
+        return source.text
     for problem in reading.problems:
         raise source.error(problem)
+    from openloop.config.shell_constructs import Form
 
     def fill(match: re.Match[str]) -> str:
         name, form = source.names[match.start()], reading.forms[match.start()]
@@ -56,31 +60,34 @@ def render(command: str, *, round: int, step: str) -> str:
             return values[name]
         return "{" + name + "}" if form is Form.TEXT else form % VARIABLES[name]
 
-    return re.sub("\0", fill, source.text) if source.names else source.text
+    return re.sub("\0", fill, source.text)
 
 
 @cache
-def _read(command: str) -> tuple[_Source, shell_lexer.Reading]:
-    """Kept, because a loop fills in the same few commands round after round."""
+def _read(command: str) -> tuple[_Source, shell_lexer.Reading | None]:
+    """Kept, because a loop fills in the same few commands round after round. The reading is None
+    for a command without placeholders."""
     source = _Source.read(command)
-    return source, source.reading()
+    if not source.names:
+        return source, None
+    from openloop.config import shell_lexer  # slow to import
+
+    return source, shell_lexer.read(source.text, source.names, INERT)
 
 
 def check(command: str) -> list[TemplateError]:
     """Every place that `render` would refuse, in the order of the command."""
-    source = _Source.read(command)
-    return [source.error(problem) for problem in source.reading().problems]
+    source, reading = _read(command)
+    return [source.error(problem) for problem in reading.problems] if reading else []
 
 
 def warnings(command: str) -> list[str]:
     """What is legal but hardly meant, a sentence each: a value that another program parses
     again, and a name in braces that looks like a placeholder but is none."""
-    source = _Source.read(command)
-    return list(dict.fromkeys([*_lookalikes(command), *_parsed_again(source)]))
+    return list(dict.fromkeys([*_lookalikes(command), *_parsed_again(*_read(command))]))
 
 
-@dataclass(frozen=True, slots=True)
-class _Source:
+class _Source(NamedTuple):
     """A command with each placeholder as one NUL, as `quoting` wants it.
 
     names: index in `text` of a placeholder → its name. origin: index in `text` → in `command`.
@@ -106,13 +113,8 @@ class _Source:
             text += piece
         return cls(command, text, names, [*origin, len(command)])
 
-    def reading(self) -> shell_lexer.Reading:
-        return (
-            shell_lexer.read(self.text, self.names, INERT) if self.names else shell_lexer.Reading()
-        )
-
     def error(self, problem: shell_lexer.Problem) -> TemplateError:
-        before = self.command[: self.origin[problem.index]]
+        before = self.command[: self.origin[problem.at]]
         line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
         return TemplateError(problem.what, fix=problem.fix, line=line, column=column)
 
@@ -136,10 +138,10 @@ def _lookalikes(command: str) -> Iterator[str]:
             yield f"{{{word}}} is left as it stands: did you mean {{{near[0]}}}?"
 
 
-def _parsed_again(source: _Source) -> Iterator[str]:
-    for index, before in source.reading().before.items():
+def _parsed_again(source: _Source, reading: shell_lexer.Reading | None) -> Iterator[str]:
+    for index, before in reading.before.items() if reading else ():
         name = source.names[index]
-        program = _INTERPRETER.search(before) or _PIPED.match(source.text, index)
+        program = re.search(_INTERPRETER, before) or re.match(_PIPED, source.text[index:])
         if program and name not in INERT:
             yield (
                 f"`{program[program.lastgroup or 0]}` parses the value of {{{name}}} once more, as"
@@ -152,7 +154,7 @@ _SHELL = r"(?:ba|da|k|mk|z|a|fi)?sh"
 _RUNS = rf"(?:{_SHELL}|python[\d.]*|perl|ruby|node|php)"
 _OPTIONS = r"(?:\s+-\w*o\s+\w+|\s+[-+]\S+)*"
 _FRONT = r"(?:\w+=\S*|sudo|env|exec|command|nohup|time|timeout\s\S+|if|then|else|do|while|!|\{)"
-_INTERPRETER = re.compile(  # in a simple command, up to the word that holds the placeholder
+_INTERPRETER = (  # in a simple command, up to the word that holds the placeholder
     rf"(?:^|[\s/])(?P<shell>(?:{_SHELL}|python[\d.]*){_OPTIONS}\s+-\w*c)\s+$"
     rf"|(?:^|[\s/])(?P<script>(?:perl|ruby|node){_OPTIONS}\s+-\w*e|php\s+-r)\s+$"
     r"|(?:^|[\s/])(?P<user>su(?:\s+\S+)*\s+-c)\s+$"
@@ -161,4 +163,4 @@ _INTERPRETER = re.compile(  # in a simple command, up to the word that holds the
     rf"|^\s*(?:{_FRONT}\s+)*(?:\S*/)?(?P<any>eval|ssh|trap|alias|let|watch|parallel)\s"
     r"|(?:^|\s)(?P<integer>(?:declare|typeset|local|export|readonly)\s+-\w*i)"
 )
-_PIPED = re.compile(rf"[^;\n]*\|\s*(?:sudo\s+)?(?P<pipe>{_RUNS})(?:\s+-s?)?\s*(?:[;&|)\n]|$)")
+_PIPED = rf"[^;\n]*\|\s*(?:sudo\s+)?(?P<pipe>{_RUNS})(?:\s+-s?)?\s*(?:[;&|)\n]|$)"

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Figures:
+class Figures(NamedTuple):
     """Tokens and US dollars. input_tokens includes cached_tokens, those read from a cache."""
 
     input_tokens: int | None = None
@@ -38,11 +36,10 @@ class Figures:
         return Figures(*(theirs if mine is None else mine for mine, theirs in own))
 
 
-FIGURES = tuple(field.name for field in fields(Figures))
+FIGURES = Figures._fields
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(NamedTuple):
     """What one session used, and what said so. complete: nothing that it reported was missed."""
 
     agent: str | None = None
@@ -68,8 +65,7 @@ class Usage:
         return cls(data.get("agent"), data.get("model"), data.get("session"), figures, complete)
 
 
-@dataclass(frozen=True, slots=True)
-class Total:
+class Total(NamedTuple):
     """What the sessions of a run used. unpriced: sessions whose cost is not wholly known."""
 
     figures: Figures = Figures()

@@ -12,7 +12,6 @@ import os
 import stat
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from openloop.fs import dirfd, files
@@ -38,8 +37,7 @@ class _ContentLost(Exception):
     """No intact copy of a file's content exists."""
 
 
-@dataclass(frozen=True, slots=True)
-class Intent:
+class Intent(NamedTuple):
     """A plan of a restore.
 
     root: absolute path. paths: in tree order. closed: folders among them that could not be listed.

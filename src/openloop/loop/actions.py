@@ -7,7 +7,7 @@ be replayed from a table of outcomes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from openloop.config.config import Baseline, Config
 from openloop.core.vocabulary import Decision, RoundOutcome, Status, Step
@@ -17,48 +17,41 @@ from openloop.loop.transitions import apply
 from openloop.loop.waits import RunStep, Wait
 
 
-@dataclass(frozen=True, slots=True)
-class OpenRun:
+class OpenRun(NamedTuple):
     run: int
     budget: int
     trial: bool
     resumed: bool
 
 
-@dataclass(frozen=True, slots=True)
-class StartRound:
+class StartRound(NamedTuple):
     round: int
 
 
-@dataclass(frozen=True, slots=True)
-class FinishRound:
+class FinishRound(NamedTuple):
     outcome: RoundOutcome
     decision: Decision
     reason: str
     consecutive_failures: int
 
 
-@dataclass(frozen=True, slots=True)
-class TripBreaker:
+class TripBreaker(NamedTuple):
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class FinishRun:
+class FinishRun(NamedTuple):
     status: Status
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Keep:
+class Keep(NamedTuple):
     """The project as it is now is the best so far: keep a checkpoint of it."""
 
     value: float
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class PutBack:
+class PutBack(NamedTuple):
     """What was changed since the best checkpoint did not help: return to it."""
 
     reason: str

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from openloop.config.config import Baseline, Command, Config
 from openloop.core.text import number, printable
@@ -18,8 +18,7 @@ OBSCURED = ", but would without its colours and carriage returns (try NO_COLOR=1
 _EXPLAINED_CODES = {126: "found but not executable", 127: "command not found"}
 
 
-@dataclass(frozen=True, slots=True)
-class Exit:
+class Exit(NamedTuple):
     """How a command's process tree came to its end.
 
     code, signal: of the shell, None when it has none. ended: what OpenLoop itself did to it
@@ -41,8 +40,7 @@ class Exit:
     survivors: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class LogFacts:
+class LogFacts(NamedTuple):
     """What one reading of a command's own output found.
 
     oom_marker: the line that matched, "" for none. expected, rejected: None when not asked.
@@ -59,8 +57,7 @@ class LogFacts:
     obscured: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     outcome: Outcome
     detail: str = ""
     value: float | None = None  # of the metric, for a baseline
@@ -202,13 +199,12 @@ def overruled(result: StepResult, broken: str) -> StepResult:
         return result
     verdict = Verdict(Outcome.POLICY, broken)
     measured = result.measurement
-    return replace(
-        result,
+    return result._replace(
         outcome=verdict.outcome,
         detail=broken,
         value=None,
         error=error_line(result.step, verdict, ""),
-        measurement=replace(measured, value=None, passed=False) if measured else None,
+        measurement=measured._replace(value=None, passed=False) if measured else None,
     )
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from openloop.core.usage import Total
 from openloop.core.vocabulary import (
@@ -21,8 +20,7 @@ from openloop.core.vocabulary import (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """One line of events.jsonl, without its place in the chain.
 
     time: UTC, ISO 8601 with `Z`. elapsed: seconds the run has lasted on the monotonic clock,
@@ -35,7 +33,7 @@ class Event:
     run: int
     round: int
     step: Step | None = None
-    data: Mapping[str, Any] = field(default_factory=dict)
+    data: Mapping[str, Any] = {}
     seq: int = 0
 
     def text(self, name: str) -> str:
@@ -53,8 +51,7 @@ class Event:
         return float(value)
 
 
-@dataclass(frozen=True, slots=True)
-class Measurement:
+class Measurement(NamedTuple):
     """What the baseline measured. value: None when it could not be measured."""
 
     name: str
@@ -64,7 +61,7 @@ class Measurement:
     passed: bool
 
     def to_json(self) -> dict[str, Any]:
-        return {one.name: getattr(self, one.name) for one in fields(self)}
+        return self._asdict()
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
@@ -86,18 +83,30 @@ class Measurement:
         best = self.best_until(before)
         if self.value is not None and (best is None or self.direction.better(self.value, best)):
             best = self.value
-        return Metric(self.name, self.value, self.threshold, self.direction, self.passed, best)
+        return Metric(*self, best)
 
 
-@dataclass(frozen=True, slots=True)
-class Metric(Measurement):
+class Metric(NamedTuple):
     """The latest measurement and the best value so far, as heartbeat.json shows them."""
 
+    name: str
+    value: float | None
+    threshold: float
+    direction: Direction
+    passed: bool
     best: float | None
 
+    def to_json(self) -> dict[str, Any]:
+        return self._asdict()
 
-@dataclass(frozen=True, slots=True)
-class Attachment:
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Raises KeyError, TypeError or ValueError for what `to_json` does not return."""
+        latest = {name: value for name, value in data.items() if name != "best"}
+        return cls(*Measurement.from_json(latest), best=data["best"])
+
+
+class Attachment(NamedTuple):
     """A file that a step left behind. path: in the workspace."""
 
     path: str
@@ -105,8 +114,7 @@ class Attachment:
     sha256: str
 
 
-@dataclass(frozen=True, slots=True)
-class StepResult:
+class StepResult(NamedTuple):
     """One finished step.
 
     duration_seconds is monotonic; peak_rss_bytes is the largest single process of the tree;
@@ -145,12 +153,12 @@ class StepResult:
     def to_json(self) -> dict[str, Any]:
         """As a report shows it. usage, refusal, changes and attachments: only where there are
         some."""
-        found = {name: getattr(self, name) for name in self.__slots__ if name not in _OPTIONAL}
+        found = {name: getattr(self, name) for name in self._fields if name not in _OPTIONAL}
         for name in ("usage", "refusal", "changes"):
             if (value := getattr(self, name)) is not None:
                 found[name] = dict(value)
         if self.attachments:
-            found["attachments"] = [asdict(one) for one in self.attachments]
+            found["attachments"] = [one._asdict() for one in self.attachments]
         return found
 
     def event_data(self) -> dict[str, Any]:
@@ -170,7 +178,7 @@ class StepResult:
         for name in _NUMBERS & event.data.keys():
             if name not in _NULLABLE or event.data[name] is not None:
                 event.number(name)
-        data = {name: event.data[name] for name in cls.__slots__ if name in event.data}
+        data = {name: event.data[name] for name in cls._fields if name in event.data}
         data |= {"step": event.step, "outcome": Outcome(data["outcome"])}
         if "metric" in event.data:
             data["measurement"] = Measurement.from_json(event.data["metric"])
@@ -186,8 +194,7 @@ _NULLABLE = {"exit_code", "pid", "peak_rss_bytes", "cpu_seconds", "value"}
 _NUMBERS = {"duration_seconds", "log_bytes", *_NULLABLE}
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(NamedTuple):
     """Why an agent was unavailable.
 
     agent: its name. says: why, in its own words. until: UTC, from when it may be tried again, ""
@@ -206,7 +213,7 @@ class Refused:
         return f"{self.kind.words}: {self.says}"
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        return self._asdict()
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
@@ -216,8 +223,7 @@ class Refused:
         return cls(agent, kind, says, until, float(data["seconds"]), times)
 
 
-@dataclass(frozen=True, slots=True)
-class Waiting:
+class Waiting(NamedTuple):
     """A wait that goes on: for which agent, until when (UTC), and why."""
 
     agent: str
@@ -225,8 +231,7 @@ class Waiting:
     why: str
 
 
-@dataclass(frozen=True, slots=True)
-class GateResult:
+class GateResult(NamedTuple):
     """The latest measurement of one gate; `seq` orders it against the changes."""
 
     outcome: Outcome
@@ -235,8 +240,7 @@ class GateResult:
     log_path: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Violation:
+class Violation(NamedTuple):
     """What the policy undid after one step: in words, and the paths, printable."""
 
     round: int
@@ -245,8 +249,7 @@ class Violation:
     paths: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Kept:
+class Kept(NamedTuple):
     """The best checkpoint: the metric there, the results of the other gates, and when."""
 
     value: float
@@ -261,8 +264,7 @@ class Kept:
         return cls(data["value"], data["seq"], _gates_from(data["gates"]))
 
 
-@dataclass(frozen=True, slots=True)
-class RoundSummary:
+class RoundSummary(NamedTuple):
     """What an earlier round tried and what came of it, for the prompt of the next change."""
 
     round: int
@@ -272,8 +274,7 @@ class RoundSummary:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class State:
+class State(NamedTuple):
     """Everything that decides what comes next; built by `loop.apply` from events alone."""
 
     status: Status = Status.READY
@@ -284,7 +285,7 @@ class State:
     in_round: bool = False
     running: Step | None = None  # a step that was started and has not finished
     steps: tuple[StepResult, ...] = ()  # of the current or latest round
-    gates: Mapping[Step, GateResult] = field(default_factory=dict)
+    gates: Mapping[Step, GateResult] = {}
     change_seq: int = 0  # event that started the latest change
     decision: Decision | None = None  # of the latest round of this run
     breaker_open: bool = False  # this run's breaker_tripped is on record
@@ -297,8 +298,8 @@ class State:
     last_error: str = ""
     time: str = ""  # UTC, of the latest event
     elapsed: float = 0.0  # seconds of this run
-    usage: Total = field(default_factory=Total)  # of this run's agents
-    refused: Mapping[str, Refused] = field(default_factory=dict)  # by command: `waits.key`
+    usage: Total = Total()  # of this run's agents
+    refused: Mapping[str, Refused] = {}  # by command: `waits.key`
     unanswered: Step | None = None  # a change whose agent was refused, and that is to be repeated
     waiting: Waiting | None = None
     waited: float = 0.0  # seconds of this run
@@ -320,7 +321,7 @@ class State:
     stopped: str = ""  # the violation that ends this round at once
     kept: Kept | None = None
     checkpoints: tuple[str, ...] = ()  # what was kept or restored in this round, and why
-    digests: Mapping[str, str] = field(default_factory=dict)  # of checkpoints by name: `policy`
+    digests: Mapping[str, str] = {}  # of checkpoints by name: `policy`
 
     @property
     def changes_now(self) -> bool:
@@ -361,8 +362,7 @@ class State:
 
     def with_json(self, data: Mapping[str, Any]) -> State:
         """This state with the carried part taken from `data` (what `to_json` returned)."""
-        return replace(
-            self,
+        return self._replace(
             gates=_gates_from(data["gates"]),
             change_seq=data["change_seq"],
             budget=data["budget"],

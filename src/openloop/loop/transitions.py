@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 
 from openloop.core.usage import Total, Usage
@@ -36,7 +35,7 @@ _DEATH = "the runner's death"  # what interrupted a round that was found broken
 def apply(state: State, event: Event) -> State:
     """The state after `event`. Raises ValueError for a transition that cannot be."""
     changed = _APPLY[event.kind](state, event)
-    return replace(changed, seq=event.seq, time=event.time, elapsed=event.elapsed)
+    return changed._replace(seq=event.seq, time=event.time, elapsed=event.elapsed)
 
 
 def _run_started(state: State, event: Event) -> State:
@@ -48,8 +47,7 @@ def _run_started(state: State, event: Event) -> State:
     else:
         _require(not state.in_round and event.run == state.run + 1, event, state)
         interruption = ""
-        state = replace(
-            state,
+        state = state._replace(
             rounds_used=0,
             decision=None,
             run_started_at=event.time,
@@ -64,8 +62,7 @@ def _run_started(state: State, event: Event) -> State:
             refused={},
             waited=0.0,
         )
-    return replace(
-        state,
+    return state._replace(
         status=Status.RUNNING,
         reason="",
         run=event.run,
@@ -83,11 +80,10 @@ def _run_started(state: State, event: Event) -> State:
 
 def _round_started(state: State, event: Event) -> State:
     if "state" in event.data:
-        state = replace(state.with_json(event.data["state"]), run=event.run, status=Status.RUNNING)
+        state = state.with_json(event.data["state"])._replace(run=event.run, status=Status.RUNNING)
     _require(state.status is Status.RUNNING and not state.in_round, event, state)
     _require(event.round > state.round, event, state)
-    return replace(
-        state,
+    return state._replace(
         round=event.round,
         in_round=True,
         steps=(),
@@ -106,13 +102,13 @@ def _step_started(state: State, event: Event) -> State:
     assert event.step is not None
     change_seq = event.seq if event.step.is_change else state.change_seq
     away = event.data.get("withheld", "")
-    state = replace(state, running=event.step, change_seq=change_seq, away=away, unanswered=None)
+    state = state._replace(running=event.step, change_seq=change_seq, away=away, unanswered=None)
     return _with_digest(state, "before", event.data.get("before"))
 
 
 def _with_digest(state: State, name: str, digest: str | None) -> State:
     """Keep the digest of a checkpoint, or of an intent to put one back."""
-    return replace(state, digests={**state.digests, name: digest}) if digest else state
+    return state._replace(digests={**state.digests, name: digest}) if digest else state
 
 
 def _step_finished(state: State, event: Event) -> State:
@@ -121,8 +117,7 @@ def _step_finished(state: State, event: Event) -> State:
     known = dict(state.gates)
     if result.step.is_gate and result.outcome is not Outcome.INTERRUPTED:
         known[result.step] = GateResult(result.outcome, event.seq, result.error, result.log_path)
-    state = replace(
-        state,
+    state = state._replace(
         running=None,
         away="",
         steps=(*state.steps, result),
@@ -136,7 +131,7 @@ def _step_finished(state: State, event: Event) -> State:
     metric = result.measurement.after(state.metric)
     best = result.measurement.best_until(state.metric)
     beaten = best is not None and metric.best != best  # a first value is no progress
-    return replace(state, metric=metric, progressed=state.progressed or beaten)
+    return state._replace(metric=metric, progressed=state.progressed or beaten)
 
 
 def _session_ended(state: State, event: Event, result: StepResult) -> State:
@@ -145,22 +140,22 @@ def _session_ended(state: State, event: Event, result: StepResult) -> State:
     if result.usage is not None:
         usage = Usage.from_json(result.usage)
         if usage.figures or result.outcome is not Outcome.UNAVAILABLE:
-            state = replace(state, usage=state.usage.plus(usage))
+            state = state._replace(usage=state.usage.plus(usage))
     if result.refusal is not None:
         return _refused(state, result.step, stand_in, result.refusal)
     name = waits.key(result.step, stand_in)
-    return replace(state, refused={k: one for k, one in state.refused.items() if k != name})
+    return state._replace(refused={k: one for k, one in state.refused.items() if k != name})
 
 
 def _refused(state: State, step: Step, stand_in: bool, data: Mapping[str, Any]) -> State:
     refused = {**state.refused, waits.key(step, stand_in): Refused.from_json(data)}
-    return replace(state, refused=refused, unanswered=step)
+    return state._replace(refused=refused, unanswered=step)
 
 
 def _wait_started(state: State, event: Event) -> State:
     _require(state.in_round and state.running is None, event, state)
-    return replace(
-        state, waiting=Waiting(*(event.data[name] for name in ("agent", "until", "why")))
+    return state._replace(
+        waiting=Waiting(*(event.data[name] for name in ("agent", "until", "why")))
     )
 
 
@@ -171,9 +166,9 @@ def _wait_finished(state: State, event: Event) -> State:
     if event.data["over"]:
         for name, one in refused.items():
             if one.kind.passes and one.until <= event.text("until"):
-                refused[name] = replace(one, until="")
+                refused[name] = one._replace(until="")
     waited = state.waited + event.number("seconds")
-    return replace(state, waiting=None, waited=waited, refused=refused)
+    return state._replace(waiting=None, waited=waited, refused=refused)
 
 
 def _round_finished(state: State, event: Event) -> State:
@@ -188,8 +183,7 @@ def _round_finished(state: State, event: Event) -> State:
         event.data["reason"],
         event.data["duration_seconds"],
     )
-    return replace(
-        state,
+    return state._replace(
         in_round=False,
         running=state.running if decision is Decision.BLOCKED else None,
         decision=decision,
@@ -207,13 +201,12 @@ def _round_finished(state: State, event: Event) -> State:
 
 def _breaker_tripped(state: State, event: Event) -> State:
     _require(state.status is Status.RUNNING and not state.in_round, event, state)
-    return replace(state, breaker_open=True)
+    return state._replace(breaker_open=True)
 
 
 def _run_finished(state: State, event: Event) -> State:
     _require(state.status is Status.RUNNING and not state.in_round, event, state)
-    return replace(
-        state,
+    return state._replace(
         status=Status(event.data["status"]),
         reason=event.data["reason"],
         running=None,
@@ -226,9 +219,9 @@ def _run_finished(state: State, event: Event) -> State:
 def _noted(state: State, event: Event) -> State:
     match event.data["note"]:
         case "signal":
-            return replace(state, interruption=event.data["signal"])
+            return state._replace(interruption=event.data["signal"])
         case "begun":
-            return replace(state, round=event.round)
+            return state._replace(round=event.round)
         case "tampered":
             return _tampered(state, event)
         case "accepted":
@@ -237,9 +230,9 @@ def _noted(state: State, event: Event) -> State:
             assert event.step is not None
             return _refused(state, event.step, event.data["stand_in"], event.data["refusal"])
         case "sandbox":
-            return replace(state, unsandboxed=event.data["text"])
+            return state._replace(unsandboxed=event.data["text"])
         case "returned":
-            return replace(state, away="")
+            return state._replace(away="")
         case "kept":
             return _with_digest(_kept(state, event), "best", event.data["checkpoint"])
         case "restoring":
@@ -249,18 +242,17 @@ def _noted(state: State, event: Event) -> State:
 
 def _tampered(state: State, event: Event) -> State:
     """Damage that could not be undone stays unsettled until it is, or until a person accepts it."""
-    state = replace(state, tampering=state.tampering or event.data["text"])
+    state = state._replace(tampering=state.tampering or event.data["text"])
     if not event.data.get("unsettled"):
         return state
     undone = [one for one in state.undone if one.round != event.round]
-    return replace(state, unsettled=event.data["text"], undone=tuple(undone))
+    return state._replace(unsettled=event.data["text"], undone=tuple(undone))
 
 
 def _accepted(state: State, event: Event) -> State:
     """A person takes the workspace as it is: the next run is a new one, with a new reference."""
     in_order = state.status.is_over and not (state.tampering or state.unsettled)
-    return replace(
-        state,
+    return state._replace(
         status=state.status if in_order else Status.READY,
         reason=state.reason if in_order else "accepted by a person",
         tampering="",
@@ -276,8 +268,7 @@ def _kept(state: State, event: Event) -> State:
     others: dict[Step, GateResult] = {
         gate: known for gate, known in state.gates.items() if gate is not Step.BASELINE
     }
-    return replace(
-        state,
+    return state._replace(
         kept=Kept(event.data["value"], event.seq, others),
         checkpoints=(*state.checkpoints, event.text("text")),
     )
@@ -288,8 +279,7 @@ def _policy_violated(state: State, event: Event) -> State:
     data = event.data
     found = Violation(event.round, event.step, event.text("text"), tuple(data["paths"]))
     fails = data["on_violation"] == OnViolation.FAIL
-    return replace(
-        state,
+    return state._replace(
         violations=(*state.violations, found),
         undone=(*state.undone, found)[-HISTORY:],
         stopped=state.stopped or (found.text if fails else ""),
@@ -299,19 +289,17 @@ def _policy_violated(state: State, event: Event) -> State:
 def _checkpoint_restored(state: State, event: Event) -> State:
     """What the policy undid changes nothing that is known; a return to the best checkpoint
     brings back what was known there."""
-    state = replace(
-        state,
+    state = state._replace(
         checkpoints=(*state.checkpoints, event.text("text")),
         digests={name: digest for name, digest in state.digests.items() if name != "intent"},
     )
     if event.data["why"] != "keep_best" or state.kept is None:
         return state
-    known = {gate: replace(result, seq=event.seq) for gate, result in state.kept.gates.items()}
-    return replace(
-        state,
+    known = {gate: result._replace(seq=event.seq) for gate, result in state.kept.gates.items()}
+    return state._replace(
         gates=known,
         change_seq=event.seq,
-        kept=replace(state.kept, seq=event.seq),
+        kept=state.kept._replace(seq=event.seq),
     )
 
 

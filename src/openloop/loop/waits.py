@@ -6,7 +6,7 @@ whatever a clock says that was set meanwhile.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from openloop.config.config import Config
 from openloop.core.vocabulary import CHANGES, Decision, Refusal, Step
@@ -20,8 +20,7 @@ _FIX = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class RunStep:
+class RunStep(NamedTuple):
     """stand_in: with the fallback of the step's command."""
 
     step: Step
@@ -29,8 +28,7 @@ class RunStep:
     stand_in: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Wait:
+class Wait(NamedTuple):
     """until: UTC. seconds: the longest that it may take, whatever the clocks say."""
 
     step: Step

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from openloop.config.config import Policy
 from openloop.core.text import counted, printable
@@ -24,8 +24,7 @@ _RECORDED = 200  # paths that the record names
 CountLines = Callable[[bytes], int]  # path → lines that a change added to it and removed from it
 
 
-@dataclass(frozen=True, slots=True)
-class Findings:
+class Findings(NamedTuple):
     """The violations of one step.
 
     text: in words, "" for none. paths: the same, printable. to_reference, to_before: paths to
@@ -40,12 +39,12 @@ class Findings:
     def with_planted(self, planted: Sequence[str]) -> Findings:
         """A copy with these printable paths, created in place of withheld files."""
         found = self.with_words([f"put something where {path} was withheld" for path in planted])
-        return replace(found, paths=(*self.paths, *planted)[:_RECORDED])
+        return found._replace(paths=(*self.paths, *planted)[:_RECORDED])
 
     def with_words(self, phrases: Sequence[str]) -> Findings:
         """A copy with these violations."""
         words = listed(phrases)
-        return replace(self, text="; ".join(filter(None, (self.text, words))))
+        return self._replace(text="; ".join(filter(None, (self.text, words))))
 
     @property
     def restores_nothing(self) -> bool:
@@ -57,8 +56,7 @@ class Findings:
         return [p for p in (*self.to_reference, *self.to_before) if not is_litter(p)]
 
 
-@dataclass(frozen=True, slots=True)
-class IgnoredPaths:
+class IgnoredPaths(NamedTuple):
     """The ignore rules of the run, and the files that they ignored when it began."""
 
     rules: IgnoreRules
@@ -77,8 +75,7 @@ class IgnoredPaths:
         return {asked[path] for path in self.rules.ignored(asked)}
 
 
-@dataclass(frozen=True, slots=True)
-class Comparison:
+class Comparison(NamedTuple):
     """The current project, compared with its reference and its state before the step."""
 
     rules: Rules

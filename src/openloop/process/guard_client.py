@@ -12,8 +12,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from openloop.process import messages, run_marks, tree
 from openloop.process.messages import Discard, End, Enter, Entered, Message, Release, Start
@@ -24,8 +23,7 @@ _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 PROGRAMS = os.path.join(_PACKAGE, "bin")  # holds `openloop` alone
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+class Job(NamedTuple):
     """One shell command: its text, folder, added environment and limits.
 
     wrapper: arguments of a program that runs the command and exits after it.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import select
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 
 from openloop.core.vocabulary import Outcome
@@ -173,7 +172,7 @@ class Processes:
             return end
         after = self._oom.read(machine=oom_evidence.killed(end.code, end.signal))
         found = oom_evidence.evidence(before, after, code=end.code, by_signal=end.signal)
-        return replace(end, oom=found) if found else end
+        return end._replace(oom=found) if found else end
 
     def close(self) -> None:
         self._watchdog.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from openloop.core.clock import monotonic
 from openloop.core.vocabulary import Outcome
@@ -14,8 +14,7 @@ BEAT_INTERVAL = 1.0  # seconds
 SUSPENDED = 5.0  # seconds of delay that mean the machine or the process was suspended
 
 
-@dataclass(frozen=True, slots=True)
-class CommandLimits:
+class CommandLimits(NamedTuple):
     """Limits in seconds: wall clock, silence of the log, from SIGTERM to SIGKILL. log_bytes: the
     largest size of the log."""
 

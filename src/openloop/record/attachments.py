@@ -8,7 +8,6 @@ import hashlib
 import os
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from itertools import islice
 
 from openloop.core.text import printable
@@ -26,15 +25,15 @@ _BLOCK = 1 << 20  # bytes
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)  # the record cannot be kept
 
 
-@dataclass(slots=True)
 class Collected:
     """What a step left. left_out: in words, the first of them; more: how many others. is_empty:
     whether the folder is there and holds nothing, as the next command needs it."""
 
-    kept: list[Attachment] = field(default_factory=list)
-    left_out: list[str] = field(default_factory=list)
-    more: int = 0
-    is_empty: bool = False
+    def __init__(self) -> None:
+        self.kept: list[Attachment] = []
+        self.left_out: list[str] = []
+        self.more = 0
+        self.is_empty = False
 
     def leave_out(self, path: bytes, why: str) -> None:
         if len(self.left_out) < _NAMED:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from openloop.core.text import as_displayed
 from openloop.fs import files
@@ -30,8 +30,7 @@ _SUMS_UP = re.compile(  # lines that say only that something failed
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Excerpt:
+class Excerpt(NamedTuple):
     """The last lines of a log, printable. before: bytes of the log that are left out."""
 
     lines: tuple[str, ...]

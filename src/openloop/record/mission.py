@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from openloop.config import config
 from openloop.config.config import Config
@@ -11,8 +11,7 @@ from openloop.record import workspace
 from openloop.record.workspace import CONFIG, Workspace
 
 
-@dataclass(frozen=True, slots=True)
-class Mission:
+class Mission(NamedTuple):
     """Read once and kept: what an agent does to the files later changes nothing here.
 
     data: the bytes of openloop.json. root: the project root's absolute path.

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from openloop.core.text import counted, number, printable
 from openloop.core.usage import Usage
@@ -16,23 +15,32 @@ from openloop.loop.state import Event, Metric, State, StepResult
 VERSION = 1
 
 
-@dataclass(slots=True)
 class Live:
     """The current or latest command, as far as the record does not know it yet."""
 
-    step: Step | None = None
-    command: str = ""
-    pid: int | None = None
-    log_path: str = ""
-    log_bytes: int = 0
-    started_at: str | None = None
-    usage: Usage | None = None  # of the session so far
-    agent_waits: str = ""  # why the agent itself tries again
-    own_work: str = ""  # what OpenLoop itself does meanwhile
+    def __init__(
+        self,
+        step: Step | None = None,
+        command: str = "",
+        *,
+        pid: int | None = None,
+        log_path: str = "",
+        started_at: str | None = None,
+        own_work: str = "",
+    ) -> None:
+        """own_work: what OpenLoop itself does meanwhile."""
+        self.step = step
+        self.command = command
+        self.pid = pid
+        self.log_path = log_path
+        self.log_bytes = 0
+        self.started_at = started_at
+        self.usage: Usage | None = None  # of the session so far
+        self.agent_waits = ""  # why the agent itself tries again
+        self.own_work = own_work
 
 
-@dataclass(frozen=True, slots=True)
-class Writer:
+class Writer(NamedTuple):
     """Who writes: `pid` is None once nobody runs."""
 
     pid: int | None

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from openloop.core.vocabulary import Status
 from openloop.fs import files
@@ -20,8 +19,7 @@ from openloop.record.tail import blocks, window
 from openloop.record.workspace import EVENTS, Workspace
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """What events.jsonl says. size: bytes of its whole lines; torn: what follows them."""
 
     state: State

@@ -12,8 +12,7 @@ import os
 import socket
 import threading
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from openloop.core import clock
 from openloop.core.errors import Interrupted, OpenLoopError, RecordError, TamperError, UsageError
@@ -44,8 +43,7 @@ from openloop.record.workspace import (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Log:
+class Log(NamedTuple):
     """The open log of one command. path: in the workspace."""
 
     path: str
@@ -384,8 +382,8 @@ class Store:
         self._writer = Writer(None, self._writer.host)
         self._live.pid = None
         if self.state.status is Status.RUNNING or self._is_interrupted:  # not taken to its end
-            self.state = replace(
-                self.state, status=Status.INTERRUPTED, reason=self._failure or "OpenLoop failed"
+            self.state = self.state._replace(
+                status=Status.INTERRUPTED, reason=self._failure or "OpenLoop failed"
             )
         with contextlib.suppress(RecordError):
             self.beat()

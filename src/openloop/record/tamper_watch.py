@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
 from itertools import islice
 
 from openloop.fs import files
@@ -150,11 +149,11 @@ def _restore(name: str, data: bytes | Iterable[bytes], workspace: int) -> str:
     return words
 
 
-@dataclass(slots=True)
 class _Known:
-    signature: tuple[int, ...]
-    sha256: str
-    data: bytes | None
+    def __init__(self, signature: tuple[int, ...], sha256: str, data: bytes | None) -> None:
+        self.signature = signature
+        self.sha256 = sha256
+        self.data = data
 
 
 def signature(status: os.stat_result) -> tuple[int, ...]:

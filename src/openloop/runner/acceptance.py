@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from openloop.core.vocabulary import Decision, Kind, RoundOutcome, Status
 from openloop.loop.actions import FinishRound
@@ -19,8 +18,7 @@ from openloop.runner.runner import end_leftovers
 _REASON = "a person accepted the workspace as it is"
 
 
-@dataclass(frozen=True, slots=True)
-class Acceptance:
+class Acceptance(NamedTuple):
     """What was accepted. run: the latest one. differences: in words, from what it left."""
 
     run: int

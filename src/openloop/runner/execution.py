@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from openloop.config import template
 from openloop.config.config import Baseline, Command, Limits, fits_environment
@@ -19,8 +19,7 @@ from openloop.record.mission import Mission
 from openloop.record.workspace import ATTACHMENTS, CONFIG
 
 
-@dataclass(frozen=True, slots=True)
-class Repetitions:
+class Repetitions(NamedTuple):
     """What a command's runs amount to."""
 
     verdict: Verdict
@@ -98,7 +97,7 @@ class Trials:
         config = self._mission.config
         command = config.command(step)
         if longest is not None:
-            command = replace(command, timeout=min(command.timeout, longest))
+            command = command._replace(timeout=min(command.timeout, longest))
         baseline = config.baseline if step is Step.BASELINE else None
         return repeat(command, baseline, lambda: self._run(step, command, baseline, {})).verdict
 

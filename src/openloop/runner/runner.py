@@ -5,8 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from openloop.config import template
 from openloop.config.config import Command
@@ -300,8 +299,8 @@ class Runner:
                 execution.log, self._config.limits.max_attachment_bytes
             )
             changes = self._keep_changes(step, execution.log, left.kept)
-            result = replace(
-                gates.overruled(result, broken), attachments=tuple(left.kept), changes=changes
+            result = gates.overruled(result, broken)._replace(
+                attachments=tuple(left.kept), changes=changes
             )
             stand_in = {"stand_in": True} if action.stand_in else {}
             self._record(Kind.STEP_FINISHED, step=step, **result.event_data(), **stand_in)
@@ -363,7 +362,7 @@ class Runner:
         text = template.render(run, round=self.state.round, step=name)
         self._store.begin_attachments()
         with self._store.open_log(log_name) as log:
-            live = Live(step, text, None, log.path, 0, clock.utc())
+            live = Live(step, text, log_path=log.path, started_at=clock.utc())
             yield Execution(command, text, log, live, session)
         live.pid = None
         self._show_live(live)
@@ -412,8 +411,7 @@ def _decides(action: Action) -> bool:
     return isinstance(action, FinishRound) and action.decision is not Decision.CONTINUE
 
 
-@dataclass(frozen=True, slots=True)
-class Ending:
+class Ending(NamedTuple):
     """How a run ended. head: of the chain then. signal: what interrupted it, if anything."""
 
     state: State

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from openloop.config.config import Command
 from openloop.core import clock
@@ -33,8 +32,7 @@ if TYPE_CHECKING:
 LONGEST = 300  # characters of an agent's words
 
 
-@dataclass(frozen=True, slots=True)
-class Execution:
+class Execution(NamedTuple):
     """A command that is about to run. text: what the shell is given; live: what is shown of it;
     session: what reads the output of a change."""
 
@@ -190,5 +188,5 @@ class Steps:
         limits = limits_of(command, self._config.limits)
         longest = self._config.limits.max_runtime
         if step in CHANGES and longest is not None:
-            return replace(limits, timeout=min(limits.timeout, max(0.1, longest - state.elapsed)))
+            return limits._replace(timeout=min(limits.timeout, max(0.1, longest - state.elapsed)))
         return limits

@@ -9,7 +9,6 @@ import shlex
 import shutil
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 
 from openloop.config import config, template
 from openloop.config.config import NO_POLICY, Command, Config
@@ -328,7 +327,7 @@ def _commands(known: Config) -> Iterator[tuple[str, Command]]:
 def _canaries(known: Config) -> Iterator[tuple[str, Command]]:
     for name, command in _commands(known):
         if command.canary is not None:
-            yield f"{name}.canary", replace(command, run=command.canary)
+            yield f"{name}.canary", command._replace(run=command.canary)
 
 
 def _limits(known: Config) -> Iterator[Finding]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 
 from openloop.config.config import Command
 from openloop.core.clock import monotonic
@@ -208,7 +207,7 @@ class Canaries:
 
 def _plain(command: Command, text: str) -> Command:
     """The gate's own limits and environment around another text."""
-    return replace(command, run=text, expect=None, reject=None)
+    return command._replace(run=text, expect=None, reject=None)
 
 
 def _files(modified: Sequence[Mutation]) -> str:
