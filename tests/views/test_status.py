@@ -158,7 +158,8 @@ class NotValid(StatusCase):
     def test_record(self) -> None:
         place = self.complete()
         self.write(place, "events.jsonl", place.read("events.jsonl").replace("verify", "Verify"))
-        shown, _ = self.status(place, 1)
+        shown, document = self.status(place, 1)
+        self.assertEqual(document["status"], "unknown")
         self.assertIn("events.jsonl is not intact", shown.out)
 
     def test_heartbeat(self) -> None:
@@ -170,14 +171,23 @@ class NotValid(StatusCase):
                 self.assertEqual(document["status"], "complete")  # as the record tells it
                 self.assertIn("heartbeat.json", shown.out)
 
-    def test_a_heartbeat_that_claims_more_than_the_record(self) -> None:
-        place = self.workspace(total_rounds=1, commands={"verify": "false"})
-        place.run(exitcode=1)
-        claimed = {**place.heartbeat, "status": "complete", "reason": "good"}
-        self.write(place, "heartbeat.json", json.dumps(claimed))
-        shown, document = self.status(place, 1)
-        self.assertEqual(document["status"], "exhausted")
-        self.assertIn("heartbeat.json says complete, and the record exhausted", shown.out)
+    def test_a_heartbeat_that_claims_other_than_the_record(self) -> None:
+        place = self.workspace(commands={"verify": "false"}, limits={"max_consecutive_failures": 1})
+        place.run(exitcode=3)
+        for claim in ("complete", "exhausted", "ready"):
+            with self.subTest(claim):
+                claimed = {**place.heartbeat, "status": claim, "reason": "good"}
+                self.write(place, "heartbeat.json", json.dumps(claimed))
+                shown, document = self.status(place, 1)
+                self.assertEqual(document["status"], "blocked")
+                words = f"heartbeat.json says {claim}, and the record blocked"
+                self.assertIn(words, shown.out)
+
+    def test_a_log_that_was_changed_after_its_step(self) -> None:
+        place = self.complete()
+        self.write(place, "logs/round-0001-verify.log", "much\n" * 1000)
+        shown, _ = self.status(place, 1)
+        self.assertIn("round-0001-verify.log has 5000 bytes; the record says 0", shown.out)
 
     def test_heartbeat_with_fields_of_another_kind(self) -> None:
         place = self.complete()

@@ -29,6 +29,10 @@ class Overview(WebCase):
         place.path = f"{place.folder}/{name}"
         return place
 
+    def write(self, place: Workspace, name: str, text: str) -> None:
+        with open(place.file(name), "w", encoding="utf-8") as file:
+            file.write(text)
+
     def test_who_needs_a_person_comes_first(self) -> None:
         once = {"limits": {"max_consecutive_failures": 1}}
         self.loop("good", commands={"verify": "true"}).run()
@@ -59,14 +63,40 @@ class Overview(WebCase):
         self.addCleanup(os.kill, live.heartbeat["runner_pid"], signal.SIGCONT)
         wait_until(lambda: self.rows(page)["live"]["needs"] == "stale", "the missing beats")
 
-    def test_a_heartbeat_that_claims_more_than_the_record(self) -> None:
-        place = self.loop("short", commands={"verify": "false"}, total_rounds=1)
-        place.run(exitcode=1)
-        beat = {**place.heartbeat, "status": "complete"}
-        with open(os.path.join(place.path, "heartbeat.json"), "w", encoding="utf-8") as file:
-            json.dump(beat, file)
-        row = self.rows(self.page(self.folder))["short"]
-        self.assertEqual((row["status"], row["rank"]), ("unknown", 0))
+    def test_a_heartbeat_says_no_more_than_the_record(self) -> None:
+        once = {"limits": {"max_consecutive_failures": 1}}
+        place = self.loop("bad", commands={"verify": "false"}, **once)
+        place.run(exitcode=3)
+        page, beat = self.page(self.folder), place.heartbeat
+        for claim in ("complete", "exhausted", "ready", "interrupted", "nonsense"):
+            with self.subTest(claim):
+                self.write(place, "heartbeat.json", json.dumps({**beat, "status": claim}))
+                row = self.rows(page)["bad"]
+                self.assertEqual(
+                    (row["status"], row["needs"], row["rank"]), ("blocked", "mismatch", 0)
+                )
+                self.assertEqual(
+                    row["reason"], f"heartbeat.json says {claim}, and the record blocked"
+                )
+        self.write(place, "heartbeat.json", json.dumps(beat))
+        self.assertEqual(self.rows(page)["bad"]["needs"], "blocked")
+        self.write(place, "events.jsonl", "not a record\n")
+        self.assertEqual(self.rows(page)["bad"]["status"], "unknown")
+
+    def test_odd_values_in_a_heartbeat_are_left_out(self) -> None:
+        place = self.loop("good", commands={"verify": "true"})
+        place.run()
+        odd = {"metric": {"name": "m", "value": "much"}, "usage": [1], "speed": 3, "round": "x"}
+        odd |= {"reason": ["a"], "started_at": 7, "log_bytes": True, "waiting_until": {}}
+        self.write(place, "heartbeat.json", json.dumps({**place.heartbeat, **odd}))
+        row = self.rows(self.page(self.folder))["good"]
+        self.assertEqual({row[name] for name in odd if name != "speed"}, {None})
+        self.assertEqual(row["speed"], {"seconds_per_round": None})
+
+    def test_a_workspace_that_never_ran_is_listed(self) -> None:
+        place = self.workspace("w", commands={"verify": "true"})
+        [row] = self.page(place.path).document("loops")["loops"]
+        self.assertEqual((row["status"], row["needs"], row["round"]), ("ready", "", 0))
 
     def test_a_fleet_is_named_by_its_file(self) -> None:
         done = self.loop("workspace", commands={"verify": "true"})
@@ -133,6 +163,9 @@ class Rounds(WebCase):
                 break
             query = f"limit=5&before={found['before']}"
         self.assertEqual(numbers, list(range(12, 0, -1)))
+        for before in (0, 1, 10**15 - 1):  # no line begins there
+            code, _, _ = page.ask(f"/api/v1/loops/{row['id']}/rounds?before={before}")
+            self.assertEqual(code, 404)
 
     def test_a_long_record_opens_as_fast_as_a_short_one(self) -> None:
         place = self.ran()
@@ -166,6 +199,13 @@ class Logs(WebCase):
             file.write(data)
         page = self.page(place.path)
         return page, self.step(page)
+
+    def test_a_log_that_has_grown_since_its_step_says_so(self) -> None:
+        page, step = self.log(b"line\n" * 100)
+        found = page.document(f"{step}/log")
+        self.assertEqual((found["size"], found["recorded_size"]), (500, len("seen\n")))
+        loop = page.document(step.partition("/steps")[0])
+        self.assertIn("the record says 5: it was changed", loop["problems"][0]["what"])
 
     def test_it_opens_at_the_end_and_is_read_backwards_and_on(self) -> None:
         data = b"".join(b"line %d\n" % number for number in range(30_000))

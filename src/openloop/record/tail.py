@@ -123,33 +123,47 @@ class Glance:
     """What the end of the record says of the run.
 
     head: of the chain. config_sha256: of the configuration that the run was started with, "" before
-    the first run. undone: what the policy restored in this run, the latest last. is_complete: the
-    run has ended so.
+    the first run. undone: what the policy restored in this run, the latest last. status: of the
+    run, `running` until the record says how it ended. log: path and bytes of the latest finished
+    log of the round, None while its step runs.
     """
 
-    __slots__ = ("config_sha256", "head", "is_complete", "undone")
+    __slots__ = ("config_sha256", "head", "log", "status", "undone")
 
     def __init__(self) -> None:
         self.head = chain.FIRST_PREV
         self.config_sha256 = ""
-        self.is_complete = False
+        self.status = str(Status.READY)
+        self.log: tuple[str, Any] | None = None
         self.undone: list[dict[str, Any]] = []
 
     def take(self, event: dict[str, Any]) -> None:
         """As `transitions` does for the whole state. Raises KeyError, TypeError or ValueError."""
         match event["event"]:
             case Kind.RUN_STARTED:
-                self.is_complete = False
+                self.status = Status.RUNNING
                 self.config_sha256 = event["config_sha256"]
                 self.undone = self.undone if event["resumed"] else []
-            case Kind.ROUND_STARTED if "state" in event:
-                self.config_sha256 = event["state"]["config_sha256"]
-                self.undone = [_undone(*one[:3]) for one in event["state"]["undone"]]
+            case Kind.ROUND_STARTED:
+                self.status = Status.RUNNING
+                self._carried(event.get("state"))
+            case Kind.STEP_STARTED:
+                self.log = None
+            case Kind.STEP_FINISHED:
+                self.log = (str(event.get("log_path", "")), event.get("log_bytes", 0))
             case Kind.POLICY_VIOLATED:
                 one = _undone(event["round"], event["step"], event["text"])
                 self.undone = [*self.undone, one][-HISTORY:]
+            case Kind.NOTE if event.get("note") == "accepted":
+                self.log = None  # a person took it as it is
             case Kind.RUN_FINISHED:
-                self.is_complete = event["status"] == Status.COMPLETE
+                self.status = str(event["status"])
+
+    def _carried(self, state: dict[str, Any] | None) -> None:
+        """Take what a round_started carries of the time before it."""
+        if state is not None:
+            self.config_sha256 = state["config_sha256"]
+            self.undone = [_undone(*one[:3]) for one in state["undone"]]
 
 
 def _undone(number: int, step: str, text: str) -> dict[str, Any]:

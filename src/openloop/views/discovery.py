@@ -14,7 +14,8 @@ _SKIPPED = {"node_modules", "__pycache__", "site-packages"}
 
 def find(root: str) -> tuple[list[str], bool]:
     """The paths of the workspaces below `root`, or of `root` itself, sorted; and whether the
-    search reached everything. Folders that cannot be read are passed over."""
+    search reached everything. A configuration without a record counts where it is named or lies in
+    `.openloop`. Folders that cannot be read are passed over."""
     found = []
     queue = deque([(root, 0)])
     seen = 0
@@ -22,7 +23,8 @@ def find(root: str) -> tuple[list[str], bool]:
         folder, depth = queue.popleft()
         seen += 1
         names, folders = _entries(folder)
-        if CONFIG in names and (EVENTS in names or HEARTBEAT in names):
+        inside = folder == root or os.path.basename(os.path.dirname(folder)) == HOME
+        if CONFIG in names and (inside or EVENTS in names or HEARTBEAT in names):
             found.append(folder)
         elif depth < DEPTH:
             queue.extend((os.path.join(folder, name), depth + 1) for name in folders)

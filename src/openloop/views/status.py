@@ -16,7 +16,7 @@ from openloop.core.vocabulary import Status
 from openloop.fs.files import NotRegular
 from openloop.record import chain, tail, withheld, workspace
 from openloop.record.lock import runner_lives
-from openloop.record.workspace import CONFIG, EVENTS, HEARTBEAT, Workspace
+from openloop.record.workspace import CONFIG, EVENTS, HEARTBEAT, LOGS, Workspace
 
 TYPE_CHECKING = False  # typing is slow to import
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from openloop.views.console import Screen
 
 WATCH_INTERVAL = 1.0  # seconds
+_WRITTEN_AGAIN = "the next run writes it again"
 
 
 class Report:
@@ -67,28 +68,73 @@ def inspect(path: str) -> Report:
     """The state of the workspace at `path`. Raises UsageError when there is none."""
     place = workspace.existing(path)
     problems: list[OpenLoopError] = []
-    document = tail.heartbeat(place)
+    seen = None
+    beat = tail.heartbeat(place)  # before the record, which is never behind it
     try:
         seen = tail.look(place)
     except (chain.Broken, NotRegular) as error:
-        seen = None
         fix = f"look at it: openloop audit {place.quoted}"
         problems.append(_problem(place, EVENTS, f"{EVENTS} is not intact: {error}", fix))
     except OSError as error:
-        seen = None
         problems.append(workspace.unreadable(place, EVENTS, error))
-    problems[:0] = _config_problems(place, seen.config_sha256 if seen else "")
-    if document is None:
-        problems.append(_lost_heartbeat(place))
-        document = _from_record(place) if seen else _UNKNOWN
-    if document["status"] == Status.COMPLETE and seen and not seen.is_complete:
-        document, found = _without_a_record(place, document)
-        problems += found
-    if document["status"] == Status.RUNNING and not runner_lives(place):
-        document = tail.heartbeat(place) or document  # it may just have come to its end
-    if document["status"] == Status.RUNNING and not runner_lives(place):
-        document = {**document, "status": Status.CRASHED, "reason": "its runner is gone"}
+    document, found = believed(place, beat, seen)
+    problems += [*_config_problems(place, seen.config_sha256 if seen else ""), *found]
+    if seen and (grown := changed_log(place, seen)):
+        fix = f"look at it: openloop audit {place.quoted}"
+        problems.append(_problem(place, grown[0], grown[1], fix))
     return Report(place, document, tuple(problems), seen.undone if seen else [])
+
+
+def believed(
+    place: Workspace, beat: Mapping[str, Any] | None, seen: tail.Glance | None
+) -> tuple[Mapping[str, Any], list[OpenLoopError]]:
+    """The heartbeat as far as the record supports it, `crashed` derived, and what is wrong with it.
+
+    beat: None when there is none. seen: the end of the record, None when it is not intact. A
+    heartbeat of a run that is over counts only where the record says the same.
+    """
+    problems: list[OpenLoopError] = []
+    if beat is None:
+        problems.append(_lost_heartbeat(place))
+        beat = _from_record(place) if seen else _UNKNOWN
+    elif beat["status"] != Status.RUNNING and not _agrees(beat["status"], seen):
+        latest = tail.heartbeat(place) or _UNKNOWN
+        if runner_lives(place) or latest["status"] != beat["status"]:
+            beat = latest  # it has moved on since
+        else:
+            beat = _from_record(place) if seen else {**beat, **_UNKNOWN}
+            if seen:
+                says = f"{HEARTBEAT} says {printable(latest['status'])}"
+                what = f"{says}, and the record {seen.status}"
+                problems.append(_problem(place, HEARTBEAT, what, _WRITTEN_AGAIN))
+    if beat["status"] == Status.RUNNING and not runner_lives(place):
+        beat = tail.heartbeat(place) or beat  # it may just have come to its end
+    if beat["status"] == Status.RUNNING and not runner_lives(place):
+        beat = {**beat, "status": Status.CRASHED, "reason": "its runner is gone"}
+    return beat, problems
+
+
+def _agrees(status: str, seen: tail.Glance | None) -> bool:
+    """Whether the record says of the run what a heartbeat does. A run that could not write its
+    record any more is interrupted, and only the heartbeat says so."""
+    if seen is None:
+        return False
+    return status == seen.status or (status, seen.status) == (Status.INTERRUPTED, Status.RUNNING)
+
+
+def changed_log(place: Workspace, seen: tail.Glance) -> tuple[str, str] | None:
+    """The path of the latest log and what is wrong with it, when it has not the size that the
+    record gives; None when it has, or a step is running."""
+    if seen.log is None or not seen.log[0].startswith(f"{LOGS}/"):
+        return None
+    path, size = seen.log
+    try:
+        there = os.lstat(place.file(path)).st_size
+    except OSError:
+        return path, f"{path} is missing; the record says {size} bytes"
+    if there == size:
+        return None
+    return path, f"{path} has {there} bytes; the record says {size}: it was changed after its step"
 
 
 def _config_problems(place: Workspace, checked: str) -> tuple[OpenLoopError, ...]:
@@ -116,25 +162,10 @@ def _problem(place: Workspace, name: str, what: str, fix: str) -> OpenLoopError:
 def _lost_heartbeat(place: Workspace) -> OpenLoopError:
     there = os.path.lexists(place.file(HEARTBEAT))
     what = f"{HEARTBEAT} is {'not readable as a heartbeat' if there else 'missing'}"
-    return _problem(place, HEARTBEAT, what, "the next run writes it again")
+    return _problem(place, HEARTBEAT, what, _WRITTEN_AGAIN)
 
 
-def _without_a_record(
-    place: Workspace, document: dict[str, Any]
-) -> tuple[dict[str, Any], list[OpenLoopError]]:
-    """A heartbeat that says complete where the record did not, and what is wrong with it; as it
-    is where both have moved on since."""
-    if runner_lives(place):
-        return document, []
-    latest = tail.heartbeat(place) or _UNKNOWN
-    truth = _from_record(place)
-    if latest["status"] == truth["status"]:
-        return latest, []
-    what = f"{HEARTBEAT} says {printable(latest['status'])}, and the record {truth['status']}"
-    return truth, [_problem(place, HEARTBEAT, what, "the next run writes it again")]
-
-
-_UNKNOWN = {"status": "unknown", "reason": "neither heartbeat nor record can be read"}
+_UNKNOWN = {"status": "unknown", "reason": "the record cannot be read"}
 
 
 def _from_record(place: Workspace) -> dict[str, Any]:

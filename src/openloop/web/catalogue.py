@@ -6,31 +6,39 @@ thousand `stat`.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Generic, TypeVar
 
+from openloop.core.usage import Total
 from openloop.core.vocabulary import Status
-from openloop.record import lock, tail
+from openloop.loop.state import Metric
+from openloop.record import tail
 from openloop.record.chain import Broken
-from openloop.record.workspace import HEARTBEAT, Workspace
-from openloop.views import discovery
+from openloop.record.workspace import EVENTS, HEARTBEAT, Workspace
+from openloop.views import discovery, status
+
+T = TypeVar("T")
 
 STALE = 10.0  # seconds without a beat after which a live runner is called stale
 _SEARCH_EVERY = 10.0  # seconds, or a hundred times as long as the search took
-_FIELDS = (
-    *("status", "reason", "mission", "run", "round", "total_rounds", "step", "pid", "log_path"),
-    *("log_bytes", "updated_at", "started_at", "speed", "eta", "eta_seconds", "metric", "usage"),
-    *("waiting_until", "consecutive_failures", "last_error", "normality", "host"),
+_TEXTS = (
+    *("status", "reason", "mission", "step", "log_path", "updated_at", "started_at", "eta"),
+    *("waiting_until", "last_error", "normality", "host"),
+)
+_NUMBERS = (
+    *("run", "round", "total_rounds", "pid", "log_bytes", "eta_seconds", "consecutive_failures"),
 )
 _FLEET = ".fleet"  # how the folder of a fleet ends
 _PERSON = (Status.BLOCKED, Status.CRASHED)
 
 Row = dict[str, Any]
+Beat = dict[str, Any]
 
 
 class Catalogue:
@@ -40,7 +48,8 @@ class Catalogue:
         self._roots = [os.path.realpath(path) for path in paths]
         self._lock = threading.Lock()
         self._places: dict[str, Workspace] = {}
-        self._beats: dict[str, tuple[tuple[int, ...], dict[str, Any] | None]] = {}
+        self._beats = _Kept(tail.heartbeat, HEARTBEAT)
+        self._ends = _Kept(_end_of_record, EVENTS)
         self._search_at = 0.0
         self.whole = True  # whether the search reached everything
 
@@ -76,59 +85,76 @@ class Catalogue:
         self._search_at = time.monotonic() + max(_SEARCH_EVERY, 100 * took)
 
     def _row(self, key: str, place: Workspace) -> Row:
-        beat = self._beat(place)
-        row: Row = {name: (beat or {}).get(name) for name in _FIELDS}
-        row["status"] = _status(place, beat)
-        row["stale"] = row["status"] == Status.RUNNING and _age(beat) > STALE
+        claimed, end = self._beats.of(place), self._ends.of(place)
+        beat, problems = status.believed(place, claimed, end)
+        row = _fields(beat)
+        contradicted = bool(problems) and claimed is not None
+        if contradicted:
+            row["reason"] = problems[0].what
+        row["stale"] = row["status"] == Status.RUNNING and _age(row["updated_at"]) > STALE
         row |= {"id": key, "path": place.path, "name": _name_of(place.path)}
         row["fleet"] = _fleet_of(place.path)
-        row["needs"] = _needs(row)
+        row["needs"] = "mismatch" if contradicted else _needs(row)
         row["rank"] = 0 if row["needs"] else 1 if row["status"] == Status.RUNNING else 2
         return row
 
-    def _beat(self, place: Workspace) -> dict[str, Any] | None:
-        try:
-            now = os.stat(place.file(HEARTBEAT), follow_symlinks=False)
-        except OSError:
-            return None
-        sign = (now.st_ino, now.st_size, now.st_mtime_ns)
-        kept = self._beats.get(place.path)
+
+class _Kept(Generic[T]):
+    """What was read of one file of each workspace, read again only when that file has changed."""
+
+    def __init__(self, read: Callable[[Workspace], T], name: str) -> None:
+        self._read = read
+        self._name = name
+        self._found: dict[str, tuple[tuple[int, ...], T]] = {}
+
+    def of(self, place: Workspace) -> T:
+        sign: tuple[int, ...] = ()
+        with contextlib.suppress(OSError):
+            now = os.stat(place.file(self._name), follow_symlinks=False)
+            sign = (now.st_ino, now.st_size, now.st_mtime_ns)
+        kept = self._found.get(place.path)
         if kept is None or kept[0] != sign:
-            kept = self._beats[place.path] = (sign, _believable(place, tail.heartbeat(place)))
+            kept = self._found[place.path] = (sign, self._read(place))
         return kept[1]
 
 
-def _believable(place: Workspace, beat: dict[str, Any] | None) -> dict[str, Any] | None:
-    """The heartbeat; None where it says complete and the record does not."""
-    if beat is None or beat["status"] != Status.COMPLETE:
-        return beat
+def _end_of_record(place: Workspace) -> tail.Glance | None:
     try:
-        agrees = tail.look(place).is_complete
+        return tail.look(place)
     except (Broken, OSError):
-        agrees = False
-    return beat if agrees or lock.runner_lives(place) else None
+        return None
+
+
+def _fields(beat: Mapping[str, Any]) -> Row:
+    """The fields that are shown; null where a heartbeat, which may hold anything, has another kind
+    of value."""
+    row: Row = {name: _of_kind(beat.get(name), str) for name in _TEXTS}
+    row |= {name: _of_kind(beat.get(name), int, float) for name in _NUMBERS}
+    speed = beat.get("speed")
+    each = _of_kind(speed.get("seconds_per_round"), int, float) if isinstance(speed, dict) else None
+    row["speed"] = {"seconds_per_round": each}
+    row["metric"] = row["usage"] = None
+    with contextlib.suppress(TypeError, ValueError, KeyError, AttributeError):
+        row["metric"] = metric = Metric.from_json(beat["metric"]).to_json()
+        metric["best"] = _of_kind(metric["best"], int, float)
+    with contextlib.suppress(TypeError, ValueError, KeyError, AttributeError):
+        row["usage"] = Total.from_json(beat["usage"]).to_json()
+    return row
+
+
+def _of_kind(value: object, *kinds: type) -> Any:
+    return value if isinstance(value, kinds) and not isinstance(value, bool) else None
 
 
 def _key(path: str) -> str:
     return hashlib.sha256(path.encode(errors="surrogateescape")).hexdigest()[:16]
 
 
-def _status(place: Workspace, beat: dict[str, Any] | None) -> str:
-    """The heartbeat's word, or `crashed`, or `unknown` where there is no heartbeat."""
-    if beat is None:
-        return "unknown"
-    if beat["status"] == Status.RUNNING and not lock.runner_lives(place):
-        again = tail.heartbeat(place) or beat  # it may just have come to its end
-        return Status.CRASHED if again["status"] == Status.RUNNING else str(again["status"])
-    return str(beat["status"])
-
-
-def _age(beat: dict[str, Any] | None) -> float:
+def _age(updated_at: str | None) -> float:
     """Seconds since the latest beat, by the wall clock; 0 where that cannot be told."""
     try:
-        beaten = datetime.fromisoformat(str((beat or {})["updated_at"]))
-        return (datetime.now(UTC) - beaten).total_seconds()
-    except (KeyError, ValueError, TypeError):  # TypeError: a time without a zone
+        return (datetime.now(UTC) - datetime.fromisoformat(updated_at or "")).total_seconds()
+    except (ValueError, TypeError):  # TypeError: a time without a zone
         return 0.0
 
 

@@ -50,7 +50,7 @@ def document(place: Workspace, row: Row, audits: Audits) -> Document:
         "events": state.seq,
         "broken": None,
         "undone": [{"round": v.round, "step": v.step, "text": v.text} for v in state.undone],
-        "knowledge": _knowledge(place),
+        "knowledge": knowledge(place),
         "audit": audits.of(place),
     }
 
@@ -70,12 +70,16 @@ def is_private(place: Workspace, step: str | None) -> bool:
     return any(gate == step and known.command(gate).private for gate in known.gates)
 
 
-def _knowledge(place: Workspace) -> list[str]:
+def knowledge(place: Workspace) -> list[str]:
+    """The names of the files in knowledge/, at most 200; none where that is no folder."""
     try:
-        names = sorted(os.listdir(place.file(KNOWLEDGE)))
+        folder = files.open_folder(place.file(KNOWLEDGE))
     except OSError:
         return []
-    return [name for name in names if not name.startswith(".")][:_NAMES]
+    try:
+        return sorted(name for name in os.listdir(folder) if not name.startswith("."))[:_NAMES]
+    finally:
+        os.close(folder)
 
 
 def text_of(place: Workspace, folder: str, name: str) -> str:

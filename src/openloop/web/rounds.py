@@ -8,27 +8,30 @@ from typing import Any
 
 from openloop.core.vocabulary import Kind
 from openloop.fs import files
-from openloop.loop.state import Event
-from openloop.record import event_format, tail
+from openloop.loop.state import Event, StepResult
+from openloop.record import chain, event_format, tail
 from openloop.record.workspace import EVENTS, Workspace
+from openloop.views import changes
 
 PAGE = 20  # rounds
 _LONGEST = 16 << 20  # bytes that one page reads
-_STEP = (
-    *("outcome", "confirm", "exit_code", "signal", "pid", "started_at", "duration_seconds"),
-    *("log_bytes", "log_sha256", "peak_rss_bytes", "cpu_seconds", "detail", "error", "sandbox"),
-    *("private", "usage", "changes", "attachments", "metric"),
-)
-
 Document = dict[str, Any]
 
 
 def page(place: Workspace, before: int | None, *, limit: int = PAGE) -> Document:
     """The latest `limit` rounds that begin before byte `before` of events.jsonl, newest first, and
-    `before` for the page behind this one (None when there is none). Raises OSError."""
-    events = files.open_regular(place.file(EVENTS), os.O_RDONLY)
+    `before` for the page behind this one (None when there is none). A record that does not exist
+    has no rounds. Raises LookupError for a byte at which no line begins, OSError."""
     try:
-        end = tail.whole_size(events) if before is None else before
+        events = files.open_regular(place.file(EVENTS), os.O_RDONLY)
+    except FileNotFoundError:
+        return {"rounds": [], "before": None}
+    try:
+        end = tail.whole_size(events)
+        if before is not None:
+            if not 0 < before <= end or os.pread(events, 1, before - 1) != b"\n":
+                raise LookupError("no line of the record begins there")
+            end = before
         rounds: list[Document] = []
         collected: list[tuple[int, Event]] = []
         start = end
@@ -72,12 +75,10 @@ def _round(events: list[tuple[int, Event]]) -> Document:
             case Kind.STEP_STARTED:
                 found["steps"].append(_started(offset, event))
             case Kind.STEP_FINISHED if found["steps"]:
-                step = found["steps"][-1]
-                step |= {name: event.data.get(name) for name in _STEP if name in event.data}
+                found["steps"][-1] |= _finished(event)
             case Kind.POLICY_VIOLATED:
-                paths = [str(path) for path in event.data.get("paths", [])][:100]
                 text = str(event.data.get("text", ""))
-                found["violations"].append({"step": event.step, "text": text, "paths": paths})
+                found["violations"].append({"step": event.step, "text": text})
             case Kind.CHECKPOINT_RESTORED:
                 found["restored"].append(str(event.data.get("text", "")))
             case Kind.NOTE:
@@ -91,22 +92,35 @@ def _round(events: list[tuple[int, Event]]) -> Document:
 def _started(offset: int, event: Event) -> Document:
     """A step that has begun; `id` finds it again."""
     data = event.data
-    log = os.path.basename(str(data.get("log_path", "")))
     return {
         "id": offset,
         "step": event.step,
         "command": str(data.get("command", "")),
         "confirm": bool(data.get("confirm")),
-        "log": log,
+        "log": _name_of_log(event),
         "outcome": None,
     }
 
 
-class Step:
-    """One step, found by the place of its step_started in the record. log: its file's name."""
+def _finished(event: Event) -> Document:
+    """What a finished step came to; of an event that OpenLoop does not write, that alone."""
+    try:
+        result = _result(event)
+    except ValueError as error:
+        return {"outcome": "unknown", "detail": str(error)}
+    measured = result.measurement.to_json() if result.measurement else None
+    return {**result.to_json(), "metric": measured, "did": changes.counted(result)}
+
+
+class FoundStep:
+    """One step, found by the place of its step_started in the record.
+
+    log: its file's name. result: how it ended, None while it runs.
+    """
 
     def __init__(self, place: Workspace, identifier: int) -> None:
-        """Raises LookupError when no step begins at that byte, OSError."""
+        """Raises LookupError when no step begins at that byte, ValueError when its end is none that
+        OpenLoop writes, OSError."""
         events = files.open_regular(place.file(EVENTS), os.O_RDONLY)
         try:
             if identifier and os.pread(events, 1, identifier - 1) != b"\n":
@@ -114,12 +128,24 @@ class Step:
             data = os.pread(events, _LONGEST, identifier)
         finally:
             os.close(events)
-        begun, *later = map(_decoded, data.split(b"\n")[:1000])
-        if begun is None or begun.kind is not Kind.STEP_STARTED:
+        begun, *later = data.split(b"\n", 1000)
+        event = _decoded(begun)
+        if event is None or event.kind is not Kind.STEP_STARTED:
             raise LookupError("no step begins there")
-        self.step = begun.step
-        self.round = begun.round
-        self.log = os.path.basename(str(begun.data.get("log_path", "")))
-        ended = next((one for one in later if one and one.kind is Kind.STEP_FINISHED), None)
-        self.private = bool(ended and ended.data.get("private"))
-        self.attachments: list[Document] = list(ended.data.get("attachments", [])) if ended else []
+        self.step = event.step
+        self.round = event.round
+        self.log = _name_of_log(event)
+        ended = next((line for line in later if chain.kind_of(line) == Kind.STEP_FINISHED), None)
+        self.result = None if ended is None else _result(event_format.decode(ended))
+
+
+def _result(event: Event) -> StepResult:
+    """Raises ValueError for a result that OpenLoop does not write."""
+    try:
+        return StepResult.of(event)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"not the end of a step: {error}") from None
+
+
+def _name_of_log(event: Event) -> str:
+    return os.path.basename(str(event.data.get("log_path", "")))

@@ -21,7 +21,7 @@ def main() -> None:
         query = re.escape(query)
     try:
         wanted = re.compile(query, re.IGNORECASE | re.MULTILINE)
-    except re.error as error:
+    except (re.error, OverflowError, RecursionError) as error:
         print(json.dumps({"error": str(error)}))
         return
     _search(log, wanted, time.monotonic() + seconds)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import shlex
 import signal
+import socket as socket_module
 import stat
 import sys
 from collections.abc import Callable, Sequence
@@ -14,10 +14,12 @@ from collections.abc import Callable, Sequence
 from openloop.core.errors import UsageError
 from openloop.web.connections import Server
 from openloop.web.handler import Handler
+from openloop.web.routes import ROUTES
 from openloop.web.site import Site
 
 PORT = 8420
 _ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_LAST_PORT = 65535
 _TRIES = 50  # ports that are tried, one after the other
 
 
@@ -27,6 +29,8 @@ def start(paths: Sequence[str], *, port: int, socket: str = "", private: bool = 
 
     class SiteHandler(Handler):
         """The handler of this server's requests."""
+
+        routes = ROUTES
 
     server = _on_socket(SiteHandler, socket) if socket else _on_port(SiteHandler, port)
     try:
@@ -39,34 +43,45 @@ def start(paths: Sequence[str], *, port: int, socket: str = "", private: bool = 
 
 
 def _on_port(handler: type[Handler], port: int) -> Server:
-    for candidate in range(port, port + (_TRIES if port else 1)):
+    last = min(port + _TRIES, _LAST_PORT + 1) if port else 1
+    for candidate in range(port, last):
         try:
             return Server(handler, port=candidate)
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
                 raise UsageError(f"cannot listen on port {candidate}: {error.strerror}") from None
-    what = f"ports {port} to {port + _TRIES - 1} are taken"
-    raise UsageError(what, fix="name another with --port")
+    raise UsageError(f"ports {port} to {last - 1} are taken", fix="name another with --port")
 
 
 def _on_socket(handler: type[Handler], path: str) -> Server:
+    """Raises UsageError. A socket that a killed server left behind is replaced."""
     try:
+        if _is_abandoned(path):
+            os.unlink(path)
         return Server(handler, port=0, path=path)
     except OSError as error:
+        fix = "name another path with --socket, a short one in a folder that you may write"
+        if error.errno == errno.EADDRINUSE:
+            fix = "another server listens there, or it is no socket: name a path that is free"
         what = f"cannot listen on {path}: {error.strerror or error}"
-        raise UsageError(what, fix=_fix(error, path)) from None
+        raise UsageError(what, fix=fix) from None
 
 
-def _fix(error: OSError, path: str) -> str:
-    if error.errno != errno.EADDRINUSE:
-        return "name another path with --socket, a short one in a folder that you may write"
+def _is_abandoned(path: str) -> bool:
+    """Whether a socket stands at `path` and nobody listens on it."""
     try:
-        left = stat.S_ISSOCK(os.lstat(path).st_mode)
+        if not stat.S_ISSOCK(os.lstat(path).st_mode):
+            return False
     except OSError:
-        left = False
-    if left:
-        return f"remove it if no server uses it: rm {shlex.quote(path)}"
-    return "name a path at which nothing stands"
+        return False
+    with socket_module.socket(socket_module.AF_UNIX) as probe:
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            return True
+        except OSError:  # a full queue or a foreign socket: somebody's
+            return False
+    return False
 
 
 def serve(
