@@ -92,6 +92,30 @@ class Documents(Case):
             r"tasks\[2\].workspace cannot be given a worktree",
             r"tasks\[3\].name stands twice",
             "tasks.jsonl, line 4: name stands twice: 'fine', as in tasks.jsonl, line 3",
+            r"tasks\[2\].workspace is no workspace: w; create it: openloop init w",
+            r"tasks\[3\].project_root cannot have worktrees: .* is in no git repository.*git init",
+        )
+
+    def test_files_and_folders_that_are_not_there(self) -> None:
+        """Beside whatever else is wrong."""
+        found = self.problems(
+            isolatoin="none",
+            config="none.json",
+            tasks_file="none.jsonl",
+            tasks=[{"name": "a", "project_root": "gone"}, {"name": "b", "project_root": "gone"},
+                   {"name": "c", "project_root": "openloop.json"}],
+        )  # fmt: skip
+        self.assert_problems(
+            found,
+            "isolatoin is not a known key; .*isolation",
+            "tasks_file cannot be read: none.jsonl: No such file or directory; write it",
+            f"config cannot be read: {self.folder}/none.json: No such file",
+            rf"tasks\[0\].project_root is no folder: gone; create it, or .* from {self.folder}",
+            r"tasks\[2\].project_root is no folder: openloop.json",
+        )
+        self.write("openloop.json", "[]")
+        self.assert_problems(
+            self.problems(tasks=[{"name": "a"}]), "openloop.json: config must hold an object"
         )
 
     def test_what_a_task_would_run_with(self) -> None:
@@ -139,23 +163,55 @@ class Documents(Case):
         fleet = self.load(tasks=[*tasks, {"name": "c"}, {"name": "d"}])
         workspaces, roots = fleet.warnings
         self.assertIn("2 tasks share the workspace", workspaces)
-        self.assertIn("2 tasks share the project root", roots)
+        self.assertIn("4 tasks share the project root", roots)
         self.assertEqual([f"{self.folder}/w"] * 2 + [""] * 2, [t.lane for t in fleet.tasks])
-        alone = self.load(isolation="worktree", tasks=[{"name": "c"}, {"name": "d"}])
+        for name in "xy":
+            os.mkdir(os.path.join(self.folder, name))
+        alone = self.load(tasks=[{"name": name, "project_root": name} for name in "xy"])
         self.assertEqual((), alone.warnings)
 
+    def test_workspaces_that_are_there_are_checked(self) -> None:
+        for name, more in (("v", {"total_rounds": 0}), ("w", {"project_root": "gone"})):
+            os.mkdir(os.path.join(self.folder, name))
+            self.write(f"{name}/openloop.json", json.dumps({**CONFIG, **more}))
+        self.assert_problems(
+            self.problems(tasks=[{"name": name, "workspace": name} for name in "vw"]),
+            "v/openloop.json: total_rounds must be",
+            "project_root is 'gone': project root .*/gone does not exist",
+        )
+
     def test_no_tasks_and_no_file(self) -> None:
-        self.assert_problems(self.problems(), "tasks is required")
+        self.assert_problems(self.problems(), "tasks is required; add tasks, or name a tasks_file")
+        self.assert_problems(self.problems(tasks=[]), "tasks holds no task; add tasks")
+        self.write("none.jsonl", "# a note\n")
+        self.assert_problems(self.problems(tasks_file="none.jsonl"), "tasks_file holds no task")
         with self.assertRaisesRegex(UsageError, "cannot be read"):
             document.load(os.path.join(self.folder, "nothing.json"))
-        with self.assertRaisesRegex(UsageError, "tasks.jsonl cannot be read"):
-            self.load(tasks_file="tasks.jsonl")
+
+    def test_a_folder_is_no_fleet(self) -> None:
+        self.load(tasks=[{"name": "a"}])
+        os.mkdir(os.path.join(self.folder, "fleet.fleet"))
+        for folder in (self.folder, os.path.join(self.folder, "fleet.fleet")):
+            with self.assertRaises(UsageError) as caught:
+                document.load(folder)
+            self.assertIn("it is a folder", caught.exception.what)
+            self.assertIn(f"{self.folder}/fleet.json", caught.exception.fix)
+
+    def test_status_names_what_is_wrong(self) -> None:
+        for text in ("[]", '{"version": 1, "tasks": 3}', '{"version": 1, "tasks": [{"name": 1}]}',
+                     '{"version": 1, "tasks": [{"name": "a"}, {"name": "a"}]}',
+                     '{"version": 1, "tasks_file": 1}', '{"version": 1, "tasks": []}'):  # fmt: skip
+            with self.subTest(text), self.assertRaises(ConfigError):
+                document.names(self.write("fleet.json", text))
 
     def test_the_program_says_so(self) -> None:
         path = self.write("fleet.json", '{"version": 1, "task": []}')
         done = run_openloop("fleet", "run", path, exitcode=2)
         self.assertRegex(done.err, r"(?s)error: task is not a known key.*fix: .*tasks")
         self.assertFalse(os.path.exists(os.path.join(self.folder, "fleet.fleet")))
+        done = run_openloop("fleet", "status", path, exitcode=1)
+        self.assertRegex(done.err, r"error: task is not a known key")
+        self.write("fleet.json", '{"version": 1, "tasks": [{"name": "a"}]}')
         self.write("fleet.fleet", "in the way")
         done = run_openloop("fleet", "status", path, exitcode=1)
         self.assertRegex(done.err, r"record cannot be read: Not a directory\n.*\n  fix: move ")

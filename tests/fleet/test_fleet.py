@@ -80,9 +80,16 @@ class Runs(Case):
         self.assertEqual(place.events, [json.loads(line) for line in done.out.splitlines()])
 
     def test_a_run_that_cannot_start_is_blocked_with_its_reason(self) -> None:
-        place = self.place(tasks=[{"name": "a", "project_root": "gone"}])
+        os.mkdir(os.path.join(self.folder, "gone"))
+        place = self.place(
+            tasks=[
+                {"name": "a", "set": {"commands.verify": "rmdir gone"}},
+                {"name": "b", "project_root": "gone"},
+            ],
+            max_parallel=1,
+        )
         place.do("run", exitcode=1)
-        (task,) = place.do("status", "--json").json["tasks"]
+        _, task = place.do("status", "--json").json["tasks"]
         self.assertEqual("blocked", task["state"])
         self.assertIn("could not be started: error: project root", task["reason"])
 

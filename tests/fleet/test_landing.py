@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+import signal
 import subprocess
 import unittest
 from typing import Any
 
 from fleet.fleets import Place
-from support import Case, need, snapshot
+from support import Case, _end, lives, need, snapshot, start_openloop, wait_until
 
 SLOW = True  # left out by scripts/run_tests.sh --quick
 
@@ -116,6 +118,61 @@ class Landing(Repository):
         self.assertIn("gates do not pass on the merged tree", self.reason(place, "b"))
         self.assertEqual(after, self.git("rev-parse", "main"))
         self.assertTrue(self.git("rev-parse", "openloop/b"))
+
+    def test_what_landed_before_must_go_on_passing(self) -> None:
+        """Gates that fail without the merge, too, hold nobody back."""
+        place = self.fleet(
+            changes("a", "echo a > three; test ! -e unwanted"),
+            changes("b", "echo b > unwanted"),
+            changes("c", "echo c > four"),
+            changes("d", "echo d > five"),
+        )
+        place.do("run", "--max-parallel", "1")
+        place.do("land", "a", "c")
+        after = self.git("rev-parse", "main")
+        place.do("land", "b", exitcode=1)
+        self.assertRegex(
+            self.reason(place, "b"), "gates of a, which landed before, do not pass .* merged tree"
+        )
+        self.assertEqual(after, self.git("rev-parse", "main"))
+        self.write("unwanted", "")
+        self.commit("a person may")
+        done = place.do("land", "d")
+        self.assertIn("gates of a do not pass without d either", done.err)
+        self.assertEqual("d\n", self.read("five"))
+
+    def test_interrupted_it_leaves_nothing_behind(self) -> None:
+        slow = f"echo a > one; test -e {self.folder}/quick || exec sleep 600"
+        place = self.fleet(changes("a", slow))
+        quick = os.path.join(self.folder, "quick")
+        open(quick, "w").close()
+        place.do("run")
+        os.unlink(quick)
+        before = self.git("rev-parse", "main")
+        beat = os.path.join(place.state, "landing/a/heartbeat.json")
+        for signum, code in ((signal.SIGTERM, 143), (signal.SIGINT, 130)):
+            process = start_openloop("fleet", "land", place.path)
+            self.addCleanup(_end, process)
+            wait_until(lambda: self.beat(beat).get("step") == "verify")
+            runner = self.beat(beat)["runner_pid"]
+            process.send_signal(signum)
+            process.communicate(timeout=20)
+            self.assertEqual(code, process.returncode)
+            self.assertFalse(lives(runner))
+            self.assertNotIn("landing", self.git("worktree", "list"))
+            self.assertEqual(before, self.git("rev-parse", "main"))
+            os.unlink(beat)
+        open(quick, "w").close()
+        place.do("land")
+        self.assertEqual("a\n", self.read("one"))
+
+    def beat(self, path: str) -> dict[str, Any]:
+        try:
+            with open(path, encoding="utf-8") as file:
+                found: dict[str, Any] = json.load(file)
+        except FileNotFoundError:
+            return {}
+        return found
 
     def test_a_conflict_is_named_and_its_branch_kept(self) -> None:
         place = self.fleet(changes("a", "echo a > one"), changes("b", "echo b > one"))

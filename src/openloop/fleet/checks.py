@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from typing import Any
 
 from openloop.config import config, schema
 from openloop.config.schema import Checker, Complaint
-from openloop.core.errors import OpenLoopError
+from openloop.core.errors import ConfigError, OpenLoopError
 from openloop.core.text import nearest
+from openloop.fleet import configuration
 from openloop.fleet.launchers import launcher
+from openloop.fleet.launchers.launcher import Launcher
+from openloop.record import workspace
 
 Entry = tuple[Any, str, schema.Path]  # a task's document, its file and line, its path there
 WORKTREE = "worktree"
@@ -25,6 +31,11 @@ class Problems(list[OpenLoopError]):
     def say(self, where: str, path: schema.Path, what: str, fix: str) -> None:
         place = schema.dotted(path) if path else "the fleet"
         self.append(OpenLoopError(f"{place} {what}", where=where, fix=fix))
+
+
+def is_sound(task: Any) -> bool:
+    """Whether a task keeps its schema, so that more of it can be looked at."""
+    return isinstance(task, dict) and not any(task_checker().problems(task))
 
 
 @cache
@@ -116,3 +127,95 @@ def _check_combination(
         what = "cannot be given a worktree: its project root stands in its own openloop.json"
         fix = 'write project_root instead, or "isolation": "none"'
         problems.say(where, (*place, "workspace"), what, fix)
+
+
+def check_installed(chosen: Launcher, path: str, problems: Problems) -> None:
+    for program in chosen.needs:
+        if not shutil.which(program):
+            what = f"is {chosen.name}, and {program} is not installed"
+            fix = f"install it, or choose another one of {', '.join(launcher.SHIPPED)}"
+            problems.say(path, ("launcher",), what, fix)
+
+
+def check_tasks(
+    entries: list[Entry], base: Any, whole: Mapping[str, Any], path: str, problems: Problems
+) -> dict[str, str]:
+    """Every configuration that a task would run with, and the folder that it would run in, the
+    same one once. base: the document in `config`; None where there is none. Returns the project
+    roots of workspaces that are there."""
+    here = _Checked(base, whole, path, problems)
+    for task, where, place in entries:
+        if "workspace" in task:
+            here.check_workspace(task, where, place)
+        else:
+            here.check_project(task, where, place)
+            if base is not None:
+                here.check_configuration(task, where)
+    return here.roots
+
+
+class _Checked:
+    """What was checked, so that it is not once more for the next task."""
+
+    def __init__(self, base: Any, whole: Mapping[str, Any], path: str, problems: Problems) -> None:
+        self._base = base
+        self._folder = os.path.dirname(path)
+        self._given = os.path.join(self._folder, os.path.expanduser(str(whole["config"])))
+        self._from = workspace.at(path).base
+        self._isolated = whole["isolation"] == WORKTREE
+        self._problems = problems
+        self._seen: set[object] = set()
+        self.roots: dict[str, str] = {}
+
+    def _is_new(self, what: object) -> bool:
+        known = what in self._seen
+        self._seen.add(what)
+        return not known
+
+    def check_workspace(self, task: Mapping[str, Any], where: str, at: schema.Path) -> None:
+        given = task["workspace"]
+        path = os.path.join(self._folder, os.path.expanduser(given))
+        if not self._is_new(path):
+            return
+        if not os.path.isfile(os.path.join(path, workspace.CONFIG)):
+            fix = f"create it: openloop init {given}"
+            self._problems.say(where, (*at, "workspace"), f"is no workspace: {given}", fix)
+            return
+        place = workspace.at(path)
+        try:
+            found = config.parse(workspace.read_config(place), where=place.shown(workspace.CONFIG))
+            root = workspace.existing_project_root(place, found.project_root)
+            self.roots[place.path] = os.path.realpath(root)
+        except ConfigError as error:
+            self._problems += error.problems
+        except OpenLoopError as error:
+            self._problems.append(error)
+
+    def check_project(self, task: Mapping[str, Any], where: str, at: schema.Path) -> None:
+        given = task.get("project_root", ".")
+        if not self._is_new(("project", given)):
+            return
+        path = os.path.realpath(os.path.join(self._from, os.path.expanduser(given)))
+        at = (*at, "project_root")
+        if not os.path.isdir(path):
+            fix = f"create it, or write a path that is absolute or starts from {self._from}"
+            self._problems.say(where, at, f"is no folder: {given}", fix)
+        elif self._isolated:
+            from openloop.fleet import git  # it takes subprocess, and `status` does not
+
+            try:
+                git.head(git.top(path))
+            except git.Trouble as error:
+                fix = 'git init and commit there, or write "isolation": "none"'
+                self._problems.say(where, at, f"cannot have worktrees: {error}", fix)
+
+    def check_configuration(self, task: Mapping[str, Any], where: str) -> None:
+        changes = task.get("set", {})
+        if not self._is_new(json.dumps(changes, sort_keys=True)):
+            return
+        given = self._given
+        name = f"{given} as task {task['name']} has it ({where})" if changes else given
+        try:
+            config.parse(configuration.for_task(self._base, None, changes, "."), where=name)
+        except ConfigError as error:
+            self._problems += error.problems

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -155,10 +156,11 @@ def explain(asked: Asked) -> int:
 
 def land(asked: Asked) -> int:
     """Merge what is complete; 0 when all of it landed."""
-    from openloop.fleet import git, landing
+    from openloop.fleet import landing
     from openloop.fleet.journal import Journal, of_task
     from openloop.fleet.state import Kind
     from openloop.fleet.views.console import Console
+    from openloop.process.signals import Interrupts
     from openloop.views.console import Screen
 
     fleet = _load(asked.fleet)
@@ -167,32 +169,33 @@ def land(asked: Asked) -> int:
         fix = 'write "isolation": "worktree" before the fleet is run'
         raise UsageError("nothing can land: the tasks have no worktrees", fix=fix)
     state = FleetState(task.name for task in fleet.tasks)
-    journal = Journal(fleet.folder, state.apply)
-    console = Console(Screen(sys.stdout))
-    work = landing.Landing(fleet, lambda text: print(text, file=sys.stderr))
-    landed_all = True
-    try:
-        for task in fleet.tasks:
-            known = state.tasks[task.name]
-            if task.name not in chosen or known.landed:
-                continue
-            if not asked.tasks and known.end != Word.COMPLETE:
-                landed_all = False
-                console.line(f"not landed  {task.name}  it is {state.word(known)}, not complete")
-                continue
-            found = work.land(task, known)
-            more = {"target": found.target, "commit": found.commit}
-            kind = Kind.TASK_LANDED if found.commit else Kind.TASK_NOT_LANDED
-            event = of_task(kind, task.name, **more, reason=found.reason)
-            for whole, line in journal.append([event], durable=True):
-                state.apply(whole)
-                console.event(whole, line, state)
-            landed_all = landed_all and bool(found.commit)
-    except git.Trouble as error:
-        raise UsageError(str(error)) from None
-    finally:
-        work.close()
-        journal.close()
+    with Interrupts() as interrupts:
+        journal = Journal(fleet.folder, state.apply)
+        console = Console(Screen(sys.stdout))
+        say = functools.partial(print, file=sys.stderr, flush=True)
+        work = landing.Landing(fleet, state, interrupts, say)
+        landed_all = True
+        try:
+            for task in fleet.tasks:
+                known = state.tasks[task.name]
+                if task.name not in chosen or known.landed:
+                    continue
+                if not asked.tasks and known.end != Word.COMPLETE:
+                    landed_all = False
+                    words = f"not landed  {task.name}  it is {state.word(known)}, not complete"
+                    console.line(words)
+                    continue
+                found = work.land(task, known)
+                more = {"target": found.target, "commit": found.commit}
+                kind = Kind.TASK_LANDED if found.commit else Kind.TASK_NOT_LANDED
+                event = of_task(kind, task.name, **more, reason=found.reason)
+                for whole, line in journal.append([event], durable=True):
+                    state.apply(whole)
+                    console.event(whole, line, state)
+                landed_all = landed_all and bool(found.commit)
+        finally:
+            work.close()
+            journal.close()
     return ExitCode.OK if landed_all else ExitCode.FAILED
 
 

@@ -5,15 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from openloop.config import config, schema, strict_json
+from openloop.config import schema, strict_json
 from openloop.core.errors import ConfigError, OpenLoopError, UsageError
-from openloop.fleet import checks, configuration
+from openloop.fleet import checks
 from openloop.fleet.checks import WORKTREE as WORKTREE
 from openloop.fleet.checks import Entry, Problems
 from openloop.fleet.launchers import launcher
@@ -68,22 +67,18 @@ def state_folder(path: str) -> str:
     return os.path.join(os.path.dirname(whole), f"{name}.fleet")
 
 
-def names(path: str) -> tuple[list[tuple[str, str]], str]:
-    """(name, workspace) of each task, and the hash of the files, hardly checked: for `status`,
-    which need not judge what a coordinator has accepted. Raises UsageError, ConfigError."""
-    data = _read(path, path)
+def names(path: str) -> list[tuple[str, str]]:
+    """(name, workspace) of each task, hardly checked: for `status`, which need not judge what a
+    coordinator has accepted. Raises UsageError, ConfigError."""
+    data = _read(path)
     document = strict_json.read(strict_json.decode(data, path), path)
-    entries = list(document.get("tasks", ())) if isinstance(document, dict) else []
-    more = b""
-    if isinstance(document, dict) and isinstance(listed := document.get("tasks_file"), str):
-        more = _read(_beside(path, listed), listed)
-        try:
-            lines = [line for line in map(bytes.strip, more.split(b"\n")) if line[:1] not in b"#"]
-            entries += json.loads(b"[" + b",".join(lines) + b"]")
-        except ValueError:
-            load(path)  # says where
     folder = state_folder(path)
     try:
+        entries = list(document.get("tasks", ()))
+        if "tasks_file" in document:
+            more = files.read(_beside(path, document["tasks_file"]), limit=_LIMIT)
+            lines = [line for line in map(bytes.strip, more.split(b"\n")) if line[:1] not in b"#"]
+            entries += json.loads(b"[" + b",".join(lines) + b"]")
         found = [
             (
                 one["name"],
@@ -93,10 +88,11 @@ def names(path: str) -> tuple[list[tuple[str, str]], str]:
             )
             for one in entries
         ]
-    except (TypeError, KeyError):
-        load(path)
-        raise
-    return found, _sha256(data, more)
+        if found and len(dict(found)) == len(found):
+            return found
+    except (AttributeError, TypeError, KeyError, ValueError, OSError):
+        pass  # `load` says what is wrong, and where
+    return [(task.name, task.workspace) for task in load(path).tasks]
 
 
 def load(path: str, known: str = "") -> Fleet:
@@ -104,43 +100,77 @@ def load(path: str, known: str = "") -> Fleet:
 
     known: hash of the files of a fleet that was checked before: then its tasks are not again.
     """
-    if not path:
-        raise UsageError("FLEET is empty", fix="name a file, such as fleet.json")
-    data = _read(path, path)
+    data = _read(path)
     document = strict_json.read(strict_json.decode(data, path), path)
     problems = Problems()
-    rules = schema.load("fleet/fleet")
-    for problem in checks.checker().problems(document):
+    shape = list(checks.checker().problems(document))
+    for problem in shape:
         problems.say(path, problem.path, problem.what, problem.fix)
     if not isinstance(document, dict):
         raise ConfigError(tuple(problems))
-    entries: list[Entry] = [
-        (one, path, ("tasks", n)) for n, one in enumerate(_list(document, "tasks"))
-    ]
-    more = b""
-    if isinstance(listed := document.get("tasks_file"), str):
-        more = _read(_beside(path, listed), listed)
-        checked = known == _sha256(data, more)
-        entries += [(one, where, ()) for one, where in _lines(more, listed, problems, checked)]
+    whole = {**_defaults(schema.load("fleet/fleet")), **document}
+    listed = _read_part(path, whole, "tasks_file")
+    config = _read_part(path, whole, "config")
+    sha256 = _sha256(data, *(part for part in (listed, config) if isinstance(part, bytes)))
+    entries = _entries(path, whole, listed, problems, checked=known == sha256)
     if not entries and not problems:
-        problems.say(path, ("tasks",), "is required", "add tasks, or name a tasks_file")
-    whole = {**_defaults(rules), **document}
+        key, what = next(
+            ((key, "holds no task") for key in ("tasks_file", "tasks") if key in document),
+            ("tasks", "is required"),
+        )
+        problems.say(path, (key,), what, "add tasks, or name a tasks_file")
+    checks.check_across(entries, whole, path, problems)
+    sound = [one for one in entries if checks.is_sound(one[0])] if problems else entries
+    base = None
+    if any("workspace" not in task for task, _, _ in sound):
+        base = _configuration(path, whole, config, problems)
+    roots = {} if known == sha256 else checks.check_tasks(sound, base, whole, path, problems)
+    if not any(problem.path[:1] == ("launcher",) for problem in shape):
+        checks.check_installed(launcher := _launcher(whole), path, problems)
     if problems:
-        checks.check_across(entries, whole, path, problems)
         raise ConfigError(tuple(problems))
-    return _fleet(path, whole, entries, _sha256(data, more), known, problems)
+    return _fleet(path, whole, entries, base, launcher, sha256, roots)
 
 
-def _read(path: str, given: str) -> bytes:
+def _read(path: str) -> bytes:
+    if not path:
+        raise UsageError("FLEET is empty", fix="name a file, such as fleet.json")
     try:
         return files.read(os.path.realpath(path), limit=_LIMIT)
     except OSError as error:
-        fix = "write one: openloop help fleet" if isinstance(error, FileNotFoundError) else ""
-        raise UsageError(f"{given} cannot be read: {error.strerror}", fix=fix) from None
+        why, fix = error.strerror, ""
+        if os.path.isdir(path):
+            why, fix = "it is a folder", f"name the file that lists the tasks{_fleet_in(path)}"
+        elif isinstance(error, FileNotFoundError):
+            fix = "write one: openloop help fleet"
+        raise UsageError(f"{path} cannot be read: {why}", fix=fix) from None
+
+
+def _fleet_in(folder: str) -> str:
+    """The file that was probably meant, as the end of a sentence."""
+    whole = os.path.realpath(folder)
+    near = [f"{whole.removesuffix('.fleet')}.json"] if whole.endswith(".fleet") else []
+    near += [os.path.join(folder, *names, "fleet.json") for names in ((), (workspace.HOME,))]
+    return next((f": {path}" for path in near if os.path.isfile(path)), ", such as fleet.json")
+
+
+def _read_part(path: str, whole: Mapping[str, Any], key: str) -> bytes | OSError | None:
+    """The bytes of a file that FLEET names, or why it cannot be read; None where it names none."""
+    if not isinstance(given := whole.get(key), str):
+        return None
+    try:
+        return files.read(_beside(path, given), limit=_LIMIT)
+    except OSError as error:
+        return error
 
 
 def _beside(path: str, name: str) -> str:
     return os.path.realpath(os.path.join(os.path.dirname(path), os.path.expanduser(name)))
+
+
+def _shown(path: str, name: str) -> str:
+    """A file that FLEET names, as the user would write it."""
+    return os.path.join(os.path.dirname(path), os.path.expanduser(name))
 
 
 def _sha256(*parts: bytes) -> str:
@@ -154,6 +184,28 @@ def _list(document: Mapping[str, Any], key: str) -> Sequence[Any]:
 
 def _defaults(rule: Mapping[str, Any]) -> dict[str, Any]:
     return {key: part["default"] for key, part in rule["properties"].items() if "default" in part}
+
+
+def _entries(
+    path: str,
+    whole: Mapping[str, Any],
+    listed: bytes | OSError | None,
+    problems: Problems,
+    *,
+    checked: bool,
+) -> list[Entry]:
+    """The tasks in FLEET, then those in its tasks_file."""
+    found: list[Entry] = [
+        (one, path, ("tasks", number)) for number, one in enumerate(_list(whole, "tasks"))
+    ]
+    if listed is None:
+        return found
+    given = whole["tasks_file"]
+    if isinstance(listed, OSError):
+        what = f"cannot be read: {given}: {listed.strerror}"
+        problems.say(path, ("tasks_file",), what, "write it, one task a line")
+        return found
+    return [*found, *((one, at, ()) for one, at in _lines(listed, given, problems, checked))]
 
 
 def _lines(data: bytes, given: str, problems: Problems, checked: bool) -> Iterator[tuple[Any, str]]:
@@ -181,46 +233,52 @@ def _lines(data: bytes, given: str, problems: Problems, checked: bool) -> Iterat
         yield task, where
 
 
+def _configuration(
+    path: str, whole: Mapping[str, Any], data: bytes | OSError | None, problems: Problems
+) -> Any:
+    """The document in `config`; None with a problem that says why there is none."""
+    if data is None:
+        return None
+    given = _shown(path, whole["config"])
+    if isinstance(data, OSError):
+        what = f"cannot be read: {given}: {data.strerror}"
+        fix = "write it, as for one loop, or give each task a workspace that is there"
+        return problems.say(path, ("config",), what, fix)
+    try:
+        found = strict_json.read(strict_json.decode(data, given), given)
+    except ConfigError as error:
+        problems += error.problems
+        return None
+    if not isinstance(found, dict):
+        what = f"must hold an object, got {schema.shown(found)}"
+        return problems.say(given, ("config",), what, "write a configuration: openloop help")
+    return found
+
+
 def _fleet(
     path: str,
-    whole: dict[str, Any],
+    whole: Mapping[str, Any],
     entries: list[Entry],
+    config: Any,
+    launcher: Launcher,
     sha256: str,
-    known: str,
-    problems: Problems,
+    roots: Mapping[str, str],
 ) -> Fleet:
-    place = workspace.at(path)
-    folder = state_folder(path)
-    checks.check_across(entries, whole, path, problems)
-    chosen = _launcher(whole)
-    base_config: Any = None
-    if any("workspace" not in task for task, _, _ in entries):
-        given = os.path.join(os.path.dirname(path), whole["config"])
-        data = _read(_beside(path, whole["config"]), given)
-        base_config = strict_json.read(strict_json.decode(data, given), given)
-        sha256 = _sha256(sha256.encode(), data)
-    if known != sha256:
-        _check_tasks(entries, base_config, whole, path, problems)
-    for program in chosen.needs:
-        if not shutil.which(program):
-            what = f"is {chosen.name}, and {program} is not installed"
-            fix = f"install it, or choose another one of {', '.join(launcher.SHIPPED)}"
-            problems.say(path, ("launcher",), what, fix)
-    if problems:
-        raise ConfigError(tuple(problems))
-    tasks = [_task(task, path, folder, place.base) for task, _, _ in entries]
-    warnings, tasks = _ground(tasks, whole["isolation"])
+    """roots: project roots of workspaces that are there."""
+    folder, base = state_folder(path), workspace.at(path).base
+    tasks = [_task(task, path, folder, base) for task, _, _ in entries]
+    warnings, tasks = _ground(tasks, roots, whole["isolation"])
     hosts = [Host(one, 1) if isinstance(one, str) else _host(one) for one in _list(whole, "hosts")]
     return Fleet(
         given=path,
         folder=folder,
-        base=place.base,
-        launcher=chosen,
+        base=base,
+        launcher=launcher,
         hosts=tuple(hosts) or (Host("", 1 << 30),),
         options=whole["options"],
         max_parallel=int(whole["max_parallel"]),
         isolation=whole["isolation"],
-        config=base_config,
+        config=config,
         groups={
             name: int(one["max_parallel"])
             for name, one in whole.get("groups", {}).items()
@@ -244,31 +302,6 @@ def _launcher(whole: Mapping[str, Any]) -> Launcher:
     return launcher.make("your own", chosen, defaults)
 
 
-def _check_tasks(
-    entries: list[Entry], base: Any, whole: Mapping[str, Any], path: str, problems: Problems
-) -> None:
-    """Every configuration that a task would run with, the same one once."""
-    checked: set[str] = set()
-    for task, where, place in entries:
-        if "workspace" in task:
-            if not os.path.isfile(os.path.join(_beside(path, task["workspace"]), "openloop.json")):
-                what = f"is no workspace: {task['workspace']}"
-                fix = f"create it: openloop init {task['workspace']}"
-                problems.say(where, (*place, "workspace"), what, fix)
-            continue
-        changes = task.get("set", {})
-        same = json.dumps(changes, sort_keys=True)
-        if same in checked:
-            continue
-        checked.add(same)
-        given = os.path.join(os.path.dirname(path), whole["config"])
-        name = f"{given} as task {task['name']} has it ({where})" if changes else given
-        try:
-            config.parse(configuration.for_task(base, None, changes, "."), where=name)
-        except ConfigError as error:
-            problems += error.problems
-
-
 def _task(document: Mapping[str, Any], path: str, folder: str, base: str) -> Task:
     name = document["name"]
     own = "workspace" in document
@@ -285,7 +318,9 @@ def _task(document: Mapping[str, Any], path: str, folder: str, base: str) -> Tas
     )
 
 
-def _ground(tasks: list[Task], isolation: str) -> tuple[list[str], list[Task]]:
+def _ground(
+    tasks: list[Task], roots: Mapping[str, str], isolation: str
+) -> tuple[list[str], list[Task]]:
     """Warnings of tasks that share a workspace or a project root; the former run in turn."""
     warnings = []
     shared = Counter(task.workspace for task in tasks)
@@ -293,13 +328,17 @@ def _ground(tasks: list[Task], isolation: str) -> tuple[list[str], list[Task]]:
         if count > 1:
             warnings.append(f"{count} tasks share the workspace {where}: they run one by one")
     if isolation != WORKTREE:
-        roots = Counter(task.project_root for task in tasks if task.project_root)
-        for where, count in roots.items():
-            if count > 1:
-                warnings.append(
-                    f"{count} tasks share the project root {where}: they change each other's "
-                    'ground; "isolation": "worktree" gives each its own'
-                )
+        on: dict[str, list[str]] = {}  # workspaces by project root
+        for task in tasks:
+            on.setdefault(task.project_root or roots.get(task.workspace, ""), []).append(
+                task.workspace
+            )
+        warnings += [
+            f"{len(on[root])} tasks share the project root {root}: they change each other's "
+            'ground; "isolation": "worktree" gives each its own'
+            for root in on
+            if root and len(set(on[root])) > 1
+        ]
     if len(shared) == len(tasks):
         return warnings, tasks
     lanes = [where if count > 1 else "" for where, count in shared.items()]

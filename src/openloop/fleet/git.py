@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Sequence
+from functools import cache
 
 from openloop.core.text import printable
 
@@ -55,3 +56,22 @@ def _run(folder: str, settings: Sequence[str], words: Sequence[str], fine: tuple
         lines = os.fsdecode(done.stderr).splitlines() or [f"exit code {done.returncode}"]
         raise Trouble(f"git refuses: {printable(lines[0])}")
     return os.fsdecode(done.stdout).removesuffix("\n")
+
+
+@cache
+def top(project_root: str) -> str:
+    """The top of the work tree that holds a project. Raises Trouble."""
+    if not os.path.isdir(project_root):
+        raise Trouble(f"project root {project_root} does not exist")
+    try:
+        return ask(project_root, "rev-parse", "--show-toplevel")
+    except Trouble as error:
+        raise Trouble(f"{project_root} is in no git repository: {error}") from None
+
+
+def head(where: str) -> str:
+    """The commit at HEAD. Raises Trouble."""
+    try:
+        return ask(where, "rev-parse", "--verify", "HEAD^{commit}")
+    except Trouble:
+        raise Trouble(f"{where} has no commit yet") from None

@@ -1,25 +1,32 @@
-"""`fleet land`: merge complete branches one after the other, each only if its gates pass merged.
+"""`fleet land`: merge complete branches one after the other, each only if the gates pass merged.
 
-A merge is tried in a worktree of its own. The target branch moves when the task's gates passed
-there, and only forward; whatever does not land keeps its branch and its worktree.
+A merge is tried in a worktree of its own. The target branch moves when the gates of the task, and
+of those that landed before it, passed there, and only forward; whatever does not land keeps its
+branch and its worktree.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
+import select
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from openloop.core.errors import ExitCode, Interrupted
 from openloop.fleet import configuration, preparation, worktrees
 from openloop.fleet.document import Fleet, Task
 from openloop.fleet.git import Trouble, ask, write
-from openloop.fleet.state import TaskState, Word
+from openloop.fleet.git import top as top_of
+from openloop.fleet.state import FleetState, TaskState, Word
+from openloop.process.signals import Interrupts
 from openloop.record import workspace
 
 _FOLDER = "landing"
+_VERDICTS = (ExitCode.OK, ExitCode.FAILED, ExitCode.BLOCKED)  # exit codes that judge the tree
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,15 +39,22 @@ class Landed:
 
 
 class Landing:
-    """Scratch worktrees, one a repository, while a command lands."""
+    """Scratch worktrees, one a repository, while a command lands.
 
-    def __init__(self, fleet: Fleet, say: Callable[[str], None]) -> None:
+    state: knows at any time what landed. say: gets what goes on.
+    """
+
+    def __init__(
+        self, fleet: Fleet, state: FleetState, interrupts: Interrupts, say: Callable[[str], None]
+    ) -> None:
         self._fleet = fleet
+        self._state = state
+        self._interrupts = interrupts
         self._say = say
         self._scratch: dict[str, str] = {}
 
     def land(self, task: Task, known: TaskState) -> Landed:
-        """Try one task. Raises nothing that keeps the others from being tried."""
+        """Try one task. Raises nothing that keeps the others from being tried, but Interrupted."""
         target = ""
         try:
             if known.end != Word.COMPLETE:
@@ -48,7 +62,7 @@ class Landing:
             if not known.tree_made:
                 raise Trouble('it has no worktree: write "isolation": "worktree" before it is run')
             worktrees.commit(self._fleet, task)
-            top = worktrees.top(task.project_root)
+            top = top_of(task.project_root)
             target = self._target(top)
             return Landed(self._merge(task, top, target), target)
         except Trouble as error:
@@ -73,7 +87,7 @@ class Landing:
         merged = ask(scratch, "rev-parse", "HEAD")
         if merged == before:
             raise Trouble(f"git did not merge {branch}")
-        self._try_gates(task, scratch)
+        self._try_gates(task, scratch, top, before)
         self._move(top, target, before, merged)
         return merged
 
@@ -81,37 +95,108 @@ class Landing:
         """The scratch worktree of a repository, at this commit and with nothing else in it."""
         if top not in self._scratch:
             path = os.path.join(self._fleet.folder, _FOLDER, f"tree-{len(self._scratch) + 1}")
-            self._remove(top, path)
+            worktrees.discard(top, path)  # of a landing that was killed
             os.makedirs(os.path.dirname(path), exist_ok=True)
-            ask(top, "worktree", "add", "--quiet", "--detach", path, commit)
+            ask(top, "worktree", "add", "--quiet", "--force", "--detach", path, commit)
             self._scratch[top] = path
         scratch = self._scratch[top]
+        self._check_out(scratch, commit)
+        return scratch
+
+    def _check_out(self, scratch: str, commit: str) -> None:
         ask(scratch, "reset", "--quiet", "--hard")
         ask(scratch, "clean", "-ffdxq")
         ask(scratch, "checkout", "--quiet", "--force", "--detach", commit)
-        return scratch
 
-    def _try_gates(self, task: Task, scratch: str) -> None:
-        """Run the task's gates on the merged tree, in a workspace for that. Raises Trouble."""
+    def _try_gates(self, task: Task, scratch: str, top: str, before: str) -> None:
+        """Run the gates of the task on the merged tree, then those of the tasks that landed before
+        it, the same ones once. Raises Trouble."""
+        merged = ask(scratch, "rev-parse", "HEAD")
+        if why := self._run_gates(task, scratch):
+            raise Trouble(f"its gates do not pass on the merged tree: {why}")
+        tried = {self._gates(task, scratch)}
+        for other in self._landed(top, before):
+            if (gates := self._gates(other, scratch)) in tried:
+                continue
+            tried.add(gates)
+            self._check_out(scratch, merged)
+            if not (why := self._run_gates(other, scratch)):
+                continue
+            self._check_out(scratch, before)
+            if not self._run_gates(other, scratch):
+                raise Trouble(
+                    f"the gates of {other.name}, which landed before, do not pass on the merged "
+                    f"tree: {why}"
+                )
+            self._say(f"the gates of {other.name} do not pass without {task.name} either")
+
+    def _landed(self, top: str, before: str) -> Iterator[Task]:
+        """The tasks whose work is in this commit of the repository."""
+        for task in self._fleet.tasks:
+            if commit := self._state.tasks[task.name].landed:
+                with contextlib.suppress(Trouble):  # its project is gone
+                    here = top_of(task.project_root) == top
+                    if here and ask(top, "merge-base", before, commit, fine=(0, 1)) == commit:
+                        yield task
+
+    def _configured(self, task: Task, scratch: str) -> tuple[bytes, str, str]:
+        """(openloop.json, project root, hidden files) that the task's gates judge by there."""
         root = os.path.join(scratch, worktrees.prefix(task)).rstrip("/")
+        data = configuration.gates_only(preparation.configured(self._fleet, task, root), root)
+        hidden = os.path.join(task.workspace, workspace.HOLDOUT)
+        return data, root, hidden if os.path.isdir(hidden) else ""
+
+    def _gates(self, task: Task, scratch: str) -> str:
+        """What two tasks have in common when their gates are the same."""
+        data, _, hidden = self._configured(task, scratch)
+        document = json.loads(data)
+        document.pop("mission", None)
+        return json.dumps([document, hidden], sort_keys=True)
+
+    def _run_gates(self, task: Task, scratch: str) -> str:
+        """Run a task's gates, in a workspace for that: "", or why they do not pass. Raises
+        Trouble when nobody knows, Interrupted."""
         place = os.path.join(self._fleet.folder, _FOLDER, task.name)
-        data = preparation.configured(self._fleet, task, root)
-        preparation.write_configuration(place, configuration.gates_only(data, root))
-        with contextlib.suppress(FileNotFoundError):  # what its gates judge by
-            held = workspace.HOLDOUT
-            shutil.copytree(
-                os.path.join(task.workspace, held), os.path.join(place, held), dirs_exist_ok=True
-            )
+        data, _, hidden = self._configured(task, scratch)
+        preparation.write_configuration(place, data)
+        if hidden:
+            held = os.path.join(place, workspace.HOLDOUT)
+            shutil.copytree(hidden, held, dirs_exist_ok=True)
         self._say(f"gates of {task.name} on the merged tree")
-        done = subprocess.run(
-            preparation.program("run", place, "--quiet"),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            check=False,
+        code = self._wait(
+            subprocess.Popen(
+                preparation.program("run", place, "--quiet"),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,  # a Ctrl-C is meant for us
+            )
         )
-        if done.returncode != 0:
-            why = preparation.heartbeat(place).get("reason") or f"exit code {done.returncode}"
-            raise Trouble(f"its gates do not pass on the merged tree: {why}; look at {place}")
+        beat = preparation.heartbeat(place)
+        if code == ExitCode.HELD:
+            raise Trouble(
+                f"its gates still run for a landing that was killed: end process "
+                f"{beat.get('runner_pid')}, then land again"
+            )
+        if code not in _VERDICTS:
+            raise Trouble(f"its gates ended with exit code {code}: openloop run {place}")
+        why = beat.get("reason") or f"exit code {code}"
+        return "" if code == ExitCode.OK else f"{why}; look at {place}"
+
+    def _wait(self, process: subprocess.Popen[bytes]) -> int:
+        """The exit code of a run, which is ended when a signal arrives."""
+        ended = os.pidfd_open(process.pid)
+        try:
+            if not self._interrupts.received:
+                select.select([ended, self._interrupts.wakeup], [], [])
+        finally:
+            os.close(ended)
+        if received := self._interrupts.received:
+            process.terminate()
+            process.wait()
+            what = "landing was interrupted: what did not land stays as it is"
+            raise Interrupted(received[0], what, fix="run the same command again")
+        return process.wait()
 
     def _move(self, top: str, target: str, before: str, merged: str) -> None:
         """Move the target forward, with the files of the tree that has it checked out."""
@@ -127,9 +212,5 @@ class Landing:
     def close(self) -> None:
         """Remove the scratch worktrees, which hold nothing that is not in a branch."""
         for top, path in self._scratch.items():
-            self._remove(top, path)
-
-    def _remove(self, top: str, path: str) -> None:
-        if os.path.lexists(path):
             with contextlib.suppress(Trouble):
-                ask(top, "worktree", "remove", "--force", path)
+                worktrees.discard(top, path)

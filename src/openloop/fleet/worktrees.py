@@ -7,11 +7,10 @@ import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 
 from openloop.core.text import printable
 from openloop.fleet.document import Fleet, Task
-from openloop.fleet.git import Trouble, ask, write
+from openloop.fleet.git import Trouble, ask, head, top, write
 
 MANY = 100  # worktrees from which on their size is said
 
@@ -30,17 +29,6 @@ def branch_of(name: str) -> str:
     return f"openloop/{name}"
 
 
-@cache
-def top(project_root: str) -> str:
-    """The top of the work tree that holds a project. Raises Trouble."""
-    if not os.path.isdir(project_root):
-        raise Trouble(f"project root {project_root} does not exist")
-    try:
-        return ask(project_root, "rev-parse", "--show-toplevel")
-    except Trouble as error:
-        raise Trouble(f"{project_root} is in no git repository: {error}") from None
-
-
 def prefix(task: Task) -> str:
     """Where the project lies in its repository. Raises Trouble."""
     found = os.path.relpath(task.project_root, os.path.realpath(top(task.project_root)))
@@ -56,7 +44,7 @@ def plan(fleet: Fleet, task: Task, base: str) -> Plan:
     where = top(task.project_root)
     branch = branch_of(task.name)
     if not base:
-        base = ask(where, "rev-parse", "--verify", "HEAD^{commit}")
+        base = head(where)
         if _exists(where, branch):
             raise Trouble(
                 f"branch {branch} exists and is not of this fleet: rename the task, or the branch "
@@ -72,15 +60,21 @@ def _exists(where: str, branch: str) -> bool:
 def make(plan: Plan, *, again: bool) -> None:
     """Make the worktree. again: it was begun before and perhaps half made, and nothing was ever
     started in it. Raises Trouble."""
-    if again and os.path.lexists(plan.path):
-        ask(plan.top, "worktree", "remove", "--force", "--force", plan.path, fine=(0, 128))
-        shutil.rmtree(plan.path, ignore_errors=True)
+    if again:
+        discard(plan.top, plan.path)
     os.makedirs(os.path.dirname(plan.path), exist_ok=True)
     words = ["worktree", "add", "--quiet"]
     if _exists(plan.top, plan.branch):
         ask(plan.top, *words, "--force", plan.path, plan.branch)
     else:
         ask(plan.top, *words, "-b", plan.branch, plan.path, plan.base)
+
+
+def discard(top: str, path: str) -> None:
+    """Remove a worktree that holds no work, or what was made of it. Raises Trouble."""
+    if os.path.lexists(path):
+        ask(top, "worktree", "remove", "--force", "--force", path, fine=(0, 128))
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def committed(fleet: Fleet, task: Task) -> dict[str, str]:

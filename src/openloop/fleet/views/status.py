@@ -29,8 +29,7 @@ class Report:
         """Raises UsageError, ConfigError, TamperError."""
         self.given = given
         self.folder = document.state_folder(given)
-        names, _ = document.names(given)
-        self.workspaces = dict(names)
+        self.workspaces = dict(document.names(given))
         self.state = FleetState(self.workspaces)
         journal.read(self.folder, self.state.apply)
         self.held = journal.is_held(self.folder)
