@@ -32,6 +32,7 @@ _OBJECTS = b"objects"
 _MANIFESTS = b"manifests"
 _INTENTS = b"intents"
 _NOTHING = Manifest({}, 0)
+Before = Callable[[Intent], None]  # called before a restore is carried out; may raise
 
 
 class Damaged(Exception):
@@ -220,6 +221,7 @@ class Checkpoints:
         *,
         unlinked: UnlinkedCopy | None = None,
         announce: Callable[[str], None] | None = None,
+        before: Before | None = None,
     ) -> None:
         """Restore exactly these paths to their state in `target`.
 
@@ -227,7 +229,7 @@ class Checkpoints:
         it is empty. A folder of `target` is created and gets its mode; its contents are restored
         only if they are listed too. An obstacle is removed, but a folder that holds unlisted files
         is renamed to NAME.edited-1. unlinked: repairs the store first. announce: called with the
-        intent's digest before the tree is touched.
+        intent's digest before the tree is touched. before: called after that, also by `recover`.
 
         After a crash, `recover` finishes the work. Raises Incomplete when some paths could not be
         restored, OSError when the intent cannot be written (then nothing has changed).
@@ -244,9 +246,9 @@ class Checkpoints:
                 files.replace(digest, data, folder=folder, durable=True)
             if announce:
                 announce(digest)
-            self._finish(intent, objects)
+            self._finish(intent, objects, before)
 
-    def recover(self, root: str, digest: str) -> tuple[bytes, ...]:
+    def recover(self, root: str, digest: str, before: Before | None = None) -> tuple[bytes, ...]:
         """Finish an interrupted restore; returns its paths, none if it was finished.
 
         digest: the announced one; any other intent was never begun, or was planted. Raises Damaged
@@ -264,10 +266,12 @@ class Checkpoints:
                 what = f"an interrupted restore cannot be finished: {error}"
                 raise Damaged(f"{what}; its intent is kept as {aside}") from None
         with self._objects() as objects:
-            self._finish(intent, objects)
+            self._finish(intent, objects, before)
         return intent.paths
 
-    def _finish(self, intent: Intent, objects: Objects) -> None:
+    def _finish(self, intent: Intent, objects: Objects, before: Before | None) -> None:
+        if before:
+            before(intent)
         failures = restore.carry_out(intent, objects.find, tick=self._tick)
         if all(failure.lost for failure in failures):  # otherwise a later attempt may succeed
             with self._inside(_INTENTS) as folder:

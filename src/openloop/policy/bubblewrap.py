@@ -30,6 +30,7 @@ from openloop.record.workspace import (
     HOME,
     KNOWLEDGE,
     OUTPUT,
+    REPLACED,
     WITHHELD,
 )
 
@@ -314,7 +315,7 @@ def _home(mission: Mission) -> str:
 def _read_only_home(mission: Mission) -> Iterator[str]:
     home = _home(mission)
     yield from ("--ro-bind", home, home)
-    yield from _empty(map(mission.workspace.file, (CHECKPOINTS, WITHHELD)))
+    yield from _empty(map(mission.workspace.file, (CHECKPOINTS, WITHHELD, REPLACED)))
 
 
 def _workspace(mission: Mission) -> Iterator[str]:

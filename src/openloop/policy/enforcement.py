@@ -13,6 +13,7 @@ from openloop.loop.state import State
 from openloop.policy.change_diff import ChangeDiff
 from openloop.policy.holdout import Holdout
 from openloop.policy.project_policy import REFERENCE, ProjectPolicy
+from openloop.policy.replaced_files import ReplacedFiles
 from openloop.policy.violations import Findings, listed, readable
 from openloop.record.mission import Mission
 from openloop.record.workspace import HOLDOUT
@@ -38,7 +39,8 @@ class Enforcement:
         tick: see `snapshot.scan`."""
         self._mission = mission
         self._tick = tick
-        project = ProjectPolicy(mission, tick)
+        self._replaced = ReplacedFiles(mission.workspace, tick)
+        project = ProjectPolicy(mission, self._replaced, tick)
         self._project = project if project.is_needed else None
         self._holdout = Holdout(mission.workspace, tick)
         self._record = record
@@ -48,6 +50,7 @@ class Enforcement:
     def begin(self, before: State) -> dict[str, Any]:
         """Take the reference of a new run, and record changes since the run before; returns fields
         for its run_started."""
+        self._replaced.must_keep = False
         digests: dict[str, str] = {}
         if self._project:
             digests = self._project.take_reference(before.digests)
@@ -71,7 +74,7 @@ class Enforcement:
             return f"{HOLDOUT}/ is not what it was when run {before.run} began"
         if self._project is None or REFERENCE not in before.digests:
             return ""
-        project = ProjectPolicy(self._mission, self._tick)
+        project = ProjectPolicy(self._mission, self._replaced, self._tick)
         try:
             restored = project.load_reference(before.digests)
             if before.cut_off:
@@ -82,10 +85,13 @@ class Enforcement:
                 restored += project.restore_protected(self._announce)
         except TamperError as error:
             return error.what
-        if restored:
-            text = f"restored {listed(restored)}, as in run {before.run}"
-            self._record(Kind.CHECKPOINT_RESTORED, why="settled", text=text, paths=restored)
+        self._record_restored(restored, before)
         return ""
+
+    def _record_restored(self, paths: Sequence[str], before: State) -> None:
+        if paths:
+            text = f"restored {listed(paths)}, as in run {before.run}{self._replaced.words()}"
+            self._record(Kind.CHECKPOINT_RESTORED, why="settled", text=text, paths=paths)
 
     def differences(self, before: State) -> list[str]:
         """The differences from the reference of the latest run, in words."""
@@ -110,10 +116,12 @@ class Enforcement:
         if self._project is None or not before.digests:
             return ""
         try:
-            self._project.load_reference(before.digests)
+            self._record_restored(self._project.load_reference(before.digests), before)
         except TamperError as error:
             return error.what
-        return self.enforce(before.running).damage if before.running else ""
+        damage = self.enforce(before.running).damage if before.running else ""
+        self._replaced.must_keep = False
+        return damage
 
     def before(self, step: Step) -> dict[str, Any]:
         """Save the state before a step: the project for a change, holdout/ for a gate; returns
@@ -155,7 +163,8 @@ class Enforcement:
         except TamperError as error:
             return Enforced(violation, error.what)
         if paths := found.restored_paths:
-            text = f"restored {listed([readable(path) for path in paths])}"
+            names = listed([readable(path) for path in paths])
+            text = f"restored {names}{self._replaced.words()}"
             self._record(Kind.CHECKPOINT_RESTORED, step=step, why="policy", text=text, paths=())
         return Enforced(violation)
 
@@ -173,9 +182,13 @@ class Enforcement:
         if self._project is None:
             return Enforced()
         try:
-            return Enforced(self._project.changes_of_hook())
+            words, restored = self._project.changes_of_hook()
         except TamperError as error:
             return Enforced(damage=error.what)
+        if restored:
+            text = f"restored {listed(restored)}{self._replaced.words()}"
+            self._record(Kind.CHECKPOINT_RESTORED, why="policy", text=text, paths=())
+        return Enforced(words)
 
     def keep_best(self, value: float, reason: str) -> None:
         """Save the current project as the best checkpoint."""

@@ -16,7 +16,7 @@ from openloop.core.errors import RecordError, TamperError, UsageError
 from openloop.core.text import printable
 from openloop.core.vocabulary import Step
 from openloop.fs import files, snapshot
-from openloop.fs.checkpoints import Checkpoints, Damaged, Incomplete, UnlinkedCopy
+from openloop.fs.checkpoints import Before, Checkpoints, Damaged, Incomplete, UnlinkedCopy
 from openloop.fs.content import Tick, no_tick
 from openloop.fs.diff import LARGEST, changed_lines, difference, with_folders
 from openloop.fs.ignore_rules import IgnoreRules
@@ -31,10 +31,12 @@ from openloop.policy.path_rules import (
     ProjectBoundary,
     Rules,
     is_byte_code,
+    is_litter,
     source_folder,
     too_large,
     unfit,
 )
+from openloop.policy.replaced_files import ReplacedFiles
 from openloop.policy.violations import Comparison, Findings, IgnoredPaths, listed, readable, shown
 from openloop.record.mission import Mission
 from openloop.record.workspace import CHECKPOINTS
@@ -50,8 +52,9 @@ _TRIES = 5  # looks at a project that somebody else is writing to
 class ProjectPolicy:
     """One project under its policy during a run."""
 
-    def __init__(self, mission: Mission, tick: Tick = no_tick) -> None:
-        """tick: see `snapshot.scan`."""
+    def __init__(self, mission: Mission, replaced: ReplacedFiles, tick: Tick = no_tick) -> None:
+        """replaced: keeps what the policy restores. tick: see `snapshot.scan`."""
+        self._replaced = replaced
         self._tick = tick
         self._root = mission.root
         self._policy = mission.config.policy
@@ -190,7 +193,7 @@ class ProjectPolicy:
         restored: tuple[bytes, ...] = ()
         if INTENT in digests:
             with _as_tampering():
-                restored = self._store.recover(self._root, digests[INTENT])
+                restored = self._store.recover(self._root, digests[INTENT], self._replaced.keep)
         self._boundary.resume(self._load(OUTSIDE))
         self._reference = self._load(REFERENCE)
         self._is_small = _bytes_of(self._reference) <= _WHOLE
@@ -254,17 +257,17 @@ class ProjectPolicy:
 
     # --- around the steps ---
 
-    def changes_of_hook(self) -> str:
+    def changes_of_hook(self) -> tuple[str, tuple[str, ...]]:
         """Accept the changes of a hook, so that no step is blamed for them, but restore protected
-        files. Returns the changes in words, "" for none."""
+        files. Returns (the changes in words, "" for none; the restored paths, printable)."""
         self._before = self._last
         self._last = self._scan(self._last)
         compared = self._comparison()
         words = compared.since_before_words()
         if strayed := compared.protected():
-            self._restore(self._reference, strayed, lambda digest: None)
+            self._restore(self._reference, strayed, lambda digest: None, self._replaced.keep)
             self._last = self._scan(self._last)
-        return words
+        return words, shown(path for path in strayed if not is_litter(path))
 
     def before_change(self) -> str:
         """Save the state before a change; returns its digest for the event."""
@@ -344,9 +347,9 @@ class ProjectPolicy:
             if found.restores_nothing:
                 break
             if found.to_reference:
-                self._restore(self._reference, found.to_reference, announce)
+                self._restore(self._reference, found.to_reference, announce, self._replaced.keep)
             if found.to_before:
-                self._restore(self._before, found.to_before, announce)
+                self._restore(self._before, found.to_before, announce, self._replaced.keep)
             self._last = self._scan(self._last)
             found = self._compared_with_policy(step)  # paths set aside or newly visible
         else:
@@ -362,7 +365,11 @@ class ProjectPolicy:
         return shown(paths)
 
     def _restore(
-        self, target: Manifest, paths: Iterable[bytes], announce: Callable[[str], None]
+        self,
+        target: Manifest,
+        paths: Iterable[bytes],
+        announce: Callable[[str], None],
+        before: Before | None = None,
     ) -> None:
         with _as_tampering():
             self._store.restore(
@@ -372,6 +379,7 @@ class ProjectPolicy:
                 with_folders(paths, self._last, target),
                 unlinked=self._unlinked,
                 announce=announce,
+                before=before,
             )
 
     def keep_best(self) -> str:

@@ -101,7 +101,7 @@ class Comparison(NamedTuple):
         """The other paths that differ from before; a new folder only if all its entries do."""
         others = self._others()
         going = {*others.paths, *self._unreadable()}
-        used = _folders_above(path for path in self.now if path not in going)
+        used = folders_above(path for path in self.now if path not in going)
         return tuple(sorted(going - (set(others.created_folders) & used)))
 
     def written(self) -> list[bytes]:
@@ -178,8 +178,8 @@ class Comparison(NamedTuple):
         if not strayed:
             return []
         going = {*back, *strayed}
-        used = _folders_above(path for path in self.now if path not in going)
-        left = _folders_above(path for path in others.removed if path not in going)
+        used = folders_above(path for path in self.now if path not in going)
+        left = folders_above(path for path in others.removed if path not in going)
         made, gone = set(others.created_folders) - used, set(others.removed_folders) - left
         return [path for path in strayed if path in made | gone | {*others.changed_folders}]
 
@@ -210,7 +210,8 @@ def _above_maxima(policy: Policy | None, inside: Sequence[bytes], lines: CountLi
     return phrases
 
 
-def _folders_above(paths: Iterable[bytes]) -> set[bytes]:
+def folders_above(paths: Iterable[bytes]) -> set[bytes]:
+    """All folders above these paths, the root apart."""
     found: set[bytes] = set()
     for path in paths:
         while (path := os.path.dirname(path)) and path not in found:

@@ -32,7 +32,7 @@ from openloop.policy.covered_paths import (
 )
 from openloop.record.mission import Mission
 from openloop.record.withheld import ARCHIVE, archived
-from openloop.record.workspace import ARTIFACTS, HOLDOUT, LOGS, WITHHELD
+from openloop.record.workspace import ARTIFACTS, HOLDOUT, LOGS, REPLACED, WITHHELD
 
 _NEW = f"{ARCHIVE}.new"
 
@@ -111,6 +111,7 @@ class Withholding:
         if not self._sandboxed:
             inside = (os.path.relpath(path, self._workspace.path) for path in copies())
             self._items += [(WORKSPACE, os.fsencode(path)) for path in inside]
+            self._items += self._replaced()
         self.hidden = tuple(hidden)
 
     def _matching(self) -> Iterator[tuple[bytes, bool]]:
@@ -130,6 +131,15 @@ class Withholding:
                 for name in sorted(os.listdir(self._workspace.file(place))):
                     if self._private and self._private.fullmatch(name):
                         yield os.fsencode(f"{place}/{name}")
+
+    def _replaced(self) -> Iterator[Item]:
+        """Copies of withheld files that a restore replaced."""
+        home = self._workspace.file(REPLACED)
+        with contextlib.suppress(OSError):
+            for number in sorted(os.listdir(home)) if self._has_patterns else ():
+                place = f"{REPLACED}/{number}/".encode()
+                for path, whole in self._covered.walk(os.path.join(home, number), skip=self._skip):
+                    yield from self._expanded(WORKSPACE, place + path, itself=not whole)
 
     def _closed_folders(self) -> list[Item]:
         """Folders above the items that deny their owner a permission: it is granted while the items

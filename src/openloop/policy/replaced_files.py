@@ -1,0 +1,153 @@
+"""Copies of the files that a restore replaces or removes: a person may have written them.
+
+    replaced/1/tests/test_a.py     what the first restore found there
+
+Nothing is ever removed from this folder of the workspace.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from collections.abc import Iterator, Mapping
+
+from openloop.core.errors import TamperError
+from openloop.core.text import printable
+from openloop.fs import restore, snapshot
+from openloop.fs.content import Source, Tick
+from openloop.fs.dirfd import OWNER
+from openloop.fs.manifest import FILE, FOLDER, MODE, SYMLINK, Entry, Manifest, to_text
+from openloop.fs.object_store import ChangedMeanwhile, sources
+from openloop.fs.restore import Intent
+from openloop.fs.snapshot import Skip, Wanted
+from openloop.policy.path_rules import is_litter
+from openloop.policy.violations import folders_above
+from openloop.record.workspace import REPLACED, Workspace
+
+MOST_FILES = 10_000  # in the folder, when a run adds to it
+MOST_BYTES = 1 << 28  # on the disk, likewise: holes do not count
+_BLOCK = 512  # bytes; the unit of st_blocks
+_NOTHING = Manifest({}, 0)
+_FOLDER = Entry(FOLDER, (0, 0, 0, 0, 0, stat.S_IFDIR | OWNER))
+
+
+class ReplacedFiles:
+    """The copies in one workspace.
+
+    must_keep: whether a restore is refused that replaces more than the bounds allow, whatever is in
+    the folder already. Between two runs a person edits; during a run commands do, without end.
+    """
+
+    def __init__(self, workspace: Workspace, tick: Tick) -> None:
+        """tick: see `snapshot.scan`."""
+        self._workspace = workspace.path
+        self._tick = tick
+        self._places: dict[str, None] = {}  # of the copies since the last call of `words`
+        self._left_out: list[str] = []  # since then, in words
+        self.must_keep = True
+
+    def words(self) -> str:
+        """Where the copies since the last call are, as the end of a sentence; "" for none."""
+        words = f"; what was there is kept in {', '.join(self._places)}" if self._places else ""
+        if self._left_out:
+            more = f" and {len(self._left_out) - 1} more" if self._left_out[1:] else ""
+            words += f"; not kept: {self._left_out[0]}{more}"
+        self._places, self._left_out = {}, []
+        return words
+
+    def keep(self, intent: Intent) -> None:
+        """Copy the files and symlinks that the intent replaces or removes, unless an earlier copy
+        is the same. Raises TamperError for too many if `must_keep` is set, OSError."""
+        found = self._replaced_by(intent)
+        if not found:
+            return
+        home = os.path.join(self._workspace, REPLACED)
+        earlier = self._scan(home, lambda path: path.partition(b"/")[2] in found)
+        known = {}
+        for path, entry in earlier.items():
+            number, _, inner = path.partition(b"/")
+            known[inner, entry.content] = number
+        numbers = {known.get((path, entry.content), b"") for path, entry in found.items()}
+        new = {path: e for path, e in found.items() if (path, e.content) not in known}
+        if fitting := self._fitting(intent.root, new, earlier):
+            number = b"%d" % (1 + max(map(int, filter(bytes.isdigit, earlier)), default=0))
+            self._copy(intent.root, fitting, number)
+            numbers.add(number)
+        self._places |= {
+            f"{REPLACED}/{os.fsdecode(name)}": None for name in sorted(numbers) if name
+        }
+
+    def _scan(
+        self, root: str, wanted: Wanted, skip: Skip = lambda path, is_folder: False
+    ) -> Manifest:
+        return snapshot.scan(root, skip=skip, wanted=wanted, before=_NOTHING, tick=self._tick)
+
+    def _replaced_by(self, intent: Intent) -> dict[bytes, Entry]:
+        """The entries to copy, by path."""
+        paths = {path for path in intent.paths if not is_litter(path)}
+        used = paths | folders_above(paths)
+        tree = self._scan(intent.root, snapshot.everything, lambda path, _: path not in used)
+        found = {}
+        for path in paths:
+            entry, target = tree.get(path), intent.target.get(path)
+            if entry is None or entry.kind not in (FILE, SYMLINK):
+                continue
+            if entry.is_unreadable:
+                self._left_out.append(f"{printable(to_text(path))} (it cannot be read)")
+            elif target is None or (target.kind, target.content) != (entry.kind, entry.content):
+                found[path] = entry
+        return found
+
+    def _fitting(
+        self, root: str, new: Mapping[bytes, Entry], earlier: Manifest
+    ) -> dict[bytes, Entry]:
+        """Those that there is room for."""
+        count = size = 0
+        if not self.must_keep:
+            home = os.path.join(self._workspace, REPLACED)
+            count, size = len(earlier), sum(_on_disk(home, path) for path in earlier)
+        fitting = {}
+        for path, entry in sorted(new.items()):
+            count, more = count + 1, _on_disk(root, path)
+            if count <= MOST_FILES and size + more <= MOST_BYTES:
+                size += more
+                fitting[path] = entry
+                continue
+            shown = printable(to_text(path))
+            if self.must_keep:
+                raise TamperError(
+                    f"{shown} was edited, and no restore replaces more than {MOST_FILES:,} "
+                    f"files or {MOST_BYTES >> 20} MiB: move {shown} elsewhere"
+                )
+            self._left_out.append(f"{shown} (no room in {REPLACED}/)")
+        return fitting
+
+    def _copy(self, root: str, entries: Mapping[bytes, Entry], number: bytes) -> None:
+        """Copy these files of the project to `replaced/NUMBER`, for the owner alone."""
+        place = os.fsencode(REPLACED) + b"/" + number
+        target = {os.fsencode(REPLACED): _FOLDER, place: _FOLDER}
+        paths = {}
+        for path, entry in entries.items():
+            mode = stat.S_IFMT(entry.signature[MODE]) | stat.S_IRUSR | entry.mode & OWNER
+            status = (0, 0, entry.size, entry.modified, 0, mode)
+            target[place + b"/" + path] = Entry(entry.content, status)
+            paths[entry.content] = path
+        tree = Manifest.of(entries)
+
+        def find(entry: Entry) -> Iterator[Source]:
+            with contextlib.suppress(ChangedMeanwhile):
+                for _, _, source in sources(root, tree, [paths[entry.content]]):
+                    yield source
+
+        wanted = Manifest.of(target)
+        plan = restore.plan(self._workspace, _NOTHING, wanted, wanted)
+        for path, why, _ in restore.carry_out(plan, find, keep_times=True, tick=self._tick):
+            self._left_out.append(f"{printable(to_text(path.removeprefix(place + b'/')))} ({why})")
+
+
+def _on_disk(root: str, path: bytes) -> int:
+    """Bytes that the entry takes."""
+    with contextlib.suppress(OSError):
+        return os.lstat(os.path.join(os.fsencode(root), path)).st_blocks * _BLOCK
+    return 0
