@@ -81,7 +81,7 @@ def _round(events: list[tuple[int, Event]]) -> Document:
                 found["violations"].append({"step": event.step, "text": text})
             case Kind.CHECKPOINT_RESTORED:
                 found["restored"].append(str(event.data.get("text", "")))
-            case Kind.NOTE:
+            case Kind.NOTE if event.data.get("note") not in ("kept", "restoring"):
                 found["notes"].append(str(event.data.get("text", "")))
             case Kind.ROUND_FINISHED:
                 for name in ("outcome", "decision", "reason", "duration_seconds"):

@@ -2,12 +2,16 @@
 
 import { seconds, svg, tone } from "./dom.js";
 
-const WIDE = 1080;
+// How wide a picture is: as the page, so that its words keep their size.
+function room() {
+  return Math.max(280, document.getElementById("main").clientWidth - 40);
+}
 
 export function timeline(rounds) {
-  const shown = rounds.slice(-60);
+  const wide = room();
+  const shown = rounds.slice(-Math.floor(wide / 14));
   const height = 96;
-  const width = WIDE / Math.max(shown.length, 12);
+  const width = wide / Math.max(shown.length, wide / 46);
   const longest = Math.max(...shown.map((one) => total(one)), 0.001);
   const bars = shown.flatMap((one, at) => {
     let y = 76;
@@ -19,10 +23,11 @@ export function timeline(rounds) {
         svg("title", {}, `round ${one.round}, ${step.step}: ${word}, ${seconds(step.duration_seconds)}`));
     });
   });
-  const every = Math.ceil(shown.length / 12);
+  const every = Math.ceil(34 / width);
   const labels = shown.map((one, at) => at % every ? null : svg("text", { x: at * width + 4, y: 90 }, String(one.round)));
-  return svg("svg", { class: "chart", viewBox: `0 0 ${WIDE} ${height}`, role: "img",
-    "aria-label": `The latest ${shown.length} rounds, each step by its outcome and duration` }, ...bars, ...labels);
+  return svg("svg", { class: "chart", viewBox: `0 0 ${wide} ${height}`, role: "img",
+    "aria-label": `The latest ${shown.length} rounds, each step by its outcome and duration` }, ...bars, ...labels,
+    svg("text", { x: wide - 8, y: 16, "text-anchor": "end" }, `longest round ${seconds(longest)}`));
 }
 
 function total(one) {
@@ -33,18 +38,19 @@ export function metricChart(rounds) {
   const points = rounds.flatMap((one) => one.steps.filter((step) => step.metric?.value != null)
     .map((step) => ({ round: one.round, ...step.metric })));
   if (!points.length) return null;
+  const wide = room();
   const latest = points[points.length - 1];
   const values = points.map((point) => point.value);
   const better = latest.direction.startsWith("greater") ? Math.max : Math.min;
   const best = better(...values);
   const all = [...values, latest.threshold];
   const low = Math.min(...all), high = Math.max(...all), span = high - low || 1;
-  const x = (at) => 46 + (at / Math.max(points.length - 1, 1)) * (WIDE - 60);
+  const x = (at) => 46 + (at / Math.max(points.length - 1, 1)) * (wide - 60);
   const y = (value) => 14 + (1 - (value - low) / span) * 92;
   const line = points.map((point, at) => `${at ? "L" : "M"}${x(at).toFixed(1)} ${y(point.value).toFixed(1)}`).join("");
-  const level = (value, name, words) => [svg("line", { x1: 46, x2: WIDE - 10, y1: y(value), y2: y(value), class: name }),
-    svg("text", { x: WIDE - 12, y: y(value) - 4, "text-anchor": "end" }, words)];
-  return svg("svg", { class: "chart", viewBox: `0 0 ${WIDE} 124`, role: "img",
+  const level = (value, name, words) => [svg("line", { x1: 46, x2: wide - 10, y1: y(value), y2: y(value), class: name }),
+    svg("text", { x: wide - 12, y: y(value) - 4, "text-anchor": "end" }, words)];
+  return svg("svg", { class: "chart", viewBox: `0 0 ${wide} 124`, role: "img",
     "aria-label": `${latest.name}: ${points.length} measurements, latest ${latest.value}, best ${best}, baseline ${latest.threshold}` },
     ...level(latest.threshold, "aim", `baseline ${latest.threshold}`), ...(best === latest.threshold ? [] : level(best, "best", `best ${best}`)),
     svg("path", { d: line, class: "path" }),

@@ -32,7 +32,7 @@ export function show(place, key, make) {
 const TONES = {
   complete: "good", passed: "good", healthy: "good", repaired: "good", intact: "good",
   running: "run", ready: "none", "not measured": "none", cancelled: "none", interrupted: "warn",
-  exhausted: "warn", stale: "warn", waiting: "warn", "over budget": "warn", unavailable: "warn", flaky: "warn",
+  exhausted: "warn", stale: "warn", waiting: "warn", "over budget": "warn", mismatch: "bad", unavailable: "warn", flaky: "warn",
 };
 
 export function tone(word) {
@@ -45,8 +45,8 @@ export function tag(word) {
 
 export function seconds(count) {
   if (count === null || count === undefined) return "";
-  if (count < 60) return `${count.toFixed(1)} s`;
-  return count < 3600 ? `${(count / 60).toFixed(1)} min` : `${(count / 3600).toFixed(1)} h`;
+  const [amount, unit] = count < 60 ? [count, "s"] : count < 3600 ? [count / 60, "min"] : count < 172800 ? [count / 3600, "h"] : [count / 86400, "days"];
+  return `${amount.toFixed(amount < 10 ? 1 : 0)} ${unit}`;
 }
 
 export function bytes(count) {
@@ -67,7 +67,7 @@ export function time(utc) {
 
 export function age(utc) {
   const past = (Date.now() - new Date(utc).getTime()) / 1000;
-  return Number.isFinite(past) ? `${seconds(Math.max(0, past))} ago` : "";
+  return !Number.isFinite(past) ? "" : past < 5 ? "just now" : `${seconds(past)} ago`;
 }
 
 export function usageWords(usage) {
@@ -84,5 +84,5 @@ export function metricWords(metric) {
   if (!metric) return "";
   const value = metric.value ?? "not measured";
   const aim = { greater_equal: "≥", less_equal: "≤", greater: ">", less: "<" }[metric.direction] || "";
-  return `${metric.name} ${value} (${aim} ${metric.threshold}, best ${metric.best ?? "none"})`;
+  return `${metric.name} ${value} (wanted ${aim} ${metric.threshold}, best ${metric.best ?? "none"})`;
 }

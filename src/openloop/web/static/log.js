@@ -37,6 +37,8 @@ export function log(main, id, step, at) {
   const edge = (text, back) => el("button", { type: "button", hidden: true, onclick: back }, text);
   const earlier = edge("Earlier", () => extend(false));
   const later = edge("Later", () => extend(true));
+  const changed = el("p", { class: "problem", role: "status", hidden: true });
+  place.before(changed);
   let start = 0, end = 0, size = 0;
   let hits = [], hit = -1, whole = null;
 
@@ -59,8 +61,10 @@ export function log(main, id, step, at) {
 
   async function piece(offset, length) {
     const where = offset === null ? "" : `&offset=${offset}`;
-    const { document: got } = await ask(`${path}/log?length=${length || 65536}${where}`);
+    const got = await ask(`${path}/log?length=${length || 65536}${where}`);
     size = got.size;
+    changed.hidden = got.recorded_size === null || got.recorded_size === size;
+    if (!changed.hidden) changed.textContent = `This log has ${bytes(size)}; when its step ended, it had ${bytes(got.recorded_size)}. It was changed since: an audit tells more.`;
     return got;
   }
 
@@ -122,7 +126,7 @@ export function log(main, id, step, at) {
     if (!query.value) return;
     found.textContent = "searching…";
     try {
-      const { document: got } = await ask(`${path}/search?q=${encodeURIComponent(query.value)}${regex.checked ? "&regex=1" : ""}`);
+      const got = await ask(`${path}/search?q=${encodeURIComponent(query.value)}${regex.checked ? "&regex=1" : ""}`);
       [hits, hit, whole] = [got.offsets, -1, got];
       if (hits.length) jump(1); else tell();
     } catch (error) {

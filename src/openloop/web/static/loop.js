@@ -14,10 +14,11 @@ export function loop(main, id) {
   let next = null;
   let extended = false;
   let latest = "";
+  let seen = null;
 
   async function earlier() {
     more.disabled = true;
-    const { document: page } = await ask(`loops/${id}/rounds?before=${next}`);
+    const page = await ask(`loops/${id}/rounds?before=${next}`);
     rounds.push(...page.rounds);
     next = page.before;
     extended = true;
@@ -29,12 +30,13 @@ export function loop(main, id) {
     show(parts.rounds, rounds.map((one) => one.round), () => [el("h2", {}, "Rounds"),
       ...(rounds.length ? rounds.map((one, at) => el("details", { "data-round": one.round, open: at === 0 },
         el("summary"), el("div"))) : [el("p", { class: "quiet" }, "No round has started yet.")])]);
+    const before = predecessors(id, rounds);
     for (const one of rounds) {
       const place = parts.rounds.querySelector(`[data-round="${one.round}"]`);
       const [summary, body] = place.children;
       show(summary, [one.outcome, one.reason, one.duration_seconds], () => [`Round ${one.round} `, tag(one.outcome || "running"),
         ` ${one.duration_seconds != null ? seconds(one.duration_seconds) : ""} `, el("span", { class: "quiet" }, one.reason || "")]);
-      show(body, one, () => roundBody(id, one));
+      show(body, [one, one.steps.map((step) => (step.attachments || []).map((_, at) => before.get(hrefOf(id, step, at))?.href))], () => roundBody(id, one, before));
     }
     show(parts.pictures, rounds, () => {
       const inOrder = [...rounds].reverse();
@@ -50,9 +52,10 @@ export function loop(main, id) {
   }
 
   const polling = poll(async () => {
-    const { document: found, changed } = await ask(`loops/${id}`);
+    const found = await ask(`loops/${id}`);
     crumbs([[found.name, ""]]);
-    if (changed) {
+    if (found !== seen) {
+      seen = found;
       show(parts.head, [found.mission, found.status, found.needs, found.reason, found.waiting_until], () => head(found));
       show(parts.problems, [found.problems, found.broken, found.withheld], () => problems(found));
       show(parts.gates, found.gates, () => gates(found.gates));
@@ -65,7 +68,7 @@ export function loop(main, id) {
     show(parts.facts, [found, found.status === "running" ? Math.floor(Date.now() / 1000) : 0], () => facts(found));
     const sign = `${found.head} ${found.step} ${found.started_at}`;
     if (sign !== latest) {
-      const { document: page } = await ask(`loops/${id}/rounds`);
+      const page = await ask(`loops/${id}/rounds`);
       const fresh = new Set(page.rounds.map((one) => one.round));
       rounds = [...page.rounds, ...(extended ? rounds.filter((one) => !fresh.has(one.round)) : [])];
       if (!extended) next = page.before;
@@ -83,8 +86,10 @@ function head(found) {
   const waiting = found.waiting_until ? [el("br"), "Waiting until ", time(found.waiting_until)] : [];
   return [el("h1", {}, found.mission || found.name), el("p", { class: "small" }, found.path),
     el("p", { class: `verdict ${found.stale ? "warn" : tone(found.status)}` }, ...words, " ",
-      found.reason || (found.status === "running" ? "no round has ended yet" : "nothing has run yet"), ...waiting)];
+      found.reason || SILENT[found.status] || "no reason is recorded", ...waiting)];
 }
+
+const SILENT = { running: "no round has ended yet", ready: "nothing has run yet", unknown: "the record cannot be read" };
 
 function problems(found) {
   const shown = found.problems.map((one) => `${one.what}${one.where ? `\nin: ${one.where}` : ""}${one.fix ? `\nfix: ${one.fix}` : ""}`);
@@ -95,7 +100,7 @@ function problems(found) {
 
 function facts(found) {
   const rows = [
-    ["Run, round", found.run ? `${found.run}, ${found.round} (budget ${found.total_rounds})` : ""],
+    ["Round", found.run ? `${found.round}, in run ${found.run} of at most ${found.total_rounds} rounds` : ""],
     ["Command", found.status === "running" ? `${found.step || "between steps"}${found.pid ? `, PID ${found.pid}` : ""}` : ""],
     ["Elapsed", found.status === "running" && found.started_at ? seconds((Date.now() - new Date(found.started_at)) / 1000) : ""],
     ["Log", found.log_path ? `${found.log_path}, ${bytes(found.log_bytes)}` : ""],
@@ -118,53 +123,114 @@ function gates(list) {
   return [el("h2", {}, "Gates"), el("ul", { class: "gates" }, ...items)];
 }
 
-function roundBody(id, one) {
-  const rows = one.steps.map((step) => el("tr", {},
-    el("td", {}, `${step.step || "hook"}${step.confirm ? " again" : ""}`),
-    el("td", {}, tag(step.outcome || "running")),
-    el("td", {}, seconds(step.duration_seconds)),
-    el("td", {}, step.detail || (step.exit_code != null ? `exit ${step.exit_code}` : ""), step.signal ? ` ${step.signal}` : "",
-      el("details", {}, el("summary", {}, "facts"), el("div", {}, factsOf(step), prompt(id, step)))),
-    el("td", {}, step.log ? el("a", { href: `#/loop/${id}/log/${step.id}` }, "log") : "", step.private ? " (private)" : "")));
-  const shots = one.steps.flatMap((step) => (step.attachments || []).map((file, at) => shot(id, step, file, at)));
+// Every picture of the rounds that are shown, with the latest of the same name from before the change
+// that came in between: key of a picture → its predecessor.
+function predecessors(id, rounds) {
+  const latest = new Map();
+  const found = new Map();
+  let changes = 0;
+  for (const one of [...rounds].reverse()) {
+    for (const step of one.steps) {
+      if (["fix", "improve"].includes(step.step)) changes += 1;
+      (step.attachments || []).forEach((file, at) => {
+        const name = nameOf(file);
+        if (!PICTURE.test(name)) return;
+        const before = latest.get(`${step.step}/${name}`);
+        const now = { href: hrefOf(id, step, at), round: one.round, changes, sha256: file.sha256 };
+        if (before) found.set(now.href, before.changes < changes ? before : found.get(before.href));
+        latest.set(`${step.step}/${name}`, now);
+      });
+    }
+  }
+  return found;
+}
+
+function roundBody(id, one, before) {
+  const kept = one.steps.flatMap((step) => (step.attachments || []).map((file, at) => ({ step, file, at }))
+    .filter(({ file }) => file.path !== step.changes?.diff));
+  const pictures = kept.filter(({ file }) => PICTURE.test(nameOf(file)));
+  const others = kept.filter((one) => !pictures.includes(one));
   return [
     el("p", { class: "small" }, `run ${one.run}, started `, time(one.started_at)),
-    el("div", { class: "wide" }, el("table", {}, el("thead", {}, el("tr", {}, ...["step", "outcome", "time", "why", ""].map((name) => el("th", { scope: "col" }, name)))),
-      el("tbody", {}, ...rows))),
-    ...(shots.length ? [el("div", { class: "shots" }, ...shots)] : []),
+    el("ul", { class: "steps" }, ...one.steps.map((step) => stepItem(id, step))),
+    ...(pictures.length ? [el("div", { class: "shots" }, ...pictures.map((one) => shot(id, one, before)))] : []),
+    ...(others.length ? [el("p", { class: "small" }, "files: ", ...others.flatMap((one) => [attachment(id, one), "  "]))] : []),
     ...one.violations.map((found) => el("p", {}, tag("policy"), ` ${found.step}: ${found.text}`)),
     ...one.restored.map((text) => el("p", {}, text)),
     ...one.notes.map((text) => el("p", { class: "quiet" }, text)),
   ];
 }
 
-function shot(id, step, file, at) {
-  const href = `/api/v1/loops/${id}/steps/${step.id}/attachments/${at}`;
-  const name = file.path.split("/").pop();
-  const picture = /\.(png|jpe?g|webp)$/i.test(name);
-  return el("figure", {}, picture ? el("a", { href }, el("img", { src: href, alt: `${name}, from ${step.step}`, loading: "lazy" })) : null,
-    el("figcaption", { class: "small" }, el("a", { href }, `${step.step}: ${name}`), ` ${bytes(file.bytes)}`));
+function stepItem(id, step) {
+  const exit = step.outcome !== "passed" && step.exit_code != null ? `exit ${step.exit_code}` : "";
+  return el("li", {}, el("div", { class: "step" },
+    el("span", {}, `${step.step || "hook"}${step.confirm ? " again" : ""}`),
+    el("span", {}, tag(step.outcome || "running")),
+    el("span", { class: "quiet" }, seconds(step.duration_seconds)),
+    el("span", {}, step.detail || exit, step.signal ? ` ${step.signal}` : ""),
+    el("span", {}, step.log ? el("a", { href: `#/loop/${id}/log/${step.id}` }, "log") : "", step.private ? " (private)" : "")),
+  el("details", {}, el("summary", {}, "details"), factsOf(step)), ...ofChange(id, step));
+}
+
+const PICTURE = /\.(png|jpe?g|webp)$/i;
+
+function nameOf(file) {
+  return String(file.path).split("/").pop();
+}
+
+function hrefOf(id, step, at) {
+  return `/api/v1/loops/${id}/steps/${step.id}/attachments/${at}`;
+}
+
+function attachment(id, { step, file, at }) {
+  return el("span", {}, el("a", { href: hrefOf(id, step, at) }, `${step.step}${step.confirm ? " again" : ""}: ${nameOf(file)}`), ` ${bytes(file.bytes)}`);
+}
+
+function shot(id, kept, before) {
+  const { step, file, at } = kept;
+  const href = hrefOf(id, step, at);
+  const name = nameOf(file);
+  const caption = el("figcaption", { class: "small" }, attachment(id, kept));
+  const picture = (address, words) => el("a", { href: address }, el("img", { src: address, alt: `${name}, ${words}`, loading: "lazy" }));
+  const earlier = before.get(href);
+  if (!earlier) return el("figure", {}, picture(href, `from ${step.step}`), caption);
+  const same = earlier.sha256 === file.sha256 ? ", the same" : "";
+  return el("figure", { class: "pair" },
+    el("div", {}, picture(earlier.href, "before the change"), el("p", { class: "small" }, `before the change, round ${earlier.round}`)),
+    el("div", {}, picture(href, "after the change"), el("p", { class: "small" }, `after the change${same}`)), caption);
 }
 
 function factsOf(step) {
-  const rows = [["command", step.command], ["PID", step.pid], ["exit code", step.exit_code], ["signal", step.signal], ["CPU", seconds(step.cpu_seconds)],
-    ["memory", bytes(step.peak_rss_bytes)], ["sandbox", step.sandbox], ["log", `${step.log || ""} ${bytes(step.log_bytes)}`], ["usage", usageWords(step.usage)],
-    ["sha256 of the log", step.log_sha256]].filter(([, value]) => value !== null && value !== undefined && value !== "");
-  return el("dl", { class: "facts" }, ...rows.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", { class: "mono" }, String(value)))));
+  const rows = [["PID", step.pid], ["exit code", step.exit_code], ["signal", step.signal], ["CPU", seconds(step.cpu_seconds)],
+    ["memory", bytes(step.peak_rss_bytes)], ["sandbox", step.sandbox], ["log", step.log ? `${step.log}, ${bytes(step.log_bytes)}` : ""],
+    ["usage", usageWords(step.usage)], ["sha256 of the log", step.log_sha256]]
+    .filter(([, value]) => value !== null && value !== undefined && value !== "");
+  return el("div", {}, el("pre", { class: "folded" }, step.command),
+    el("dl", { class: "facts" }, ...rows.map(([name, value]) => el("div", { class: String(value).length > 40 ? "broad" : null }, el("dt", {}, name), el("dd", { class: "mono" }, String(value))))));
 }
 
-function prompt(id, step) {
-  if (!["fix", "improve"].includes(step.step)) return null;
-  return later("prompt", `loops/${id}/steps/${step.id}/prompt`);
+// What a change was asked to do, and what it did to the files.
+function ofChange(id, step) {
+  if (!["fix", "improve"].includes(step.step)) return [];
+  const path = `loops/${id}/steps/${step.id}`;
+  return [later("prompt", `${path}/prompt`), step.changes?.diff ? later(`diff: ${step.did}`, `${path}/diff`, diff) : step.did ? el("p", { class: "small" }, step.did) : null];
+}
+
+const SIDES = { "+": "added", "-": "removed", "@": "where", " ": "" };
+
+function diff(found) {
+  const lines = found.lines.map((line) => el("span", { class: `diff ${/^(\+\+\+|---) /.test(line) ? "file" : SIDES[line[0]] ?? "file"}` }, `${line}\n`));
+  if (found.left_out) lines.push(el("span", { class: "diff file" }, `${found.left_out} more lines: openloop diff shows them all`));
+  return el("pre", { tabindex: "0" }, ...lines);
 }
 
 // A part that is asked for when it is opened.
-function later(name, path) {
+function later(name, path, make = (found) => el("pre", { class: "folded" }, found.text)) {
   const place = el("div");
   return el("details", { ontoggle: async (event) => {
     if (!event.target.open || place.childElementCount) return;
     try {
-      place.append(el("pre", {}, (await ask(path)).document.text));
+      place.append(make(await ask(path)));
     } catch (error) {
       place.append(el("p", { class: "quiet" }, error.message));
     }
@@ -174,7 +240,7 @@ function later(name, path) {
 function beside(id, found) {
   return [el("h2", {}, "Beside the rounds"),
     ...(found.undone || []).map((one) => el("p", {}, tag("policy"), ` round ${one.round}, ${one.step}: ${one.text}`)),
-    ...(found.knowledge || []).map((name) => later(`knowledge/${name}`, `loops/${id}/knowledge?name=${encodeURIComponent(name)}`)),
+    ...(found.knowledge || []).map((name) => later(`knowledge/${name}`, `loops/${id}/knowledge?name=${encodeURIComponent(name.toWellFormed())}`)),
     later("openloop.json", `loops/${id}/configuration`)];
 }
 

@@ -13,7 +13,7 @@ const SORTS = {
 
 export function overview(main) {
   const text = el("input", { type: "search", placeholder: "Filter by name, path, mission", "aria-label": "Filter", oninput: draw });
-  const status = el("select", { "aria-label": "Status", onchange: draw });
+  const status = el("select", { "aria-label": "Status", onchange: draw }, el("option", {}, "every"));
   const sort = el("select", { "aria-label": "Order", onchange: draw },
     ...Object.keys(SORTS).map((name) => el("option", {}, name)));
   const group = el("input", { type: "checkbox", onchange: draw });
@@ -23,19 +23,20 @@ export function overview(main) {
     el("div", { class: "tools" }, text, el("label", {}, "status ", status), el("label", {}, "order ", sort),
       el("label", {}, group, " by fleet")), list);
   let rows = [];
+  let seen = null;
 
   function draw() {
     const words = text.value.toLowerCase();
     const wanted = status.value;
-    const seen = rows.filter((row) => (!wanted || wanted === "every" || row.status === wanted || row.needs === wanted)
+    const shown = rows.filter((row) => (!wanted || wanted === "every" || row.status === wanted || row.needs === wanted)
       && `${row.name} ${row.path} ${row.mission || ""} ${row.fleet}`.toLowerCase().includes(words));
-    seen.sort(SORTS[sort.value] || SORTS["what needs a person"]);
-    if (group.checked) seen.sort((a, b) => a.fleet.localeCompare(b.fleet));
+    shown.sort(SORTS[sort.value] || SORTS["what needs a person"]);
+    if (group.checked) shown.sort((a, b) => a.fleet.localeCompare(b.fleet));
     if (!rows.length) {
       show(list, "none", () => el("li", { class: "quiet" }, "No loop here yet. Create one: openloop init .openloop/main"));
       return;
     }
-    update(seen);
+    update(shown);
   }
 
   function update(seen) {
@@ -78,12 +79,13 @@ export function overview(main) {
   }
 
   return poll(async () => {
-    const { document: found, changed } = await ask("loops");
-    if (changed) {
+    const found = await ask("loops");
+    if (found !== seen) {
+      seen = found;
       rows = found.loops;
       const needs = rows.filter((row) => row.needs).length;
       const running = rows.filter((row) => row.status === "running").length;
-      const words = `${rows.length} ${rows.length === 1 ? "loop" : "loops"}: ${needs} need a person, ${running} running`;
+      const words = `${rows.length} ${rows.length === 1 ? "loop" : "loops"}: ${needs} ${needs === 1 ? "needs" : "need"} a person, ${running} running`;
       counts.textContent = found.complete_search ? words : `${words} (the search stopped at its bound)`;
       const names = [...new Set(rows.flatMap((row) => [row.status, row.needs]).filter(Boolean))].sort();
       show(status, names, () => ["every", ...names].map((name) => el("option", {}, name)));
@@ -105,7 +107,7 @@ function line(row) {
     el("span", {}, tag(row.status), row.needs && row.needs !== row.status ? tag(row.needs) : null),
     el("span", {}, el("span", { class: "name clip" }, row.mission || row.name),
       el("span", { class: "small clip" }, `${row.name} · ${row.path}`)),
-    el("span", { class: "small" }, el("span", { class: "clip" }, row.round ? `round ${row.round} of run ${row.run}` : "nothing run yet"),
+    el("span", { class: "small" }, el("span", { class: "clip" }, row.round ? `run ${row.run}, round ${row.round}` : row.status === "ready" ? "nothing has run yet" : ""),
       el("span", { class: "clip", title: doing }, waiting || doing)),
     el("span", { class: "small" }, el("span", { class: "clip" }, metricWords(row.metric) || usageWords(row.usage) || pace),
       el("span", { class: "clip" }, eta || (row.updated_at ? age(row.updated_at) : ""))));
