@@ -218,12 +218,19 @@ class Hostile(ServerCase):
             ("wait", {"until": "never"}),
             ("wait", {"seconds": True}),
             ("logs", {"offset": -1}),
+            ("logs", {"round": "1"}),
+            ("logs", {"round": True}),
+            ("logs", {"step": "no such step"}),
+            ("logs", {"step": ["verify"]}),
             ("status", {"verify": "true"}),
             ("list", {"root": "/"}),
         ):
             with self.subTest(tool=tool, arguments=arguments):
                 where = {} if tool == "list" else {"workspace": self.name}
-                self.assertTrue(client.call(tool, **where, **arguments)["isError"])
+                refused = client.call(tool, **where, **arguments)
+                self.assertTrue(refused["isError"])
+                words = refused["content"][0]["text"]
+                self.assertRegex(words, "must be|unknown arguments")
 
 
 class Runs(ServerCase):
@@ -254,6 +261,13 @@ class Runs(ServerCase):
         result = self.client().call("start", workspace=self.name)
         self.assertTrue(result["isError"])
         self.assertIn("verify", result["content"][0]["text"])
+
+    def test_a_run_that_is_over_at_once_is_no_error(self) -> None:
+        self.place.configure({"commands": {"verify": "false"}})
+        result = self.client().call("start", workspace=self.name, max_rounds=1)
+        self.assertFalse(result["isError"])
+        ended = self.client().call("wait", workspace=self.name)["structuredContent"]
+        self.assertEqual(ended["status"], "exhausted")
 
     def test_a_run_outlives_the_server(self) -> None:
         self.slow()
@@ -303,6 +317,8 @@ class Runs(ServerCase):
         self.assertIn("tools", answered["result"])
         self.assertNotIn(number, [notice.get("id") for notice in client.notices])
         waiting = client.ask("tools/call", call, progressToken="p")
+        client.send(json.dumps({**cancel, "params": {"requestId": str(waiting)}}) + "\n")
+        client.send(json.dumps({**cancel, "params": {"requestId": [waiting]}}) + "\n")
         self._stopped(self.client(), runner)
         while (message := client.read()).get("id") != waiting:
             self.assertEqual(message["params"]["progressToken"], "p")

@@ -20,9 +20,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from openloop.core import program
-from openloop.core.errors import OpenLoopError, UsageError
+from openloop.core.errors import ExitCode, OpenLoopError, UsageError
 from openloop.core.text import printable
-from openloop.core.vocabulary import Status
+from openloop.core.vocabulary import Status, Step
 from openloop.record import lock, tail, workspace
 from openloop.record.workspace import LOGS, Workspace
 from openloop.views import discovery, history, report, report_markdown, status
@@ -105,12 +105,12 @@ class Loops:
         if max_rounds is not None:
             words += ["--max-rounds", str(_whole(max_rounds, "max_rounds"))]
         self._started = [one for one in self._started if one.poll() is None]
-        with tempfile.TemporaryFile() as said:
+        with tempfile.TemporaryFile() as output:
             process = subprocess.Popen(
                 words,
                 stdin=subprocess.DEVNULL,
-                stdout=said,
-                stderr=said,
+                stdout=output,
+                stderr=output,
                 start_new_session=True,
                 cwd=self._root,
             )
@@ -120,9 +120,10 @@ class Loops:
                 if time.monotonic() > deadline:
                     break
                 time.sleep(_POLL / 5)
-            if process.returncode:
-                said.seek(0)
-                text = said.read(TEXT).decode(errors="replace").strip()
+            began = _runner(place) == process.pid  # then its status says how it ended
+            if process.returncode and (not began or process.returncode == ExitCode.RECORD):
+                output.seek(0)
+                text = output.read(TEXT).decode(errors="replace").strip()
                 raise OpenLoopError(f"the run ended with exit code {process.returncode}: {text}")
         return self._status(place)
 
@@ -163,10 +164,16 @@ class Loops:
     def _logs(
         self,
         place: Workspace,
-        round: int | None = None,
-        step: str | None = None,
+        round: object = None,
+        step: object = None,
         offset: int | None = None,
     ) -> Result:
+        if round is not None:
+            _whole(round, "round")
+        if step is not None and step not in list(Step):
+            raise UsageError(f"step must be one of {', '.join(Step)}")
+        if offset is not None:
+            offset = _whole(offset, "offset", least=0)
         rounds = history.read(place, detailed=_ROUNDS).rounds
         for one in reversed(rounds):
             if round not in (None, one.number):
@@ -186,7 +193,7 @@ class Loops:
         path = place.file(name)
         with open(path, "rb", opener=_no_follow) as file:
             size = os.fstat(file.fileno()).st_size
-            start = max(0, size - TEXT) if offset is None else _whole(offset, "offset", least=0)
+            start = max(0, size - TEXT) if offset is None else offset
             start = min(start, size)
             data = os.pread(file.fileno(), TEXT, start)
         text = "\n".join(map(printable, data.decode(errors="replace").split("\n")))

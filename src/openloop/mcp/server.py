@@ -66,9 +66,10 @@ class _Server:
 
     def _notice(self, method: object, params: object) -> None:
         """A notification: only a cancellation means anything here."""
-        if method == "notifications/cancelled" and isinstance(params, dict):
+        identifier = params.get("requestId") if isinstance(params, dict) else None
+        if method == "notifications/cancelled" and isinstance(identifier, str | int):
             with self._lock:
-                cancelled = self._calls.get(str(params.get("requestId")))
+                cancelled = self._calls.get(identifier)
             if cancelled:
                 cancelled.set()
 
@@ -83,7 +84,9 @@ class _Server:
         with self._lock:
             if len(self._calls) >= _AT_ONCE:
                 raise Refusal(INVALID_REQUEST, f"{_AT_ONCE} calls are running already")
-            self._calls[str(identifier)] = cancelled
+            if identifier in self._calls:
+                raise Refusal(INVALID_REQUEST, "a call with this id is running already")
+            self._calls[identifier] = cancelled
         work = (identifier, name, arguments, params, cancelled)
         threading.Thread(target=self._call, args=work, daemon=True).start()
 
@@ -103,7 +106,7 @@ class _Server:
             text = f"OpenLoop failed: {type(error).__name__}: {error}"
             result = {"content": [{"type": "text", "text": text}], "isError": True}
         with self._lock:
-            self._calls.pop(str(identifier), None)
+            self._calls.pop(identifier, None)
         if not cancelled.is_set():
             self._send({"id": identifier, "result": self._dialogue.whole(result, params)})
 
