@@ -46,7 +46,7 @@ class Tree:
 
 
 TREES = (
-    Tree("empty", {}, REPLACE_ME, said=("No test command was found", "no policy, because")),
+    Tree("empty", {}, REPLACE_ME, said=("No test command was found",)),
     Tree("only a readme", {"README.md": "# x"}, REPLACE_ME),
     Tree(
         "pytest by pyproject",

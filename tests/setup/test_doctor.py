@@ -163,6 +163,28 @@ class Doctor(Place):
         place = self.place("sh check.sh", {"check.sh": ""}, policy={"protect": ["x"]})
         self.assertIn('"/check.sh"', self.of(place, "runs check.sh, which a change")[1])
 
+    def test_programs_in_holdout_may_print_and_data_may_not(self) -> None:
+        for run, is_warned in (
+            ("python3 {workspace}/holdout/lint.py src", False),
+            ("openloop browse {workspace}/holdout/play.json", False),
+            ("openloop judge {workspace}/holdout/cases.jsonl -- cat", True),
+            ("true", False),
+        ):
+            with self.subTest(run):
+                place = self.place(run)
+                os.makedirs(place.file("holdout"), exist_ok=True)
+                said = run_openloop("doctor", place.path, exitcode=0).out
+                self.assertEqual("can be read by the agent" in said, is_warned)
+
+    def test_allow_alone_keeps_a_change_from_the_checks(self) -> None:
+        place = self.place("true", {"src/x": ""}, policy={"allow": ["src/**"]})
+        self.silent(place, "nothing keeps a change")
+
+    def test_the_programs_of_a_loop_are_looked_for(self) -> None:
+        self.silent(self.place("for n in 1 2; do N=$n true || exit 1; done"), "cannot judge")
+        place = self.place("for n in 1 2; do no-such-program $n || exit 1; done")
+        self.assertEqual("problem", self.of(place, "no-such-program is neither", 1)[0])
+
     def test_build_output_that_is_trusted(self) -> None:
         policy = {"protect": ["Cargo.toml"]}
         files = {"bin/cargo": "", "Cargo.toml": "", "target/x": ""}

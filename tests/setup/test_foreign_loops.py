@@ -98,6 +98,7 @@ class Shell(Folder):
         self.assertEqual(config["commands"]["fix"]["agent"], "claude")
         self.assertIn("PROMPT.md", config["mission"])
         self.assertIn("replace me", config["commands"]["verify"])
+        self.assertNotIn("no policy", said)
         self.assertLessEqual({"/loop.sh", "/PROMPT.md"}, set(config["policy"]["protect"]))
         self.assertIn("it has no gate", said)
 

@@ -49,6 +49,35 @@ class Init(Project):
         self.assertIn("no policy, because no test command was found", said)
         self.assertIn('"protect": ["tests/**"]', said)
 
+    def test_force_keeps_the_configuration_that_was_there(self) -> None:
+        self.init(PYTHON)
+        place = os.path.join(self.folder, "project/.openloop/main")
+        with open(os.path.join(place, "openloop.json"), "w", encoding="utf-8") as file:
+            file.write("my own")
+        said, _ = self.init({}, "--force")
+        self.assertIn("is kept as openloop.json.replaced-1", said)
+        with open(os.path.join(place, "openloop.json.replaced-1"), encoding="utf-8") as file:
+            self.assertEqual("my own", file.read())
+        self.assertNotIn("replaced", self.init({}, "--force")[0])
+
+    def test_a_run_writes_the_documents_again_unless_a_person_took_them_over(self) -> None:
+        _, document = self.init(PYTHON)
+        place = os.path.join(self.folder, "project/.openloop/main")
+
+        def text(name: str) -> str:
+            with open(os.path.join(place, name), encoding="utf-8") as file:
+                return file.read()
+
+        document["commands"] = {"verify": "test -e pyproject.toml"}
+        with open(os.path.join(place, "openloop.json"), "w", encoding="utf-8") as file:
+            json.dump(document, file)
+        own = text("eval_criteria.md").partition("<!--")[0]
+        with open(os.path.join(place, "eval_criteria.md"), "w", encoding="utf-8") as file:
+            file.write(own)
+        run_openloop("run", place, exitcode=0)
+        self.assertIn("| `test -e pyproject.toml` |", text("loop_contract.md"))
+        self.assertEqual(own, text("eval_criteria.md"))
+
     def test_the_schema_lies_beside_the_configuration(self) -> None:
         _, document = self.init(PYTHON)
         self.assertEqual("./openloop.schema.json", document["$schema"])

@@ -84,7 +84,7 @@ class GuardClient:
     def start(self, number: int, job: Job, log: int) -> None:
         """Order a shell command to be started. Raises OSError when the guard is dead."""
         words = [*job.wrapper, "/bin/sh", "-c", job.command]
-        env = {**job.env, **_launcher(job.env)}
+        env = {**job.env, **program_variables(job.env)}
         self.run(Start(number, words, job.cwd, env, job.limits.grace, bool(job.wrapper)), [log])
 
     def run(self, order: Start, streams: Sequence[int]) -> None:
@@ -144,7 +144,7 @@ class GuardClient:
                 self._process.wait(ANSWER)
 
 
-def _launcher(env: Mapping[str, str]) -> dict[str, str]:
+def program_variables(env: Mapping[str, str]) -> dict[str, str]:
     """Variables with which the command `openloop` runs this installation, isolated."""
     if not os.access(os.path.join(PROGRAMS, "openloop"), os.X_OK):  # in a zip archive
         return {}

@@ -3,5 +3,5 @@
 `runner.run` takes a mission to its end.
 """
 
-MAY_IMPORT = ("core", "config", "agents", "loop", "process", "record", "policy")
-DOORS = ("runner", "execution", "acceptance")
+MAY_IMPORT = ("core", "config", "agents", "loop", "fs", "process", "record", "policy")
+DOORS = ("runner", "execution", "acceptance", "documents")

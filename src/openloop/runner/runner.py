@@ -37,7 +37,7 @@ from openloop.record.mission import Mission
 from openloop.record.projections import Live
 from openloop.record.store import Log, Store, opened
 from openloop.record.workspace import CONFIG, EVENTS
-from openloop.runner import agents, prompt
+from openloop.runner import agents, documents, prompt
 from openloop.runner.looks import Looks
 from openloop.runner.steps import Execution, Steps
 
@@ -451,6 +451,7 @@ def run(mission: Mission, *, max_rounds: int | None, view: View, interrupts: Int
         processes = Processes(lock.folder, interrupts, gaps.append, record=record)
         stack.callback(processes.close)
         store.prepare()
+        documents.refresh(mission.config, lock.folder)
         runner = Runner(mission, store, processes, interrupts, gaps, view, sandbox, sessions)
         state = runner.run(max_rounds, unsandboxed)
         return Ending(state, store.head, next(iter(interrupts.received), None))

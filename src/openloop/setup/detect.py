@@ -87,7 +87,6 @@ def detect(root: str, *, has_browser: bool = True) -> Detection:
             *_on_scan(scan),
             *_on_page(page, play is not None),
             *_limits(project, kits),
-            *_on_policy(policy),
         ],
         protect=list(policy.protect),
         allow=list(policy.allow),
@@ -133,14 +132,6 @@ def _on_kits(kits: list[Kit]) -> Iterator[str]:
 def _on_scan(scan: str) -> Iterator[str]:
     if scan:
         yield f"scan is `{scan}`: it has to pass on the project as it is, or remove it."
-
-
-def _on_policy(policy: Layout) -> Iterator[str]:
-    example = '{"protect": ["tests/**"], "allow": ["src/**"]}'
-    if not policy.protect:
-        yield f"no policy, because no test command was found: write one, for example {example}."
-    elif not policy.allow:
-        yield f"policy.allow is left out, because no source was seen; for example {example}."
 
 
 def _limits(project: Listing, kits: list[Kit]) -> Iterator[str]:

@@ -34,7 +34,8 @@ from openloop.record.workspace import (
     HOME,
     Workspace,
 )
-from openloop.setup import agent_findings, documents
+from openloop.runner import documents
+from openloop.setup import agent_findings
 from openloop.setup.detect import REPLACE_ME
 from openloop.setup.findings import Finding, Report, ok, problem, warning
 from openloop.setup.gate_programs import Programs
@@ -44,6 +45,7 @@ _ROOM = 200 << 20  # bytes of free disk below which logs may not fit
 _LITTLE_ROOM = 10 << 20  # bytes below which not even the record may
 _ORDINARY = "collected 12 items\n............ [100%]\n12 passed in 0.34s\nscore=0.5\n"
 _HARD = ("a" * 5000 + "!", "1" * 5000 + "!", " " * 5000 + "!", "a1 " * 2000 + "\n")
+_SHOWN = (".py", ".sh", ".js", ".mjs", ".rb", ".pl", "play.json")
 _BY_MODULE = re.compile(r"\bpython[\d.]*\s+-m\s+openloop\b")  # the current directory comes first
 
 
@@ -261,12 +263,19 @@ def _withheld(place: Workspace, known: Config, root: str) -> Iterator[Finding]:
             return
         yield warning(words, "start a run; it restores them first")
         return
-    if not policy.withhold and not os.path.isdir(place.file(HOLDOUT)):
-        return
-    told = [gate for gate in known.gates if not known.command(gate).private]
-    if told and known.improver:
+    open_gates = [gate for gate in known.gates if not known.command(gate).private]
+    if not policy.withhold:
+        open_gates = [gate for gate in open_gates if _reads_holdout(known.command(gate).run)]
+    if open_gates and known.improver:
         fix = 'add "private": true to those that use what is withheld'
-        yield warning(f"the logs of {', '.join(told)} can be read by the agent", fix)
+        yield warning(f"the logs of {', '.join(open_gates)} can be read by the agent", fix)
+
+
+def _reads_holdout(command: str) -> bool:
+    """Whether a command names a file of holdout/ that is not a program or a play: those print
+    what the agent is to know."""
+    words = [word.strip("\"'") for word in command.split() if f"/{HOLDOUT}" in word]
+    return any(not word.endswith(_SHOWN) for word in words)
 
 
 def _policy(place: Workspace, known: Config, root: str) -> Iterator[Finding]:
@@ -274,7 +283,7 @@ def _policy(place: Workspace, known: Config, root: str) -> Iterator[Finding]:
     read cannot be held to anything."""
     policy = known.policy or NO_POLICY
     if not (policy.protect or policy.withhold):
-        if known.improver:
+        if known.improver and policy.allow is None:
             fix = 'add for example "policy": {"protect": ["tests/**"]}'
             yield warning("nothing keeps a change from editing the checks themselves", fix)
         return

@@ -16,6 +16,7 @@ from openloop.config.globs import Globs
 from openloop.config.shell_commands import Simple, simple_commands
 from openloop.core.text import printable
 from openloop.fs.ignore_rules import LISTED
+from openloop.process import guard_client
 from openloop.setup import javascript_project, source_layout
 from openloop.setup.findings import Finding, ok, problem, warning
 from openloop.setup.project_listing import Listing
@@ -26,6 +27,7 @@ _WRAPPERS = frozenset(("env", "exec", "nohup", "nice", "command", "time"))
 _INTERPRETER = re.compile(r"(python[\d.]*|node|ruby|perl|php|(ba|da|z)?sh)")
 _BUILDS = {"cargo": "target", "mvn": "target", "mvnw": "target", "gradle": "build"}
 _BUILDS |= {"gradlew": "build"}
+_LOOP = re.compile(r"\s*for \w+ in [^;\n]*[;\n]\s*do\b")
 _FIND = "import importlib.util, sys; sys.exit(importlib.util.find_spec(sys.argv[1]) is None)"
 
 
@@ -44,7 +46,7 @@ class Programs:
 
     def there(self) -> Iterator[Finding]:
         """Whether each program can be run, with what it needs."""
-        first = next(iter(simple_commands(self._command.run)), None)
+        first = next(iter(simple_commands(_body(self._command.run))), None)
         if self._paths is None:
             what = f"{self._name}: the search for its programs took longer than {_PATIENCE:g} s"
             yield warning(what, "look for a folder on PATH that is out of reach")
@@ -109,11 +111,12 @@ class Programs:
         """Where each plain word is found, "" for nowhere; None when there is no answer in time."""
         words = [name for name in dict.fromkeys(names) if _PLAIN_WORD.fullmatch(name)]
         script = 'for word; do command -v "$word" || echo; done'
+        env = {**os.environ, **self._command.env}
         try:
             asked = subprocess.run(
                 ["/bin/sh", "-c", script, "sh", *map(os.path.expanduser, words)],
                 cwd=self._root,
-                env={**os.environ, **self._command.env},
+                env={**env, **guard_client.program_variables(env)},
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 timeout=_PATIENCE,
@@ -217,10 +220,16 @@ class Programs:
             yield os.path.relpath(place, self._root)
 
 
+def _body(text: str) -> str:
+    """A command, without the head of the loop that it may be."""
+    head = _LOOP.match(text)
+    return text[head.end() :] if head else text
+
+
 def _started(text: str) -> list[Simple]:
     """The simple commands that surely run, without what wraps them."""
     found = []
-    for one in simple_commands(text):
+    for one in simple_commands(_body(text)):
         if one.name == "cd":
             break  # what follows is searched elsewhere
         asks = one.words[:1] == ["command"] and one.words[1:2] in (["-v"], ["-V"])

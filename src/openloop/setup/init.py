@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,7 +36,8 @@ from openloop.record.workspace import (
     PROGRESS,
     Workspace,
 )
-from openloop.setup import detect, documents, web_page
+from openloop.runner import documents
+from openloop.setup import detect, web_page
 from openloop.setup.missions import known_tools, templates
 
 _SCHEMA = "openloop.schema.json"
@@ -66,9 +67,9 @@ def init(
 ) -> Scaffold:
     """Create the workspace at `path`. Raises UsageError, HeldError, OSError.
 
-    force: write openloop.json and the documents again; nothing else is ever replaced, and a
-    record that is not intact is set aside. template: one of the missions that ship. source:
-    where a loop of another tool lies that is taken over.
+    force: write openloop.json, whose old text is kept beside it, and the documents again; nothing
+    else is ever replaced, and a record that is not intact is set aside. template: one of the
+    missions that ship. source: where a loop of another tool lies that is taken over.
     """
     place = places.at(path)
     _refuse_to_overwrite(place, force)
@@ -93,7 +94,10 @@ def init(
         document = _document(place, root, aim, agent, found)
     if loop:
         document = loop.configured(document)
+        if loop.gate:  # then what was found is not what is written
+            found.found.clear()
         found.found.extend(loop.said(agent))
+    found.found.extend(_on_policy(document))
     data = (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode()
     known = config.parse(data, where=place.shown(CONFIG))
     _make_folder(place)
@@ -178,6 +182,15 @@ def _document(
     return document
 
 
+def _on_policy(document: Mapping[str, Any]) -> Iterator[str]:
+    """What a person should know where the policy, or its list of sources, is left out."""
+    example = '{"protect": ["tests/**"], "allow": ["src/**"]}'
+    if "policy" not in document:
+        yield f"no policy, because no test command was found: write one, for example {example}."
+    elif "allow" not in document["policy"]:
+        yield f"policy.allow is left out, because no source was seen; for example {example}."
+
+
 def _relative(place: Workspace, root: str) -> str:
     """The root from the workspace's base where it lies below it, else absolute."""
     base = os.path.realpath(place.base)
@@ -200,6 +213,9 @@ def _write(place: Workspace, folder: int, known: Config, data: bytes) -> list[st
         said.append(
             f"the old record is not intact: set aside as {EVENTS}.broken-*, a new one begins"
         )
+    if _differs(CONFIG, data, folder):
+        kept = files.set_aside(CONFIG, folder=folder, word="replaced")
+        said.append(f"the {CONFIG} that was there is kept as {kept}")
     _write_documents(folder, known, data)
     begun = None if files.exists(EVENTS, folder=folder) else _begin_record(place, folder)
     if not files.exists(HEARTBEAT, folder=folder):
@@ -209,6 +225,16 @@ def _write(place: Workspace, folder: int, known: Config, data: bytes) -> list[st
         text += projections.progress_line(begun) if begun else ""
         files.replace(PROGRESS, text.encode(errors="replace"), folder=folder)
     return said
+
+
+def _differs(name: str, data: bytes, folder: int) -> bool:
+    """Whether a file is there and holds something else."""
+    try:
+        return files.read(name, folder=folder) != data
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
 
 
 def _hide_from_git(place: Workspace) -> list[str]:
@@ -242,7 +268,7 @@ def _line(event: Event) -> bytes:
 
 
 def _write_documents(folder: int, known: Config, data: bytes) -> None:
-    texts: Mapping[str, str] = documents.write(known)
+    texts = documents.write(known)
     with open(os.path.join(os.path.dirname(config.__file__), os.pardir, _SCHEMA), "rb") as file:
         shown = ((CONFIG, data), (_SCHEMA, file.read()))
     for name, content in (*shown, *((name, text.encode()) for name, text in texts.items())):

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from openloop.config.config import Command, Config, Policy
+from openloop.core.errors import RecordError
 from openloop.core.text import number
 from openloop.core.vocabulary import OnViolation, SandboxMode, Step
+from openloop.fs import files
 
 NAMES = ("mission.md", "loop_contract.md", "eval_criteria.md")
 _WORDS = {
@@ -18,11 +20,34 @@ _WORDS = {
     Step.IMPROVE: "a change, made when only the baseline was missed",
 }
 _NOT_CONFIGURED = "not configured"
+_GENERATED = """
+<!-- Made from openloop.json. A run writes this page again when that has changed. Remove this line
+     to keep words of your own. -->
+"""
+_LARGEST = 1 << 20  # bytes of a page that is compared
 
 
 def write(config: Config) -> Mapping[str, str]:
     """File name to Markdown text."""
-    return dict(zip(NAMES, (_mission(config), _contract(config), _criteria(config)), strict=True))
+    texts = (_mission(config), _contract(config) + _GENERATED, _criteria(config) + _GENERATED)
+    return dict(zip(NAMES, texts, strict=True))
+
+
+def refresh(config: Config, folder: int) -> None:
+    """Write the pages again that still hold what was made from an earlier configuration.
+
+    folder: descriptor of the workspace. Raises RecordError where one cannot be written.
+    """
+    for name, text in write(config).items():
+        try:
+            old = files.read(name, folder=folder, limit=_LARGEST)
+        except OSError:  # removed, or made into something else: it is a person's now
+            continue
+        if old.endswith(_GENERATED.encode()) and old != text.encode():
+            try:
+                files.replace(name, text.encode(), folder=folder)
+            except OSError as error:
+                raise RecordError(f"{name} cannot be written: {error.strerror}") from error
 
 
 def _mission(config: Config) -> str:
