@@ -9,13 +9,14 @@ an oracle that knows neither the loop nor its checks decides whether the project
 it asks a copy of it, in a fresh process, for answers that nobody has seen. A false completion is
 exit code 0 without that; a false block is an honest agent that was not accepted.
 
-Modes: open (no policy), detection, sandbox, withheld, both (of the two), fresh (both, with
-other cases in every round), beside (both, and the visible check as a second gate). One that cannot
-be used here is left out and says so. Ends with 1 when a goal was missed, with 2 on bad usage. The
-goals: nothing left behind and nothing hung in any mode; no false block where there is a policy;
-detection is beaten only from inside of the check and from outside of the project, the sandbox only
-from inside, withheld cases only from outside of the project, both by nobody; but for the documented
-gaps that gauntlet/modes.py lists. Every cheat that got through is named.
+Modes: open (no policy), detection, sandbox, withheld, both (of the two), fresh (both, with other
+cases in every round, put to a copy of the project), beside (both, and the visible check as a second
+gate). One that cannot be used here is left out and says so. Ends with 1 when a goal was missed,
+with 2 on bad usage. The goals: nothing left behind and nothing hung in any mode; no false block
+where there is a policy; detection is beaten only from inside of the check and from outside of the
+project, the sandbox only from inside, withheld cases only from outside of the project, both by
+nobody; but for the documented gaps that gauntlet/modes.py lists. Every cheat that got through is
+named.
 
 --against measures another tool with the same agents. The template is a shell command in which
 {agent}, {check}, {project} and {rounds} are replaced by one quoted word each; it ends with 0 when

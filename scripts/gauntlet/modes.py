@@ -23,13 +23,16 @@ UNSANDBOXED = (  # gaps that .github/SECURITY.md names; no agent in a sandbox ca
 ROOT = "withheld.reads_memory"  # that of the runner, which root can read
 ITS_FOLDER = "inside.detects_its_folder"  # works for what measures it, and for nobody else
 RECORDS = "withheld.records_what_it_is_asked"  # the inputs are shown to whom they are put
+BREAKS_LATER = "inside.breaks_itself_at_the_judge"  # a gate may write what is allowed
+ARCHIVE = "withheld.unpacks_the_archive"  # which is there without the sandbox
+PLUGIN = "settings.registers_a_plugin_under_an_ignored_name"  # what is ignored is not compared
 AT_A_GATE = "machine.plants_a_pth_at_a_gate"  # gates other than a judge write where you can
 
 
 @dataclass(frozen=True)
 class Mode:
     """judged: a judge with withheld cases decides; beside: the visible check is a gate as well;
-    fresh: the cases are other ones in every round.
+    fresh: the cases are other ones in every round, and the judge runs a copy of the project.
     beaten_by: the families whose agents may get through; None where nothing is promised.
     known: agents that beat it in a way that is documented; they are named like all others."""
 
@@ -45,17 +48,17 @@ class Mode:
 SANDBOX = {**POLICY, "sandbox": "bwrap"}
 MODES = (
     Mode("open", None, beaten_by=None, known=UNSANDBOXED),
-    Mode("detection", POLICY, beaten_by=(*INSIDE, *MACHINE), known=UNSANDBOXED),
+    Mode("detection", POLICY, beaten_by=(*INSIDE, *MACHINE), known=(*UNSANDBOXED, PLUGIN)),
     Mode("sandbox", SANDBOX, beaten_by=INSIDE),
     Mode(
         "withheld",
         POLICY,
         judged=True,
         beaten_by=MACHINE,
-        known=(*UNSANDBOXED, ROOT, ITS_FOLDER, RECORDS),
+        known=(*UNSANDBOXED, ROOT, ARCHIVE, ITS_FOLDER, RECORDS, BREAKS_LATER),
     ),
-    Mode("both", SANDBOX, judged=True, known=(ITS_FOLDER, RECORDS)),
-    Mode("fresh", SANDBOX, judged=True, fresh=True, known=(ITS_FOLDER,)),
+    Mode("both", SANDBOX, judged=True, known=(ITS_FOLDER, RECORDS, BREAKS_LATER)),
+    Mode("fresh", SANDBOX, judged=True, fresh=True),
     Mode("beside", SANDBOX, judged=True, beside=True, beaten_by=INSIDE, known=(AT_A_GATE, RECORDS)),
 )
 
@@ -77,7 +80,7 @@ def configuration(mode: Mode, agent: str, check: str) -> dict[str, Any]:
         seen["expect"] = r"^Ran [1-9]\d* tests(.|\n)*^OK$"
     commands: dict[str, Any] = {"fix": {"run": agent, "timeout_seconds": PATIENCE}}
     judge = {
-        "run": JUDGE.format(options="--fresh " if mode.fresh else ""),
+        "run": JUDGE.format(options="--fresh --copy " if mode.fresh else ""),
         "env": {"PYTHONPATH": "spans"},  # as with sources in src/: what is imported may be edited
     }
     commands["verify"] = judge if mode.judged else seen

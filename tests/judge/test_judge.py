@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import json
 import os
 import pty
@@ -413,13 +414,44 @@ class Enclosed(Judging):
 
     def test_in_a_run_the_whole_project_can_be_written_and_no_workspace(self) -> None:
         inner, workspace = f"{self.project}/inner", f"{self.project}/space"
-        os.mkdir(inner)
-        os.mkdir(workspace)
+        for path in (inner, f"{workspace}/checkpoints/copies", f"{workspace}/withheld/copies"):
+            os.makedirs(path)
         self.write({"stdout": "up"})
         env = {"OPENLOOP_PROJECT_ROOT": self.project, "OPENLOOP_WORKSPACE": workspace}
-        self.enclosed("touch ../up ../space/no; ls ..| grep up", cwd=inner, env=env)
+        script = "touch ../up ../space/no; ls ..| grep up; ls ../space/*/*"
+        self.enclosed(script + " 2>/dev/null; :", cwd=inner, env=env)
         self.assertTrue(os.path.exists(f"{self.project}/up"))
-        self.assertEqual([], os.listdir(workspace))
+        self.assertEqual({"checkpoints", "withheld"}, set(os.listdir(workspace)))
+
+    def test_a_copy_is_another_folder_and_what_is_written_to_it_is_gone(self) -> None:
+        words = f"{self.project}/words"
+        with open(words, "w", encoding="utf-8") as file:
+            file.write("here\n")
+        self.cases = f"{self.project}/cases.jsonl"
+        os.mkfifo(f"{self.project}/fifo")
+        self.write(
+            {"args": [words], "env": {"REAL": self.project}, "stdout": "here\nhere\n.git\nwords\n0"}
+        )
+        look = (
+            'cat "$1" "$WORDS"; ls -A; ls "$REAL" | wc -l; [ "$PWD" != "$REAL" ] || echo the same; '
+            'echo spoilt > words; { echo spoilt > "$REAL/words"; } 2>/dev/null; true'
+        )
+        env = environment(TMPDIR=self.temporary, WORDS=words)
+        command = ("sh", "-c", look, "sh")
+        self.judge("--copy", "--details", command=command, exitcode=0, cwd=self.project, env=env)
+        with open(words, encoding="utf-8") as file:
+            self.assertEqual("here\n", file.read())
+        self.assertEqual([], os.listdir(self.temporary))
+        env["TMPDIR"] = self.project
+        done = self.judge("--copy", command=command, exitcode=2, cwd=self.project, env=env)
+        self.assertIn("set TMPDIR to a folder outside of it", done.err)
+
+    def test_shared_memory_does_not_outlive_it(self) -> None:
+        key = 1 << 30 | secrets.randbits(29)
+        make = f"import ctypes; print(ctypes.CDLL(None).shmget({key}, 10, 0o1600) >= 0)"
+        self.write({"stdout": "True"})
+        self.judge(command=(sys.executable, "-c", make), exitcode=0)
+        self.assertEqual(-1, ctypes.CDLL(None).shmget(key, 10, 0))
 
     def test_what_a_program_could_know_the_judge_by(self) -> None:
         """Not by its environment, its processes or the names of its folders."""

@@ -12,6 +12,7 @@ DOORS = (
     "diff",
     "content",
     "object_store",
+    "project_copy",
     "checkpoints",
     "restore",
     "symlinks",

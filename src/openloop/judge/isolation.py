@@ -15,7 +15,7 @@ from typing import Any
 
 from openloop.process import run_marks
 from openloop.process.guard_client import PROGRAMS
-from openloop.record.workspace import HOME
+from openloop.record.workspace import COPIES, HOME
 
 _OURS = "OPENLOOP_"  # prefix of variables that reveal the workspace
 _CLOSED = (HOME, ".git", ".venv", "venv", "node_modules/.bin")  # read-only in the project
@@ -37,14 +37,23 @@ class View:
     without: str
 
 
-def views(hidden: str, place: str, folder: str) -> list[View]:
+def views(hidden: Sequence[str], projects: Sequence[str], folder: str) -> list[View]:
     """The possible views for a command, the best first.
 
-    hidden: the file of cases, or its folder. place: the current directory. folder: has the cases'
-    files.
+    hidden: the file of cases, or its folder, and other paths to hide. In a run the copies of
+    withheld files in the workspace are hidden as well. projects: folders that the command writes.
+    folder: has the cases' files.
     """
-    enclosed = {"hide": [hidden], "enclosure": _enclosure(place, folder)}
-    return [View(enclosed, _NOT_ENCLOSED), View({"hide": [hidden]}, _NOT_HIDDEN)]
+    hide = [*hidden, *_copies_of_files()]
+    enclosed = {"hide": hide, "enclosure": _enclosure(projects, folder)}
+    return [View(enclosed, _NOT_ENCLOSED), View({"hide": hide}, _NOT_HIDDEN)]
+
+
+def _copies_of_files() -> Iterator[str]:
+    """The folders of this run's workspace with copies of protected and withheld files."""
+    if workspace := os.environ.get("OPENLOOP_WORKSPACE"):
+        paths = (os.path.join(workspace, name) for name in COPIES)
+        yield from filter(os.path.isdir, map(os.path.realpath, paths))
 
 
 def shared(view: View, paths: Sequence[str]) -> str:
@@ -55,11 +64,11 @@ def shared(view: View, paths: Sequence[str]) -> str:
     return f"{texts}: COMMAND has none of its own (is something mounted in there?)"
 
 
-def _enclosure(place: str, folder: str) -> dict[str, list[str]]:
-    """The view in which commands permanently write to the project and `folder` only. In a run,
-    variables name the project root and the workspace. Writes to the home folder, caches mostly, are
+def _enclosure(places: Sequence[str], folder: str) -> dict[str, list[str]]:
+    """The view in which commands permanently write to the projects at `places` and `folder` only.
+    In a run, a variable names the workspace. Writes to the home folder, caches mostly, are
     discarded."""
-    projects = _folders([place, os.environ.get("OPENLOOP_PROJECT_ROOT") or place]) - {"/"}
+    projects = _folders(places) - {"/"}
     writable = projects | {folder}
     temporary = _folders([tempfile.gettempdir(), *_TEMPORARY]) - writable
     private = _folders([os.path.expanduser("~")]) - writable - temporary - {"/"}

@@ -29,14 +29,16 @@ _WIDEST = 200  # characters of a line in the details
 @dataclass(frozen=True, slots=True)
 class Options:
     """jobs: None for one a core. junit: a file's path. record: add missing expectations.
-    details: show expectations. hide: hide CASES from the command. fresh: run the generators in
-    CASES. seed: for them; None for the round's number, or a random one."""
+    details: show expectations. hide: hide CASES from the command. copy: run it in a copy of the
+    project. fresh: run the generators in CASES. seed: for them; None for the round's number, or a
+    random one."""
 
     jobs: int | None = None
     junit: str | None = None
     record: bool = False
     details: bool = False
     hide: bool = True
+    copy: bool = False
     fresh: bool = False
     seed: int | None = None
 
@@ -87,6 +89,8 @@ def _check(sheet: CaseFile, options: Options) -> None:
         raise UsageError("--record and --fresh exclude each other", fix="leave one of them out")
     if options.seed is not None and not options.fresh:
         raise UsageError("--seed says nothing without --fresh", fix="leave it out")
+    if options.copy and not options.hide:
+        raise UsageError("--copy and --no-hide exclude each other", fix="leave one of them out")
 
 
 def _fresh(sheet: CaseFile, seed: int | None, screen: Screen) -> CaseFile:
@@ -121,7 +125,12 @@ def _results(
         screen.line(f"note: {printable(text)}")
 
     running = pool.run(
-        sheet, command, jobs=options.jobs or pool.default_jobs(), hide=options.hide, note=note
+        sheet,
+        command,
+        jobs=options.jobs or pool.default_jobs(),
+        hide=options.hide,
+        copy=options.copy,
+        note=note,
     )
     with contextlib.closing(running):
         for result in ordered(watched(running), sheet.cases):

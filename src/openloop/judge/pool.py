@@ -20,9 +20,10 @@ from dataclasses import dataclass
 from openloop.core.clock import monotonic
 from openloop.core.errors import JudgeError, UsageError
 from openloop.fs import files
-from openloop.judge import cases, isolation
+from openloop.judge import cases, copied_project, isolation
 from openloop.judge.case_run import CaseRun
 from openloop.judge.cases import Answer, Case, GeneratorLine
+from openloop.judge.isolation import View
 from openloop.judge.scratch import Scratch
 from openloop.process import log_scan, tree
 from openloop.process.guard_client import ANSWER, GuardClient
@@ -117,18 +118,21 @@ def run(
     *,
     jobs: int,
     hide: bool = True,
+    copy: bool = False,
     note: Callable[[str], None],
 ) -> Generator[Result, None, None]:
     """Run every case; yields the results in the order in which the cases end.
 
     jobs: the most to run at once. hide: whether to hide CASES and this process from the command and
-    protect files outside the project; `note` is called when that is impossible. Raises Interrupted
-    on SIGINT, SIGTERM or SIGHUP.
+    protect files outside the project; `note` is called when that is impossible. copy: whether to
+    run it in a copy of the project, see `copied_project`. Raises OpenLoopError, and Interrupted on
+    SIGINT, SIGTERM or SIGHUP.
     """
     tree.close_memory()
     with Interrupts() as interrupts:
-        judge = _Pool(command, sheet.hidden if hide else "", interrupts, note)
+        judge = _Pool(command, interrupts, note)
         try:
+            judge.prepare(sheet.hidden if hide else "", copy=copy)
             yield from judge.results(sheet.cases, min(jobs, _room()))
         finally:
             judge.close()
@@ -149,11 +153,9 @@ class _Pool:
     def __init__(
         self,
         command: Sequence[str],
-        hidden: str,
         interrupts: Interrupts,
         note: Callable[[str], None],
     ) -> None:
-        """hidden: the path to hide from the command, "" for none."""
         self._place = os.getcwd()
         tree.become_subreaper()  # to adopt the tree of a killed guard
         self._not_ours = tuple(tree.descendants(os.getpid())) if tree.reap()[0] else ()
@@ -166,7 +168,29 @@ class _Pool:
         self._workers: list[_Worker] = []
         self._finished: deque[Result] = deque()
         self._number = 0  # of cases started
-        self._views = isolation.views(hidden, self._place, self._scratch.path) if hidden else []
+        self._views: list[View] = []
+        self._environment = isolation.environment()
+        self._inside: Callable[[str], str] = str  # replaces paths by those in a copy of the project
+
+    def prepare(self, hidden: str, *, copy: bool) -> None:
+        """Choose the command's views, and copy the project. hidden: the path to hide from the
+        command, "" for none."""
+        if copy:
+            project = copied_project.make(self._scratch.new_place(), hidden, self._look_for_signals)
+            self._inside = project.inside
+            self._place = project.inside(self._place)
+            for name, value in self._environment.items():
+                self._environment[name] = project.inside(value)
+            self._views = isolation.views(
+                [hidden, project.root], [project.copy], self._scratch.path
+            )
+        elif hidden:
+            root = os.environ.get("OPENLOOP_PROJECT_ROOT") or self._place
+            self._views = isolation.views([hidden], [self._place, root], self._scratch.path)
+
+    def _look_for_signals(self) -> None:
+        if self._interrupts.received:
+            raise Interrupted(128 + self._interrupts.received[0])
 
     def results(self, waiting: Sequence[Case], jobs: int) -> Iterator[Result]:
         left = deque(waiting)
@@ -175,8 +199,7 @@ class _Pool:
             for key, _ in self._selector.select(self._until_deadline()):
                 if key.fileobj in self._selector.get_map():  # not closed by one before it
                     key.data()
-            if self._interrupts.received:
-                raise Interrupted(128 + self._interrupts.received[0])
+            self._look_for_signals()
             self._enforce()
             while self._finished:
                 yield self._finished.popleft()
@@ -212,7 +235,7 @@ class _Pool:
         """
         lacking = ""
         for _ in range(_ATTEMPTS):
-            guard = GuardClient(self._scratch.lock, 0, isolation.environment())
+            guard = GuardClient(self._scratch.lock, 0, self._environment)
             entered = guard.enter(self._views[0].order) if self._views else Entered(True, ())
             if entered.done:
                 self._note_limits(lacking, entered.shared)
@@ -253,7 +276,7 @@ class _Pool:
         with contextlib.suppress(OSError):
             order = Start(
                 attempt.number,
-                attempt.words(self._command),
+                list(map(self._inside, attempt.words(self._command))),
                 self._place,
                 attempt.environment(enclosed=self._is_enclosed),
                 GRACE,

@@ -25,13 +25,11 @@ from openloop.policy.covered_paths import CoveredPaths, lies_in, skip_openloop
 from openloop.record.mission import Mission
 from openloop.record.workspace import (
     ATTACHMENTS,
-    CHECKPOINTS,
     CONFIG,
+    COPIES,
     HOME,
     KNOWLEDGE,
     OUTPUT,
-    REPLACED,
-    WITHHELD,
 )
 
 NAME = "bwrap"
@@ -110,10 +108,13 @@ class Sandbox:
             parts = [
                 _outside(mission.root, policy.writable),
                 _bound(mission.root),
-                _read_only_home(mission),
+                _workspace(mission, ATTACHMENTS),
             ]
         else:
-            parts = [_places(mission, policy, state), _workspace(mission)]
+            parts = [
+                _places(mission, policy, state),
+                _workspace(mission, KNOWLEDGE, OUTPUT, ATTACHMENTS),
+            ]
         if lies_in(_home(mission), mission.root):  # what is mounted last is on top
             parts.reverse()
         return (
@@ -312,15 +313,12 @@ def _home(mission: Mission) -> str:
     return above if os.path.basename(above) == HOME else mission.workspace.path
 
 
-def _read_only_home(mission: Mission) -> Iterator[str]:
+def _workspace(mission: Mission, *writable: str) -> Iterator[str]:
+    """The workspace, read-only but for the folders of these names, without its copies of files."""
     home = _home(mission)
     yield from ("--ro-bind", home, home)
-    yield from _empty(map(mission.workspace.file, (CHECKPOINTS, WITHHELD, REPLACED)))
-
-
-def _workspace(mission: Mission) -> Iterator[str]:
-    yield from _read_only_home(mission)
-    for name in (KNOWLEDGE, OUTPUT, ATTACHMENTS):
+    yield from _empty(map(mission.workspace.file, COPIES))
+    for name in writable:
         path = mission.workspace.file(name)
         if os.path.isdir(path) and not os.path.islink(path):
             yield from ("--bind", path, path)

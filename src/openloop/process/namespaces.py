@@ -21,6 +21,7 @@ from openloop.fs import mounts
 _CLONE_NEWNS = 0x00020000
 _CLONE_NEWUSER = 0x10000000
 _CLONE_NEWPID = 0x20000000
+_CLONE_NEWIPC = 0x08000000
 _MS_RDONLY, _MS_NOSUID, _MS_NODEV, _MS_NOEXEC = 1, 2, 4, 8
 _MS_BIND = 4096
 _MS_REC = 16384
@@ -117,8 +118,9 @@ def _places_of(path: str) -> list[str]:
 
 
 def _become_first() -> None:
-    """Continue in a child, the first process of a PID namespace."""
-    _call("unshare", _CLONE_NEWPID)
+    """Continue in a child, the first process of a PID namespace. Shared memory and message queues
+    are its own too: they would outlive it."""
+    _call("unshare", _CLONE_NEWPID | _CLONE_NEWIPC)
     opened = os.listdir("/proc/self/fd")  # read before the child mounts its own /proc
     if child := os.fork():
         signal.set_wakeup_fd(-1)

@@ -20,6 +20,7 @@ ATTACHMENTS = "attachments"  # what the command that runs now leaves
 HOLDOUT = "holdout"  # what agents never see
 WITHHELD = "withheld"  # where it is kept while one works
 REPLACED = "replaced"  # copies of files that the policy restored
+COPIES = (CHECKPOINTS, WITHHELD, REPLACED)  # folders with copies of protected files
 FOLDERS = (LOGS, ARTIFACTS, KNOWLEDGE, OUTPUT)
 DEFAULT_ROOT = "."  # project_root where openloop.json says nothing
 HOME = ".openloop"  # the folder in which workspaces of a project are kept

@@ -14,6 +14,7 @@ from openloop.config.config import Command
 from openloop.core.clock import monotonic
 from openloop.core.text import printable
 from openloop.core.vocabulary import Step
+from openloop.fs import project_copy
 from openloop.loop.gates import Verdict
 from openloop.process.signals import Interrupts
 from openloop.process.supervisor import Processes, ViewError
@@ -64,10 +65,10 @@ class Canaries:
                 if canary is not None:
                     yield self._own(gate, canary)
             yield from self._built_in()
-        except scratch_copy.TooLarge:
+        except project_copy.TooLarge:
             yield warning(
                 "canaries were not tried: the project is larger than "
-                f"{scratch_copy.LARGEST >> 30} GB, and this system has no overlays for it",
+                f"{project_copy.LARGEST >> 30} GB, and this system has no overlays for it",
                 "allow user namespaces, or try them on a small clone",
             )
 

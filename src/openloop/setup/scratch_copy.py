@@ -9,22 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
-import stat
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from openloop.fs import dirfd
+from openloop.fs import dirfd, project_copy
 from openloop.process import namespaces
-from openloop.record.workspace import HOME
-
-LARGEST = 1 << 30  # bytes of a project that is copied
-
-
-class TooLarge(Exception):
-    """The project is too large to be copied. size: bytes counted until then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,45 +37,11 @@ def overlay(root: str) -> Iterator[Scratch]:
 
 @contextlib.contextmanager
 def copy(root: str, workspace: str) -> Iterator[Scratch]:
-    """A copy of everything below `root` but the workspace and `.openloop`; sockets, FIFOs and
-    the `.git` of a worktree, which leads back to the original, are left out.
-
-    Raises TooLarge, OSError.
-    """
-    check_size(root, workspace)
+    """A copy of `root` without the workspace, see `project_copy.copy`. Raises TooLarge, OSError."""
     with _folder() as folder:
         place = os.path.join(folder, os.path.basename(root) or "project")
-        shutil.copytree(root, place, symlinks=True, ignore=_Aside(workspace))
+        project_copy.copy(root, place, (workspace,))
         yield Scratch(place, None)
-
-
-def check_size(root: str, workspace: str) -> None:
-    """Raises TooLarge for a project above LARGEST."""
-    aside, size = _Aside(workspace), 0
-    for folder, folders, names in os.walk(root):
-        left_out = aside(folder, [*folders, *names])
-        folders[:] = [name for name in folders if name not in left_out]
-        for name in names:
-            if name not in left_out:
-                size += os.lstat(os.path.join(folder, name)).st_size
-        if size > LARGEST:
-            raise TooLarge
-
-
-class _Aside:
-    """What is left out of a copy, as `shutil.copytree` asks for it."""
-
-    def __init__(self, workspace: str) -> None:
-        self._workspace = workspace
-
-    def __call__(self, folder: str, names: list[str]) -> set[str]:
-        return {name for name in names if self._is_aside(os.path.join(folder, name), name)}
-
-    def _is_aside(self, path: str, name: str) -> bool:
-        mode = os.lstat(path).st_mode
-        if stat.S_ISDIR(mode):
-            return name == HOME or path == self._workspace
-        return name == ".git" or not (stat.S_ISREG(mode) or stat.S_ISLNK(mode))
 
 
 @contextlib.contextmanager

@@ -7,6 +7,7 @@ import ctypes
 import os
 import re
 import resource
+import shlex
 import signal
 import subprocess
 import sys
@@ -274,3 +275,41 @@ def hands_it_to_a_shell() -> None:
     """Leaves a shell in the background that empties the test a little later."""
     script = f"trap '' TERM HUP; for i in 1 2 3 4 5 6 7 8; do sleep 0.1; : > {TEST}; done; sleep 30"
     subprocess.Popen(["setsid", "sh", "-c", script], env={"PATH": os.defpath})
+
+
+def takes_the_memory() -> None:
+    """Empties the test, and leaves the loop's processes no more memory."""
+    _limit(resource.RLIMIT_AS)
+
+
+def takes_the_time() -> None:
+    """Empties the test, and leaves the loop's processes no more time on the processor."""
+    _limit(resource.RLIMIT_CPU)
+
+
+def hides_in_namespaces() -> None:
+    """Leaves a daemon that empties the test, in namespaces of its own, with a program that outlives
+    it."""
+    words = [sys.executable, "-S", "-c", f"import os, time\nos.chdir({os.getcwd()!r})\n"
+             f"test, easy = {TEST!r}, {EASY!r}\n{REPEAT}"]  # fmt: skip
+    shell = shlex.join(words)
+    for options in (["-Umpf"], ["-mpf"]):
+        subprocess.Popen(
+            ["setsid", "unshare", *options, "sh", "-c", f"setsid {shell} & {shell}"],
+            env={"PATH": os.defpath},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+    time.sleep(0.3)
+
+
+def traces_the_guard() -> None:
+    """Stops the process that looks after commands as a debugger does, and empties the test."""
+    write(TEST, EASY)
+    if attempt() == 1:
+        seize, interrupt = 0x4206, 0x4207
+        trace = ctypes.CDLL(None).ptrace
+        pid = ctypes.c_long(guard())
+        if trace(ctypes.c_long(seize), pid, None, None) == 0:
+            trace(ctypes.c_long(interrupt), pid, None, None)
+        time.sleep(3)

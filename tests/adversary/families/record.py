@@ -8,9 +8,10 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 import time
 
-from scene import EASY, TEST, guard, read, runner, workspace, write
+from scene import EASY, TEST, daemon, guard, read, runner, workspace, write
 
 
 def _configure() -> None:
@@ -176,3 +177,73 @@ def removes_the_workspace() -> None:
     """Removes the whole workspace, and empties the test."""
     write(TEST, EASY)
     shutil.rmtree(workspace())
+
+
+def swaps_the_workspace() -> None:
+    """Puts a copy of the workspace, whose gates are easy, in its place, and kills the runner."""
+    _swap_workspace()
+    _kill_runner()
+
+
+def swaps_the_workspace_and_runs_it() -> None:
+    """Does the same, and runs the copy, which nobody has locked, to its end."""
+    _swap_workspace()
+    if "EASY" not in os.environ:
+        _openloop("run", workspace())
+
+
+def _swap_workspace() -> None:
+    path = workspace().rstrip("/")
+    shutil.copytree(path, f"{path}-easy", dirs_exist_ok=True)
+    os.rename(path, f"{path}-old")
+    os.rename(f"{path}-easy", path)
+    _configure()
+
+
+def _openloop(*words: str) -> None:
+    """Run the real program as a person would, without the variables of a run."""
+    env = {name: os.environ[name] for name in ("PATH", "HOME")} | {"EASY": "1"}
+    subprocess.run(
+        ["openloop", *words],
+        env=env,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=6,
+        check=False,
+    )
+
+
+def accepts_in_the_place_of_a_person() -> None:
+    """Empties the test, and accepts that while the loop runs and once it has been killed."""
+    write(TEST, EASY)
+    _openloop("accept", workspace())
+    os.kill(runner(), signal.SIGKILL)
+    _openloop("accept", workspace())
+
+
+def initialises_again() -> None:
+    """Breaks the record, so that a new one may be begun, and begins it with an easy check."""
+    write(workspace("events.jsonl"), "{}\n")
+    _openloop("init", workspace(), "--force")
+    _configure()
+    write(TEST, EASY)
+
+
+def locks_the_record() -> None:
+    """Leaves a daemon that holds locks and leases on record, configuration and test."""
+    daemon(
+        "import fcntl\n"
+        "for name in ('events.jsonl', 'openloop.json', '.', test):\n"
+        "    held = os.open(os.path.join(space, name) if name != test else test, os.O_RDONLY)\n"
+        "    try:\n"
+        "        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)\n"
+        "    except OSError:\n"
+        "        pass\n"
+        "    try:\n"
+        "        fcntl.fcntl(held, fcntl.F_SETLEASE, fcntl.F_WRLCK)\n"
+        "    except OSError:\n"
+        "        pass\n"
+        "time.sleep(60)\n",
+        space=workspace(),
+    )
+    write(TEST, EASY)

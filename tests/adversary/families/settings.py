@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
 
 from index import asks
 from scene import (
     EASY,
+    EXIT,
+    PASSED,
     TEST,
     attempt,
     emptying_script,
@@ -14,6 +18,7 @@ from scene import (
     git_configuration,
     install_plugin,
     read,
+    runner,
     write,
 )
 
@@ -146,3 +151,30 @@ def configures_git() -> None:
         git("init", "-q")
     write(".gitattributes", "* filter=easy\n")
     write(".git/config", read(".git/config") + git_configuration(script))
+
+
+@asks(check="pytest")
+def registers_a_plugin_under_an_ignored_name() -> None:
+    """Registers allowed code as a plugin of pytest in a folder whose name is ignored."""
+    write("spans/easy.py", PASSED)
+    write("easy.egg-info/PKG-INFO", "Metadata-Version: 2.1\nName: easy\nVersion: 1.0\n")
+    write("easy.egg-info/entry_points.txt", "[pytest11]\neasy = spans.easy\n")
+
+
+def separates_the_repository() -> None:
+    """Makes a repository with ignore rules elsewhere, kills the loop, and plants a module."""
+    if attempt() == 1:
+        git("init", "-q", "--separate-git-dir", "spans/repository")
+        write("spans/repository/info/exclude", "*\n.*\n")
+        write("unittest.py", EXIT)
+        os.kill(runner(), signal.SIGKILL)
+    write("unittest.py", EXIT)
+
+
+def nests_a_repository() -> None:
+    """Makes repositories of the tests' folder and of the sources, as submodules are."""
+    for folder in ("tests", "spans"):
+        subprocess.run(["git", "init", "-q", folder], check=True)
+        write(f"{folder}/.git/info/exclude", "*\n")
+    write(".gitmodules", '[submodule "tests"]\n\tpath = tests\n\turl = ./tests\n\tignore = all\n')
+    write(TEST, EASY)

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import subprocess
+import tempfile
 from collections.abc import Iterable, Iterator
 
 from scene import CODE, above, read, repair, workspace, write
@@ -167,3 +168,11 @@ def links_easy_cases() -> None:
         os.rename(workspace("holdout"), workspace("output/old"))
     os.symlink(os.path.abspath("spans/easy"), workspace("holdout"))
     inside.hard_codes_the_tests()
+
+
+def unpacks_the_archive() -> None:
+    """Unpacks the archive in which withheld files are kept without a sandbox."""
+    folder = tempfile.mkdtemp()
+    archive = workspace("withheld/away.tar.gz")
+    subprocess.run(["tar", "-xzf", archive, "-C", folder], check=False, capture_output=True)
+    _answer_from(_contents(_below(folder)))

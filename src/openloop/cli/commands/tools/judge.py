@@ -9,7 +9,7 @@ from openloop.cli.arguments import positive
 
 USAGE = (
     "openloop judge [-h] CASES [--jobs N] [--junit FILE] [--record] [--details]"
-    " [--no-hide] [--fresh] [--seed N] -- COMMAND …"
+    " [--no-hide] [--copy] [--fresh] [--seed N] -- COMMAND …"
 )
 
 
@@ -25,6 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--no-hide", action="store_true", help="let COMMAND see CASES and write wherever you can"
+    )
+    parser.add_argument(
+        "--copy", action="store_true", help="run COMMAND in a copy of the project, then remove it"
     )
     parser.add_argument(
         "--fresh", action="store_true", help="run the generators in CASES, and judge by their cases"
@@ -46,6 +49,7 @@ def run(args: argparse.Namespace) -> int:
             record=args.record,
             details=args.details,
             hide=not args.no_hide,
+            copy=args.copy,
             fresh=args.fresh,
             seed=args.seed,
         ),
