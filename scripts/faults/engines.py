@@ -14,7 +14,7 @@ from faults.bench import Bench, Row, Trial, end, ends, finish, require, start, u
 from faults.fleet_scene import SLOW, TASKS, completed, place
 from faults.kills import children
 from fleet import engines
-from fleet.fleets import LAUNCH, Engine, Place, names
+from fleet.fleets import LAUNCH, SAYS_SO, Engine, Place, names
 
 TROUBLED = 6.0  # seconds
 LATE = 30.0  # seconds after which a shared file system shows an end file
@@ -125,6 +125,8 @@ def slurm(bench: Bench) -> Iterator[Row]:
         yield _one_by_one(
             bench, fault, bench.count(1, 10), lambda n: _strike(bench, n, cluster, env)
         )
+        fault = "fleet: a node dies, and Slurm starts its job again on another one"
+        yield _one_by_one(bench, fault, 2, lambda n: _requeued(bench, n, cluster, env))
     finally:
         cluster.stop()
 
@@ -163,6 +165,33 @@ def _strike(bench: Bench, number: int, cluster: engines.Slurm, env: dict[str, st
     require(code == 0, f"exit code {code}, states {states}")
     until(cluster.is_ready, "the nodes of Slurm")
     return completed(where, trial, env=env)
+
+
+def _requeued(bench: Bench, number: int, cluster: engines.Slurm, env: dict[str, str]) -> Trial:
+    """Only the daemon of the node is dead: what it has started runs on, beside its twin."""
+    config = {**SLOW, "commands": {"verify": f"{SAYS_SO}; until test -e go; do sleep 0.2; done"}}
+    how = {"launcher": _eager("slurm"), "options": "--requeue"}
+    where = place(bench, f"requeued-{number}", config, tasks=names("a"), **how)
+    process = start("fleet", "run", where.path, env=env)
+    until(lambda: where.ran() == ["a"], "a running task", patience=60)
+    (event,) = where.events_of("task_submitted")
+    node = cluster.ask("squeue", "-h", "-o", "%N").strip()
+    victim = cluster.nodes[int(node.removeprefix("n")) - 1]
+    victim.kill()
+
+    def restarted() -> bool:
+        shown = cluster.ask("scontrol", "show", "job", event["job"])
+        return "Restarts=1" in shown and "JobState=COMPLETED" in shown
+
+    try:
+        until(restarted, "the twin to end", patience=120)
+        require(where.states() == {"a": "running"}, f"states are {where.states()}")
+        where.write("go", "")
+        ends(finish(process, patience=120), 0)
+    finally:
+        victim.start()
+    until(cluster.is_ready, "the nodes of Slurm", patience=60)
+    return completed(where, Trial(), ("a",), env=env)
 
 
 def ssh(bench: Bench) -> Iterator[Row]:

@@ -10,6 +10,8 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+from openloop.fleet.launchers import launch, launcher
+from openloop.fleet.views.status import Report
 from support import Case, Done, _end, run_openloop, start_openloop, wait_until
 
 
@@ -26,6 +28,7 @@ class Place:
         self.configure(**fleet)
 
     def configure(self, **fleet: Any) -> None:
+        self.fleet = fleet
         self.write("fleet.json", json.dumps({"version": 1, **fleet}))
 
     def file(self, *names: str) -> str:
@@ -57,8 +60,9 @@ class Place:
         return [event for event in self.events if event["event"] == kind]
 
     def states(self) -> dict[str, str]:
-        document = self.do("status", "--json").json
-        return {task["name"]: task["state"] for task in document["tasks"]}
+        """As `status` has them, without a process."""
+        state = Report(self.path).state
+        return {task.name: str(state.word(task)) for task in state.shown()}
 
     def wait_for(self, kind: str, count: int = 1) -> None:
         wait_until(lambda: len(self.events_of(kind)) >= count, f"{count} times {kind}")
@@ -81,6 +85,11 @@ def running(case: Case, place: Place, *words: str, **how: Any) -> subprocess.Pop
     case.addCleanup(place.do, "cancel", exitcode=None, env=how.get("env"))
     case.addCleanup(_end, process)
     return process
+
+
+def eager(name: str, **more: Any) -> dict[str, Any]:
+    """A launcher that ships, and asks its engine more often."""
+    return {**launcher.shipped(name), "poll_seconds": 0.2, **more}
 
 
 FAKE = """#!{python} -IS
@@ -158,10 +167,4 @@ class Engine:
         return subprocess.Popen([sys.executable, "-I", "-S", LAUNCH, "run", folder])
 
 
-def _launch_program() -> str:
-    from openloop.fleet.launchers import launch
-
-    return launch.__file__
-
-
-LAUNCH = _launch_program()
+LAUNCH = launch.__file__

@@ -10,9 +10,8 @@ import tempfile
 import unittest
 
 from fleet.engines import SLURM, Slurm, Sshd, which
-from fleet.fleets import Place, names, running
+from fleet.fleets import Place, eager, names, running
 from fleet.test_fleet import GATED, QUICK
-from openloop.fleet.launchers import launcher
 from support import ROOT, Case, environment, need, wait_until
 
 SLOW = True  # left out by scripts/run_tests.sh --quick
@@ -47,11 +46,6 @@ def assert_example(case: Case, **env: str) -> str:
     case.assertRegex(done.stdout, "not landed +money +conflict in toolbox/__init__.py")
     case.assertRegex(done.stdout, "not landed +dates +it is exhausted, not complete")
     return done.stdout
-
-
-def eager(name: str) -> dict[str, object]:
-    """A launcher that ships, and asks its engine more often."""
-    return {**launcher.shipped(name), "poll_seconds": 0.5}
 
 
 class Local(Case):
@@ -91,28 +85,21 @@ class OnSlurm(Case):
     def test_the_example(self) -> None:
         assert_example(self, LAUNCHER="slurm", **self.slurm.env)
 
-    def test_killed_and_adopted(self) -> None:
+    def test_coordinator_and_controller_are_gone_for_a_while(self) -> None:
         place = self.fleet(GATED, "a", "b")
         first = running(self, place, env=self.env)
         place.wait_for("task_running", 2)
         first.kill()
         first.wait()
-        place.write("go", "")
-        place.do("run", env=self.env)
-        self.assertEqual(["a", "b"], sorted(place.ran()))
-
-    def test_a_controller_that_is_gone_for_a_while(self) -> None:
-        place = self.fleet(GATED, "a")
-        first = running(self, place, env=self.env)
-        place.wait_for("task_running")
         self.slurm.controller.kill(signal.SIGKILL)
+        second = running(self, place, env=self.env)
         place.wait_for("engine_unreachable")
-        self.assertEqual({"a": "unknown"}, place.states())
+        self.assertEqual({"a": "unknown", "b": "unknown"}, place.states())
         self.slurm.controller.start()
         place.wait_for("engine_reached")
         place.write("go", "")
-        self.assertEqual(0, first.wait(60))
-        self.assertEqual(["a"], place.ran())
+        self.assertEqual(0, second.wait(60))
+        self.assertEqual(["a", "b"], sorted(place.ran()))
 
     def test_cancel_and_a_refusal(self) -> None:
         place = self.fleet(GATED, "a")
@@ -124,7 +111,7 @@ class OnSlurm(Case):
         other = Place(
             os.path.join(self.folder, "other"),
             QUICK,
-            launcher="slurm",
+            launcher=eager("slurm"),
             options="--partition=none",
             tasks=names("a"),
         )

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 import unittest
 
-from fleet.fleets import LAUNCH, SAYS_SO, Engine, Place, names, running
-from openloop.fleet.launchers import launch, launcher
+from fleet.fleets import LAUNCH, SAYS_SO, Engine, Place, eager, names, running
+from openloop.fleet.launchers import launch
 from support import Case, lives, recomputed_head, run_openloop, wait_until
 
 SLOW = True  # left out by scripts/run_tests.sh --quick
@@ -29,17 +31,29 @@ class Runs(Case):
     def place(self, config: object = None, **fleet: object) -> Place:
         return Place(self.folder, QUICK if config is None else config, **fleet)  # type: ignore[arg-type]
 
-    def test_all_complete(self) -> None:
+    def test_from_the_first_look_to_the_reports(self) -> None:
         place = self.place(tasks=names("a", "b", "c"), max_parallel=2)
-        done = place.do("run")
-        self.assertIn("3 complete", done.out)
-        self.assertEqual({"a": "complete", "b": "complete", "c": "complete"}, place.states())
+        self.assertEqual({"waiting": 3}, place.do("status", "--json").json["counts"])
+        self.assertIn("not started", place.do("status").out)
+        done = place.do("run", "--json")
+        self.assertEqual(place.events, [json.loads(line) for line in done.out.splitlines()])
         self.assertEqual(["a", "b", "c"], sorted(place.ran()))
-        self.assertEqual([], place.events_of("task_running")[2:][:0])
         self.assert_chained(place)
         again = place.do("run")  # nothing is left to do, and nothing is done
         self.assertIn("3 complete", again.out)
         self.assertEqual(3, len(place.ran()))
+        document = place.do("report", "--format", "json").json
+        self.assertEqual({"complete": 3}, document["counts"])
+        task = document["tasks"][0]
+        self.assertLessEqual({"name", "state", "workspace", "round", "reason", "usage"}, set(task))
+        self.assertEqual(("complete", 1), (task["state"], task["round"]))
+        self.assertEqual(document["tasks"], place.do("status", "--json").json["tasks"])
+        run_openloop("audit", task["workspace"])  # an ordinary workspace
+        self.assertIn("| a | complete |", place.do("report", "--format", "md").out)
+        self.assertIn("<td>complete</td>", place.do("report").out)
+        junit = place.do("report", "--format", "junit").out
+        self.assertEqual(3, junit.count('<testcase name="verify"'))
+        self.assertIn('<testsuite id="0" name="a"', junit)
 
     def assert_chained(self, place: Place) -> None:
         class Record:
@@ -63,22 +77,6 @@ class Runs(Case):
         self.assertEqual({"a": "complete", "b": "complete"}, place.states())
         self.assertEqual(["a", "b", "b"], sorted(place.ran()))  # only what failed
 
-    def test_status_before_and_its_fields(self) -> None:
-        place = self.place(tasks=names("a"))
-        document = place.do("status", "--json").json
-        self.assertEqual({"waiting": 1}, document["counts"])
-        self.assertIn("not started", place.do("status").out)
-        place.do("run")
-        (task,) = place.do("status", "--json").json["tasks"]
-        self.assertLessEqual({"name", "state", "workspace", "round", "reason", "usage"}, set(task))
-        self.assertEqual(("complete", 1), (task["state"], task["round"]))
-        run_openloop("audit", task["workspace"])  # an ordinary workspace
-
-    def test_json_is_the_events(self) -> None:
-        place = self.place(tasks=names("a"))
-        done = place.do("run", "--json")
-        self.assertEqual(place.events, [json.loads(line) for line in done.out.splitlines()])
-
     def test_a_run_that_cannot_start_is_blocked_with_its_reason(self) -> None:
         os.mkdir(os.path.join(self.folder, "gone"))
         place = self.place(
@@ -89,9 +87,9 @@ class Runs(Case):
             max_parallel=1,
         )
         place.do("run", exitcode=1)
-        _, task = place.do("status", "--json").json["tasks"]
-        self.assertEqual("blocked", task["state"])
-        self.assertIn("could not be started: error: project root", task["reason"])
+        self.assertEqual({"a": "complete", "b": "blocked"}, place.states())
+        reason = place.events_of("task_ended")[1]["reason"]
+        self.assertIn("could not be started: error: project root", reason)
 
     def test_own_workspaces(self) -> None:
         one = self.workspace("one", commands={"verify": "true"})
@@ -102,16 +100,6 @@ class Runs(Case):
         self.assertIn("share the workspace", done.err)
         self.assertEqual(2, one.heartbeat["run"])  # one after the other
         self.assertEqual("complete", one.heartbeat["status"])
-
-    def test_reports(self) -> None:
-        place = self.place(tasks=[*names("a"), {"name": "b<", "set": {}}][:1])
-        place.do("run")
-        self.assertIn("| a | complete |", place.do("report", "--format", "md").out)
-        self.assertIn("<td>complete</td>", place.do("report").out)
-        self.assertEqual(1, place.do("report", "--format", "json").json["counts"]["complete"])
-        junit = place.do("report", "--format", "junit").out
-        self.assertIn('<testcase name="verify"', junit)
-        self.assertIn('<testsuite id="0" name="a"', junit)
 
     def test_usage(self) -> None:
         place = self.place(tasks=names("parser"))
@@ -126,7 +114,13 @@ class Coordinators(Case):
 
     def setUp(self) -> None:
         super().setUp()
-        self.place = Place(self.folder, GATED, tasks=names("a", "b", "c"), max_parallel=2)
+        self.place = Place(
+            self.folder,
+            GATED,
+            tasks=names("a", "b", "c"),
+            max_parallel=2,
+            launcher=eager("local", grace_seconds=0.5, stop_seconds=0.5),
+        )
 
     def test_a_second_one_is_refused(self) -> None:
         running(self, self.place)
@@ -218,7 +212,7 @@ class Coordinators(Case):
         self.assertEqual({"complete"}, set(self.place.states().values()))
 
     def test_what_a_dead_launch_left_can_be_cancelled(self) -> None:
-        self.place.configure(tasks=names("a"), launcher=quick_to_stop())
+        self.place.configure(tasks=names("a"), launcher=self.place.fleet["launcher"])
         first = running(self, self.place)
         self.place.wait_for("task_running")
         wait_until(lambda: self.place.ran() == ["a"])
@@ -232,12 +226,12 @@ class Coordinators(Case):
         self.assertEqual(1, first.wait(20))
 
     def test_a_launch_that_dies_alone_is_alive_while_its_run_is(self) -> None:
-        self.place.configure(tasks=names("a"))
+        self.place.configure(tasks=names("a"), launcher=self.place.fleet["launcher"])
         first = running(self, self.place)
         self.place.wait_for("task_running")
         wait_until(lambda: self.place.ran() == ["a"])
         os.kill(self.claim("a")["pid"], signal.SIGKILL)
-        time.sleep(5)  # longer than two polls and the grace: it must not be called lost
+        time.sleep(1.5)  # longer than two polls and the grace: it must not be called lost
         self.assertEqual({"a": "running"}, self.place.states())
         self.place.write("go", "")
         first.communicate(timeout=30)
@@ -287,7 +281,7 @@ class Engines(Case):
         place.wait_for("task_submitted")
         self.engine.set("down")
         place.wait_for("engine_unreachable")
-        time.sleep(2)  # four times the grace
+        time.sleep(1)  # twice the grace
         self.assertEqual({"a": "unknown"}, place.states())
         self.assertIn("cannot be asked", place.do("explain", "a").out)
         self.engine.begin().wait()  # its end is seen all the same
@@ -338,7 +332,7 @@ class Engines(Case):
         self.assertEqual(3, len(place.events_of("task_refused")))
 
     def test_an_end_file_that_appears_late_counts(self) -> None:
-        place = self.fleet("a", grace_seconds=4)
+        place = self.fleet("a", grace_seconds=5)
         first = running(self, place)
         place.wait_for("task_submitted")
         folder = self.engine.queue[0][1]
@@ -347,7 +341,7 @@ class Engines(Case):
         os.rename(os.path.join(folder, "end.json"), os.path.join(folder, "hidden"))
         if first.poll() is None and not place.events_of("task_ended"):
             self.engine.forget()
-            time.sleep(2)
+            time.sleep(0.7)
             os.rename(os.path.join(folder, "hidden"), os.path.join(folder, "end.json"))
         self.assertEqual(0, first.wait(20))
         self.assertEqual({"a": "complete"}, place.states())
@@ -358,7 +352,7 @@ class Engines(Case):
         place.wait_for("task_submitted")
         with open(os.path.join(self.engine.queue[0][1], "end.json"), "w", encoding="utf-8") as file:
             json.dump({"launch": "somebody.else.1", "code": 0}, file)
-        time.sleep(1)
+        time.sleep(0.5)
         self.assertEqual([], place.events_of("task_ended"))
         self.engine.begin().wait()
         self.assertEqual(0, first.wait(20))
@@ -375,18 +369,9 @@ class Engines(Case):
         wait_until(lambda: os.path.exists(self.engine.file("cancelled")))
 
 
-def quick_to_stop() -> dict[str, object]:
-    """The launcher of this machine, which waits less before it uses force."""
-    return {**launcher.shipped("local"), "poll_seconds": 0.3, "stop_seconds": 0.5}
-
-
 def run_late(folder: str) -> int:
-    import subprocess
-    import sys
-
-    return subprocess.run(
-        [sys.executable, "-I", "-S", LAUNCH, "run", folder], check=False
-    ).returncode
+    words = [sys.executable, "-I", "-S", LAUNCH, "run", folder]
+    return subprocess.run(words, check=False).returncode
 
 
 if __name__ == "__main__":

@@ -29,7 +29,6 @@ from openloop.process.signals import Interrupts
 _SHORTEST, _LONGEST = 0.01, 0.25  # seconds between two looks; while nothing happens they lengthen
 _EACH = 0.0001  # seconds more for each launch that is looked at
 _AT_ONCE = 16  # commands of the launcher under way
-_BACKOFF = (0.5, 2.0)  # seconds before a refused task is tried again
 
 
 class View(Protocol):
@@ -204,7 +203,7 @@ class Coordinator:
             why = f"{self._launcher.name} refused it {task.refusals} times: {why}"
             self._record([ended(task.name, Word.BLOCKED, why)])
         else:
-            delay = _BACKOFF[min(task.refusals, len(_BACKOFF)) - 1]
+            delay = task.refusals * self._launcher.poll_interval
             self._later.append((clock.monotonic() + delay, task.name))
 
     # --- looking ---
