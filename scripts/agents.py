@@ -109,6 +109,24 @@ def pi(home: str, url: str) -> Mapping[str, str]:
     return {}
 
 
+def cline(home: str, url: str) -> Mapping[str, str]:
+    settings = {"provider": "openai-compatible", "apiKey": "dummy", "model": "scripted"}
+    settings["baseUrl"] = f"{url}/v1"
+    known = {"openai-compatible": {"settings": settings, "tokenSource": "manual"}}
+    document = {"version": 1, "lastUsedProvider": "openai-compatible", "modes": {}}
+    stamped = {"updatedAt": "2026-01-01T00:00:00.000Z"}
+    known["openai-compatible"] |= stamped  # type: ignore[arg-type]
+    path = f"{home}/.cline/data/settings/providers.json"
+    write(path, json.dumps({**document, "providers": known}))
+    return {}
+
+
+def copilot(home: str, url: str) -> Mapping[str, str]:
+    provider = {"BASE_URL": f"{url}/v1", "API_KEY": "dummy", "TYPE": "openai"}
+    own = {f"COPILOT_PROVIDER_{name}": value for name, value in provider.items()}
+    return {**own, "COPILOT_MODEL": "gpt-5", "COPILOT_OFFLINE": "true"}
+
+
 def litellm(home: str, url: str) -> Mapping[str, str]:
     openai = {"OPENAI_API_BASE": f"{url}/v1", "OPENAI_BASE_URL": f"{url}/v1"}
     names = {"AIDER_MODEL": "openai/gpt-5", "MSWEA_MODEL_NAME": "openai/gpt-5"}
@@ -122,6 +140,8 @@ SETUPS: Mapping[str, Setup] = {
     "gemini": gemini,
     "opencode": opencode,
     "pi": pi,
+    "copilot": copilot,
+    "cline": cline,
     "aider": litellm,
     "mini": litellm,
 }
@@ -258,7 +278,7 @@ def judge(
     outcomes = [one["outcome"] for one in fixes]
     if mode in ("edit", "limit"):
         if beat["status"] != "complete":
-            return f"not complete: {beat['reason']}"
+            return f"not complete: {beat['reason']}; tools offered: {', '.join(model.tools)}"
         if {one["round"] for one in fixes} != {2}:
             return f"not in one round: {outcomes}"
         return _tokens(beat["usage"], model)

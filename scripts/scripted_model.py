@@ -17,6 +17,7 @@ from typing import Any
 PLAIN, CACHED, OUTPUT = 734, 500, 56  # tokens of one request
 WRONG, RIGHT = "return a - b", "return a + b"
 DONE = "add now adds."
+BLOCK = f"calc.py\n```python\n<<<<<<< SEARCH\n    {WRONG}\n=======\n    {RIGHT}\n>>>>>>> REPLACE\n```\n"
 MODES = ("edit", "401", "429", "limit", "overloaded", "credit")
 # (status, kind, message) of a refusal, for Anthropic and for the others
 REFUSALS: Mapping[str, tuple[tuple[int, str, str], tuple[int, str, str]]] = {
@@ -54,6 +55,7 @@ class Model:
         self._reset = reset
         self.requests = 0  # that were served
         self.asides = 0  # those of them without tools: a title for the session, say
+        self.tools: dict[str, Any] = {}  # that the agent offered
         self._lock = threading.Lock()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
@@ -123,7 +125,9 @@ class Handler(BaseHTTPRequestHandler):
             return self._refuse(dialect, mode)
         tools, results = dialect.tools(body), dialect.results(body)
         self.model.serve(aside=not tools)
-        call = plan(tools, results, self.model.root)
+        self.model.tools |= tools
+        by_text = not tools and "SEARCH/REPLACE" in str(body)
+        call = BLOCK if by_text else plan(tools, results, self.model.root)
         if body.get("stream") or "stream" in self.path:
             return self._stream(dialect.stream(body, call, results))
         return self._json(200, dialect.whole(body, call, results))
@@ -174,8 +178,8 @@ class Handler(BaseHTTPRequestHandler):
 def plan(tools: Mapping[str, Any], results: int, root: str) -> tuple[str, dict[str, Any]] | None:
     """The tool to call and its arguments; None to say that all is done."""
     known = {name.lower(): name for name in tools}
-    reads = [known[name] for name in ("read", "read_file") if name in known]
-    edits = [known[name] for name in ("edit", "replace") if name in known]
+    reads = [known[name] for name in ("read", "read_file", "view") if name in known]
+    edits = [known[name] for name in ("edit", "editor", "replace") if name in known]
     shells = [known[n] for n in ("exec_command", "shell", "shell_command", "bash") if n in known]
     order = [*reads[:1], *edits[:1]] if edits else shells[:1]
     if results >= len(order):
@@ -196,12 +200,14 @@ def _properties(schema: Any) -> dict[str, Any]:
 def _argument(key: str, rule: Any, root: str) -> Any:
     word = key.lower().replace("_", "")
     sed = f"sed -i 's/{WRONG}/{RIGHT}/' {root}/calc.py"
+    if word == "command" and "str_replace" in str(rule):
+        return "str_replace"
     if word in ("command", "cmd"):
         return ["sh", "-c", sed] if isinstance(rule, dict) and rule.get("type") == "array" else sed
     known = {
         **dict.fromkeys(("filepath", "path", "absolutepath"), f"{root}/calc.py"),
-        "oldstring": WRONG,
-        "newstring": RIGHT,
+        **dict.fromkeys(("oldstring", "oldstr", "oldtext"), WRONG),
+        **dict.fromkeys(("newstring", "newstr", "newtext"), RIGHT),
         "instruction": "repair add",
     }
     if word == "edits":
@@ -293,15 +299,15 @@ class Chat:
 
     @classmethod
     def _message(cls, call: Any, number: int) -> dict[str, Any]:
-        if not call:
-            return {"role": "assistant", "content": DONE}
+        if not isinstance(call, tuple):
+            return {"role": "assistant", "content": call or DONE}
         function = {"name": call[0], "arguments": json.dumps(call[1])}
         use = {"index": 0, "id": f"call_{number}", "type": "function", "function": function}
         return {"role": "assistant", "content": None, "tool_calls": [use]}
 
     @classmethod
     def whole(cls, body: dict[str, Any], call: Any, number: int) -> Any:
-        end = "tool_calls" if call else "stop"
+        end = "tool_calls" if isinstance(call, tuple) else "stop"
         choice = {"index": 0, "message": cls._message(call, number), "finish_reason": end}
         return {**cls._base(body, number, ""), "choices": [choice], "usage": cls.USAGE}
 
@@ -314,7 +320,7 @@ class Chat:
     @classmethod
     def stream(cls, body: dict[str, Any], call: Any, number: int) -> Iterable[tuple[str, Any]]:
         base = cls._base(body, number, ".chunk")
-        end = "tool_calls" if call else "stop"
+        end = "tool_calls" if isinstance(call, tuple) else "stop"
         for delta, reason in ((cls._message(call, number), None), ({}, end)):
             choice = {"index": 0, "delta": delta, "finish_reason": reason}
             yield "", {**base, "choices": [choice]}

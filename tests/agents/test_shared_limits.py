@@ -23,11 +23,15 @@ class SharedLimits(Case):
         shared_limits.keep("claude", "", SharedLimit(time.time() - 1, "over"))
         self.assertIsNone(shared_limits.known("claude", ""))
 
-    def test_forgotten_when_the_agent_works(self) -> None:
-        shared_limits.keep("claude", "work", SharedLimit(time.time() + 60, ""))
-        shared_limits.forget("claude", "work")
-        self.assertIsNone(shared_limits.known("claude", "work"))
-        shared_limits.forget("claude", "work")
+    def test_only_what_is_over_is_removed(self) -> None:
+        """A session that began before the limit and ends well says nothing against it."""
+        shared_limits.keep("claude", "", SharedLimit(time.time() + 60, ""))
+        shared_limits.tidy("claude", "")
+        self.assertIsNotNone(shared_limits.known("claude", ""))
+        shared_limits.keep("claude", "", SharedLimit(time.time() - 1, ""))
+        shared_limits.tidy("claude", "")
+        self.assertEqual(os.listdir(shared_limits.folder()), [])
+        shared_limits.tidy("claude", "")
 
     def test_garbage_is_no_limit(self) -> None:
         os.makedirs(shared_limits.folder())

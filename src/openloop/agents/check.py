@@ -15,7 +15,7 @@ from typing import Any
 from openloop.agents.preset import Preset
 
 PATIENCE = 20.0  # seconds for a program that only prints something
-_VERSION = re.compile(r"\d+\.\d+[\w.+-]*")
+_VERSION = re.compile(r"\d+\.\d+(?:[\w.+-]*\w)?")
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,12 +47,14 @@ _COMPILED = tuple((kind, re.compile(words, re.IGNORECASE)) for kind, words in _B
 @dataclass(frozen=True, slots=True)
 class Failure:
     """Why a session could not work or failed. kind: a Refusal, or ERROR. says: the agent's own
-    sentence, printable. reset: the time given for its end, as it was written; "" for none."""
+    sentence, printable. reset: the time given for its end, as it was written; "" for none.
+    retries: the agent itself tries again. times: reported in a row."""
 
     kind: str
     says: str
     reset: str = ""
-    retries: bool = False  # the agent itself tries again
+    retries: bool = False
+    times: int = 1
 
 
 def kind_of(status: str, says: str) -> str:

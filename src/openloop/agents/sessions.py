@@ -22,6 +22,7 @@ from openloop.core.vocabulary import CHANGES, Refusal
 PIECE = 1 << 16  # bytes read at once
 BEAT_SHARE = 0.01  # CPU seconds that reading may take at one beat
 WHOLE = 1 << 24  # bytes of a log that is read whole, whatever it holds
+HOPELESS = 4  # tries in a row that a key or a plan failed: one may be a token that is renewed
 LAST_BYTES = 1 << 19  # of a larger one, that are read at its end when beats could not keep up
 
 
@@ -91,7 +92,7 @@ class Sessions:
         if command.agent is None:
             return
         if refused is None:
-            shared_limits.forget(command.agent, command.account)
+            shared_limits.tidy(command.agent, command.account)
         elif refused.kind is Refusal.LIMIT and seconds is not None:
             limit = SharedLimit(time.time() + seconds, refused.says)
             shared_limits.keep(command.agent, command.account, limit)
@@ -182,6 +183,14 @@ class Session:
         seconds = seconds_until(failure.reset or failure.says, time.time())
         given = seconds if seconds is not None and seconds > 0 else None
         return Refused(Refusal(failure.kind), failure.says, given)
+
+    @property
+    def hopeless(self) -> str:
+        """Why the agent tries again in vain, in its own words; "" while it may still succeed."""
+        failure = self.failure
+        if failure is None or not failure.retries or failure.times < HOPELESS:
+            return ""
+        return failure.says if failure.kind in (Refusal.CREDIT, Refusal.AUTH) else ""
 
     @property
     def retries(self) -> str:

@@ -66,7 +66,8 @@ def keep(agent: str, account: str, limit: SharedLimit) -> None:
         os.replace(new, path)
 
 
-def forget(agent: str, account: str) -> None:
-    """The agent worked: what is kept of a limit is out of date."""
-    with contextlib.suppress(OSError):
-        os.unlink(path_of(agent, account))
+def tidy(agent: str, account: str) -> None:
+    """Remove a limit that is over. One that is not was met after this loop's session began."""
+    if known(agent, account) is None:
+        with contextlib.suppress(OSError):
+            os.unlink(path_of(agent, account))

@@ -148,15 +148,16 @@ class Transcript:
         if kind == "said":
             kind = failures.kind_of(rule.text(record, "status"), says)
         reset = rule.text(record, "reset")
-        before = self._failure
+        before, times = self._failure, 1
         if before and before.kind == kind:
             says, reset = says or before.says, reset or before.reset
+            times = before.times + 1
         if before and kind == ERROR and before.kind != ERROR and not before.retries:
             return  # the reason was given already; what follows says that the session failed
         if rule.retries and (attempt := rule.text(record, "attempt")):
             of = rule.text(record, "attempts")
             says = f"{says or kind} (try {attempt}{f' of {of}' if of else ''})"
-        self._failure = Failure(kind, says or kind, reset, rule.retries)
+        self._failure = Failure(kind, says or kind, reset, rule.retries, times)
 
     # --- what it amounts to ---
 

@@ -206,10 +206,10 @@ def _down_to_verify(config: Config, state: State, done: set[Step]) -> RunStep | 
         if gate in config.gates and gate not in done:
             return RunStep(gate)
     may_fix = Step.FIX in config.commands and Step.FIX not in done
-    outstanding = gates.outstanding(config, state)
-    if Step.IMPROVE in config.commands and outstanding == (Step.BASELINE,):
-        outstanding = ()  # improve answers a missed baseline
-    if may_fix and outstanding and not _work_is_over(config, state):
+    unanswered = gates.unanswered(config, state)
+    if Step.IMPROVE in config.commands and unanswered == (Step.BASELINE,):
+        unanswered = ()  # improve answers a missed baseline
+    if may_fix and unanswered and not _work_is_over(config, state):
         return waits.start(config, state, Step.FIX) or RunStep(Step.VERIFY)
     return RunStep(Step.VERIFY)
 

@@ -174,7 +174,7 @@ def error_line(step: Step, verdict: Verdict, last_line: str) -> str:
     words = f"{step} {verdict.outcome}"
     if verdict.detail:
         words += f" ({verdict.detail})"
-    if last_line:
+    if last_line and last_line != verdict.detail:
         words += f": {last_line}"
     return printable(words)[:LAST_ERROR_LENGTH]
 
@@ -223,8 +223,15 @@ def fresh(config: Config, state: State) -> tuple[Step, ...]:
     )
 
 
+def unanswered(config: Config, state: State) -> tuple[Step, ...]:
+    """Failures that no change has answered yet; one whose agent was refused answers nothing."""
+    return tuple(
+        gate for gate in failing(config, state) if state.gates[gate].seq >= state.answer_seq
+    )
+
+
 def outstanding(config: Config, state: State) -> tuple[Step, ...]:
-    """Failures that no change has answered yet."""
+    """Failures that were measured since the latest change."""
     return _both(failing(config, state), fresh(config, state))
 
 

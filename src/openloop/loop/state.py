@@ -287,6 +287,7 @@ class State(NamedTuple):
     steps: tuple[StepResult, ...] = ()  # of the current or latest round
     gates: Mapping[Step, GateResult] = {}
     change_seq: int = 0  # event that started the latest change
+    answer_seq: int = 0  # and that started the latest one whose agent was not refused
     decision: Decision | None = None  # of the latest round of this run
     breaker_open: bool = False  # this run's breaker_tripped is on record
     budget: int = 0  # rounds that this run may use
@@ -333,6 +334,7 @@ class State(NamedTuple):
         return {
             "gates": _gates_json(self.gates),
             "change_seq": self.change_seq,
+            "answer_seq": self.answer_seq,
             "budget": self.budget,
             "rounds_used": self.rounds_used,
             "trial": self.trial,
@@ -365,6 +367,7 @@ class State(NamedTuple):
         return self._replace(
             gates=_gates_from(data["gates"]),
             change_seq=data["change_seq"],
+            answer_seq=data.get("answer_seq", data["change_seq"]),
             budget=data["budget"],
             rounds_used=data["rounds_used"],
             trial=data["trial"],

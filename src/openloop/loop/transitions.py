@@ -144,7 +144,8 @@ def _session_ended(state: State, event: Event, result: StepResult) -> State:
     if result.refusal is not None:
         return _refused(state, result.step, stand_in, result.refusal)
     name = waits.key(result.step, stand_in)
-    return state._replace(refused={k: one for k, one in state.refused.items() if k != name})
+    refused = {k: one for k, one in state.refused.items() if k != name}
+    return state._replace(refused=refused, answer_seq=state.change_seq)
 
 
 def _refused(state: State, step: Step, stand_in: bool, data: Mapping[str, Any]) -> State:
@@ -186,6 +187,7 @@ def _round_finished(state: State, event: Event) -> State:
     return state._replace(
         in_round=False,
         running=state.running if decision is Decision.BLOCKED else None,
+        answer_seq=state.change_seq if state.changes_now else state.answer_seq,
         decision=decision,
         reason=event.data["reason"],
         consecutive_failures=event.data["consecutive_failures"],
@@ -299,6 +301,7 @@ def _checkpoint_restored(state: State, event: Event) -> State:
     return state._replace(
         gates=known,
         change_seq=event.seq,
+        answer_seq=event.seq,
         kept=state.kept._replace(seq=event.seq),
     )
 

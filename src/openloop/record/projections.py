@@ -54,12 +54,13 @@ def speed(state: State) -> float | None:
 
 
 def eta_seconds(state: State, elapsed: float) -> float | None:
-    """Seconds until the budget is used up at the present speed; None when unknown.
+    """Seconds until the budget is used up at the present speed; None when unknown, and while the
+    run waits for an agent.
 
     elapsed: seconds that the run has lasted by now.
     """
     each = speed(state)
-    if each is None or state.status is not Status.RUNNING:
+    if each is None or state.status is not Status.RUNNING or state.waiting:
         return None
     spent = elapsed - state.round_started_elapsed if state.in_round else 0.0
     return max(0.0, (state.budget - state.rounds_used) * each - spent)

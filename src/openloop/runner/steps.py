@@ -176,6 +176,8 @@ class Steps:
         session, live = execution.session, execution.live
         assert session is not None
         session.read(execution.log.descriptor, live.log_bytes)
+        if session.hopeless:
+            return Outcome.UNAVAILABLE, session.hopeless
         live.usage, live.agent_waits = session.usage, session.retries
         if live.usage is None:
             return None

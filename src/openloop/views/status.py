@@ -5,6 +5,7 @@ Starts quickly: what only an unusual workspace needs is imported where it is nee
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -269,8 +270,16 @@ def _metric_words(metric: object) -> str:
 
 
 def _waiting_words(beat: Mapping[str, Any]) -> str:
-    until = f" until {_text(beat['waiting_until'])}" if beat.get("waiting_until") else ""
-    return f"for {_text(beat['waiting_for'])}{until}" if beat.get("waiting_for") else ""
+    """`for claude until 14:05 (usage limit: …)`, in local time. A heartbeat may hold anything."""
+    known, until = _text(beat.get("waiting_for")), _text(beat.get("waiting_until"))
+    if not (known and until):
+        return f"for {known}" if known else ""
+    from openloop.views.console import local_time
+
+    with contextlib.suppress(ValueError, OverflowError):
+        until = local_time(until)
+    agent, _, why = known.partition(" (")
+    return f"for {agent} until {until} ({why}"
 
 
 def _usage_words(found: object) -> str:
