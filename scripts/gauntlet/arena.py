@@ -175,10 +175,10 @@ class Arena:
         )
 
     def remove(self) -> None:
-        for where, folders, _ in os.walk(self.folder):
-            for path in (os.path.join(where, name) for name in folders):
-                if not os.path.islink(path):
-                    os.chmod(path, stat.S_IRWXU)
+        for _, folders, _, descriptor in os.fwalk(self.folder):  # paths may be too long
+            for name in folders:
+                if stat.S_ISDIR(os.lstat(name, dir_fd=descriptor).st_mode):
+                    os.chmod(name, stat.S_IRWXU, dir_fd=descriptor)
         shutil.rmtree(self.folder)
 
 

@@ -91,10 +91,13 @@ class Writing(Sandboxed):
         }
         fix = agent("prowls", *(word for path in where for word in ("write", path)))
         document = json.loads(place.read("openloop.json"))
-        document["commands"]["fix"] = fix
+        kernel = "(: >> /proc/sys/kernel/core_pattern) 2>&1 | sed 's/.*: /kernel: /'"
+        document["commands"]["fix"] = f"{fix}; {kernel}"
         place.configure(document)
         place.run()
         self.assertEqual(self.told(place), list(where.values()))
+        refused = "kernel: (Read-only file system|Permission denied)"  # to root, to other users
+        self.assertRegex(place.read("logs/round-0002-fix.log"), refused)
         [started] = place.events_of("run_started")
         self.assertIn("the first process of a PID namespace", started["sandbox"])
         self.assertFalse(os.path.exists("/tmp/openloop-test-only-in-here"))

@@ -37,7 +37,12 @@ TEMPORARY = ("/tmp", "/var/tmp")
 _MOST = 256  # protected paths that are mounted read-only; the policy restores any others
 _PROBE_SECONDS = 10.0
 _SPECIAL = re.compile(r"[\\*?\[]")
-_BARE = ("--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc")
+_BARE = (
+    *("--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc"),
+    # Root could set there, without any capability, what the kernel runs outside of the sandbox.
+    *("--ro-bind-try", "/proc/sys", "/proc/sys"),
+    *("--ro-bind-try", "/proc/sysrq-trigger", "/proc/sysrq-trigger"),
+)
 _ALONE = ("--die-with-parent", "--unshare-pid", "--as-pid-1", "--unshare-ipc")
 # Root in the sandbox can work on files and its own processes, but not mount, create devices, open
 # files by handle, or load kernel modules.
