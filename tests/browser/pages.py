@@ -118,12 +118,10 @@ class Browsing(Case):
 
     def fails(self, page: str, *steps: dict[str, Any]) -> Failure:
         """The same, but the last one fails."""
-        if len(steps) > 1:
-            self.do(page, *steps[:-1])
-        elif steps:
-            self.do(page)
         self.site.pages["/"] = page
-        last = self.parsed(list(steps[-1:] or [{"open": "/"}])).steps[0]
+        *before, last = self.parsed([{"open": "/"}, *steps]).steps
+        for step in before:
+            self.player.perform(step)
         began = time.monotonic()
         try:
             self.player.perform(last)

@@ -11,8 +11,9 @@ import sys
 import unittest
 from typing import Any
 
-from browser.pages import program
-from openloop.browser import chromium
+from browser.pages import Site, program
+from openloop.browser import chromium, output
+from openloop.browser.output import Output
 from openloop.process import tree
 from support import Case, Done, Workspace, environment, run_openloop, start_openloop, wait_until
 
@@ -21,6 +22,9 @@ SLOW = True  # left out by scripts/run_tests.sh --quick
 PAGE = """<!doctype html><link rel=icon href='data:,'><title>Game</title>
 <button onclick="out.textContent='You won'">Start</button><p id=out></p>"""
 SERVER = f"exec {shlex.quote(sys.executable)} -m http.server {{port}} --bind 127.0.0.1"
+SILENT = (
+    "import socket, sys, time; s = socket.create_server(('', int(sys.argv[1]))); time.sleep(99)"
+)
 WAIT = {"expect": {"text": "never"}, "timeout_seconds": 60}
 
 
@@ -132,7 +136,8 @@ class Usage(Browse):
     def test_no_browser(self) -> None:
         done = self.browse(self.play(), exitcode=2, PATH="/nowhere")
         self.assertIn("apt install chromium", done.err)
-        self.browse(self.play(), "--browser", "/bin/none", exitcode=2)
+        done = self.browse(self.play(), "--browser", "/bin/none", exitcode=2)
+        self.assertIn("apt install chromium", done.err)
         done = self.browse(self.play(), exitcode=2, OPENLOOP_BROWSER="/bin/false")
         self.assertIn("the browser does not start", done.err)
         self.assert_nothing_left()
@@ -145,6 +150,20 @@ class Usage(Browse):
             self.assertIn("fix: correct base or serve.ready", done.err)
         self.assert_nothing_left()
 
+    def test_another_server_on_its_port(self) -> None:
+        other = Site()
+        self.addCleanup(other.close)
+        other.pages["/"] = "other"
+        done = self.browse(self.play(base=other.url), exitcode=2)
+        self.assertIn("another program answers where serve would", done.err)
+        self.assert_nothing_left()
+
+    def test_another_play_in_the_same_folder(self) -> None:
+        Output(output.folder(os.path.join(self.site, "openloop-browse")))
+        done = self.browse(self.play(), exitcode=2)
+        self.assertIn("another play leaves its pictures there", done.err)
+        self.assertEqual(os.listdir(os.path.join(self.site, "openloop-browse")), [])
+
     def test_a_server_that_is_never_ready(self) -> None:
         serve = {"run": "sleep 99", "timeout_seconds": 0.3}
         done = self.browse(self.play(serve=serve), exitcode=2)
@@ -152,6 +171,9 @@ class Usage(Browse):
         serve = {"run": "echo no such module; exit 3"}
         done = self.browse(self.play(serve=serve), exitcode=2)
         self.assertIn("the server has ended: exit code 3; its last lines: no such module", done.err)
+        serve = {"run": f"exec {shlex.quote(sys.executable)} -c {shlex.quote(SILENT)} {{port}}"}
+        done = self.browse(self.play(serve={**serve, "timeout_seconds": 1}), exitcode=2)
+        self.assertIn("did not answer with HTTP", done.err)
         serve = {"run": SERVER, "ready": "/none", "timeout_seconds": 1}
         self.assertIn(
             "its last answer was 404", self.browse(self.play(serve=serve), exitcode=2).err

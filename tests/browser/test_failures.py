@@ -31,6 +31,11 @@ class ByDefault(Browsing):
         failure = self.fails("<img src=http://127.0.0.1:9/x.png>")
         self.assertIn("GET http://127.0.0.1:9/x.png: net::ERR_", failure.what)
 
+    def test_a_socket_that_does_not_open(self) -> None:
+        failure = self.fails("<script>new WebSocket('ws://127.0.0.1:1')</script>")
+        self.assertIn("GET ws://127.0.0.1:1/: ", failure.what)
+        self.assertIn("net::ERR_", failure.what)
+
     def test_an_address_that_is_none(self) -> None:
         failure = self.fails("<p>", {"open": "http://[::1"})
         self.assertEqual(failure.what, f"http://[::1 is no address below {self.site.url}")

@@ -63,6 +63,7 @@ class Mistakes(unittest.TestCase):
             ({"screenshot": "../x"}, "a name of letters"),
             ({"screenshot": "x", "tolerance": 0.1}, "no meaning without like"),
             ({"screenshot": "x", "at": "a", "full": True}, "no meaning with at"),
+            ({"dialog": "accept"}, "dialog has no step after it"),
             ({"dialog": "yes"}, 'one of "accept", "dismiss"'),
         ):
             with self.subTest(step):
@@ -88,6 +89,10 @@ class Values(unittest.TestCase):
         opening, measure = got.steps
         self.assertEqual((opening.kind, opening.timeout), ("open", 20.0))
         self.assertEqual(measure, play.Step("measure", "ms", {"script": "return 1"}, 9.0))
+
+    def test_any_json_can_be_what_a_script_returns(self) -> None:
+        for value in ([1, [2, {"a": [None]}]], {"a": [[1]]}, None, "x"):
+            self.assertEqual(of_step(PAGE, {"script": "return 1", "equals": value}), "")
 
     def test_locators(self) -> None:
         for source, kind, value, name in (

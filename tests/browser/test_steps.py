@@ -57,6 +57,21 @@ class Locators(Browsing):
             expect(title="hit"),
         )
 
+    def test_what_is_laid_out_only_in_sight(self) -> None:
+        page = """<p style='height:3000px'>top</p>
+            <section style='content-visibility:auto'>
+            <button onclick='document.title="hit"'>Far</button><p id=p>so <b>far</b></p></section>
+            <section style='content-visibility:hidden'><button>Never</button></section>"""
+        self.do(
+            page,
+            expect(text="so far"),
+            expect(at="#p", text="so far"),
+            {"click": "text=Far"},
+            expect(title="hit"),
+            expect(gone="text=Never"),
+            expect(at="role=button", count=1),
+        )
+
     def test_what_can_be_seen_goes_before_what_cannot(self) -> None:
         self.do("<p hidden>One</p><p>One</p>", expect(at="text=One"), expect(at="p"))
 
@@ -137,13 +152,15 @@ class Actions(Browsing):
             "body": b"a,b",
             "headers": {"Content-Disposition": "attachment; filename=report.csv"},
         }
-        page = """<input type=file hidden onchange="document.title=this.files[0].name">
+        page = """<input id=f type=file hidden onchange="document.title='hidden'">
             <label>Photo <input type=file onchange="document.title=this.files[0].name"></label>
             <a href=/report>get</a>"""
         self.do(
             page,
             {"upload": {"at": "label=Photo", "files": ["photo.txt"]}},
             expect(title="photo.txt"),
+            {"upload": {"at": "#f", "files": ["photo.txt"]}},
+            expect(title="hidden"),
             {"click": "text=get"},
             expect(download="report.csv"),
         )
@@ -155,6 +172,8 @@ class Actions(Browsing):
     def test_a_dialog_that_was_asked_for(self) -> None:
         page = "<button onclick='document.title=prompt(\"who?\")'>ask</button>"
         self.do(page, {"dialog": "accept", "text": "Ada"}, {"click": "button"}, expect(title="Ada"))
+        page = page.replace('"who?"', '"who?", "Eve"')
+        self.do(page, {"dialog": "accept"}, {"click": "button"}, expect(title="Eve"))
         page = "<button onclick='document.title=confirm(1)'>ask</button>"
         self.do(page, {"dialog": "dismiss"}, {"click": "button"}, expect(title="false"))
         failure = self.fails("<p>no</p>", {"dialog": "accept"}, {"click": "p", **BRIEF})
@@ -214,7 +233,12 @@ class Refusals(Browsing):
         self.assertIn("lies in a frame that is covered by div#veil", seen)
 
     def test_fields_that_take_no_text(self) -> None:
-        for page, why in (("<input id=a readonly>", "read-only"), ("<p id=a>x", "no field")):
+        for page, why in (
+            ("<input id=a readonly>", "read-only"),
+            ("<p id=a>x", "no field"),
+            ("<input id=a type=checkbox>", "no field"),
+            ("<input id=a type=number>", "nothing but numbers"),
+        ):
             fill = {"fill": {"at": "#a", "text": "x"}, **BRIEF}
             self.assertIn(why, self.seen(page, fill))
 
@@ -257,6 +281,8 @@ class Expectations(Browsing):
             expect(at=".none", count=0),
             expect(gone="#h"),
             expect(url="/"),
+            {"script": "history.pushState(0, '', '/a b')"},
+            expect(url="/a b"),
         )
 
     def test_scripts_and_measures(self) -> None:
@@ -267,8 +293,9 @@ class Expectations(Browsing):
             {"script": "return game.list", "equals": [1, {"a": 2}]},
             {"script": "await new Promise((f) => setTimeout(f, 20))"},
             {"measure": "answer", "script": "return 42.5"},
+            {"measure": "nothing", "script": "return -0"},
         )
-        self.assertEqual(printed, ["answer=42.5"])
+        self.assertEqual(printed, ["answer=42.5", "nothing=0"])
         failure = self.fails(page, {"script": "return true", "equals": 1})
         self.assertEqual((failure.expected, failure.seen), ("1", "true"))
         failure = self.fails(page, {"script": "throw new Error('bang')"})

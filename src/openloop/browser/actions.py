@@ -38,8 +38,8 @@ def _hover(page: Page, step: Step) -> None:
 
 
 def _fill(page: Page, step: Step) -> None:
-    spot = _approach(page, step, step.value["at"], editable=True)
     text = step.value["text"]
+    spot = _approach(page, step, step.value["at"], text=text)
     if page.ours(spot.frame, "isPicked"):
         if page.ours(spot.frame, "put", text) != text:
             raise Failure("the field does not take it", expected=text, seen="another value")
@@ -95,7 +95,7 @@ def _select(page: Page, step: Step) -> None:
 
 
 def _upload(page: Page, step: Step) -> None:
-    spot = _approach(page, step, step.value["at"], anywhere=True)
+    spot = _approach(page, step, step.value["at"], anywhere=True, hidden=True)
     paths = [os.path.abspath(path) for path in step.value["files"]]
     for path in paths:
         if not os.path.isfile(path):

@@ -19,6 +19,7 @@ NAMES = (
     *("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"),
     "chrome-headless-shell",
 )
+_INSTALL = "install one, for example with apt install chromium or dnf install chromium"
 _PREFIX = "openloop-browse-"
 _START = 30.0  # seconds until the browser must have answered
 _TOO_LONG = 60  # characters: a socket in the folder would have too long a name
@@ -59,15 +60,12 @@ def find(given: str | None) -> str:
     if given := given or os.environ.get("OPENLOOP_BROWSER"):
         if found := shutil.which(given):
             return os.path.abspath(found)
-        fix = "correct --browser or OPENLOOP_BROWSER, or leave it out"
+        fix = f"correct --browser or OPENLOOP_BROWSER, or {_INSTALL}"
         raise UsageError(f"the browser {given} is not a program", fix=fix)
     for name in NAMES:
         if found := shutil.which(name):
             return os.path.abspath(found)
-    fix = (
-        "install one, for example with apt install chromium or dnf install chromium, or name it "
-        "with --browser PATH or OPENLOOP_BROWSER"
-    )
+    fix = f"{_INSTALL}, or name one with --browser PATH or OPENLOOP_BROWSER"
     raise UsageError(f"there is no browser: none of {', '.join(NAMES)} is on PATH", fix=fix)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Any
+from urllib.parse import unquote
 
 from openloop.browser import targets
 from openloop.browser.failure import Failure, Refused
@@ -63,7 +64,12 @@ def _look(page: Page, expected: Mapping[str, Any], address: Callable[[str], str]
 
 def _url(page: Page, wanted: str) -> Seen:
     url = page.url if "#" in wanted else page.url.partition("#")[0]
-    return None if url == wanted else f"url {page.url}"
+    return None if same_url(url, wanted) else f"url {page.url}"
+
+
+def same_url(url: str, wanted: str) -> bool:
+    """The browser writes what is not ASCII, and spaces, with %."""
+    return unquote(url) == unquote(wanted)
 
 
 def _shown(page: Page, text: str) -> Seen:

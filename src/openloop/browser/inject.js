@@ -3,6 +3,8 @@
 (() => {
   const LONGEST = 100000;  // characters of a text that is read
   const HIDDEN = new Set(["SCRIPT", "STYLE", "NOSCRIPT", "TEMPLATE", "HEAD", "TITLE"]);
+  const NO_FIELD = ["button", "checkbox", "file", "hidden", "image", "radio", "reset", "submit"]
+    .map((type) => `input[type=${type}]`).join();
   let found = [];
   let frozen = null;
 
@@ -38,7 +40,15 @@
     if (element instanceof HTMLInputElement && /^(button|submit|reset)$/.test(element.type)) {
       return plain(element.value);
     }
-    return plain(element.innerText ?? element.textContent ?? "");
+    const text = plain(element.innerText ?? element.textContent ?? "");
+    return text === "" && isSkipped(element) ? plain(element.textContent) : text;
+  }
+
+  /** Whether `content-visibility: auto` keeps it from being laid out, far from the viewport. */
+  function isSkipped(element) {
+    const inner = element.firstElementChild ?? element;
+    return inner.checkVisibility() && (!inner.checkVisibility({contentVisibilityAuto: true})
+      || getComputedStyle(inner).contentVisibility === "auto");
   }
 
   /** The innermost elements below (or at) `element` whose text holds it. */
@@ -72,7 +82,9 @@
       if (kind === "testid") all.push(...root.querySelectorAll(`[data-testid=${CSS.escape(value)}]`));
       if (kind === "text") {
         const tops = root === document ? [document.body ?? document.documentElement] : root.children;
-        for (const top of tops) if (top) byText(top, value, exact, all);
+        const lazy = [...root.querySelectorAll("*")].filter(  // the text around it lacks theirs
+          (e) => isSkipped(e) && e.checkVisibility({contentVisibilityAuto: true}));
+        for (const top of [...tops, ...lazy]) if (top) byText(top, value, exact, all);
       }
       if (kind === "label") {
         const controls = "input,select,textarea,button,meter,output,progress,[aria-label],[aria-labelledby]";
@@ -137,17 +149,18 @@
   }
 
   /** What keeps the one element from being acted on, or the point to act at. */
-  async function approach({editable, offset, anywhere}) {
+  async function approach({text, offset, anywhere, hidden}) {
     const [element] = found;
     if (!element?.isConnected) return {why: "is gone"};
-    if (!isVisible(element)) return {why: "is not visible"};
+    if (!hidden && !isVisible(element)) return {why: "is not visible"};
     if (element.matches(":disabled") || element.closest("[aria-disabled=true]")) {
       return {why: "is disabled"};
     }
-    if (editable) {
+    if (text !== undefined) {
       const typed = element.isContentEditable || element.matches("input,textarea");
-      if (!typed) return {why: "is no field"};
+      if (!typed || element.matches(NO_FIELD)) return {why: "is no field"};
       if (element.readOnly) return {why: "is read-only"};
+      if (element.type === "number" && isNaN(text)) return {why: "takes nothing but numbers"};
     }
     if (anywhere) return {x: 0, y: 0, what: describe(element)};
     element.scrollIntoViewIfNeeded();

@@ -64,6 +64,13 @@ class Observed:
                 self._close(page, told)
             case "Network.loadingFailed":
                 self._failed(page, told)
+            case "Network.webSocketCreated":
+                self._add(page, told, "GET", told["url"], "WebSocket", own=False)
+            case "Network.webSocketFrameError":
+                error = {"errorText": told["errorMessage"]}
+                self._failed(page, {**told, **error})
+            case "Network.webSocketClosed":
+                self._close(page, told)
 
     def _console(self, level: str, text: str, place: str) -> None:
         line = f"{text[:_LONGEST]} ({place[:_URL]})" if place else text[:_LONGEST]
@@ -86,21 +93,28 @@ class Observed:
             self._open[key]["status"] = told["redirectResponse"]["status"]
             self._close(page, told)
         request = told["request"]
-        if len(self.requests) >= _MOST or request["url"].startswith(("data:", "blob:")):
+        kind = told.get("type", "Other")
+        own = kind == "Document" and page.is_main(told.get("frameId", ""))
+        own = own or _origin(request["url"]) == _origin(told.get("documentURL", ""))
+        self._add(page, told, request["method"], request["url"], kind, own=own)
+
+    def _add(
+        self, page: Page, told: Mapping[str, Any], method: str, url: str, kind: str, *, own: bool
+    ) -> None:
+        if len(self.requests) >= _MOST or url.startswith(("data:", "blob:")):
             self.left_out += len(self.requests) >= _MOST
             return
-        own = told.get("type") == "Document" and page.is_main(told.get("frameId", ""))
         entry = {
             "at_seconds": round(monotonic() - self._began, 3),
-            "method": request["method"],
-            "url": request["url"][:_URL],
-            "type": told.get("type", "Other"),
+            "method": method,
+            "url": url[:_URL],
+            "type": kind,
             "status": None,
             "error": None,
             "seconds": None,
-            "own": own or _origin(request["url"]) == _origin(told.get("documentURL", "")),
+            "own": own,
         }
-        self._open[key] = entry
+        self._open[(page.session, told["requestId"])] = entry
         self.requests.append(entry)
 
     def _response(self, page: Page, told: Mapping[str, Any]) -> None:
@@ -140,7 +154,8 @@ class Observed:
 
     def unfinished(self) -> str:
         """Addresses of requests that nothing has come of yet, a few of them."""
-        return ", ".join(printable(entry["url"][:200]) for entry in list(self._open.values())[:3])
+        going = [entry["url"] for entry in self._open.values() if entry["type"] != "WebSocket"]
+        return ", ".join(printable(url[:200]) for url in going[:3])
 
     # --- files --------------------------------------------------------------------------
 

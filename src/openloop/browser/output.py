@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 
 from openloop.core.errors import UsageError
@@ -34,9 +35,21 @@ class Output:
     def __init__(self, folder: str) -> None:
         self.folder = folder
         self._names: set[str] = set()
+        self._lock_folder()
         for name in LISTS:  # of an earlier play, of which they would tell here
             with contextlib.suppress(OSError):
                 os.unlink(self.path(name))
+
+    def _lock_folder(self) -> None:
+        """Hold the folder until this process ends. Raises UsageError."""
+        lock = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(lock)
+            fix = "wait for it, or name another folder with --out"
+            what = "another play leaves its pictures there"
+            raise UsageError(what, where=self.folder, fix=fix) from None
 
     def path(self, name: str) -> str:
         return os.path.join(self.folder, name)

@@ -236,7 +236,8 @@ class Page:
         if "exceptionDetails" in answer:
             raise Refused(words_of(answer["exceptionDetails"]))
         result = answer["result"]
-        return result.get("value", result.get("unserializableValue"))
+        value = result.get("value", result.get("unserializableValue"))
+        return 0 if value == "-0" and result["type"] == "number" else value
 
     def settle(self) -> None:
         """Wait until the page has told what it did so far; one that has closed did all it will."""

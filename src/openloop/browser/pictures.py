@@ -29,15 +29,16 @@ class Taken:
     moving: bool
 
 
-def take(page: Page, options: Mapping[str, Any], patience: float) -> Taken:
-    """A picture of the page, once two in a row are equal or the patience (seconds) has run out."""
-    how = _how(page, options, patience)
+def take(page: Page, options: Mapping[str, Any], patience: float, within: float) -> Taken:
+    """A picture of the page, once two in a row are equal or the patience has run out. within: how
+    long the page may take for one. Both in seconds."""
+    how = _how(page, options, within)
     frames = page.frames()
     _try_ours(page, frames, "freeze")
     try:
         deadline = monotonic() + patience
-        before = _shot(page, how, patience)
-        while (now := _shot(page, how, patience)) != before and monotonic() < deadline:
+        before = _shot(page, how, within)
+        while (now := _shot(page, how, within)) != before and monotonic() < deadline:
             before = now
         return Taken(base64.b64decode(now), now != before)
     finally:
@@ -49,9 +50,9 @@ def glimpse(page: Page, patience: float) -> bytes:
     return base64.b64decode(_shot(page, {}, patience))
 
 
-def _how(page: Page, options: Mapping[str, Any], patience: float) -> dict[str, Any]:
+def _how(page: Page, options: Mapping[str, Any], within: float) -> dict[str, Any]:
     if "at" in options:
-        spot = targets.approach(page, locators.parse(options["at"]), patience, anywhere=True)
+        spot = targets.approach(page, locators.parse(options["at"]), within, anywhere=True)
         box = page.ours(spot.frame, "box")
         return {"clip": {**box, "scale": 1}}
     return {"captureBeyondViewport": True} if options.get("full") else {}
@@ -65,14 +66,14 @@ def _try_ours(page: Page, frames: list[str], function: str) -> None:
             continue
 
 
-def _shot(page: Page, how: Mapping[str, Any], patience: float) -> str:
+def _shot(page: Page, how: Mapping[str, Any], within: float) -> str:
     full = how.get("captureBeyondViewport")
     extra = dict(how)
     if full:
-        size = page.call("Page.getLayoutMetrics", within=patience)["cssContentSize"]
+        size = page.call("Page.getLayoutMetrics", within=within)["cssContentSize"]
         extra["clip"] = {**size, "scale": 1}
     answer = page.call(
-        "Page.captureScreenshot", within=patience, format="png", optimizeForSpeed=True, **extra
+        "Page.captureScreenshot", within=within, format="png", optimizeForSpeed=True, **extra
     )
     return str(answer["data"])
 

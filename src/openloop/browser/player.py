@@ -10,7 +10,7 @@ import re
 import shutil
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import unquote, urljoin, urlsplit
+from urllib.parse import urljoin, urlsplit
 
 from openloop.browser import actions, expectations, pictures
 from openloop.browser.chromium import Chromium, Scratch
@@ -139,8 +139,8 @@ class Player:
             self.observed.add(f'a dialog that nobody asked for: {told["type"]} "{text}"')
         else:
             accept = answer["accept"]
-        prompt = {"promptText": answer["text"]} if answer and "text" in answer else {}
-        page.tell("Page.handleJavaScriptDialog", accept=accept, **prompt)
+        text = (answer or {}).get("text", told.get("defaultPrompt", ""))
+        page.tell("Page.handleJavaScriptDialog", accept=accept, promptText=text)
 
     # --- steps --------------------------------------------------------------------------
 
@@ -232,7 +232,7 @@ class Player:
             raise Failure(f"{asked} cannot be opened: {error}")
         while not page.loaded or (page.loader == before and "loaderId" in answer):
             self._await(deadline, step, asked)
-        if not _same(page.url.partition("#")[0], wanted):
+        if not expectations.same_url(page.url.partition("#")[0], wanted):
             raise Failure("another page was opened", expected=wanted, seen=page.url)
 
     def _await(self, deadline: float, step: Step, what: str) -> None:
@@ -315,7 +315,7 @@ class Player:
         deadline = monotonic() + step.timeout
         while True:
             patience = max(0.5, min(_STILL, deadline - monotonic()))
-            taken = pictures.take(self.page, step.options, patience)
+            taken = pictures.take(self.page, step.options, patience, step.timeout)
             self._out.write(f"{name}.png", taken.png)
             if not like:
                 break
@@ -364,11 +364,6 @@ class Player:
 
 def _percent(part: float) -> str:
     return f"{100 * part:.3g} %"
-
-
-def _same(url: str, wanted: str) -> bool:
-    """The browser writes what is not ASCII, and spaces, with %."""
-    return unquote(url) == unquote(wanted)
 
 
 def _equal(value: Any, wanted: Any) -> bool:

@@ -17,7 +17,7 @@ from openloop.browser.guarded import Family
 from openloop.browser.output import Output
 from openloop.browser.player import Player
 from openloop.browser.plays import play
-from openloop.browser.plays.play import Play, Step
+from openloop.browser.plays.play import Play, Serve, Step
 from openloop.browser.server import Server, free_port
 from openloop.core.clock import monotonic
 from openloop.core.errors import ExitCode, UsageError
@@ -111,7 +111,9 @@ def _running(
         player.pipe.watch(interrupts.wakeup, stop)
         if what.serve:
             player.port = free_port()
-            server = Server(what.serve, player.port, scratch.lock, out.path(output.SERVER))
+            url = _address_of(what.serve, player)
+            log = out.path(output.SERVER)
+            server = Server(what.serve, player.port, url, scratch.lock, log)
         version = _ready(player, server)
         yield player, version
     finally:
@@ -128,17 +130,19 @@ def _ready(player: Player, server: Server | None) -> str:
     """Wait for both; the browser's name and version. Raises UsageError."""
     try:
         if server:
-            server.wait(player.pipe, _address_of(server, player))
+            server.wait(player.pipe)
         return player.begin()
     except Failure as failure:
+        if server:
+            server.check()
         fix = "start it by hand to see what is wrong, or name another one with --browser"
         raise UsageError(f"the browser does not start: {failure.what}", fix=fix) from None
 
 
-def _address_of(server: Server, player: Player) -> str:
+def _address_of(serve: Serve, player: Player) -> str:
     """What must answer before the play begins. Raises UsageError."""
     try:
-        return player.address(server.ready)
+        return player.address(serve.ready)
     except Failure as failure:
         raise UsageError(failure.what, fix="correct base or serve.ready in the play") from None
 

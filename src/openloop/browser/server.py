@@ -16,6 +16,7 @@ from openloop.fs import files
 
 _PAUSE = 0.05  # seconds between two looks whether it is ready
 _LOOK = 2.0  # seconds that one look may take
+_HERE = ("127.0.0.1", "localhost", "::1")
 _LAST = 5  # lines of its output that an error repeats
 
 
@@ -29,10 +30,14 @@ def free_port() -> int:
 class Server:
     """A running server."""
 
-    def __init__(self, serve: Serve, port: int, lock: int, log: str) -> None:
-        """log: path of the file that takes its output."""
+    def __init__(self, serve: Serve, port: int, url: str, lock: int, log: str) -> None:
+        """url: the address that answers when it is ready. log: path of the file that takes its
+        output. Raises UsageError when something else answers there."""
+        if urlsplit(url).hostname in _HERE and 0 < (_status(url) or 400) < 400:
+            fix = "end what listens there, or listen on {port} and leave out base"
+            raise UsageError("another program answers where serve would", where=url, fix=fix)
         self._serve = serve
-        self.ready = serve.ready
+        self._url = url
         self._log = log
         self._guarded = Guarded(lock)
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND
@@ -41,33 +46,37 @@ class Server:
         null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
         self._guarded.start(words, os.getcwd(), {"PORT": str(port)}, [null, os.dup(out), out])
 
-    def wait(self, pipe: Pipe, url: str) -> None:
-        """Wait until the address is answered. Raises UsageError when that takes too long, or it
-        ends."""
+    def wait(self, pipe: Pipe) -> None:
+        """Wait until the address is answered. Raises UsageError when that takes too long, Gone when
+        it ends."""
         pipe.watch(self._guarded.socket.fileno(), self._hear)
         deadline = monotonic() + self._serve.timeout
-        try:
-            while (status := _status(url)) is None or status >= 400:
-                if monotonic() > deadline:
-                    raise self._never_ready(url, status)
-                pipe.idle(_PAUSE)
-        except Gone as gone:
-            if not self._guarded.ending:
-                raise
-            fix = "correct serve.run; {port} in it is the port to listen on"
-            raise UsageError(gone.what, where=self._log, fix=fix) from None
+        while not 0 < ((status := _status(self._url)) or 0) < 400:
+            if monotonic() > deadline:
+                raise self._never_ready(status)
+            pipe.idle(_PAUSE)
 
-    def _never_ready(self, url: str, status: int | None) -> UsageError:
-        seen = "nothing listened there" if status is None else f"its last answer was {status}"
+    def _never_ready(self, status: int | None) -> UsageError:
+        silent = "nothing listened there" if status is None else "it did not answer with HTTP"
+        seen = f"its last answer was {status}" if status else silent
         return UsageError(
             f"the server was not ready within {self._serve.timeout:g} s: {seen}{self._told()}",
-            where=url,
+            where=self._url,
             fix="correct serve.run or serve.ready, or raise serve.timeout_seconds",
         )
 
+    def check(self) -> None:
+        """Raises UsageError when it has ended."""
+        if self._guarded.ending:
+            fix = "correct serve.run; {port} in it is the port to listen on"
+            raise UsageError(self._how_it_ended(), where=self._log, fix=fix)
+
     def _hear(self) -> None:
         if self._guarded.hear():
-            raise Gone(f"the server has ended: {self._guarded.ending}{self._told()}")
+            raise Gone(self._how_it_ended())
+
+    def _how_it_ended(self) -> str:
+        return f"the server has ended: {self._guarded.ending}{self._told()}"
 
     def _told(self) -> str:
         """Its last lines."""
@@ -86,7 +95,8 @@ class Server:
 
 
 def _status(url: str) -> int | None:
-    """The status that a GET of the URL is answered with; None when nobody does.
+    """The status that a GET of the URL is answered with; 0 for something else than HTTP, None
+    when nothing listens.
 
     http.client would take as long to import as a small play to run.
     """
@@ -94,14 +104,18 @@ def _status(url: str) -> int | None:
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     try:
         port = parts.port or (443 if parts.scheme == "https" else 80)
-        with socket.create_connection((parts.hostname or "", port), _LOOK) as connection:
+        connection = socket.create_connection((parts.hostname or "", port), _LOOK)
+    except (OSError, ValueError):
+        return None
+    try:
+        with connection:
             if parts.scheme == "https":
                 return 200  # somebody listens; the browser will check the rest
             request = f"GET {path} HTTP/1.0\r\nHost: {parts.netloc}\r\nConnection: close\r\n\r\n"
             connection.sendall(request.encode())
             words = connection.recv(64).split()
-    except (OSError, ValueError):
-        return None
+    except OSError:
+        return 0
     if len(words) < 2 or not words[0].startswith(b"HTTP/") or not words[1].isdigit():
-        return None
+        return 0
     return int(words[1])

@@ -101,7 +101,9 @@ class Checker:
             yield from self._check_object(value, rule, path)
         elif isinstance(value, list):
             for position, item in enumerate(value):
-                yield from self._check(item, rule["items"], (*path, position), required=True)
+                yield from self._check(
+                    item, rule.get("items", {}), (*path, position), required=True
+                )
         elif _exceeds(value, rule):
             yield Problem(
                 path, f"must be at most {rule['maximum']}, got {shown(value)}", _fix(rule)

@@ -159,6 +159,9 @@ def _contradictions(document: Mapping[str, Any]) -> Iterator[Problem]:
     if needs_port and "serve" not in document:
         yield Problem(("base",), "names {port}, and there is no serve", "add serve, or the number")
     has_base = "base" in document or "serve" in document
+    if document["steps"] and "dialog" in document["steps"][-1]:
+        fix = "put it before the step that raises the dialog"
+        yield Problem(("steps", len(document["steps"]) - 1, "dialog"), "has no step after it", fix)
     for number, step in enumerate(document["steps"]):
         yield from _of_step(("steps", number), step)
         if "open" in step and not has_base and not _URL.match(step["open"]):
