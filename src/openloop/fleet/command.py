@@ -92,7 +92,7 @@ def cancel(asked: Asked) -> int:
 
 
 def _cancel_as_coordinator(fleet: Fleet, names: set[str], interrupts: Interrupts) -> bool:
-    """Grant the wish ourselves, where no coordinator lives to do so."""
+    """Cancel them ourselves. False where a coordinator lives to do so."""
     from openloop.fleet import coordinator
     from openloop.fleet.views.console import Console
     from openloop.views.console import Screen

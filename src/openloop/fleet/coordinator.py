@@ -21,7 +21,7 @@ from openloop.fleet.document import WORKTREE, Fleet, Task
 from openloop.fleet.engine import Engine
 from openloop.fleet.journal import Event, Journal, ended, kept, of_task
 from openloop.fleet.launchers import launch
-from openloop.fleet.launchers.calls import Answer, told_of_ends
+from openloop.fleet.launchers.calls import Answer, woken_by_ends
 from openloop.fleet.launchers.launcher import Verb
 from openloop.fleet.state import FleetState, Kind, Phase, TaskState, Word
 from openloop.process.signals import Interrupts
@@ -49,11 +49,10 @@ class Coordinator:
         self._launcher = fleet.launcher
         self.state = FleetState(task.name for task in fleet.tasks)
         self._journal = Journal(fleet.folder, self.state.apply)
-        try:
+        with contextlib.ExitStack() as on_failure:
+            on_failure.callback(self._journal.close)
             self._begin(max_parallel)
-        except BaseException:
-            self._journal.close()
-            raise
+            on_failure.pop_all()
 
     def _begin(self, max_parallel: int) -> None:
         fleet, now = self.fleet, clock.monotonic()
@@ -87,7 +86,7 @@ class Coordinator:
         """Until no task is left, a signal arrives, or `until` holds. starting: whether waiting
         tasks are started."""
         pause = _SHORTEST
-        with told_of_ends(), kept(self.fleet.folder):
+        with woken_by_ends(), kept(self.fleet.folder):
             while not interrupts.received:
                 before = self._journal.size
                 self._take_requests()
@@ -327,7 +326,7 @@ class Coordinator:
         self._record([of_task(Kind.TASK_ENDED, task.name, launch=task.launch, **fields)])
 
     def _leave(self, task: TaskState) -> None:
-        """The launch is settled."""
+        """The launch is over."""
         self.queue.leave(task.name, task.engine)
         del self._seen[task.name]
 

@@ -6,8 +6,9 @@ import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from openloop.config import schema, strict_json
@@ -266,7 +267,11 @@ def _fleet(
 ) -> Fleet:
     """roots: project roots of workspaces that are there."""
     folder, base = state_folder(path), workspace.at(path).base
-    tasks = [_task(task, path, folder, base) for task, _, _ in entries]
+    resolve = cache(os.path.realpath)  # many tasks have the same project
+    tasks = [
+        _task(task, path, folder, lambda root: resolve(os.path.join(base, root)))
+        for task, _, _ in entries
+    ]
     warnings, tasks = _ground(tasks, roots, whole["isolation"])
     hosts = [Host(one, 1) if isinstance(one, str) else _host(one) for one in _list(whole, "hosts")]
     return Fleet(
@@ -302,7 +307,9 @@ def _launcher(whole: Mapping[str, Any]) -> Launcher:
     return launcher.make("your own", chosen, defaults)
 
 
-def _task(document: Mapping[str, Any], path: str, folder: str, base: str) -> Task:
+def _task(
+    document: Mapping[str, Any], path: str, folder: str, resolve: Callable[[str], str]
+) -> Task:
     name = document["name"]
     own = "workspace" in document
     root = "" if own else os.path.expanduser(document.get("project_root", "."))
@@ -312,7 +319,7 @@ def _task(document: Mapping[str, Any], path: str, folder: str, base: str) -> Tas
         workspace=_beside(path, document["workspace"])
         if own
         else os.path.join(folder, "tasks", name, "workspace"),
-        project_root="" if own else os.path.realpath(os.path.join(base, root)),
+        project_root="" if own else resolve(root),
         set=document.get("set", {}),
         group=document.get("group", ""),
     )

@@ -62,4 +62,4 @@ class Engine:
         lines = (f"{t.launch} {folder(self._fleet, t.name, t.number)}\n" for t in tasks)
         values = {"host": host, "options": self._fleet.options}
         command = self._launcher.command(Verb.POLL, values)
-        self._calls.start((Verb.POLL, host), command, "".join(lines) or "\n")
+        self._calls.start((Verb.POLL, host), command, "".join(lines))

@@ -38,14 +38,13 @@ class Journal:
             os.makedirs(folder, exist_ok=True)
             flags = os.O_RDWR | os.O_APPEND | os.O_CREAT
             self._descriptor = files.open_regular(self.path, flags)
-        try:
+        with contextlib.ExitStack() as on_failure:
+            on_failure.callback(os.close, self._descriptor)
             _lock(self._descriptor, folder)
             self._seq, self._head, self.size = _scan(self._descriptor, self.path, take)
             with kept(self.path):
                 os.ftruncate(self._descriptor, self.size)  # drops a torn last line
-        except BaseException:
-            os.close(self._descriptor)
-            raise
+            on_failure.pop_all()
 
     def append(self, events: list[Event], *, durable: bool = False) -> list[tuple[Event, bytes]]:
         """Record events, all of them or none. Each holds at least `event`. Raises RecordError."""

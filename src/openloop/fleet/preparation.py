@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from typing import Any
 
+from openloop.core import program
 from openloop.core.text import printable
 from openloop.fleet import configuration
 from openloop.fleet.decide import Seen
@@ -17,19 +17,9 @@ from openloop.fs import files
 from openloop.record import tail, workspace
 
 TREE = "tree"  # the name of a task's worktree
-_PACKAGES = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-_PROGRAM = (
-    f"import sys; sys.path.insert(0, {_PACKAGES!r}); "
-    "from openloop.cli import main; sys.exit(main())"
-)
 _END = 2000  # bytes at the end of a log in which its last line is looked for
 _SHOWN = 300  # characters of it
 _BELOW_AN_ERROR = ("  in: ", "  fix: ")  # lines that follow what is wrong
-
-
-def program(*words: str) -> list[str]:
-    """The command line of this very OpenLoop, wherever it is started."""
-    return [sys.executable, "-P", "-c", _PROGRAM, *words]
 
 
 def launch_folder(fleet: Fleet, name: str, number: int) -> str:
@@ -94,7 +84,7 @@ def write_order(fleet: Fleet, task: Task, known: TaskState, folder: str) -> None
         "launch": known.launch,
         "workspace": task.workspace,
         "cwd": fleet.base,
-        "argv": program("run", task.workspace, "--quiet"),
+        "argv": [*program.words(), "run", task.workspace, "--quiet"],
     }
     with open(os.path.join(folder, launch.ORDER), "w", encoding="utf-8") as file:
         file.write(json.dumps(order))
@@ -140,6 +130,6 @@ def last_line(folder: str, name: str) -> str:
             lines = file.read().decode(errors="replace").splitlines()
     except OSError:
         return ""
-    told = (line for line in reversed(lines) if not line.startswith(_BELOW_AN_ERROR))
-    last = next((line.strip() for line in told if line.strip()), "")
+    upwards = (line for line in reversed(lines) if not line.startswith(_BELOW_AN_ERROR))
+    last = next((line.strip() for line in upwards if line.strip()), "")
     return printable(last)[:_SHOWN]

@@ -1,6 +1,6 @@
-"""What other processes ask of a coordinator: a file a wish, in a folder that it looks at.
+"""What other processes ask of a coordinator: a file a request, in a folder that it looks at.
 
-A wish outlives a coordinator that dies before it is granted; the next one finds it.
+A request outlives a coordinator that dies before it is granted; the next one finds it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _FOLDER = "requests"
 
 
 def post(folder: str, verb: str, names: Sequence[str]) -> None:
-    """Leave a wish. Raises RecordError."""
+    """Leave a request. Raises RecordError."""
     place = os.path.join(folder, _FOLDER)
     try:
         os.makedirs(place, exist_ok=True)
@@ -30,21 +30,21 @@ def post(folder: str, verb: str, names: Sequence[str]) -> None:
         finally:
             os.close(descriptor)
     except OSError as error:
-        what = f"the wish to {verb} cannot be written: {error.strerror}"
+        what = f"the request to {verb} cannot be written: {error.strerror}"
         raise RecordError(what, where=place, fix="make room or give yourself permission") from None
 
 
 def pending(folder: str) -> Iterator[tuple[str, str, list[str]]]:
-    """(path, verb, tasks) of each wish, the oldest first. What is none is left alone."""
+    """(path, verb, tasks) of each request, the oldest first. Other files are left alone."""
     place = os.path.join(folder, _FOLDER)
     try:
-        found = sorted(name for name in os.listdir(place) if name[0] != ".")
+        names = sorted(name for name in os.listdir(place) if name[0] != ".")
     except OSError:
         return
-    for name in found:
+    for name in names:
         path = os.path.join(place, name)
         try:
-            wish = json.loads(files.read(path))
-            yield path, wish["verb"], [str(task) for task in wish["tasks"]]
+            found = json.loads(files.read(path))
+            yield path, found["verb"], [str(task) for task in found["tasks"]]
         except (OSError, ValueError, KeyError, TypeError):
             continue

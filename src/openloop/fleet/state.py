@@ -96,7 +96,8 @@ class TaskState:
 
 class FleetState:
     """Everything that the events say. unreachable: host to why it cannot be asked; the name of the
-    engine itself is "". removed: tasks with a history that FLEET no longer names."""
+    engine itself is "". listed: the names in FLEET; other
+    tasks have a history alone."""
 
     def __init__(self, names: Iterable[str]) -> None:
         self.id = ""
@@ -267,16 +268,15 @@ _BY_CODE_WHY = {
     4: "another runner held its workspace",
     127: "openloop could not be started",
 }
-_TELLS = (0, 1, 3, 5, 129, 130, 143)  # exit codes after which the heartbeat is of this run
+_BEAT_IS_OF_THIS_RUN = (0, 1, 3, 5, 129, 130, 143)  # exit codes
 
 
 def ending(end: Mapping[str, Any], log_end: str) -> dict[str, Any]:
     """The fields of `task_ended` from an end file. log_end: the last line that the run printed."""
     code = end["code"]
-    beat = end.get("beat") or {}
     state = str(_BY_CODE.get(code, "crashed"))
-    told = code in _TELLS
-    reason = beat.get("reason") if told else None
+    beat = (end.get("beat") or {}) if code in _BEAT_IS_OF_THIS_RUN else {}
+    reason = beat.get("reason")
     if not reason:
         reason = _BY_CODE_WHY.get(code) or _signal_words(code)
         reason += f": {log_end}" if log_end else ""
@@ -284,8 +284,8 @@ def ending(end: Mapping[str, Any], log_end: str) -> dict[str, Any]:
         "state": state,
         "reason": reason,
         "code": code,
-        "round": beat.get("round") if told else None,
-        "usage": beat.get("usage") if told else None,
+        "round": beat.get("round"),
+        "usage": beat.get("usage"),
         "seconds": end.get("seconds"),
     }
 

@@ -52,15 +52,12 @@ class Calls:
     def __contains__(self, key: object) -> bool:
         return key in self._under_way
 
-    def start(self, key: Any, command: str, asked: str = "") -> None:
-        """Run a shell command, `asked` on its input. Raises OSError."""
-        output, errors = _memory(), _memory()
-        given: Any = subprocess.DEVNULL
-        try:
-            if asked:
-                given = _memory()
-                given.write(asked.encode())
-                given.seek(0)
+    def start(self, key: Any, command: str, text: str = "") -> None:
+        """Run a shell command, `text` on its input. Raises OSError."""
+        with contextlib.ExitStack() as on_failure, _memory() as given:
+            output, errors = (on_failure.enter_context(_memory()) for _ in range(2))
+            given.write(text.encode())
+            given.seek(0)
             process = subprocess.Popen(
                 ["/bin/sh", "-c", command],
                 stdin=given,
@@ -68,12 +65,7 @@ class Calls:
                 stderr=errors,
                 start_new_session=True,  # a Ctrl-C is meant for us
             )
-            if asked:
-                given.close()
-        except BaseException:
-            output.close()
-            errors.close()
-            raise
+            on_failure.pop_all()
         self._under_way[key] = _Call(process, output, errors, clock.monotonic())
 
     def finished(self) -> Iterator[tuple[Any, Answer]]:
@@ -100,7 +92,7 @@ def _text(file: IO[bytes]) -> str:
 
 
 @contextlib.contextmanager
-def told_of_ends() -> Iterator[None]:
+def woken_by_ends() -> Iterator[None]:
     """While entered, the end of a command interrupts a wait for signals."""
     before = signal.signal(signal.SIGCHLD, lambda signum, frame: None)
     try:

@@ -172,7 +172,7 @@ def _spawn(folder: str, order: dict[str, Any]) -> int:
 
 
 def _wait(pid: int, folder: str) -> int:
-    """Until the run ends: its exit code, negative for a signal. Passes one wish to stop on."""
+    """Until the run ends: its exit code, negative for a signal. Passes one request to stop on."""
     asked = False
     stop = os.path.join(folder, STOP)
     while True:
@@ -180,8 +180,8 @@ def _wait(pid: int, folder: str) -> int:
         if ended:
             return os.waitstatus_to_exitcode(status)
         found = signal.sigtimedwait((*_ASKED, signal.SIGCHLD), _LOOK)
-        wished = found is not None and found.si_signo in _ASKED
-        if not asked and (wished or os.path.exists(stop)):
+        signalled = found is not None and found.si_signo in _ASKED
+        if not asked and (signalled or os.path.exists(stop)):
             asked = True
             os.kill(pid, signal.SIGTERM)
 

@@ -6,7 +6,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 from openloop.core import clock
-from openloop.core.text import fit, printable
+from openloop.core.text import printable
 from openloop.fleet import preparation
 from openloop.fleet.journal import Event
 from openloop.fleet.state import FleetState, Kind, Word
@@ -41,7 +41,6 @@ class Console:
 
     def __init__(self, screen: Screen) -> None:
         self._screen = screen
-        self._block = 0  # lines of the block that is redrawn
         self._drawn = 0.0
 
     def event(self, event: Event, line: bytes, state: FleetState) -> None:
@@ -52,13 +51,12 @@ class Console:
     def line(self, text: str) -> None:
         self.close()
         self._screen.line(text)
-        self._drawn = 0.0
 
     def close(self) -> None:
-        """Take the block of running tasks off the terminal."""
-        if self._block:
-            self._screen.raw(f"\x1b[{self._block}F\x1b[J")
-            self._block = 0
+        """Take the running tasks off the terminal."""
+        if self._drawn:
+            self._screen.page(())
+            self._drawn = 0.0
 
     def _words(self, event: Event, state: FleetState) -> str:
         name = event.get("task", "")
@@ -94,20 +92,16 @@ class Console:
         if not self._screen.is_terminal or now - self._drawn < _REDRAW:
             return
         self._drawn = now
-        columns, rows = shutil.get_terminal_size()
+        room = max(1, shutil.get_terminal_size().lines - 3)
         state = coordinator.state
         live = state.live()
-        room = max(1, rows - 3)
         drawn = []
         for task in live[:room]:
             beat = preparation.heartbeat(coordinator.workspace(task.name))
             words = running_words(beat) if beat else ""
-            drawn.append(fit(f"{state.word(task):<11} {task.name}  {words}", columns - 1))
+            drawn.append(f"{state.word(task):<11} {task.name}  {words}")
         more = f", {len(live) - room} more live" if len(live) > room else ""
-        drawn.append(fit(count_words(state.counts()) + more, columns - 1))
-        self.close()
-        self._screen.raw("".join(f"{line}\n" for line in drawn))
-        self._block = len(drawn)
+        self._screen.page([*drawn, count_words(state.counts()) + more])
 
 
 def summary(state: FleetState, given: str) -> list[str]:
