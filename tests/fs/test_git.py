@@ -65,7 +65,7 @@ class NothingRuns(Case):
             list(asked.tracked(folder))
         except git.Refused as refusal:
             self.assertIn("git refuses", str(refusal))
-        IgnoreRules.freeze(self.root, os.path.join(self.folder, "rules"))
+        IgnoreRules.read(self.root, os.path.join(self.folder, "rules"))
         self.assertFalse(os.path.exists(self.ran), "OpenLoop's git ran the program")
 
     def test_lazy_fetch_from_an_external_helper(self) -> None:

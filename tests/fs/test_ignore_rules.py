@@ -67,7 +67,9 @@ class Project(Case):
         return {path[2:] for path in answer.split(b"\0")[:-1]}
 
     def frozen(self, root: str = "") -> IgnoreRules:
-        return IgnoreRules.freeze(os.path.join(self.project, root), self.home)
+        rules = IgnoreRules.read(os.path.join(self.project, root), self.home)
+        rules.save(self.home)
+        return rules
 
     def assert_ignored(self, rules: IgnoreRules, ignored: str, others: str = "") -> None:
         """Of the paths in both texts, those in the first are ignored."""
@@ -182,7 +184,7 @@ class Frozen(Project):
     def test_root_through_a_symlink(self) -> None:
         self.write("parts/.gitignore", "*.part")
         os.symlink(f"{self.project}/parts", f"{self.folder}/elsewhere")
-        rules = IgnoreRules.freeze(f"{self.folder}/elsewhere", self.home)
+        rules = IgnoreRules.read(f"{self.folder}/elsewhere", self.home)
         self.assertEqual("", rules.note)
         self.assert_ignored(rules, "a.part", "a")
 
@@ -524,7 +526,7 @@ class Kept(Project):
 
     def test_home_that_cannot_be_written(self) -> None:
         with self.assertRaisesRegex(RecordError, "cannot keep the ignore rules"):
-            IgnoreRules.freeze(self.project, f"{self.project}/tracked.log/ignored")
+            IgnoreRules.read(self.project, self.home).save(f"{self.project}/tracked.log/ignored")
 
 
 class Listed(Project):

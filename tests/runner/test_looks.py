@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import subprocess
 import time
 import unittest
 from typing import Any
@@ -60,6 +61,20 @@ class LargeFile(Case):
         self.assertEqual([False, True], [e["resumed"] for e in place.events_of("run_started")])
         place.audit()
 
+    def test_a_signal_ends_the_very_first_look(self) -> None:
+        place = self.policy()
+        subprocess.run(["sh", "-c", LARGE], cwd=place.project, check=True)
+        runner = self.started(place)
+        wait_until(lambda: place.exists("checkpoints"), "the look")
+        began = time.monotonic()
+        runner.send_signal(signal.SIGINT)
+        _, err = runner.communicate(timeout=60)
+        self.assertLess(time.monotonic() - began, SOON + 1)
+        self.assertEqual(130, runner.returncode, err)
+        self.assertIn("interrupted by SIGINT while OpenLoop was looking at the project", err)
+        self.assertEqual("interrupted", place.heartbeat["status"])
+        self.assertEqual([], place.events_of("run_started"))
+
     def test_a_limit_ends_the_look_and_blocks(self) -> None:
         place = self.policy(limits={"max_runtime_seconds": 0.05})
         with open(place.project_file("large"), "wb") as file:
@@ -68,6 +83,8 @@ class LargeFile(Case):
         done = place.run(exitcode=3)
         self.assertIn("looking at the project took longer than 0.05 s", done.err)
         self.assertEqual([], place.steps())
+        self.assertEqual("blocked", place.heartbeat["status"])
+        self.assertIn("took longer than 0.05 s", place.heartbeat["reason"])
 
 
 class Watched(Case):
@@ -76,7 +93,7 @@ class Watched(Case):
     def test_shown_after_a_second(self) -> None:
         shown: list[str] = []
         with Interrupts() as interrupts:
-            looks = Looks(interrupts, LIMITS, shown.append)
+            looks = Looks(interrupts.received, LIMITS, shown.append)
             looks.tick(0)
             looks.tick(12_000)
             self.assertEqual([], shown)
@@ -88,10 +105,12 @@ class Watched(Case):
 
     def test_ends(self) -> None:
         with Interrupts() as interrupts:
-            looks = Looks(interrupts, LIMITS._replace(command_timeout=0.05), lambda words: None)
+            looks = Looks(
+                interrupts.received, LIMITS._replace(command_timeout=0.05), lambda words: None
+            )
             with self.assertRaisesRegex(TamperError, "longer than 0.05 s"):
                 wait_until(lambda: looks.tick(0))
-            looks = Looks(interrupts, LIMITS, lambda words: None)
+            looks = Looks(interrupts.received, LIMITS, lambda words: None)
             signal.raise_signal(signal.SIGINT)
             looks.tick(0)  # a short look is finished
             with self.assertRaises(Interrupted) as caught:

@@ -108,7 +108,7 @@ class Checkpoints:
         self._name = os.fsencode(name)
         self._tick = tick
         self._packs: dict[str, Pack] = {}
-        self._kept: tuple[Wanted, Manifest] = (everything, _NOTHING)
+        self._kept: dict[Wanted, Manifest] = {}  # what the latest `keep` of each kind had
         self._saved: dict[tuple[str, str], Manifest] = {}
 
     def keep(self, root: str, manifest: Manifest, wanted: Wanted = everything) -> None:
@@ -118,8 +118,7 @@ class Checkpoints:
         far stay), OSError.
         """
         with self._objects() as objects:
-            known, kept = self._kept
-            since = kept if known == wanted else _NOTHING
+            since = self._kept.get(wanted, _NOTHING)
             missing = {
                 entry.content: prefix + name
                 for prefix, _, listing in manifest.changed_folders(since)
@@ -128,7 +127,7 @@ class Checkpoints:
             }
             if missing:
                 self._copy(root, manifest, missing.values(), objects)
-            self._kept = (wanted, manifest)
+            self._kept[wanted] = manifest
 
     def _copy(
         self, root: str, manifest: Manifest, paths: Iterable[bytes], objects: Objects
@@ -191,8 +190,9 @@ class Checkpoints:
             for name in set(os.listdir(folder)) - names:
                 dirfd.remove(os.fsencode(name), folder)
         self._saved = kept
-        if not any(self._kept[1].is_unchanged_since(manifest) for manifest in kept.values()):
-            self._kept = (everything, _NOTHING)
+        for wanted, tree in tuple(self._kept.items()):
+            if not any(tree.is_unchanged_since(manifest) for manifest in kept.values()):
+                del self._kept[wanted]
         manifests = (*kept.values(), *self._pending())
         listings = {id(each): each for tree in manifests for each in tree.listings.values()}
         needed = {content for listing in listings.values() for content in listing.contents}
@@ -300,7 +300,7 @@ class Checkpoints:
         with self._inside(_OBJECTS) as folder:
             objects = Objects(folder, self._packs, self._tick)
             if not objects.is_unchanged:
-                self._kept = (everything, _NOTHING)
+                self._kept.clear()
             yield objects
 
 

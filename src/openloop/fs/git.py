@@ -6,15 +6,19 @@ diff or pager; the file system monitor and fetches of missing objects are switch
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import subprocess
+import time
 from collections.abc import Iterator
 
 from openloop.core.text import printable
 from openloop.fs import files, programs
+from openloop.fs.content import Tick, no_tick
 
 _TIMEOUT = 60.0  # seconds that git may take for one answer
+_TICK = 0.1  # seconds between two ticks meanwhile
 _COMMANDS = ("rev-parse", "config", "ls-files")
 _OPTIONS = ("-c", "core.fsmonitor=false")
 _ENVIRONMENT = {
@@ -55,8 +59,9 @@ def top(folder: bytes, inside: bytes) -> bytes:
 class Git:
     """Queries to the first git on PATH that lies outside the project."""
 
-    def __init__(self, root: str) -> None:
-        """root: of the project."""
+    def __init__(self, root: str, tick: Tick = no_tick) -> None:
+        """root: of the project. tick: called while git works; when it raises, git is ended."""
+        self._tick = tick
         self._program = programs.find_outside(root, "git")
 
     def place(self, folder: bytes) -> bytes:
@@ -102,22 +107,36 @@ class Git:
             if not name.startswith("GIT_") or name.startswith(_PERSONAL)
         }
         try:
-            done = subprocess.run(
+            running = subprocess.Popen(
                 [self._program, *_OPTIONS, command, *words],
                 cwd=folder,
                 env={**environment, **_ENVIRONMENT},
                 stdin=subprocess.DEVNULL,
-                capture_output=True,
-                timeout=_TIMEOUT,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
                 start_new_session=True,  # keeps Ctrl-C from git
-                check=False,
             )
-        except (OSError, subprocess.TimeoutExpired) as error:
+        except OSError as error:
             raise Refused(f"git cannot be run: {error}") from error
-        if done.returncode != 0:
-            lines = done.stderr.decode(errors="replace").splitlines() or [f"code {done.returncode}"]
+        with running:
+            try:
+                output, errors = self._answer(running)
+            except BaseException:
+                running.kill()
+                raise
+        if running.returncode != 0:
+            lines = errors.decode(errors="replace").splitlines() or [f"code {running.returncode}"]
             raise Refused(f"git refuses: {printable(lines[0])}")
-        return done.stdout
+        return output
+
+    def _answer(self, running: subprocess.Popen[bytes]) -> tuple[bytes, bytes]:
+        end = time.monotonic() + _TIMEOUT
+        while True:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                return running.communicate(timeout=_TICK)
+            self._tick(0)
+            if time.monotonic() > end:
+                raise Refused(f"git takes longer than {_TIMEOUT:g} s")
 
 
 def rules_in(path: bytes) -> tuple[str, ...]:

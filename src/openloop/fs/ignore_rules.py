@@ -21,6 +21,7 @@ from openloop.config.globs import Globs, literal
 from openloop.core.errors import RecordError, TamperError
 from openloop.core.text import printable
 from openloop.fs import dirfd, files, git
+from openloop.fs.content import Tick, no_tick
 from openloop.fs.git import Refused
 
 LISTED = (
@@ -90,19 +91,13 @@ class IgnoreRules:
         self._in_use.update(self._zones)
 
     @classmethod
-    def read(cls, root: str, home: str) -> IgnoreRules:
+    def read(cls, root: str, home: str, tick: Tick = no_tick) -> IgnoreRules:
         """The current rules of the project at `root`. home: a folder outside the project.
+        tick: called for each folder and while git works; reading ends when it raises.
 
         Folders that cannot be read, or whose path is too long, count as having no rules.
         """
-        return cls(_Reader(os.path.realpath(root), os.path.realpath(home)).read())
-
-    @classmethod
-    def freeze(cls, root: str, home: str) -> IgnoreRules:
-        """Read the rules of the project at `root` and save them."""
-        rules = cls.read(root, home)
-        rules.save(home)
-        return rules
+        return cls(_Reader(os.path.realpath(root), os.path.realpath(home), tick).read())
 
     def save(self, home: str) -> None:
         """Write the rules to the folder `home`. Raises RecordError when that fails."""
@@ -272,10 +267,11 @@ def _is_covered(path: bytes, active: _Active) -> bool:
 class _Reader:
     """Reads the rules of a project."""
 
-    def __init__(self, root: str, home: str) -> None:
+    def __init__(self, root: str, home: str, tick: Tick) -> None:
         self._root = os.fsencode(root)
         self._home = os.fsencode(home)
-        self._git = git.Git(root)
+        self._tick = tick
+        self._git = git.Git(root, tick)
         self._waiting = [b""]  # prefixes of zones
         self._seen = {b""}
         self._notes: list[str] = []
@@ -336,6 +332,7 @@ class _Reader:
         """Add the rules of the zone's folder and of those below that are not ignored."""
         waiting = [b""]
         while waiting:
+            self._tick(0)
             folder = waiting.pop()
             place = os.path.join(self._root, zone.prefix + folder)
             folders, names = _scan(place)
@@ -367,6 +364,7 @@ class _Reader:
         everywhere, beside = Globs(LISTED), dict.fromkeys(LISTED)
         waiting = [b""]
         while waiting:
+            self._tick(0)
             folder = waiting.pop()
             folders, names = _scan(os.path.join(self._root, prefix + folder))
             made = [out for mark, outs in LISTED_BESIDE.items() if mark in names for out in outs]

@@ -116,7 +116,7 @@ def carry_out(
 ) -> list[Failure]:
     """Restore as many paths as possible; returns the failures. Raises OSError when the root cannot
     be entered. keep_times: files and symlinks get the target's times, not newer ones.
-    tick: called between pieces of a file."""
+    tick: called between paths and between pieces of a file."""
     above, name = os.path.split(intent.root)
     with dirfd.open_tree(above) as outside:
         root = dirfd.open_or_make(os.fsencode(name) or b".", outside.folder(b""))
@@ -148,6 +148,7 @@ class _Restoration:
         return self._failures
 
     def _try(self, act: Callable[[bytes], None], path: bytes) -> None:
+        self._tick(0)
         try:
             act(path)
         except _ContentLost as error:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from openloop.config import globs
 from openloop.config.globs import Globs
+from openloop.fs.content import Tick, no_tick
 from openloop.record.workspace import HOME
 
 PROJECT, WORKSPACE = "project", "workspace"  # the two trees with covered paths
@@ -17,7 +18,9 @@ Skip = Callable[[bytes], bool]  # path of a folder below the root → do not ent
 class CoveredPaths:
     """The outermost paths below a root that a list of patterns covers."""
 
-    def __init__(self, patterns: Sequence[str]) -> None:
+    def __init__(self, patterns: Sequence[str], tick: Tick = no_tick) -> None:
+        """tick: called for each folder of a walk, which ends when it raises."""
+        self._tick = tick
         self._covers = Globs(patterns)
         # `tests/**` covers every path below `tests`, but not `tests` itself.
         takes_back = any(pattern.startswith("!") for pattern in patterns)
@@ -34,6 +37,7 @@ class CoveredPaths:
         yield from self._walk(os.fsencode(root), b"", skip)
 
     def _walk(self, place: bytes, prefix: bytes, skip: Skip) -> Iterator[tuple[bytes, bool]]:
+        self._tick(0)
         try:
             with os.scandir(place) as found:
                 entries = sorted(found, key=lambda entry: entry.name)

@@ -37,6 +37,7 @@ class Rules:
         self._allow = None if allow is None else Globs(allow)
         self._aliases: Aliases = {}
         self._byte_code_too = any("pyc" in glob for glob in protect)
+        self.withholds_any = bool(policy and policy.withhold)
         self.names_git = any(".git" in glob.split("/") for glob in protect)
         self.limits_changes = policy is not None and policy.limits_changes
 

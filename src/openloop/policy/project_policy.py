@@ -123,7 +123,7 @@ class ProjectPolicy:
         earlier process, and ignore rules not followed. Raises TamperError when that is lost."""
         without_intent = {name: digest for name, digest in digests.items() if name != INTENT}
         self.load_reference(without_intent)
-        now = IgnoreRules.read(self._root, f"{self._home}/{IGNORED}")
+        now = IgnoreRules.read(self._root, f"{self._home}/{IGNORED}", self._tick)
         unfollowed = self._unfollowed(now, self._ignored.rules)
         rules = [f"the ignore rules changed in {listed(unfollowed)}"] if unfollowed else []
         return self._comparison().protected_words() + rules
@@ -132,7 +132,7 @@ class ProjectPolicy:
         """The current ignore rules, or those of the run before if a change, or a process it left,
         may have written the new ones."""
         home = f"{self._home}/{IGNORED}"
-        now = IgnoreRules.read(self._root, home)
+        now = IgnoreRules.read(self._root, home, self._tick)
         with contextlib.suppress(TamperError, KeyError):  # removed by a person, or no earlier run
             before = IgnoreRules.load(self._root, home, earlier[IGNORED])
             if unfollowed := self._unfollowed(now, before):
@@ -232,6 +232,8 @@ class ProjectPolicy:
         needed = self._is_wanted if whole else self._rules.protects
         for _ in range(_TRIES):
             with contextlib.suppress(ChangedMeanwhile):  # an editor, a hook: look again
+                if self._rules.withholds_any:  # in packs of their own, which `copies` names
+                    self._store.keep(self._root, now, self._rules.withholds)
                 self._store.keep(self._root, now, needed)
                 return now
             now = self._scan(now)
@@ -307,6 +309,7 @@ class ProjectPolicy:
         return describe(paths, self._before, self._last, self._kept, self._present)
 
     def _kept(self, path: bytes, entry: Entry) -> bytes | None:
+        self._tick(0)
         with contextlib.suppress(Damaged):
             return self._store.read(entry, COMPARED) if entry.is_hashed else None
         return None
@@ -318,6 +321,7 @@ class ProjectPolicy:
 
     def _changed_lines(self, path: bytes) -> int:
         """Lines that the change added to and removed from one file; a symlink is one line."""
+        self._tick(0)
         old, new = self._before.get(path), self._last.get(path)
         return changed_lines(self._bytes_before(old), self._bytes_now(path, new))
 

@@ -16,34 +16,59 @@ import stat
 import tarfile
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from typing import IO
+from typing import IO, cast
 
+from openloop.core.errors import TamperError
 from openloop.core.text import printable
 from openloop.fs import dirfd, files, restore
-from openloop.fs.content import Source, digest
+from openloop.fs.content import Source, Tick, digest
 from openloop.fs.manifest import FOLDER, SYMLINK, Entry, Manifest, to_text
 from openloop.policy.covered_paths import WORKSPACE, Item, descend
 from openloop.record.workspace import HOLDOUT, WITHHELD
 
 Roots = Mapping[str, str]  # PROJECT and WORKSPACE → absolute path
+LARGEST = 4 << 30  # bytes; holes count, because the archive has none
 _TEMPORARY = b".openloop-returned"  # name of a file until it is complete
 _CHUNK = 1 << 20  # bytes
 _SECOND = 1_000_000_000  # ns
 _LEVEL = 1  # of compression: the file lasts for minutes only
 
 
-def pack(items: Iterable[Item], roots: Roots, target: IO[bytes]) -> None:
+class _Ticking:
+    """A file to read from, with a tick before each piece."""
+
+    def __init__(self, file: IO[bytes], tick: Tick) -> None:
+        self._file = file
+        self._tick = tick
+
+    def read(self, size: int = -1, /) -> bytes:
+        self._tick(0)
+        return self._file.read(size)
+
+
+def pack(items: Iterable[Item], roots: Roots, target: IO[bytes], tick: Tick) -> None:
     """Write an uncompressed archive. Missing paths, and anything but files, symlinks and folders,
-    are left out. Raises OSError."""
+    are left out. Raises TamperError above LARGEST, OSError, and what `tick` raises."""
+    left = LARGEST
     with tarfile.open(fileobj=target, mode="w", format=tarfile.PAX_FORMAT) as archive:
         for place, path in items:
             full = os.path.join(os.fsencode(roots[place]), path)
+            name = f"{place}/{os.fsdecode(path)}"
             with contextlib.suppress(FileNotFoundError):
-                _add(archive, f"{place}/{os.fsdecode(path)}", full)
+                tick(0)
+                status = os.lstat(full)
+                left -= status.st_size
+                if left < 0:
+                    raise TamperError(
+                        f"withheld files are larger than {LARGEST >> 30} GiB: {printable(name)}",
+                        fix="withhold whole folders and set policy.sandbox: it hides them",
+                    )
+                _add(archive, name, full, status, tick)
 
 
-def _add(archive: tarfile.TarFile, name: str, path: bytes) -> None:
-    status = os.lstat(path)
+def _add(
+    archive: tarfile.TarFile, name: str, path: bytes, status: os.stat_result, tick: Tick
+) -> None:
     info = tarfile.TarInfo(name)
     info.mode = stat.S_IMODE(status.st_mode)
     info.mtime = max(0, status.st_mtime_ns // _SECOND)
@@ -57,7 +82,7 @@ def _add(archive: tarfile.TarFile, name: str, path: bytes) -> None:
     elif stat.S_ISREG(status.st_mode):
         with open(files.open_regular(os.fsdecode(path), os.O_RDONLY), "rb") as file:
             info.size = os.fstat(file.fileno()).st_size
-            archive.addfile(info, file)
+            archive.addfile(info, cast("IO[bytes]", _Ticking(file, tick)))
 
 
 def _in_seconds(nanoseconds: int) -> str:
@@ -72,41 +97,43 @@ def _in_nanoseconds(info: tarfile.TarInfo) -> int:
     return -size if text.startswith("-") else size
 
 
-def write(name: str, source: IO[bytes], folder: int) -> str:
-    """Compress an archive into a durable file; returns its sha256. Raises OSError."""
+def write(name: str, source: IO[bytes], folder: int, tick: Tick) -> str:
+    """Compress an archive into a durable file; returns its sha256. Raises OSError, and what `tick`
+    raises."""
     if files.exists(name, folder=folder):
         files.remove(name, folder=folder)
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL
     with open(files.open_regular(name, flags, folder=folder, mode=0o600), "w+b") as target:
         with gzip.GzipFile("", "wb", _LEVEL, target) as packed:
             source.seek(0)
-            shutil.copyfileobj(source, packed, _CHUNK)
+            shutil.copyfileobj(_Ticking(source, tick), packed, _CHUNK)
         target.flush()
         os.fsync(target.fileno())
-        found = _sha256(target)
+        found = _sha256(target, tick)
     os.fsync(folder)
     return found
 
 
-def read(source: IO[bytes], home: str, sha256: str) -> IO[bytes] | None:
+def read(source: IO[bytes], home: str, sha256: str, tick: Tick) -> IO[bytes] | None:
     """A compressed archive, decompressed to an unlinked file; None when its sha256 differs.
 
     home: the folder on whose disk that file is.
     """
     with tempfile.TemporaryFile(dir=home) as copy:  # writes to the source do not affect it
-        shutil.copyfileobj(source, copy, _CHUNK)
-        if _sha256(copy) != sha256:
+        shutil.copyfileobj(_Ticking(source, tick), copy, _CHUNK)
+        if _sha256(copy, tick) != sha256:
             return None
         copy.seek(0)
         unpacked = tempfile.TemporaryFile(dir=home)  # noqa: SIM115
-        shutil.copyfileobj(gzip.GzipFile(fileobj=copy), unpacked, _CHUNK)
+        packed = cast("IO[bytes]", gzip.GzipFile(fileobj=copy))
+        shutil.copyfileobj(_Ticking(packed, tick), unpacked, _CHUNK)
         return unpacked
 
 
-def _sha256(file: IO[bytes]) -> str:
+def _sha256(file: IO[bytes], tick: Tick) -> str:
     found = hashlib.sha256()
     file.seek(0)
-    while chunk := file.read(_CHUNK):
+    while chunk := _Ticking(file, tick).read(_CHUNK):
         found.update(chunk)
     return found.hexdigest()
 
@@ -117,9 +144,11 @@ class Archive:
     found: printable paths of entries that were in the way and have been set aside.
     """
 
-    def __init__(self, file: IO[bytes] | None, roots: Roots) -> None:
-        """file: closed by the caller; None when no file was withheld. Raises OSError."""
+    def __init__(self, file: IO[bytes] | None, roots: Roots, tick: Tick) -> None:
+        """file: closed by the caller; None when no file was withheld. tick: called between pieces
+        of work. Raises OSError, and what it raises."""
         self._roots = roots
+        self._tick = tick
         self._offsets: dict[str, int] = {}  # of contents in the file
         self._trees: dict[str, dict[bytes, Entry]] = {place: {} for place in roots}
         self.found: list[str] = []
@@ -139,7 +168,7 @@ class Archive:
         if info.issym():
             target = to_text(os.fsencode(info.linkname))
             return Entry(target, (0, 0, 0, at, 0, stat.S_IFLNK | info.mode))
-        content = digest(Source(self._descriptor, info.offset_data, info.size))
+        content = digest(Source(self._descriptor, info.offset_data, info.size), tick=self._tick)
         self._offsets[content] = info.offset_data
         return Entry(content, (0, 0, info.size, at, 0, stat.S_IFREG | info.mode))
 
@@ -149,7 +178,7 @@ class Archive:
             self._clear_obstacles(place, tree)
             target = Manifest.of(tree)
             intent = restore.plan(self._roots[place], Manifest({}, 0), target, target)
-            for failure in restore.carry_out(intent, self._find, keep_times=True):
+            for failure in restore.carry_out(intent, self._find, keep_times=True, tick=self._tick):
                 raise OSError(errno.EIO, failure.why, os.fsdecode(failure.path))
         return sum(map(len, self._trees.values()))
 

@@ -22,6 +22,7 @@ from openloop.core.errors import UsageError
 from openloop.core.text import printable
 from openloop.core.vocabulary import Step
 from openloop.fs import dirfd, files
+from openloop.fs.content import Tick, no_tick
 from openloop.policy.covered_paths import (
     PROJECT,
     WORKSPACE,
@@ -47,13 +48,19 @@ class Recovered(NamedTuple):
 class Withholding:
     """The files that a mission withholds from changes."""
 
-    def __init__(self, mission: Mission, *, sandboxed: bool) -> None:
-        """sandboxed: the sandbox hides whole folders, which stay on the disk."""
+    def __init__(
+        self, mission: Mission, *, sandboxed: bool, tick: Tick = no_tick, show: Tick = no_tick
+    ) -> None:
+        """sandboxed: the sandbox hides whole folders, which stay on the disk. tick: called between
+        pieces of long work, which ends when it raises. show: called instead while files are
+        restored, which is always finished."""
+        self._tick = tick
+        self._show = show
         policy = mission.config.policy or NO_POLICY
         self._workspace = mission.workspace
         self._roots = {PROJECT: mission.root, WORKSPACE: mission.workspace.path}
         self._sandboxed = sandboxed
-        self._covered = CoveredPaths(policy.withhold)
+        self._covered = CoveredPaths(policy.withhold, tick)
         self._has_patterns = bool(policy.withhold)
         self._skip = skip_openloop(mission.root, mission.workspace.path)
         gates = [gate for gate in mission.config.gates if mission.config.command(gate).private]
@@ -85,9 +92,12 @@ class Withholding:
         try:
             self._archive_file = tempfile.TemporaryFile(dir=self._workspace.file(WITHHELD))  # noqa: SIM115
             withheld_archive.pack(
-                [*self._closed_folders(), *self._items], self._roots, self._archive_file
+                [*self._closed_folders(), *self._items],
+                self._roots,
+                self._archive_file,
+                self._tick,
             )
-            digest = withheld_archive.write(_NEW, self._archive_file, folder)
+            digest = withheld_archive.write(_NEW, self._archive_file, folder, self._tick)
         finally:
             os.close(folder)
         return {"withheld": digest}
@@ -202,7 +212,7 @@ class Withholding:
             return []
         from openloop.policy import withheld_archive
 
-        archive = withheld_archive.Archive(self._archive_file, self._roots)
+        archive = withheld_archive.Archive(self._archive_file, self._roots, self._show)
         archive.restore()
         if self._may_be_planted:
             archive.clear_holdout()
@@ -268,13 +278,15 @@ class Withholding:
         except OSError:
             return Recovered(damage=_GONE)
         with open(source, "rb") as file:
-            unpacked = withheld_archive.read(file, self._workspace.file(WITHHELD), digest)
+            unpacked = withheld_archive.read(
+                file, self._workspace.file(WITHHELD), digest, self._tick
+            )
         if unpacked is None:
             aside = files.set_aside(ARCHIVE, folder=folder)
             words = f"{WITHHELD}/{ARCHIVE} was edited while a command ran: see {aside}"
             return Recovered(damage=words)
         with unpacked:
-            archive = withheld_archive.Archive(unpacked, self._roots)
+            archive = withheld_archive.Archive(unpacked, self._roots, self._tick)
             count = archive.restore()
         if self._may_be_planted:
             archive.clear_holdout()

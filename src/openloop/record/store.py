@@ -79,7 +79,7 @@ class Store:
         self._progress = -1
         self.is_unrestored = False  # configuration or record: a command's edit is still there
         self._failure = ""  # why the record could not be kept
-        self._is_interrupted = False
+        self._last_status: Status | None = None  # see `fail`
         self.state = self._event_log.loaded.state
         self.line = b""  # the latest event as it was written
         self._torn = ""
@@ -371,19 +371,20 @@ class Store:
             f"{KNOWLEDGE}/ and {OUTPUT}/"
         )
 
-    def fail(self, why: str, *, interrupted: bool = False) -> None:
-        """Why this process cannot go on, for the last heartbeat. interrupted: by a signal, perhaps
-        before a run was open."""
+    def fail(self, why: str, status: Status | None = None) -> None:
+        """Why this process cannot go on, for the last heartbeat. status: for it as well, also where
+        no run is open; otherwise an open run is shown as interrupted."""
         self._failure = self._failure or why
-        self._is_interrupted = interrupted
+        self._last_status = status
 
     def close(self) -> None:
         """Let the workspace go: a last heartbeat says that nobody runs any more, and why."""
         self._writer = Writer(None, self._writer.host)
         self._live.pid = None
-        if self.state.status is Status.RUNNING or self._is_interrupted:  # not taken to its end
+        is_open = self.state.status is Status.RUNNING  # not taken to its end
+        if status := self._last_status or (Status.INTERRUPTED if is_open else None):
             self.state = self.state._replace(
-                status=Status.INTERRUPTED, reason=self._failure or "OpenLoop failed"
+                status=status, reason=self._failure or "OpenLoop failed"
             )
         with contextlib.suppress(RecordError):
             self.beat()
@@ -412,7 +413,7 @@ def opened(mission: Mission, lock: Lock, *, check_files: bool = True) -> Iterato
     try:
         yield store
     except OpenLoopError as error:
-        store.fail(error.what, interrupted=isinstance(error, Interrupted))
+        store.fail(error.what, _status_after(error))
         raise
     except OSError as error:
         store.fail(str(error))
@@ -423,6 +424,12 @@ def opened(mission: Mission, lock: Lock, *, check_files: bool = True) -> Iterato
         ) from None
     finally:
         store.close()
+
+
+def _status_after(error: OpenLoopError) -> Status | None:
+    if isinstance(error, Interrupted):
+        return Status.INTERRUPTED
+    return Status.BLOCKED if isinstance(error, TamperError) else None
 
 
 def _not_started(workspace: Workspace, error: OSError) -> UsageError:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from openloop.core.vocabulary import Decision, Kind, RoundOutcome, Status
+from openloop.fs.content import Tick
 from openloop.loop.actions import FinishRound
 from openloop.policy.enforcement import Enforcement
 from openloop.record.lock import Lock
 from openloop.record.mission import Mission
 from openloop.record.store import Store, opened
 from openloop.record.workspace import CONFIG
+from openloop.runner.looks import Looks
 from openloop.runner.runner import end_leftovers
 
 _REASON = "a person accepted the workspace as it is"
@@ -28,9 +30,11 @@ class Acceptance(NamedTuple):
         return {"run": self.run, "differences": list(self.differences)}
 
 
-def accept(mission: Mission) -> Acceptance:
+def accept(mission: Mission, show: Callable[[str], None]) -> Acceptance:
     """Record that the present state may be the next run's reference, with what differs from the
     latest run's. Nothing is recorded where nothing differs.
+
+    show: called about once a second with words on a look that takes longer than that.
 
     Raises HeldError when a live runner holds the workspace, TamperError when the record itself
     is broken.
@@ -44,7 +48,8 @@ def accept(mission: Mission) -> Acceptance:
         store.prepare()
         before = store.state
         files = store.mismatches()
-        differences = tuple(_differences(mission, store, files))
+        looks = Looks((), mission.config.limits, show)  # a signal ends this process at once
+        differences = tuple(_differences(mission, store, files, looks.tick))
         if differences:
             _close_run(store)
             text = f"{_REASON}: {'; '.join(differences)}"
@@ -59,13 +64,15 @@ def accept(mission: Mission) -> Acceptance:
         return Acceptance(before.run, differences)
 
 
-def _differences(mission: Mission, store: Store, files: dict[str, str]) -> Iterator[str]:
+def _differences(
+    mission: Mission, store: Store, files: dict[str, str], tick: Tick
+) -> Iterator[str]:
     state = store.state
     if state.run == 0:
         return
     if state.config_sha256 != mission.config_sha256:
         yield f"{CONFIG} was edited since run {state.run} began"
-    yield from Enforcement(mission, store.record).differences(state)
+    yield from Enforcement(mission, store.record, tick).differences(state)
     yield from (f"{name} {why}" for name, why in files.items())
     if state.unsettled:
         yield f"run {state.run} left unsettled: {state.unsettled}"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from signal import Signals
 
 from openloop.config.config import Limits
 from openloop.core.clock import monotonic
 from openloop.core.errors import Interrupted, TamperError
-from openloop.process.signals import Interrupts
 from openloop.process.watchdog import BEAT_INTERVAL
 
 PATIENCE = 0.25  # seconds that a look may still take after a signal
@@ -17,9 +17,12 @@ _WORDS = "looking at the project"
 class Looks:
     """Watches one look after the other: each hashes, compares or restores files."""
 
-    def __init__(self, interrupts: Interrupts, limits: Limits, show: Callable[[str], None]) -> None:
-        """show: called about once a second with words on a look that takes longer than that."""
-        self._interrupts = interrupts
+    def __init__(
+        self, received: Sequence[Signals], limits: Limits, show: Callable[[str], None]
+    ) -> None:
+        """received: the signals so far; it grows. show: called about once a second with words on a
+        look that takes longer than that."""
+        self._received = received
         self._longest = min(limits.command_timeout, limits.max_runtime or limits.command_timeout)
         self._show = show
         self._heard: float | None = None  # when the first signal was noticed
@@ -34,21 +37,26 @@ class Looks:
         """To be called between pieces of a look. seen: files that a scan has seen by now, 0 where
         nothing is counted. Raises Interrupted soon after a signal, TamperError when time is up."""
         now = monotonic()
-        if self._interrupts.received and now >= self._patience(now):
-            name = self._interrupts.received[0].name
+        if self._received and now >= self._patience(now):
+            name = self._received[0].name
             raise Interrupted(
-                self._interrupts.received[0],
+                self._received[0],
                 f"interrupted by {name} while OpenLoop was {_WORDS}",
                 fix="run again: it goes on where it stopped",
             )
-        if seen:
-            self._words = f"{_WORDS}: {seen:,} files"
         if now >= self._began + self._longest:
             raise TamperError(
                 f"{_WORDS} took longer than {self._longest:g} s",
                 fix="remove what makes it so large, or raise the limit in openloop.json: a "
                 "look may take as long as a command, and as the whole run",
             )
+        self.show(seen)
+
+    def show(self, seen: int) -> None:
+        """As `tick`, for work that is finished whatever happens. Does not raise."""
+        now = monotonic()
+        if seen:
+            self._words = f"{_WORDS}: {seen:,} files"
         if now >= self._shown + BEAT_INTERVAL:
             self._shown = now
             self._show(self._words)

@@ -81,13 +81,18 @@ class Runner:
         self._interrupts = interrupts
         self._gaps = gaps
         self._view = view
-        self._withholding = Withholding(mission, sandboxed=sandbox is not None and sandbox.changes)
+        self._looks = Looks(interrupts.received, self._config.limits, self._show_look)
+        self._withholding = Withholding(
+            mission,
+            sandboxed=sandbox is not None and sandbox.changes,
+            tick=self._looks.tick,
+            show=self._looks.show,
+        )
         self._sandbox = sandbox
         self._sessions = sessions
         self._steps = Steps(
             mission, processes, self._show_live, sandbox, self._withholding, sessions
         )
-        self._looks = Looks(interrupts, self._config.limits, self._show_look)
         self._enforcement = Enforcement(mission, self._record, self._looks.tick)
 
     @property
@@ -291,6 +296,7 @@ class Runner:
             self._show_live(execution.live)
             with self._withholding.removed(step) as planted:
                 result = self._steps.measure(action, execution, self.state)
+                self._looks.begin()
                 self._show_live(execution.live)  # restores a workspace that was removed
             self._looks.begin()
             tampering = self._store.tampering()  # before anything is added to the record

@@ -13,10 +13,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     import os
+    import sys
 
     from openloop.core.errors import UsageError
     from openloop.record import mission
     from openloop.runner import acceptance
+    from openloop.views.console import Screen
 
     if "OPENLOOP_WORKSPACE" in os.environ:
         what = "a command of a run cannot accept what it did"
@@ -24,7 +26,11 @@ def run(args: argparse.Namespace) -> int:
             what, fix="look at the workspace and accept it yourself, in your own shell"
         )
     chosen = mission.load(args.workspace)
-    accepted = acceptance.accept(chosen)
+    screen = Screen(sys.stderr)
+    try:
+        accepted = acceptance.accept(chosen, screen.live)
+    finally:
+        screen.end_live()
     if args.json:
         output.say_json(accepted.to_json())
     elif accepted.differences:
