@@ -139,6 +139,21 @@ class Git(Project):
         self.git("clean", "-fdq")
         self.assertTrue(os.path.exists(os.path.join(self.folder, "project/.openloop/main")))
 
+    def test_a_large_repository_is_seen_whole_and_runs_nothing(self) -> None:
+        heap = {f"src/{number:04}.txt": "" for number in range(600)}
+        self.project({**PYTHON, **heap, "src/z/a.py": "", "made/b.py": "", ".gitignore": "/made/"})
+        self.git("init", "-q")
+        hook = os.path.join(self.folder, "hook")
+        with open(hook, "w", encoding="utf-8") as file:
+            file.write(f"#!/bin/sh\ntouch {self.folder}/ran\n")
+        os.chmod(hook, 0o755)
+        self.git("config", "core.fsmonitor", hook)
+        said, document = self.init({"packages/late/index.js": ""})
+        self.assertNotIn("files were looked at", said)
+        self.assertIn("packages/**", document["policy"]["allow"])
+        self.assertNotIn("made/**", document["policy"]["allow"])
+        self.assertFalse(os.path.exists(os.path.join(self.folder, "ran")))
+
     def test_an_ignore_file_of_a_person_stays(self) -> None:
         root = self.project({".openloop/.gitignore": "*.log\n"})
         self.init({})

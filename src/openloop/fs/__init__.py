@@ -16,6 +16,7 @@ DOORS = (
     "checkpoints",
     "restore",
     "symlinks",
+    "git",
     "ignore_rules",
     "mounts",
     "programs",

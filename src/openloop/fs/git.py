@@ -1,6 +1,6 @@
 """Query git about a project's repository without running programs that the repository names.
 
-The three commands used read no file contents and run no hook, filter, text conversion, external
+The commands used read no file contents and run no hook, filter, text conversion, external
 diff or pager; the file system monitor and fetches of missing objects are switched off.
 """
 
@@ -93,8 +93,15 @@ class Git:
         for found in _TRACKED.finditer(self.ask(folder, "ls-files", "--stage", "-z")):
             yield found[2], found[1] == _SUBMODULE
 
-    def ask(self, folder: bytes, command: str, *words: str) -> bytes:
+    def files(self, folder: bytes, *, patience: float) -> list[bytes]:
+        """Paths of the files below a folder that are tracked or not ignored. Raises Refused."""
+        words = ("-z", "--cached", "--others", "--exclude-standard")
+        return self.ask(folder, "ls-files", *words, patience=patience).split(b"\0")[:-1]
+
+    def ask(self, folder: bytes, command: str, *words: str, patience: float = _TIMEOUT) -> bytes:
         """The output of one git command, run in a folder with the person's own environment.
+
+        patience: seconds that it may take.
 
         Raises Refused when git cannot be started, takes too long, or exits with a non-zero code.
         """
@@ -120,7 +127,7 @@ class Git:
             raise Refused(f"git cannot be run: {error}") from error
         with running:
             try:
-                output, errors = self._answer(running)
+                output, errors = self._answer(running, patience)
             except BaseException:
                 running.kill()
                 raise
@@ -129,14 +136,14 @@ class Git:
             raise Refused(f"git refuses: {printable(lines[0])}")
         return output
 
-    def _answer(self, running: subprocess.Popen[bytes]) -> tuple[bytes, bytes]:
-        end = time.monotonic() + _TIMEOUT
+    def _answer(self, running: subprocess.Popen[bytes], patience: float) -> tuple[bytes, bytes]:
+        end = time.monotonic() + patience
         while True:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 return running.communicate(timeout=_TICK)
             self._tick(0)
             if time.monotonic() > end:
-                raise Refused(f"git takes longer than {_TIMEOUT:g} s")
+                raise Refused(f"git takes longer than {patience:g} s")
 
 
 def rules_in(path: bytes) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ from openloop.setup import (
     web_page,
 )
 from openloop.setup.ecosystems import LANGUAGES, MARKERS, RUNNERS, Kit
-from openloop.setup.project_listing import ENTRIES, FOLDER_ENTRIES, Listing
+from openloop.setup.project_listing import Listing
 from openloop.setup.source_layout import Layout
 from openloop.setup.web_page import WebPage
 
@@ -141,7 +141,7 @@ def _limits(project: Listing, kits: list[Kit]) -> Iterator[str]:
         for path in _deeper(project):
             yield f"{path} was seen below the root: is that the project?"
     if not project.whole:
-        yield f"Only {ENTRIES} entries were looked at, and {FOLDER_ENTRIES} of one folder."
+        yield f"Only {len(project.files)} files were looked at: the project has more."
     verify = kits[0].verify if kits else ""
     _, large = source_layout.dependency_globs(project.root, ()) if verify else ([], [])
     for folder in large:

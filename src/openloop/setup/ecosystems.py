@@ -263,7 +263,10 @@ def make(project: Listing) -> Kit | None:
 
 
 def _has_target(project: Listing, file: str, name: str) -> bool:
-    return project.says(file, rf"^([\w.-]+ ){{0,9}}{name}( [\w.-]+){{0,9}} ?:(?!=)")
+    """Whether a Makefile has a target, or passes those that it does not have on to src/."""
+    target = rf"^([\w.-]+ ){{0,9}}{name}( [\w.-]+){{0,9}} ?:(?!=)"
+    passed_on = project.says(file, r"^\.DEFAULT:") and project.says("src/Makefile", target)
+    return passed_on or project.says(file, target)
 
 
 def _built_test(makefile: str) -> str:

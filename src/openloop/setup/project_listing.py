@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import functools
 import itertools
 import os
 import re
@@ -11,8 +12,12 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-ENTRIES = 2000  # looked at in all, so that a home folder or a data set costs no more
+from openloop.fs import git
+
+ENTRIES = 2000  # looked at in all where git does not help: a home folder, a data set
 FOLDER_ENTRIES = 500  # of one folder, so that a heap of data cannot hide its neighbours
+GIT_FILES = 20_000  # of those that git knows
+GIT_PATIENCE = 10.0  # seconds for its answer
 FILE_BYTES = 65_536  # read of one file
 FILES_READ = 60  # of one kind, for what their text says
 
@@ -37,6 +42,16 @@ class Listing:
 
     @classmethod
     def below(cls, root: str) -> Listing:
+        """What git knows of the project, or what a walk finds where git gives no answer in time."""
+        known = _known_to_git(root)
+        if not known:
+            return cls._walked(root)
+        found = (path for path in known if os.path.isfile(os.path.join(root, path)))
+        files = tuple(itertools.islice(found, GIT_FILES + 1))
+        return cls(root, files[:GIT_FILES], len(files) <= GIT_FILES)
+
+    @classmethod
+    def _walked(cls, root: str) -> Listing:
         files: list[str] = []
         waiting, left, whole = deque([""]), ENTRIES, True
         while waiting and left > 0:
@@ -58,11 +73,8 @@ class Listing:
 
     def named(self, *patterns: str) -> list[str]:
         """The files whose own name, not path, matches one of the patterns."""
-        return [
-            path
-            for path in self.files
-            if any(fnmatch.fnmatchcase(os.path.basename(path), pattern) for pattern in patterns)
-        ]
+        fits = _one_of(patterns).match
+        return [path for path in self.files if fits(path.rpartition("/")[2])]
 
     def text(self, path: str, limit: int = FILE_BYTES) -> str:
         """What a file begins with; "" for one that is missing, unreadable or not regular.
@@ -99,6 +111,43 @@ def top(path: str) -> str:
     return path.partition("/")[0]
 
 
+@functools.cache
+def _one_of(patterns: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile("|".join(map(fnmatch.translate, patterns)))
+
+
+def _known_to_git(root: str) -> list[str]:
+    """The paths of the project's own files, the highest first; empty where git says nothing."""
+    folder = os.fsencode(root)
+    try:
+        if not git.has_repository(folder):
+            return []
+        names = map(os.fsdecode, git.Git(root).files(folder, patience=GIT_PATIENCE))
+        paths = set(names)
+    except (git.Refused, ValueError):
+        return []
+
+    @functools.cache
+    def is_own(folder: str) -> bool:
+        above, _, name = folder.rpartition("/")
+        if not folder:
+            return True
+        aside = _is_aside(name) or f"{folder}/{_ENVIRONMENT}" in paths
+        return not aside and _is_plain(name) and is_own(above)
+
+    own = (path for path in paths if is_own(path.rpartition("/")[0]) and _is_plain_path(path))
+    return sorted(own, key=lambda path: (path.count("/"), path))
+
+
+def _is_plain_path(path: str) -> bool:
+    name = path.rpartition("/")[2]
+    return bool(name) and _is_plain(name)
+
+
+def _is_aside(folder: str) -> bool:
+    return folder.startswith(".") or bool(_ASIDE.fullmatch(folder))
+
+
 def _entries(root: str, folder: str, limit: int) -> tuple[list[tuple[str, bool]], int, bool]:
     """Up to `limit` (path, is a folder) of one folder by name; how many were seen; if all were."""
     try:
@@ -118,8 +167,11 @@ def _kind(entry: os.DirEntry[str]) -> bool | None:
     """True for a folder to go into, False for a file, None for what is left out."""
     try:
         if entry.is_dir(follow_symlinks=False):
-            aside = entry.name.startswith(".") or _ASIDE.fullmatch(entry.name)
-            return None if aside or os.path.exists(f"{entry.path}/{_ENVIRONMENT}") else True
+            return (
+                None
+                if _is_aside(entry.name) or os.path.exists(f"{entry.path}/{_ENVIRONMENT}")
+                else True
+            )
         return False if entry.is_file() else None
     except OSError:
         return None  # a symlink to itself

@@ -22,7 +22,7 @@ _CODE = re.compile(
     r"|groovy|rb|php|cs|fs|vb|swift|exs?|erl|lua|pl|pm|sh|bash|zsh|l|y)"
 )
 _TEST_FOLDER = re.compile(
-    r"_*(tests?|specs?|e2e|snapshots|mocks|fixtures|testdata|cypress)_*"
+    r"_*(tests?|typetests|specs?|benchmarks?|e2e|snapshots|mocks|fixtures|testdata|cypress)_*"
     r"|(.+[-_.])(tests?|specs?|snapshots|mocks|testing)([-_.].+)?"
     r"|(tests?|spec|tap)[-_].+|[\w.]*[a-z.](Tests?|Specs)|(Test|Spec)s?([A-Z]\w*)?"
 )
@@ -72,13 +72,18 @@ _PROSE_FOLDER = re.compile(
     r"(?i)docs?([-_].*)?|documentation|website|_?site|media|images?|img|assets|licen[cs]es?|man"
     r"|screenshots|share|completions?|changelog.*|requirements|specs-?docs|skills|wiki|rfcs"
 )
-_SAMPLES = ("examples", "example", "samples", "demos", "demo")  # some tests run what is there
+_SAMPLES = (  # some tests run what is there
+    *("examples", "example", "samples", "demos", "demo", "playground", "playgrounds", "sandbox"),
+    *("tutorial", "tutorials"),
+)
+_TEST_PROGRAMS = ("jest", "vitest", "playwright", "karma", "mocha")  # at the root: their settings
+_JVM_FOLDER = re.compile(r"src/(\w+)/(?:java|kotlin|groovy|scala|resources)/")
 _SCRIPT_FOLDERS = ("bin", "libexec", "sbin")  # with code that has no ending
 _MANIFESTS = (
     *("package.json", "Cargo.toml", "pom.xml", "build.gradle", "build.gradle.kts"),
     *("pyproject.toml", "setup.py", "go.mod"),
 )
-_APART = (_TEST_FOLDER, _TOOL_FOLDER, _PROSE_FOLDER)
+_APART = (_TEST_FOLDER, _TOOL_FOLDER, _PROSE_FOLDER, re.compile("|".join(_SAMPLES)))
 _TESTS, _SETTINGS, _TOOLS = (
     re.compile("|".join(map(translate, globs))) for globs in (_TEST_FILES, _STEERING, _TOOL_FILES)
 )
@@ -125,9 +130,9 @@ def layout(project: Listing, steers: Iterable[str] = (), guards: Iterable[str] =
     found = _sort(project, with_tools=True)
     if not found.allow:  # nothing else is there: then the tools are the program
         found = _sort(project, with_tools=False)
-    steers = list(steers)
-    allow = [glob for glob in found.allow if glob not in steers]
-    protect = [*found.protect, *steers]
+    own = list(steers)
+    allow = [glob for glob in found.allow if glob not in own]
+    protect = [*found.protect, *own]
     protect += [f"{name}/**" for name in _STEERING_FOLDERS if project.has(name)]
     protect += [f"{name}/**" for name in _SAMPLES if project.has(name)]
     for glob in allow:
@@ -162,9 +167,13 @@ def _sort(project: Listing, *, with_tools: bool) -> _Sorted:
                 found.protect[f"{place}/{glob}"] = None
             elif _CODE.fullmatch(head):
                 loose[place, head.rpartition(".")[2]].append(head)
-        elif _decides(head, with_tools):
+        elif _decides(head, with_tools) or (not part and head in _TEST_PROGRAMS):
             found.protect[_tied(f"{place}/{head}/**")] = None
-        elif not _PROSE_FOLDER.fullmatch(head):
+        elif match := _JVM_FOLDER.match(inside):
+            is_source = match[1].lower().endswith("main")
+            chosen = found.allow if is_source else found.protect
+            chosen[_tied(f"{place}/src/{match[1]}/**")] = None
+        elif not _PROSE_FOLDER.fullmatch(head) or path.endswith(".go"):
             top = _tied(f"{place}/{head}/**")
             if _CODE.fullmatch(path) or (head in _SCRIPT_FOLDERS and "." not in rest):
                 found.allow[top] = None
@@ -192,7 +201,8 @@ def _steers(name: str, with_tools: bool) -> str:
     """The glob for a test, a setting or a tool beside a manifest; "" for another file."""
     if _TESTS.match(name):
         return next(glob for glob in _TEST_FILES if fnmatchcase(name, glob))
-    if _SETTINGS.match(name) or (with_tools and _TOOLS.match(name)):
+    is_hidden = name.startswith(".") and _CODE.fullmatch(name)
+    if is_hidden or _SETTINGS.match(name) or (with_tools and _TOOLS.match(name)):
         return name
     return ""
 
