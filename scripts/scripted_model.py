@@ -55,6 +55,7 @@ class Model:
         self.reset_at: float | None = None
         self._reset = reset
         self.requests = 0  # that were served
+        self.latest = ""  # the body of the latest request
         self.asides = 0  # those of them without tools: a title for the session, say
         self.tools: dict[str, Any] = {}  # that the agent offered
         self._lock = threading.Lock()
@@ -111,6 +112,7 @@ class Handler(BaseHTTPRequestHandler):
             body = json.loads(raw)
         except ValueError:
             body = {}
+        self.model.latest = raw.decode(errors="replace")
         path = self.path.partition("?")[0]
         if path.endswith("/count_tokens"):
             return self._json(200, {"input_tokens": 100})
@@ -332,8 +334,14 @@ class Chat:
 class Responses:
     @staticmethod
     def tools(body: dict[str, Any]) -> dict[str, Any]:
-        found = [tool for tool in body.get("tools") or () if tool.get("type") == "function"]
-        return {one["name"]: one.get("parameters", {}) for one in found}
+        """Those of a namespace as NAMESPACE/NAME."""
+        found = {}
+        for tool in body.get("tools") or ():
+            inner = tool["tools"] if tool.get("type") == "namespace" else [tool]
+            above = f"{tool['name']}/" if tool.get("type") == "namespace" else ""
+            functions = [one for one in inner if one.get("type") == "function"]
+            found |= {above + one["name"]: one.get("parameters", {}) for one in functions}
+        return found
 
     @staticmethod
     def results(body: dict[str, Any]) -> int:
@@ -344,7 +352,9 @@ class Responses:
     @classmethod
     def whole(cls, body: dict[str, Any], call: Any, number: int) -> Any:
         if call:
-            arguments = {"name": call[0], "arguments": json.dumps(call[1])}
+            namespace, _, name = call[0].rpartition("/")
+            arguments = {"name": name, "arguments": json.dumps(call[1])}
+            arguments |= {"namespace": namespace} if namespace else {}
             item = {"type": "function_call", "id": f"fc_{number}", "call_id": f"call_{number}"}
             item |= {**arguments, "status": "completed"}
         else:

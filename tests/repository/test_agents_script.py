@@ -1,4 +1,4 @@
-"""scripts/agents.py: the scripted model, and in CI two real agents from installation to the end."""
+"""scripts/agents.py and mcp_agents.py: the scripted model, and in CI two real agents from installation to the end."""
 
 from __future__ import annotations
 
@@ -13,10 +13,19 @@ SLOW = True  # left out by scripts/run_tests.sh --quick
 
 
 class RealAgents(unittest.TestCase):
-    def test_two_that_install_fast(self) -> None:
+    def need_agents(self) -> None:
         if not in_ci() and not os.environ.get("REAL_AGENTS"):
             raise unittest.SkipTest("installs programs: set REAL_AGENTS=1")
         need(shutil.which("npm"), "npm")
+
+    def test_two_that_run_a_loop_over_mcp(self) -> None:
+        self.need_agents()
+        done = run_script("mcp_agents.py", timeout=400)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        self.assertEqual(done.stdout.count(": right"), 2)
+
+    def test_two_that_install_fast(self) -> None:
+        self.need_agents()
         words = ["--only", "claude", "codex", "--modes", "edit", "credit", "--json"]
         done = run_script("agents.py", *words, timeout=400)
         rows = json.loads(done.stdout)
