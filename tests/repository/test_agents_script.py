@@ -1,4 +1,4 @@
-"""scripts/agents.py and mcp_agents.py: the scripted model, and in CI two real agents from installation to the end."""
+"""The scripts that drive real agents: in CI two of them, from installation to the end."""
 
 from __future__ import annotations
 
