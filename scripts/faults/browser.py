@@ -15,11 +15,20 @@ from typing import Any
 
 from faults.bench import QUIET, Bench, Row, Trial, discard, require, until
 from openloop.browser import chromium
+from openloop.fs import scratch
 from openloop.process import tree
 from support import Workspace, environment
 
 _GUARD, _BROWSER = b"openloop.process.guard", b"--remote-debugging-pipe"
-_VICTIMS = ("play", "a guard", "every guard", "browser", "runner", "runner and play")
+_VICTIMS = (
+    "play",
+    "a guard",
+    "every guard",
+    "browser",
+    "runner",
+    "runner and guard",
+    "runner and play",
+)
 
 
 def rows(bench: Bench) -> Iterator[Row]:
@@ -47,7 +56,7 @@ def kills(bench: Bench) -> Row:
         process.communicate(timeout=60)
         if os.listdir(temporary):
             stayed.append(victim)
-            chromium.remove_leftovers(temporary)
+            scratch.remove_leftovers(temporary)
         require(not os.listdir(temporary), f"{os.listdir(temporary)} left: {victim}")
         discard(place)
         return Trial(1, [seconds])
@@ -92,6 +101,7 @@ def _pids(process: subprocess.Popen[Any], victim: str) -> list[int]:
         "a guard": guards[:1],
         "every guard": guards,
         "browser": browsers[:1],
+        "runner and guard": [process.pid, *guards[:1]],
         "runner and play": [process.pid, *plays],
     }.get(victim, [process.pid]) or [process.pid]
 

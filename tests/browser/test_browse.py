@@ -12,8 +12,9 @@ import unittest
 from typing import Any
 
 from browser.pages import Site, program
-from openloop.browser import chromium, output
+from openloop.browser import output
 from openloop.browser.output import Output
+from openloop.fs import scratch
 from openloop.process import tree
 from support import Case, Done, Workspace, environment, run_openloop, start_openloop, wait_until
 
@@ -236,14 +237,21 @@ class Ends(Browse):
     def test_what_a_killed_play_left_is_removed_by_the_next(self) -> None:
         left = os.path.join(self.tmp, "openloop-browse-left")
         os.makedirs(os.path.join(left, "profile"))
-        chromium.remove_leftovers(self.tmp)
+        scratch.remove_leftovers(self.tmp)
         self.assertEqual(os.listdir(self.tmp), [])
 
-    def test_the_runner_is_killed(self) -> None:
+    def test_the_runner_is_killed_with_and_without_its_guard(self) -> None:
+        for both in (False, True):
+            with self.subTest(both=both):
+                self.kill_runner(both)
+
+    def kill_runner(self, both: bool) -> None:
+        folder = os.path.join(self.folder, f"run-{both}")
+        os.mkdir(folder)
         workspace = Workspace(
-            self.folder,
+            folder,
             {
-                "project_root": "site",
+                "project_root": self.site,
                 "commands": {
                     "verify": "true",
                     "play": f"{sys.executable} -m openloop browse {self.play(WAIT)}",
@@ -253,7 +261,11 @@ class Ends(Browse):
         process = workspace.start(env=self.env)
         self.addCleanup(process.communicate)
         wait_until(lambda: "passed    1" in _log(workspace), "the play to begin")
-        process.kill()
+        guards = self.children(process, b"openloop.process.guard") if both else []
+        for pid in guards[:1]:
+            os.kill(pid, signal.SIGSTOP)  # or it could act before it dies
+        for pid in [process.pid, *guards[:1]]:
+            os.kill(pid, signal.SIGKILL)
         self.assert_nothing_left()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import base64
 import fcntl
 import os
 import shutil
@@ -13,14 +13,13 @@ from openloop.browser.failure import Gone
 from openloop.browser.guarded import Guarded
 from openloop.browser.pipe import Message, Pipe
 from openloop.core.errors import UsageError
-from openloop.fs import dirfd
+from openloop.fs import dirfd, scratch
 
 NAMES = (
     *("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"),
     "chrome-headless-shell",
 )
 _INSTALL = "install one, for example with apt install chromium or dnf install chromium"
-_PREFIX = "openloop-browse-"
 _START = 30.0  # seconds until the browser must have answered
 _TOO_LONG = 60  # characters: a socket in the folder would have too long a name
 _SAID = 600  # characters of what the browser wrote that an error repeats
@@ -75,14 +74,18 @@ def is_there() -> bool:
 
 
 class Scratch:
-    """A folder for one play, locked for as long as anything of it is left."""
+    """A folder for one play, locked for as long as this process lives. The browser's guard knows
+    of it before it is made, and removes it at its end."""
 
     def __init__(self) -> None:
         home = tempfile.gettempdir()
         self.home = home if len(home) < _TOO_LONG else "/tmp"
-        remove_leftovers(self.home)
+        scratch.remove_leftovers(self.home)
+        name = base64.urlsafe_b64encode(os.urandom(6)).decode()  # long ones do not fit
+        self.path = os.path.join(self.home, f"{scratch.BROWSE}{name}")
+        self.guarded = Guarded(discard=self.path)
         while True:
-            self.path = tempfile.mkdtemp(prefix=_PREFIX, dir=self.home)
+            os.mkdir(self.path, 0o700)
             self.lock = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             fcntl.flock(self.lock, fcntl.LOCK_EX)
             if _is_at(self.path, self.lock):  # or somebody took it for a leftover
@@ -101,20 +104,6 @@ class Scratch:
         os.close(self.lock)
 
 
-def remove_leftovers(home: str) -> None:
-    """Remove the folders of plays that were killed together with their guards."""
-    for name in os.listdir(home):
-        path = os.path.join(home, name)
-        with contextlib.suppress(OSError):  # gone, in use, or of another user
-            if name.startswith(_PREFIX) and os.lstat(path).st_uid == os.geteuid():
-                lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-                try:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    dirfd.remove_path(path)
-                finally:
-                    os.close(lock)
-
-
 def _is_at(path: str, folder: int) -> bool:
     try:
         return os.path.samestat(os.lstat(path), os.fstat(folder))
@@ -125,16 +114,16 @@ def _is_at(path: str, folder: int) -> bool:
 class Chromium:
     """A running browser."""
 
-    def __init__(self, program: str, scratch: Scratch, on_event: Callable[[Message], None]) -> None:
-        self._scratch = scratch
-        self._guarded = Guarded(scratch.lock, discard=scratch.path)
+    def __init__(self, program: str, folder: Scratch, on_event: Callable[[Message], None]) -> None:
+        self._scratch = folder
+        self._guarded = folder.guarded
         commands, writing = os.pipe2(os.O_CLOEXEC)
         reading, answers = os.pipe2(os.O_CLOEXEC)
         log = os.open(self._log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         self.pipe = Pipe(reading, writing, on_event)
         self.pipe.watch(self._guarded.socket.fileno(), self._hear)
         words = [*_TRAMPOLINE, program, *self._flags(), "about:blank"]
-        self._guarded.start(words, scratch.path, self._environment(), [commands, answers, log])
+        self._guarded.start(words, folder.path, self._environment(), [commands, answers, log])
 
     @property
     def _log(self) -> str:

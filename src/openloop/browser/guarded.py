@@ -17,10 +17,13 @@ _OVERDUE = 15.0  # seconds in which the guard must have ended what is left
 class Guarded:
     """One program and what it starts."""
 
-    def __init__(self, lock: int, discard: str = "") -> None:
-        """lock: a descriptor that the guard holds for as long as anything is left. discard: a
-        folder that it removes at its end."""
-        self._guard = GuardClient(lock, 0)
+    def __init__(self, discard: str = "") -> None:
+        """discard: a folder that the guard removes at its end, also one that is made later."""
+        null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)  # in the place of a run's lock
+        try:
+            self._guard = GuardClient(null, 0)
+        finally:
+            os.close(null)
         if discard:
             self._guard.discard(discard)
         self.socket = self._guard.socket

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from openloop.browser.plays.play import Play, Serve, Step
 from openloop.browser.server import Server, free_port
 from openloop.core.clock import monotonic
 from openloop.core.errors import ExitCode, UsageError
+from openloop.process import run_marks
 from openloop.process.signals import Interrupts
 
 _ALSO = 5  # further problems that a failure names
@@ -109,11 +111,14 @@ def _running(
 
     try:
         player.pipe.watch(interrupts.wakeup, stop)
+        if guard := run_marks.guard_above():  # one that is killed cannot end this
+            with contextlib.suppress(OSError):
+                player.pipe.watch(os.pidfd_open(guard), stop)
         if what.serve:
             player.port = free_port()
             url = _address_of(what.serve, player)
             log = out.path(output.SERVER)
-            server = Server(what.serve, player.port, url, scratch.lock, log)
+            server = Server(what.serve, player.port, url, log)
         version = _ready(player, server)
         yield player, version
     finally:

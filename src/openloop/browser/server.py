@@ -30,7 +30,7 @@ def free_port() -> int:
 class Server:
     """A running server."""
 
-    def __init__(self, serve: Serve, port: int, url: str, lock: int, log: str) -> None:
+    def __init__(self, serve: Serve, port: int, url: str, log: str) -> None:
         """url: the address that answers when it is ready. log: path of the file that takes its
         output. Raises UsageError when something else answers there."""
         if urlsplit(url).hostname in _HERE and 0 < (_status(url) or 400) < 400:
@@ -39,7 +39,7 @@ class Server:
         self._serve = serve
         self._url = url
         self._log = log
-        self._guarded = Guarded(lock)
+        self._guarded = Guarded()
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND
         out = files.open_regular(log, flags)
         words = ["/bin/sh", "-c", serve.run.replace("{port}", str(port))]

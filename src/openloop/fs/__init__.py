@@ -18,6 +18,7 @@ DOORS = (
     "symlinks",
     "git",
     "ignore_rules",
+    "scratch",
     "mounts",
     "programs",
 )

@@ -111,6 +111,7 @@ class Guard:
             if self.record and self.has_run:
                 from openloop.process import record_rescue  # hardly ever needed
 
+                _remove_scratch()
                 record_rescue.restore(self.events, self.record)
 
     def _listen(self, seconds: float | None) -> None:
@@ -235,6 +236,16 @@ class Guard:
             self.control.sendall(messages.encode(message))
         except OSError:
             self.runner_lives = False
+
+
+def _remove_scratch() -> None:
+    """Remove what commands had no time to remove."""
+    import tempfile
+
+    from openloop.fs import scratch
+
+    with contextlib.suppress(OSError):
+        scratch.remove_leftovers(tempfile.gettempdir())
 
 
 def _message(error: OSError | ValueError) -> str:

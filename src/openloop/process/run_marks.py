@@ -60,6 +60,14 @@ def _carries(pid: int, mark: int) -> bool:
     return limit == [b"%d" % mark] or variable in b"\0" + _read(pid, "environ")
 
 
+def guard_above() -> int:
+    """The guard whose command this process belongs to; 0 when there is none in sight."""
+    pid = os.getppid()
+    while pid > 1 and GUARD.encode() not in _read(pid, "cmdline").split(b"\0"):
+        pid = tree.parent(pid) or 0
+    return pid if pid > 1 else 0
+
+
 def _is_guard(pid: int, mark: int) -> bool:
     words = _read(pid, "cmdline").split(b"\0")
     return GUARD.encode() in words and str(mark).encode() in words

@@ -115,6 +115,12 @@ def start_time(pid: int) -> int | None:
     return known[1] if known else None
 
 
+def parent(pid: int) -> int | None:
+    """The parent of a living process."""
+    known = _stat(pid)
+    return known[0] if known else None
+
+
 def send(pid: int, start: int, *signals: int) -> None:
     """Signal this process only, never a later one with the same PID."""
     with contextlib.suppress(OSError):  # it has ended, or belongs to another user
