@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import unittest
 from typing import Any
 
@@ -16,6 +17,24 @@ SLOW = True  # left out by scripts/run_tests.sh --quick
 HOSTILE = "<img src=x onerror=document.title='owned'>\x1b[31m\u202e"
 MARKUP = "return document.querySelectorAll('img, .log script').length"
 FITS = "return document.documentElement.scrollWidth <= innerWidth"
+NOTED = """
+window.noted = [];
+window.Notification = class {
+  static permission = "granted";
+  constructor(title, { body }) { noted.push(body); }
+};
+return true;
+"""
+DRAW = """
+import struct, sys, zlib
+def chunk(kind, data):
+    crc = zlib.crc32(kind + data)
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", crc)
+rows = zlib.compress(b"".join(b"\\0" + bytes(range(0, 96, 3)) for _ in range(32)))
+head = struct.pack(">IIBBBBB", 32, 32, 8, 0, 0, 0, 0)
+parts = chunk(b"IHDR", head) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+open(sys.argv[1], "wb").write(b"\\x89PNG\\r\\n\\x1a\\n" + parts)
+"""
 FOCUS = "document.querySelector('.row').focus(); return document.activeElement.className"
 
 
@@ -108,6 +127,48 @@ class InChromium(WebCase):
             },
             {"script": "return document.title.includes('owned')", "equals": False},
         )
+
+    def test_what_a_change_did_is_seen(self) -> None:
+        script = os.path.join(self.folder, "draw.py")
+        with open(script, "w", encoding="utf-8") as file:
+            file.write(DRAW)
+        place = self.ran(
+            commands={
+                "play": f"{sys.executable} {script} $OPENLOOP_ATTACHMENTS/end.png",
+                "fix": "echo better >> level.py",
+                "verify": "test -e level.py",
+            },
+            policy={"protect": ["tests/**"]},
+        )
+        self.play(
+            self.page(place.path),
+            {"click": ".row"},
+            {"click": "text=diff: 1 file, +1 -0"},
+            {"expect": {"at": ".diff.added", "text": "+better"}},
+            {"expect": {"at": ".pair", "text": "before the change, round 2"}},
+            {"expect": {"at": ".pair", "text": "after the change"}},
+            {"click": "text=OpenLoop"},
+            {"expect": {"at": ".row", "text": "complete"}},
+        )
+
+    def test_a_notification_when_a_loop_needs_a_person(self) -> None:
+        place = self.workspace(
+            commands={
+                "verify": f"until test -e {self.folder}/out/seen.png; do sleep 0.1; done; false"
+            },
+            limits={"max_consecutive_failures": 1},
+        )
+        run = self.started(place, "--quiet")
+        wait_until(lambda: place.running_step("verify"), "the command")
+        self.play(
+            self.page(self.folder),
+            {"script": NOTED, "equals": True},
+            {"expect": {"text": "0 need a person"}},
+            {"screenshot": "seen"},
+            {"expect": {"at": ".row", "text": "blocked"}, "timeout_seconds": 30},
+            {"script": "return noted[0]", "equals": "1 loop: 1 needs a person, 0 running"},
+        )
+        self.assertEqual(run.wait(30), 3)
 
     def test_narrow_dark_and_without_a_mouse(self) -> None:
         self.ran(limits={"max_consecutive_failures": 1})

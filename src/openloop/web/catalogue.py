@@ -35,6 +35,7 @@ _NUMBERS = (
     *("run", "round", "total_rounds", "pid", "log_bytes", "eta_seconds", "consecutive_failures"),
 )
 _FLEET = ".fleet"  # how the folder of a fleet ends
+_LIVE = (Status.RUNNING, Status.CRASHED)  # the lock decides, not the files alone
 _PERSON = (Status.BLOCKED, Status.CRASHED)
 
 Row = dict[str, Any]
@@ -50,6 +51,7 @@ class Catalogue:
         self._places: dict[str, Workspace] = {}
         self._beats = _Kept(tail.heartbeat, HEARTBEAT)
         self._ends = _Kept(_end_of_record, EVENTS)
+        self._rows: dict[str, tuple[Beat | None, tail.Glance | None, Row]] = {}
         self._search_at = 0.0
         self.whole = True  # whether the search reached everything
 
@@ -86,6 +88,9 @@ class Catalogue:
 
     def _row(self, key: str, place: Workspace) -> Row:
         claimed, end = self._beats.of(place), self._ends.of(place)
+        before = self._rows.get(key)
+        if before and before[0] is claimed and before[1] is end and before[2]["status"] not in _LIVE:
+            return before[2]
         beat, problems = status.believed(place, claimed, end)
         row = _fields(beat)
         contradicted = bool(problems) and claimed is not None
@@ -96,6 +101,7 @@ class Catalogue:
         row["fleet"] = _fleet_of(place.path)
         row["needs"] = "mismatch" if contradicted else _needs(row)
         row["rank"] = 0 if row["needs"] else 1 if row["status"] == Status.RUNNING else 2
+        self._rows[key] = (claimed, end, row)
         return row
 
 

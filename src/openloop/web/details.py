@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import threading
 from typing import Any
@@ -90,11 +88,6 @@ def text_of(place: Workspace, folder: str, name: str) -> str:
         return files.read(name, folder=opened, limit=_TEXT).decode(errors="replace")
     finally:
         os.close(opened)
-
-
-def etag(document: object) -> str:
-    data = json.dumps(document, sort_keys=True).encode()
-    return f'"{hashlib.sha256(data).hexdigest()[:24]}"'
 
 
 class Audits:

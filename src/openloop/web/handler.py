@@ -6,6 +6,7 @@ Paths are matched as they come, undecoded. A request has no body, and a connecti
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 import re
@@ -17,7 +18,6 @@ from urllib.parse import parse_qsl
 
 from openloop import __version__
 from openloop.core.errors import OpenLoopError
-from openloop.web import details
 from openloop.web.site import Site
 
 _LONGEST_PATH = 4096  # characters
@@ -131,7 +131,7 @@ class Handler(BaseHTTPRequestHandler):
         self.respond(status, "text/plain; charset=utf-8", f"{why}\n".encode())
 
     def respond(self, status: int, kind: str, body: bytes, **more: str) -> None:
-        self._head(status, kind, len(body), more)
+        self._head(status, kind, 0 if status == 304 else len(body), more)
         if self.command != "HEAD" and status != 304:
             self.wfile.write(body)
 
@@ -145,13 +145,14 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def document(self, document: Any) -> None:
-        """JSON with an ETag; nothing but that when the client has it already."""
-        tag = details.etag(document)
-        if self.headers.get("If-None-Match") == tag:
-            self.respond(304, "application/json", b"", ETag=tag, Cache_Control="no-cache")
-            return
+        """Raises ValueError for a number that JSON does not know."""
         body = json.dumps(document, separators=(",", ":"), allow_nan=False).encode()
-        self.respond(200, "application/json", body, ETag=tag, Cache_Control="no-cache")
+        self.tagged("application/json", body, f'"{hashlib.sha256(body).hexdigest()[:24]}"')
+
+    def tagged(self, kind: str, body: bytes, tag: str) -> None:
+        """An answer with an ETag; nothing but that when the client has it already."""
+        same = self.headers.get("If-None-Match") == tag
+        self.respond(304 if same else 200, kind, body, ETag=tag, Cache_Control="no-cache")
 
     def stream(self, descriptor: int, kind: str, name: str) -> None:
         """A whole file to be kept, however large."""

@@ -65,11 +65,7 @@ def _home(handler: Handler, query: Query) -> None:
 def _file(handler: Handler, query: Query, name: str) -> None:
     if name not in FILES:
         raise Refused(404, "there is nothing at this address")
-    kind, body, tag = FILES[name]
-    if handler.headers.get("If-None-Match") == tag:
-        handler.respond(304, kind, b"", ETag=tag, Cache_Control="no-cache")
-        return
-    handler.respond(200, kind, body, ETag=tag, Cache_Control="no-cache")
+    handler.tagged(*FILES[name])
 
 
 def _overview(handler: Handler, query: Query) -> None:

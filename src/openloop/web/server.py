@@ -9,6 +9,7 @@ import signal
 import socket as socket_module
 import stat
 import sys
+import threading
 from collections.abc import Callable, Sequence
 
 from openloop.core.errors import UsageError
@@ -97,6 +98,7 @@ def serve(
     site = start(paths, port=PORT if port is None else port, socket=socket, private=private)
     for number in _ENDS:  # a shell ignores the first for what runs beside it
         signal.signal(number, signal.default_int_handler)
+    threading.Thread(target=site.catalogue.rows, daemon=True).start()  # ready when a person is
     try:
         for line in _introduction(site, PORT if port is None else port, socket):
             say(line)

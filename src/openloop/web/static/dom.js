@@ -45,6 +45,7 @@ export function tag(word) {
 
 export function seconds(count) {
   if (count === null || count === undefined) return "";
+  if (count < 1) return `${Math.round(count * 1000)} ms`;
   const [amount, unit] = count < 60 ? [count, "s"] : count < 3600 ? [count / 60, "min"] : count < 172800 ? [count / 3600, "h"] : [count / 86400, "days"];
   return `${amount.toFixed(amount < 10 ? 1 : 0)} ${unit}`;
 }

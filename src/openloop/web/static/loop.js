@@ -238,8 +238,9 @@ function later(name, path, make = (found) => el("pre", { class: "folded" }, foun
 }
 
 function beside(id, found) {
-  return [el("h2", {}, "Beside the rounds"),
-    ...(found.undone || []).map((one) => el("p", {}, tag("policy"), ` round ${one.round}, ${one.step}: ${one.text}`)),
+  const undone = (found.undone || []).map((one) => el("p", {}, tag("policy"), ` round ${one.round}, ${one.step}: ${one.text}`));
+  return [...(undone.length ? [el("h2", {}, "What the policy undid"), ...undone] : []),
+    el("h2", {}, "Knowledge and configuration"),
     ...(found.knowledge || []).map((name) => later(`knowledge/${name}`, `loops/${id}/knowledge?name=${encodeURIComponent(name.toWellFormed())}`)),
     later("openloop.json", `loops/${id}/configuration`)];
 }
