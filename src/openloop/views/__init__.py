@@ -8,6 +8,7 @@ DOORS = (
     "console",
     "github",
     "status",
+    "watching",
     "logs",
     "changes",
     "audit",

@@ -20,7 +20,7 @@ from openloop.fs import files
 from openloop.loop.state import Event
 from openloop.record import chain, event_format, lock, tail
 from openloop.record.workspace import EVENTS, LOGS, Workspace
-from openloop.views import waiting
+from openloop.views import watching
 
 POLL_INTERVAL = 0.5  # seconds between two looks at a live run
 _BLOCK = 1 << 16  # bytes
@@ -107,7 +107,7 @@ def show(place: Workspace, asked: Asked, *, follow: bool) -> None:
     run is over. Raises UsageError when there is no such log."""
     sink: Sink = Visible() if sys.stdout.isatty() else Bytes()
     if follow:
-        waiting.for_first_run(place)
+        watching.for_first_run(place)
     shown = _Shown(place, sink)
     record = _Record(place)
     latest = record.latest(asked)

@@ -9,10 +9,9 @@ import contextlib
 import hashlib
 import json
 import os
-import time
 
 from openloop.core.errors import ConfigError, OpenLoopError, UsageError
-from openloop.core.text import printable
+from openloop.core.text import counted, printable
 from openloop.core.vocabulary import Status
 from openloop.fs.files import NotRegular
 from openloop.record import chain, tail, withheld, workspace
@@ -23,10 +22,6 @@ TYPE_CHECKING = False  # typing is slow to import
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
-
-    from openloop.views.console import Screen
-
-WATCH_INTERVAL = 1.0  # seconds
 _WRITTEN_AGAIN = "the next run writes it again"
 
 
@@ -192,21 +187,21 @@ def _from_record(place: Workspace) -> dict[str, Any]:
 def lines(report: Report) -> list[str]:
     """The report for a person."""
     beat = report.heartbeat
-    shown = [f"{report.status}: {_text(beat.get('reason')) or nothing_yet(report)}"]
+    shown = [f"{report.status}: {text(beat.get('reason')) or nothing_yet(report)}"]
     for name, words in (
-        ("mission", _text(beat.get("mission"))),
+        ("mission", text(beat.get("mission"))),
         ("run", _run_words(beat)),
         ("step", _step_words(beat)),
         ("log", _log_words(beat)),
-        ("waiting", _waiting_words(beat)),
+        ("waiting", waiting_words(beat)),
         ("usage", _usage_words(beat.get("usage"))),
         ("metric", _metric_words(beat.get("metric"))),
         ("speed", _speed_words(beat)),
         ("failures", _failure_words(beat)),
         ("attached", _attachment_words(beat.get("attachments"))),
-        ("error", _text(beat.get("last_error"))[:300]),
-        ("updated", _text(beat.get("updated_at"))),
-        ("head", _text(beat.get("event_head"))),
+        ("error", text(beat.get("last_error"))[:300]),
+        ("updated", text(beat.get("updated_at"))),
+        ("head", text(beat.get("event_head"))),
     ):
         if words:
             shown.append(f"  {name:<9} {words}")
@@ -221,11 +216,13 @@ def lines(report: Report) -> list[str]:
         back = until.get(report.status, "until the next run")
         shown.append(f"  {'withheld':<9} files are kept in {report.withheld} {back}")
     shown += [line for problem in report.problems for line in str(problem).splitlines()]
-    shown.append(f"  {'state':<9} {'not valid' if report.problems else 'valid'}")
+    count = len(report.problems)
+    found = counted(count, "problem") if count else "configuration, heartbeat and record agree"
+    shown.append(f"  {'checked':<9} {found}")
     return shown
 
 
-def _text(value: object) -> str:
+def text(value: object) -> str:
     return printable(str(value)) if value not in (None, "") else ""
 
 
@@ -239,39 +236,41 @@ def nothing_yet(report: Report) -> str:
 def _run_words(beat: Mapping[str, Any]) -> str:
     if not beat.get("run"):
         return ""
-    return f"{_text(beat['run'])}, round {_text(beat.get('round'))}"
+    return f"{text(beat['run'])}, round {text(beat.get('round'))}"
 
 
 def _step_words(beat: Mapping[str, Any]) -> str:
     if not beat.get("command"):
         return ""
-    pid = f", PID {_text(beat['pid'])}" if beat.get("pid") else ""
-    normality = _text(beat.get("normality"))
-    return f"{_text(beat.get('step')) or 'hook'}{pid}, {normality}: {_text(beat['command'])[:200]}"
+    pid = f", PID {text(beat['pid'])}" if beat.get("pid") else ""
+    outcome = text(beat.get("normality"))
+    outcome = "" if outcome in ("", "normal") else f", {outcome}"
+    return f"{text(beat.get('step')) or 'hook'}{pid}{outcome}: {text(beat['command'])[:200]}"
 
 
 def _attachment_words(count: object) -> str:
-    return f"{_text(count)} {'file' if count == 1 else 'files'} in this round" if count else ""
+    return f"{text(count)} {'file' if count == 1 else 'files'} in this round" if count else ""
 
 
 def _log_words(beat: Mapping[str, Any]) -> str:
     if not beat.get("log_path"):
         return ""
-    return f"{_text(beat['log_path'])}, {_text(beat.get('log_bytes'))} bytes"
+    return f"{text(beat['log_path'])}, {text(beat.get('log_bytes'))} bytes"
 
 
 def _metric_words(metric: object) -> str:
     if not isinstance(metric, dict):
         return ""
     passed = "passed" if metric.get("passed") else "missed"
-    value, best = _text(metric.get("value")) or "not measured", _text(metric.get("best"))
-    wanted = f"{_text(metric.get('direction'))} {_text(metric.get('threshold'))}"
-    return f"{_text(metric.get('name'))} {value}, {passed} ({wanted}, best {best or 'none'})"
+    value, best = text(metric.get("value")) or "not measured", text(metric.get("best"))
+    direction = text(metric.get("direction")).replace("_", " or ")
+    wanted = f"wanted {direction} {text(metric.get('threshold'))}"
+    return f"{text(metric.get('name'))} {value}, {passed} ({wanted}, best {best or 'none'})"
 
 
-def _waiting_words(beat: Mapping[str, Any]) -> str:
+def waiting_words(beat: Mapping[str, Any]) -> str:
     """`for claude until 14:05 (usage limit: …)`, in local time. A heartbeat may hold anything."""
-    known, until = _text(beat.get("waiting_for")), _text(beat.get("waiting_until"))
+    known, until = text(beat.get("waiting_for")), text(beat.get("waiting_until"))
     if not (known and until):
         return f"for {known}" if known else ""
     from openloop.views.console import local_time
@@ -298,61 +297,10 @@ def _speed_words(beat: Mapping[str, Any]) -> str:
     speed = beat.get("speed")
     if not isinstance(speed, dict) or speed.get("seconds_per_round") is None:
         return ""
-    eta = f", ETA {_text(beat['eta'])}" if beat.get("eta") else ""
-    return f"{_text(speed['seconds_per_round'])} s a round{eta}"
+    eta = f", ETA {text(beat['eta'])}" if beat.get("eta") else ""
+    return f"{text(speed['seconds_per_round'])} s a round{eta}"
 
 
 def _failure_words(beat: Mapping[str, Any]) -> str:
     count = beat.get("consecutive_failures")
-    return f"{_text(count)} failed {'round' if count == 1 else 'rounds'} in a row" if count else ""
-
-
-# --- following a live run ---------------------------------------------------------------
-
-
-def watch(path: str, screen: Screen) -> Report:
-    """Show a live run until it is over: on a terminal the whole page, redrawn; elsewhere a line a
-    step. Returns the last report."""
-    from openloop.views import waiting
-
-    waiting.for_first_run(workspace.existing(path))
-    shown = ""
-    while True:
-        report = inspect(path)
-        is_over = report.status != Status.RUNNING and not runner_lives(report.place)
-        if is_over or not screen.is_open:
-            screen.page([])
-            return report
-        if screen.is_terminal:
-            screen.page(lines(report))
-        elif (steady := _steady(report.heartbeat)) != shown:
-            shown = steady
-            screen.line(live_words(report.heartbeat))
-        time.sleep(WATCH_INTERVAL)
-
-
-def _steady(beat: Mapping[str, Any]) -> str:
-    """What has to change before a new line is worth it."""
-    names = ("round", "step", "started_at", "pid", "waiting_until")
-    return " ".join(str(beat.get(name)) for name in names)
-
-
-def live_words(beat: Mapping[str, Any]) -> str:
-    """`round 4 of 5 | verify, PID 123 | log 3.4 KB | ETA …` from a heartbeat."""
-    from openloop.views.console import duration, size
-
-    parts = [
-        f"round {_text(beat.get('round'))}",
-        _text(beat.get("step")) or "between steps",
-    ]
-    if words := _waiting_words(beat):
-        return f"{parts[0]} | waiting {words}"
-    if beat.get("pid"):
-        parts.append(f"PID {_text(beat['pid'])}")
-    if isinstance(beat.get("log_bytes"), int):
-        parts.append(f"log {size(beat['log_bytes'])}")
-    eta = beat.get("eta_seconds")
-    parts.append(f"ETA {duration(eta)}" if isinstance(eta, int | float) else "ETA not known yet")
-    if beat.get("last_error"):
-        parts.append(_text(beat["last_error"]))
-    return " | ".join(parts)
+    return f"{text(count)} failed {'round' if count == 1 else 'rounds'} in a row" if count else ""

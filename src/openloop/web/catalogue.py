@@ -89,7 +89,12 @@ class Catalogue:
     def _row(self, key: str, place: Workspace) -> Row:
         claimed, end = self._beats.of(place), self._ends.of(place)
         before = self._rows.get(key)
-        if before and before[0] is claimed and before[1] is end and before[2]["status"] not in _LIVE:
+        if (
+            before
+            and before[0] is claimed
+            and before[1] is end
+            and before[2]["status"] not in _LIVE
+        ):
             return before[2]
         beat, problems = status.believed(place, claimed, end)
         row = _fields(beat)

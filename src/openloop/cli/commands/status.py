@@ -20,9 +20,9 @@ def run(args: argparse.Namespace) -> int:
 
     try:
         if args.watch:
-            from openloop.views.console import Screen
+            from openloop.views import console, watching
 
-            report = status.watch(args.workspace, Screen(sys.stdout))
+            report = watching.watch(args.workspace, console.Screen(sys.stdout))
         else:
             report = status.inspect(args.workspace)
     except UsageError as error:

@@ -109,11 +109,11 @@ function facts(found) {
     ["Metric", metricWords(found.metric)],
     ["Usage", usageWords(found.usage)],
     ["Failed rounds in a row", found.consecutive_failures ? String(found.consecutive_failures) : ""],
-    ["Latest error", found.last_error || ""],
     ["Latest beat", found.updated_at ? [time(found.updated_at), ` (${age(found.updated_at)})`] : "none"],
     ["Host", found.host || ""],
+    ["Latest error", found.last_error || ""],
   ].filter(([, words]) => words && words.length);
-  return el("dl", { class: "facts" }, ...rows.map(([name, words]) => el("div", {}, el("dt", {}, name), el("dd", {}, ...[words].flat()))));
+  return el("dl", { class: "facts" }, ...rows.map(([name, words]) => el("div", { class: name === "Latest error" ? "broad" : null }, el("dt", {}, name), el("dd", {}, ...[words].flat()))));
 }
 
 function gates(list) {
