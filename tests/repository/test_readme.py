@@ -22,6 +22,7 @@ from repository.markdown import (
     DOCUMENTS,
     JUDGE,
     POLICY,
+    PROMPTS,
     README,
     Block,
     blocks,
@@ -257,6 +258,44 @@ class InsideALoop(Case):
         self.assertIn((1, "fix", "passed"), place.steps(), place.read("logs/round-0001-fix.log"))
         self.assertIn("# fix in round 1", place.read("logs/round-0001-fix.log"))
         self.assertIn("bot.py", place.read("knowledge/round-1-fix.md"))
+
+
+class Prompts(Case):
+    """The commands of the prompts, each in a line of its own, in their order."""
+
+    def test_every_command(self) -> None:
+        words = {"NAME": "work", "AGENT": "claude", "FLEET": "fleet", "TASK": "one"}
+        found = [
+            re.sub("|".join(words), lambda match: words[match[0]], line)
+            for block in blocks(PROMPTS, "text")
+            for line in re.findall(r"^(?:\d+\.)? +(openloop .*)$", block.text, re.MULTILINE)
+        ]
+        self.assertGreater(len(found), 12)
+        task = {"name": "one", "project_root": "."}
+        self.write("fleet.json", {"version": 1, "config": "loop.json", "tasks": [task]})
+        commands = {"verify": "test -e done", "fix": "touch done"}
+        config = {"version": 1, "commands": commands, "policy": {"allow": ["done"]}}
+        self.write("loop.json", config)
+        for command in found:
+            with self.subTest(command):
+                if command.startswith("openloop ui"):
+                    self.assert_page(shlex.split(command)[1:])
+                    continue
+                run_openloop(*shlex.split(command)[1:], cwd=self.folder, exitcode=0)
+                if command.startswith("openloop init"):
+                    self.write(".openloop/work/openloop.json", {**config, "project_root": "."})
+
+    def write(self, name: str, document: object) -> None:
+        with open(os.path.join(self.folder, name), "w", encoding="utf-8") as file:
+            json.dump(document, file)
+
+    def assert_page(self, words: list[str]) -> None:
+        program = [sys.executable, "-m", "openloop", *words]
+        env = environment()
+        with subprocess.Popen(program, cwd=self.folder, env=env, stdout=subprocess.PIPE) as page:
+            assert page.stdout
+            self.assertIn(b"http://127.0.0.1:", page.stdout.readline())
+            page.terminate()
 
 
 class DocumentedCommands(unittest.TestCase):
