@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import os
 import threading
 import time
@@ -51,16 +52,19 @@ class Catalogue:
         self._places: dict[str, Workspace] = {}
         self._beats = _Kept(tail.heartbeat, HEARTBEAT)
         self._ends = _Kept(_end_of_record, EVENTS)
-        self._rows: dict[str, tuple[Beat | None, tail.Glance | None, Row]] = {}
+        self._rows: dict[str, _Shown] = {}
         self._search_at = 0.0
         self.whole = True  # whether the search reached everything
 
-    def rows(self) -> list[Row]:
-        """A row a loop: first what needs a person, then what runs, then the rest."""
+    def document(self) -> bytes:
+        """JSON with a row a loop: first what needs a person, then what runs, then the rest.
+        What has not changed is not encoded again."""
         with self._lock:
             self._search()
-            rows = [self._row(key, place) for key, place in self._places.items()]
-        return sorted(rows, key=lambda row: (row["rank"], row["fleet"], row["path"]))
+            shown = [self._show(key, place) for key, place in self._places.items()]
+            whole = b"true" if self.whole else b"false"
+        rows = b",".join([one.json for one in sorted(shown, key=lambda one: one.order)])
+        return b'{"version":1,"loops":[%b],"complete_search":%b}' % (rows, whole)
 
     def place(self, key: str) -> Workspace | None:
         """The workspace of a row; None when there is no such row."""
@@ -70,7 +74,7 @@ class Catalogue:
 
     def row(self, key: str) -> Row:
         with self._lock:
-            return self._row(key, self._places[key])
+            return self._show(key, self._places[key]).row
 
     def _search(self) -> None:
         now = time.monotonic()
@@ -86,28 +90,39 @@ class Catalogue:
         took = time.monotonic() - now
         self._search_at = time.monotonic() + max(_SEARCH_EVERY, 100 * took)
 
-    def _row(self, key: str, place: Workspace) -> Row:
+    def _show(self, key: str, place: Workspace) -> _Shown:
         claimed, end = self._beats.of(place), self._ends.of(place)
         before = self._rows.get(key)
-        if (
-            before
-            and before[0] is claimed
-            and before[1] is end
-            and before[2]["status"] not in _LIVE
-        ):
-            return before[2]
-        beat, problems = status.believed(place, claimed, end)
-        row = _fields(beat)
-        contradicted = bool(problems) and claimed is not None
-        if contradicted:
-            row["reason"] = problems[0].what
-        row["stale"] = row["status"] == Status.RUNNING and _age(row["updated_at"]) > STALE
-        row |= {"id": key, "path": place.path, "name": _name_of(place.path)}
-        row["fleet"] = _fleet_of(place.path)
-        row["needs"] = "mismatch" if contradicted else _needs(row)
-        row["rank"] = 0 if row["needs"] else 1 if row["status"] == Status.RUNNING else 2
-        self._rows[key] = (claimed, end, row)
-        return row
+        if before and before.claimed is claimed and before.end is end and not before.is_live:
+            return before
+        shown = self._rows[key] = _Shown(_row(key, place, claimed, end), claimed, end)
+        return shown
+
+
+class _Shown:
+    """A row, what it was made of, and its JSON."""
+
+    def __init__(self, row: Row, claimed: Beat | None, end: tail.Glance | None) -> None:
+        self.row = row
+        self.claimed = claimed
+        self.end = end
+        self.is_live = row["status"] in _LIVE
+        self.order = (row["rank"], row["fleet"], row["path"])
+        self.json = json.dumps(row, separators=(",", ":"), allow_nan=False).encode()
+
+
+def _row(key: str, place: Workspace, claimed: Beat | None, end: tail.Glance | None) -> Row:
+    beat, problems = status.believed(place, claimed, end)
+    row = _fields(beat)
+    contradicted = bool(problems) and claimed is not None
+    if contradicted:
+        row["reason"] = problems[0].what
+    row["stale"] = row["status"] == Status.RUNNING and _age(row["updated_at"]) > STALE
+    row |= {"id": key, "path": place.path, "name": _name_of(place.path)}
+    row["fleet"] = _fleet_of(place.path)
+    row["needs"] = "mismatch" if contradicted else _needs(row)
+    row["rank"] = 0 if row["needs"] else 1 if row["status"] == Status.RUNNING else 2
+    return row
 
 
 class _Kept(Generic[T]):

@@ -146,7 +146,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def document(self, document: Any) -> None:
         """Raises ValueError for a number that JSON does not know."""
-        body = json.dumps(document, separators=(",", ":"), allow_nan=False).encode()
+        self.encoded(json.dumps(document, separators=(",", ":"), allow_nan=False).encode())
+
+    def encoded(self, body: bytes) -> None:
         self.tagged("application/json", body, f'"{hashlib.sha256(body).hexdigest()[:24]}"')
 
     def tagged(self, kind: str, body: bytes, tag: str) -> None:

@@ -69,9 +69,7 @@ def _file(handler: Handler, query: Query, name: str) -> None:
 
 
 def _overview(handler: Handler, query: Query) -> None:
-    catalogue = handler.site.catalogue
-    rows = catalogue.rows()
-    handler.document({"version": 1, "loops": rows, "complete_search": catalogue.whole})
+    handler.encoded(handler.site.catalogue.document())
 
 
 def _loop(handler: Handler, query: Query, key: str) -> None:
