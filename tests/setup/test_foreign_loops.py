@@ -28,6 +28,40 @@ while [ "$i" -lt "$MAX" ]; do
     i=$((i + 1))
 done
 """
+PARSING = """MAX=10
+while [[ $# -gt 0 ]]; do
+  case $1 in *) [[ "$1" =~ ^[0-9]+$ ]] && MAX="$1"; shift ;; esac
+done
+HERE_DIR="$(cd "$(dirname "$0")" && pwd)"
+PROMPT_FILE="$HERE_DIR/prompt.md"
+for i in $(seq 1 $MAX); do
+  left=$(jq '[.stories[] | select(.passes == false)] | length' prd.json)
+  [ "$left" -eq 0 ] && exit 0
+  PROMPT=$(cat "$PROMPT_FILE")
+  retry=0
+  echo "$left are left, the others are done"
+  while [ $retry -lt 3 ]; do
+    timeout 600 claude \\
+      -p "$PROMPT" \\
+      --dangerously-skip-permissions && break
+    retry=$((retry + 1))
+  done
+done
+"""
+FUNCTIONS = """work() {
+  echo "$1" | claude -p
+}
+main() {
+  local count=0
+  local most=100
+  while goes_on; do
+    if [[ $count -gt $most ]]; then break; fi
+    work "$(cat PROMPT.md)"
+  done
+}
+while [[ $# -gt 0 ]]; do shift; done
+main
+"""
 TESTED = """for i in $(seq 1 12); do
   claude -p "$(cat PROMPT.md)"
   if python3 -m unittest discover -s tests; then break; fi
@@ -90,7 +124,7 @@ class Shell(Folder):
         self.write("PROMPT.md", "Write a game.")
         said = self.said()
         self.assertIn("loop.sh:3: no brake", said)
-        self.assertIn("nothing decides whether the work is done", said)
+        self.assertIn("no command was seen that decides whether the work is done", said)
         self.assertIn("--dangerously-skip-permissions", said)
         self.assertIn("may edit what it is judged by: the tests, PROMPT.md, loop.sh", said)
         self.assertIn("no limit of time", said)
@@ -106,13 +140,27 @@ class Shell(Folder):
         self.write("scripts/ralph/ralph.sh", PROMISE)
         self.write("docs/TASK.md", "Write a game.")
         said = self.said()
-        self.assertIn("ralph.sh:7: what the agent prints ends the loop", said)
+        self.assertIn("ralph.sh:7: what the agent prints or ticks off ends the loop", said)
         self.assertIn("at most 25 rounds", said)
         self.assertNotIn("no limit of time", said)
         config, _ = self.taken()
         self.assertEqual(config["total_rounds"], 25)
         self.assertIn("docs/TASK.md", config["mission"])
         self.assertEqual(config["commands"]["fix"]["agent"], "codex")
+
+    def test_loops_beside_the_one_that_calls_the_agent(self) -> None:
+        self.write("scripts/ralph/ralph.sh", PARSING)
+        self.write("scripts/ralph/prompt.md", "Write a game.")
+        said = self.said()
+        self.assertIn("ralph.sh:7: at most 10 rounds", said)
+        self.assertIn("ralph.sh:8: what the agent prints or ticks off ends the loop", said)
+        self.assertIn("--dangerously-skip-permissions", said)
+        self.assertNotIn("no limit of time", said)
+        self.assertIn("scripts/ralph/prompt.md", self.taken()[0]["mission"])
+
+    def test_an_agent_that_a_function_calls(self) -> None:
+        self.write("loop.sh", FUNCTIONS)
+        self.assertIn("loop.sh:7: at most 100 rounds", self.said())
 
     def test_a_loop_that_runs_the_tests(self) -> None:
         self.write("loop.sh", TESTED)

@@ -10,20 +10,25 @@ from openloop.agents import catalog
 from openloop.setup.findings import Finding, ok, problem, warning
 from openloop.setup.missions.foreign_loop import ForeignLoop, protection
 
-_LOOP = re.compile(r"(?:^|[;&]\s*)(while|until|for)\b(.*?)(?:;?\s*\bdo\b|$)")
+_BESIDE = re.compile(r"\$#|\bread\b")  # in loops over arguments and lines
+_DONE = re.compile(r"(?:^\s*|[;&]\s*)done\b")
+_LOOP = re.compile(r"(?:^\s*|[;&]\s*)(while|until|for)\b(.*?)(?:;?\s*\bdo\b|$)")
 _ENDLESS = re.compile(r"\s*(:|true|\[\s*1\s*\]|\(\(\s*1\s*\)\))\s*$|.*\(\(\s*;\s*;\s*\)\)")
 _COMPARED = re.compile(r"-(?:lt|le|gt|ge|eq)\s+[\"']?(\S+?)[\"']?(?=[\s\];)]|$)|[<>]=?\s*(\w+)")
-_COUNTED = re.compile(r"\{1\.\.(\d+)\}|seq\s+(?:1\s+)?[\"']?(\$?\{?\w+\}?)|[<>]=?\s*(\w+)")
+_COUNTED = re.compile(r"\{1\.\.(\d+)\}|seq\s+(?:1\s+)?[\"']?(\$?\{?\w+\}?)|[<>]=?\s*(\$?\w+)")
 _ENDS = re.compile(r"\b(?:break|exit|return)\b")
 _WORD = re.compile(
-    r"\bgrep\b.*(?:promise|complete|done|finished|all[ _-]?tasks)|\[\[.*(?:=~|==?\s*\*).*",
+    r"\bgrep\b.*(?:promise|complete|done|finished|all[ _-]?tasks|\[[x ]\\?\])"
+    r"|\bjq\b.*\bpasses\b|\[\[.*(?:=~|==?\s*\*).*",
     re.IGNORECASE,
 )
 _GATE = re.compile(
     r"(?<![\w./-])((?:python3?\s+-m\s+)?(?:pytest|unittest)\b|(?:npm|pnpm|yarn)\s+(?:run\s+)?test\b"
     r"|(?:cargo|go)\s+test\b|make\s+(?:test|check)\b|tox\b|ctest\b)[^;&|>\n]*"
 )
-_PROMPT = re.compile(r"(?:\bcat\s+|<\s*|@)[\"']?([\w./${}-]+)[\"']?")
+_PROMPT = re.compile(r"(?:\bcat\s+|\b[Rr]ead\s+|<\s*|@)[\"']?([\w./${}-]+)[\"']?")
+_PROMPT_SAID = re.compile(r"(?i)prompt.*\bcat\b")  # a prompt read into a variable
+_HERE = re.compile(r"^\$\{?\w*(?:DIR|HERE|ROOT)\w*\}?/")  # the script's own folder, most likely
 _FREE = re.compile(r"--(?:dangerously[\w-]*|yolo|allow-all[\w-]*|force\b|full-auto)")
 _COMMENT = re.compile(r"(?:^|\s)#.*$")
 _FIX = "take it over, and let a command decide: openloop init --from"
@@ -31,13 +36,13 @@ _FIX = "take it over, and let a command decide: openloop init --from"
 
 def read(loop: ForeignLoop, text: str) -> ForeignLoop | None:
     """The loop of a script; None where no agent that is known is called, or nothing loops."""
-    lines = [(number, _COMMENT.sub("", line)) for number, line in enumerate(text.splitlines(), 1)]
+    lines = [*_lines(text)]
     calls = [(line, name) for _, line in lines if (name := _agent(line))]
-    head = next(((n, match) for n, line in lines if (match := _LOOP.search(line))), None)
+    head = _head(lines)
     if not calls or not head:
         return None
     loop.agent = calls[0][1]
-    loop.prompt = _prompt(loop.folder, [line for line, _ in calls], text)
+    loop.prompt = _prompt(loop, [line for line, _ in calls], text)
     inside = [(number, line) for number, line in lines if number >= head[0]]
     loop.findings = [
         *_decides(loop, inside),
@@ -49,6 +54,35 @@ def read(loop: ForeignLoop, text: str) -> ForeignLoop | None:
     return loop
 
 
+def _lines(text: str) -> Iterator[tuple[int, str]]:
+    """(number, line), one for each that is continued on the next, without comments."""
+    begun, kept = 0, ""
+    for number, line in enumerate(text.splitlines(), 1):
+        begun, kept = begun or number, kept + _COMMENT.sub("", line)
+        if kept.endswith("\\"):
+            kept = kept[:-1]
+            continue
+        yield begun, kept
+        begun, kept = 0, ""
+
+
+def _head(lines: list[tuple[int, str]]) -> tuple[int, re.Match[str]] | None:
+    """The outermost loop around the first call of an agent, or, where functions call it, the first
+    loop; None where there is none."""
+    around: list[tuple[int, re.Match[str]]] = []
+    first = None
+    for number, line in lines:
+        heads = [(number, match) for match in _LOOP.finditer(line)]
+        around += heads
+        rounds = (one for one in heads if not _BESIDE.search(one[1][2]))
+        first = first or next(rounds, None)
+        if around and _agent(line):
+            return around[0]
+        if ends := len(_DONE.findall(line)):
+            around = around[:-ends]
+    return first
+
+
 def _agent(line: str) -> str:
     """The known agent that a line calls as a command, or ""."""
     names = "|".join(map(re.escape, catalog.names()))
@@ -57,11 +91,12 @@ def _agent(line: str) -> str:
     return match[1] if match else ""
 
 
-def _prompt(folder: str, calls: list[str], text: str) -> str:
+def _prompt(loop: ForeignLoop, calls: list[str], text: str) -> str:
     """The prompt's path from the folder, where it can be read off; "" otherwise."""
-    for line in calls:
+    folder, here = loop.folder, os.path.dirname(loop.name) or "."
+    for line in (*calls, *(line for line in text.splitlines() if _PROMPT_SAID.search(line))):
         for word in _PROMPT.findall(line):
-            path = os.path.normpath(_resolved(word, text))
+            path = os.path.normpath(_HERE.sub(f"{here}/", _resolved(word, text)))
             inside = not path.startswith(("/", "..")) and "$" not in path
             if inside and os.path.isfile(os.path.join(folder, path)):
                 return path
@@ -72,7 +107,10 @@ def _resolved(word: str, text: str) -> str:
     """A word, or the value that the script gives to the variable that it is, or its default."""
     match = re.fullmatch(r"\$?\{?(\w+)\}?", word)
     given = match and re.search(
-        rf"^\s*(?:export\s+)?{match[1]}=[\"']?(?:\$\{{\w+:-)?([\w./-]+)", text, re.MULTILINE
+        rf"^\s*(?:(?:export|local|readonly|declare)\s+)?{match[1]}="
+        rf"[\"']?(?:\$\{{\w+:-)?([\w./$-]+(?:\{{\w+\}}[\w./-]*)?)",
+        text,
+        re.MULTILINE,
     )
     return given[1] if given else word
 
@@ -84,10 +122,12 @@ def _decides(loop: ForeignLoop, inside: list[tuple[int, str]]) -> Iterator[Findi
         loop.gate = " ".join(gate[1][0].split())
         yield ok(f"{loop.name}:{gate[0]}: `{loop.gate}` is run")
     if words:
-        what = "what the agent prints ends the loop: it accepts the agent's own word"
+        what = "what the agent prints or ticks off ends the loop: it accepts the agent's own word"
         yield problem(f"{loop.name}:{words[0]}: {what}", _FIX)
     elif not gate:
-        yield problem(f"{loop.name}: nothing decides whether the work is done", _FIX)
+        yield problem(
+            f"{loop.name}: no command was seen that decides whether the work is done", _FIX
+        )
 
 
 def _brake(
@@ -97,19 +137,21 @@ def _brake(
     where = f"{loop.name}:{number}"
     endless = match[1] == "while" and _ENDLESS.match(match[2])
     endless = endless or (match[1] == "for" and _ENDLESS.match(match[2]))
-    if endless:
+    counts = (_COUNTED if match[1] == "for" else _COMPARED).search(match[2])
+    if endless or not counts:
         compared = [line for _, line in inside if _COMPARED.search(line)]
-        if not (compared and any(_ENDS.search(line) for _, line in inside)):
+        is_bound = compared and any(_ENDS.search(line) for _, line in inside)
+        if endless and not is_bound:
             yield problem(f"{where}: no brake: nothing bounds the number of rounds", _FIX)
             return
-        bound = _COMPARED.search(compared[0])
-    else:
-        bound = (_COUNTED if match[1] == "for" else _COMPARED).search(match[2])
-    value = next((group for group in bound.groups() if group), "") if bound else ""
+        counts = _COMPARED.search(compared[0]) if is_bound else None
+    value = next((group for group in counts.groups() if group), "") if counts else ""
     value = _resolved(value, text)
     if value.isdigit() and 1 <= int(value) <= 10**9:
         loop.rounds = int(value)
         yield ok(f"{where}: at most {loop.rounds} rounds")
+    elif re.fullmatch(r"\$\d", value):
+        yield ok(f"{where}: as many rounds as its argument {value} says")
     elif value == "0":
         yield problem(f"{where}: no brake: the number of rounds is 0, which is no bound", _FIX)
     else:
