@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from openloop.core.errors import TamperError
 from openloop.core.vocabulary import Kind, OnViolation, Step
 from openloop.fs.content import Tick, no_tick
 from openloop.loop.state import State
-from openloop.policy.change_diff import ChangeDiff
-from openloop.policy.holdout import Holdout
-from openloop.policy.project_policy import REFERENCE, ProjectPolicy
-from openloop.policy.replaced_files import ReplacedFiles
-from openloop.policy.violations import Findings, listed, readable
+from openloop.policy.findings import Findings, listed, readable
 from openloop.record.mission import Mission
 from openloop.record.workspace import HOLDOUT
+
+if TYPE_CHECKING:  # slow to import: loaded by a mission that needs them
+    from openloop.policy.change_diff import ChangeDiff
+    from openloop.policy.holdout import Holdout
+    from openloop.policy.project_policy import ProjectPolicy
+    from openloop.policy.replaced_files import ReplacedFiles
 
 Record = Callable[..., object]
 
@@ -39,18 +42,45 @@ class Enforcement:
         tick: see `snapshot.scan`."""
         self._mission = mission
         self._tick = tick
-        self._replaced = ReplacedFiles(mission.workspace, tick)
-        project = ProjectPolicy(mission, self._replaced, tick)
-        self._project = project if project.is_needed else None
-        self._holdout = Holdout(mission.workspace, tick)
         self._record = record
-        policy = mission.config.policy
+        policy, baseline = mission.config.policy, mission.config.baseline
+        is_needed = policy is not None or (baseline is not None and baseline.keep_best)
+        self._replaced: ReplacedFiles | None = None
+        self._project = self._project_policy() if is_needed else None
+        self._held_out: Holdout | None = None
         self._on_violation = policy.on_violation if policy else OnViolation.RESTORE
+
+    def _project_policy(self) -> ProjectPolicy:
+        from openloop.policy.project_policy import ProjectPolicy
+        from openloop.policy.replaced_files import ReplacedFiles
+
+        self._replaced = self._replaced or ReplacedFiles(self._mission.workspace, self._tick)
+        return ProjectPolicy(self._mission, self._replaced, self._tick)
+
+    def _copies_in_words(self) -> str:
+        """Where the copies of replaced files are, see `ReplacedFiles.words`."""
+        return self._replaced.words() if self._replaced else ""
+
+    @property
+    def _holdout(self) -> Holdout | None:
+        """None until there is such a folder."""
+        if self._held_out is None:
+            if not os.path.lexists(self._mission.workspace.file(HOLDOUT)):
+                return None
+            from openloop.policy.holdout import Holdout
+
+            self._held_out = Holdout(self._mission.workspace, self._tick)
+        return self._held_out
+
+    def _holdout_digest(self) -> str:
+        """Of the folder as it is from now on to be; "" without one."""
+        return self._holdout.take_reference() if self._holdout else ""
 
     def begin(self, before: State) -> dict[str, Any]:
         """Take the reference of a new run, and record changes since the run before; returns fields
         for its run_started."""
-        self._replaced.must_keep = False
+        if self._replaced:
+            self._replaced.must_keep = False
         digests: dict[str, str] = {}
         if self._project:
             digests = self._project.take_reference(before.digests)
@@ -62,19 +92,19 @@ class Enforcement:
                 )
                 fix = f"{text}, before openloop accept {self._mission.workspace.quoted}"
                 self._record(Kind.NOTE, note="ignore_rules", text=fix)
-        if digest := self._holdout.take_reference():
+        if digest := self._holdout_digest():
             digests[HOLDOUT] = digest
         return {"checkpoints": digests} if digests else {}
 
     def restore_earlier(self, before: State) -> str:
         """Restore the protected paths that the latest run left altered, before a new reference is
         taken. Returns why that is impossible, or ""."""
-        holdout = self._holdout.take_reference()
+        holdout = self._holdout_digest()
         if before.unsettled and holdout != before.digests.get(HOLDOUT, ""):
             return f"{HOLDOUT}/ is not what it was when run {before.run} began"
-        if self._project is None or REFERENCE not in before.digests:
+        if self._project is None or not self._project.has_reference(before.digests):
             return ""
-        project = ProjectPolicy(self._mission, self._replaced, self._tick)
+        project = self._project_policy()
         try:
             restored = project.load_reference(before.digests)
             if before.cut_off:
@@ -90,16 +120,16 @@ class Enforcement:
 
     def _record_restored(self, paths: Sequence[str], before: State) -> None:
         if paths:
-            text = f"restored {listed(paths)}, as in run {before.run}{self._replaced.words()}"
+            text = f"restored {listed(paths)}, as in run {before.run}{self._copies_in_words()}"
             self._record(Kind.CHECKPOINT_RESTORED, why="settled", text=text, paths=paths)
 
     def differences(self, before: State) -> list[str]:
         """The differences from the reference of the latest run, in words."""
         found: list[str] = []
-        holdout = self._holdout.take_reference()
+        holdout = self._holdout_digest()
         if holdout != before.digests.get(HOLDOUT, ""):
             found.append(f"{HOLDOUT}/ is not what it was when run {before.run} began")
-        if self._project and REFERENCE in before.digests:
+        if self._project and self._project.has_reference(before.digests):
             try:
                 found += self._project.differences(before.digests)
             except TamperError as error:
@@ -111,7 +141,7 @@ class Enforcement:
 
         Returns why that is impossible, because a command damaged the store, or "".
         """
-        if self._holdout.take_reference() != before.digests.get(HOLDOUT, ""):
+        if self._holdout_digest() != before.digests.get(HOLDOUT, ""):
             return f"{HOLDOUT}/ was changed since the run began"
         if self._project is None or not before.digests:
             return ""
@@ -120,13 +150,14 @@ class Enforcement:
         except TamperError as error:
             return error.what
         damage = self.enforce(before.running).damage if before.running else ""
-        self._replaced.must_keep = False
+        if self._replaced:
+            self._replaced.must_keep = False
         return damage
 
     def before(self, step: Step) -> dict[str, Any]:
         """Save the state before a step: the project for a change, holdout/ for a gate; returns
         fields for its step_started."""
-        if step.is_gate:
+        if step.is_gate and self._holdout:
             self._holdout.copy_contents()
         if self._project is None or not step.is_change:
             return {}
@@ -145,8 +176,9 @@ class Enforcement:
         try:
             found = self._project.violations(step) if self._project else Findings()
             found = found.with_planted(planted)
-            if step.is_gate:
-                found = found.with_words(self._holdout.changes())
+            holdout = self._holdout if step.is_gate else None
+            if holdout:
+                found = found.with_words(holdout.changes())
             violation = found.text
             if violation:
                 self._record(
@@ -156,15 +188,15 @@ class Enforcement:
                     paths=found.paths,
                     on_violation=self._on_violation,
                 )
-            if step.is_gate:
-                self._holdout.restore()
+            if holdout:
+                holdout.restore()
             if self._project:
                 self._project.restore(step, found, self._announce)
         except TamperError as error:
             return Enforced(violation, error.what)
         if paths := found.restored_paths:
             names = listed([readable(path) for path in paths])
-            text = f"restored {names}{self._replaced.words()}"
+            text = f"restored {names}{self._copies_in_words()}"
             self._record(Kind.CHECKPOINT_RESTORED, step=step, why="policy", text=text, paths=())
         return Enforced(violation)
 
@@ -186,7 +218,7 @@ class Enforcement:
         except TamperError as error:
             return Enforced(damage=error.what)
         if restored:
-            text = f"restored {listed(restored)}{self._replaced.words()}"
+            text = f"restored {listed(restored)}{self._copies_in_words()}"
             self._record(Kind.CHECKPOINT_RESTORED, why="policy", text=text, paths=())
         return Enforced(words)
 

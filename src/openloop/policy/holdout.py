@@ -28,12 +28,13 @@ _NAME = os.fsencode(HOLDOUT)
 
 
 class Holdout:
-    """The folder during a run. Call `take_reference` first."""
+    """The folder during a run; without `take_reference`, nothing of it was there at the start."""
 
     def __init__(self, workspace: Workspace, tick: Tick = no_tick) -> None:
         self._root = workspace.path
         self._tick = tick
         self._unlinked: UnlinkedCopy | None = None
+        self._reference = self._last = Manifest({}, 0)
 
     def take_reference(self) -> str:
         """Scan the folder as the reference; returns its digest, "" without one. Raises OSError."""

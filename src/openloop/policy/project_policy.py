@@ -26,6 +26,7 @@ from openloop.fs.object_store import ChangedMeanwhile
 from openloop.fs.snapshot import Wanted
 from openloop.fs.symlinks import Aliases, aliases
 from openloop.policy.change_diff import COMPARED, ChangeDiff, describe
+from openloop.policy.findings import Findings, listed, readable, shown
 from openloop.policy.path_rules import (
     SMALL,
     ProjectBoundary,
@@ -37,7 +38,7 @@ from openloop.policy.path_rules import (
     unfit,
 )
 from openloop.policy.replaced_files import ReplacedFiles
-from openloop.policy.violations import Comparison, Findings, IgnoredPaths, listed, readable, shown
+from openloop.policy.violations import Comparison, IgnoredPaths
 from openloop.record.mission import Mission
 from openloop.record.workspace import CHECKPOINTS
 
@@ -73,10 +74,10 @@ class ProjectPolicy:
         self._mounts = mount_points(mission.root)  # when this process began
         self._digests: dict[str, str] = {}  # of saved checkpoints by name
 
-    @property
-    def is_needed(self) -> bool:
-        """Whether the configuration asks for checkpoints of the project at all."""
-        return self._policy is not None or self._keeps_best
+    @staticmethod
+    def has_reference(digests: Mapping[str, str]) -> bool:
+        """Whether a run with these digests took one."""
+        return REFERENCE in digests
 
     # --- the checkpoints of a run ---
 

@@ -11,49 +11,16 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from openloop.config.config import Policy
-from openloop.core.text import counted, printable
+from openloop.core.text import counted
 from openloop.core.vocabulary import Step
 from openloop.fs.diff import Changes, difference
 from openloop.fs.ignore_rules import IgnoreRules
 from openloop.fs.manifest import FOLDER, Entry, Manifest
 from openloop.fs.snapshot import is_too_deep
+from openloop.policy.findings import Findings, listed, readable, shown
 from openloop.policy.path_rules import Rules, is_litter
 
-_NAMED = 3  # paths that a sentence names
-_RECORDED = 200  # paths that the record names
 CountLines = Callable[[bytes], int]  # path → lines that a change added to it and removed from it
-
-
-class Findings(NamedTuple):
-    """The violations of one step.
-
-    text: in words, "" for none. paths: the same, printable. to_reference, to_before: paths to
-    restore to these states, with those that are no violation.
-    """
-
-    text: str = ""
-    paths: tuple[str, ...] = ()
-    to_reference: tuple[bytes, ...] = ()
-    to_before: tuple[bytes, ...] = ()
-
-    def with_planted(self, planted: Sequence[str]) -> Findings:
-        """A copy with these printable paths, created in place of withheld files."""
-        found = self.with_words([f"put something where {path} was withheld" for path in planted])
-        return found._replace(paths=(*self.paths, *planted)[:_RECORDED])
-
-    def with_words(self, phrases: Sequence[str]) -> Findings:
-        """A copy with these violations."""
-        words = listed(phrases)
-        return self._replace(text="; ".join(filter(None, (self.text, words))))
-
-    @property
-    def restores_nothing(self) -> bool:
-        return not (self.to_reference or self.to_before)
-
-    @property
-    def restored_paths(self) -> list[bytes]:
-        """The paths to restore, without litter."""
-        return [p for p in (*self.to_reference, *self.to_before) if not is_litter(p)]
 
 
 class IgnoredPaths(NamedTuple):
@@ -220,19 +187,3 @@ def folders_above(paths: Iterable[bytes]) -> set[bytes]:
 
 
 # --- words ------------------------------------------------------------------------------
-
-
-def readable(path: bytes) -> str:
-    """A printable path."""
-    return printable(os.fsdecode(path))
-
-
-def shown(paths: Iterable[bytes]) -> tuple[str, ...]:
-    """The paths that the record names, printable."""
-    return tuple(readable(path) for path in tuple(paths)[:_RECORDED])
-
-
-def listed(phrases: Sequence[str]) -> str:
-    """The first three phrases, and the number of the others."""
-    more = f" and {len(phrases) - _NAMED} more" if len(phrases) > _NAMED else ""
-    return ", ".join(phrases[:_NAMED]) + more

@@ -1,0 +1,65 @@
+"""What a step did against the policy: in words for people, and as paths to restore.
+
+Imports little: every run reports its findings, most of them none.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from openloop.core.text import printable
+
+_NAMED = 3  # paths that a sentence names
+_RECORDED = 200  # paths that the record names
+
+
+class Findings(NamedTuple):
+    """The violations of one step.
+
+    text: in words, "" for none. paths: the same, printable. to_reference, to_before: paths to
+    restore to these states, with those that are no violation.
+    """
+
+    text: str = ""
+    paths: tuple[str, ...] = ()
+    to_reference: tuple[bytes, ...] = ()
+    to_before: tuple[bytes, ...] = ()
+
+    def with_planted(self, planted: Sequence[str]) -> Findings:
+        """A copy with these printable paths, created in place of withheld files."""
+        found = self.with_words([f"put something where {path} was withheld" for path in planted])
+        return found._replace(paths=(*self.paths, *planted)[:_RECORDED])
+
+    def with_words(self, phrases: Sequence[str]) -> Findings:
+        """A copy with these violations."""
+        words = listed(phrases)
+        return self._replace(text="; ".join(filter(None, (self.text, words))))
+
+    @property
+    def restores_nothing(self) -> bool:
+        return not (self.to_reference or self.to_before)
+
+    @property
+    def restored_paths(self) -> list[bytes]:
+        """The paths to restore, without litter."""
+        from openloop.policy.path_rules import is_litter
+
+        return [p for p in (*self.to_reference, *self.to_before) if not is_litter(p)]
+
+
+def readable(path: bytes) -> str:
+    """A printable path."""
+    return printable(os.fsdecode(path))
+
+
+def shown(paths: Iterable[bytes]) -> tuple[str, ...]:
+    """The paths that the record names, printable."""
+    return tuple(readable(path) for path in tuple(paths)[:_RECORDED])
+
+
+def listed(phrases: Sequence[str]) -> str:
+    """The first three phrases, and the number of the others."""
+    more = f" and {len(phrases) - _NAMED} more" if len(phrases) > _NAMED else ""
+    return ", ".join(phrases[:_NAMED]) + more
