@@ -6,11 +6,10 @@ import posixpath
 import re
 import warnings
 from collections.abc import Iterator, Mapping
-from fnmatch import fnmatchcase
 from functools import cache
 from typing import Any, AnyStr, NamedTuple
 
-from openloop.config import globs, schema, strict_json, template
+from openloop.config import schema, strict_json, template
 from openloop.config.oom_markers import OOM_MARKERS
 from openloop.config.schema import Complaint
 from openloop.core.errors import ConfigError, OpenLoopError
@@ -144,6 +143,8 @@ class Config(NamedTuple):
 
     def price_of(self, model: str) -> Price | None:
         """The first price whose glob matches the model's name."""
+        from fnmatch import fnmatchcase
+
         return next((p for glob, p in self.prices.items() if fnmatchcase(model, glob)), None)
 
     def _measures(self, gate: Step) -> bool:
@@ -215,6 +216,8 @@ def _check_metric_regex(text: str) -> Iterator[Complaint]:
 
 
 def _check_glob(text: str) -> Iterator[Complaint]:
+    from openloop.config import globs  # only a policy has some
+
     if trouble := globs.check(text):
         yield trouble, "write a path from the project root as in .gitignore, such as tests/**"
 

@@ -6,11 +6,11 @@ import re
 from collections.abc import Iterable
 
 TAB = " " * 4  # how a tabulator is shown
-_ESCAPES = re.compile(  # OSC and its like, CSI, and the short ones
+_ESCAPES = (  # OSC and its like, CSI, and the short ones
     r"\x1b[\]PX^_].*?(?:\x07|\x1b\\|$)|\x1b\[[0-?]*[ -/]*[@-~]|\x1b[ -/]*[0-~]"
 )
-_ERASES_LINE = re.compile(r".*\x1b\[2K")
-_ERASES_END = re.compile(r"\x1b\[0?K")
+_ERASES_LINE = r".*\x1b\[2K"
+_ERASES_END = r"\x1b\[0?K"
 
 
 def printable(text: str) -> str:
@@ -22,7 +22,7 @@ def printable(text: str) -> str:
 
 def without_escapes(text: str) -> str:
     """Text without the escapes that colour it or move the cursor, each line with a plain end."""
-    return _ESCAPES.sub("", text).replace("\r\n", "\n") if _is_drawn(text) else text
+    return re.sub(_ESCAPES, "", text).replace("\r\n", "\n") if _is_drawn(text) else text
 
 
 def as_displayed(line: str) -> str:
@@ -32,8 +32,8 @@ def as_displayed(line: str) -> str:
     if _is_drawn(line):
         shown = ""
         for part in line.split("\r"):
-            drawn = _without_backspaces(_ESCAPES.sub("", _ERASES_LINE.sub("", part)))
-            kept = "" if _ERASES_END.search(part) or "\x1b[2K" in part else shown[len(drawn) :]
+            drawn = _without_backspaces(re.sub(_ESCAPES, "", re.sub(_ERASES_LINE, "", part)))
+            kept = "" if re.search(_ERASES_END, part) or "\x1b[2K" in part else shown[len(drawn) :]
             shown = drawn + kept
         line = shown
     return printable(line.replace("\t", TAB))

@@ -13,7 +13,7 @@ from openloop.core.vocabulary import GATES, Match, Outcome, Step
 from openloop.loop.state import Measurement, State, StepResult
 
 LAST_ERROR_LENGTH = 2000  # characters
-_NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
+_NUMBER = r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
 OBSCURED = ", but would without its colours and carriage returns (try NO_COLOR=1 in its env)"
 _EXPLAINED_CODES = {126: "found but not executable", 127: "command not found"}
 
@@ -148,7 +148,7 @@ def _pick(texts: tuple[str, ...], match: Match) -> float | str:
         return "nothing in the log matches the regex"
     numbers: list[float] = []
     for text in texts:
-        number = float(text) if _NUMBER.fullmatch(text) else math.nan
+        number = float(text) if re.fullmatch(_NUMBER, text) else math.nan
         if not math.isfinite(number):
             return f"{text[:40]!r} is not a finite number"
         numbers.append(number)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 
-from openloop.config import globs
-from openloop.config.globs import Globs
 from openloop.fs.content import Tick, no_tick
 from openloop.record.workspace import HOME
 
@@ -20,6 +18,8 @@ class CoveredPaths:
 
     def __init__(self, patterns: Sequence[str], tick: Tick = no_tick) -> None:
         """tick: called for each folder of a walk, which ends when it raises."""
+        from openloop.config.globs import Globs  # slow to import, and most missions have none
+
         self._tick = tick
         self._covers = Globs(patterns)
         # `tests/**` covers every path below `tests`, but not `tests` itself.
@@ -58,6 +58,8 @@ class CoveredPaths:
 
 def _home(pattern: str) -> str:
     """The pattern of the folders below which `pattern` covers everything; "" for none."""
+    from openloop.config import globs
+
     stem = pattern.removesuffix("/**").removesuffix("/*")
     if stem == pattern or globs.check(anchored := "/" + stem.removeprefix("/") + "/"):
         return ""

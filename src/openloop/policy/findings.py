@@ -44,9 +44,12 @@ class Findings(NamedTuple):
     @property
     def restored_paths(self) -> list[bytes]:
         """The paths to restore, without litter."""
-        from openloop.policy.path_rules import is_litter
+        paths = (*self.to_reference, *self.to_before)
+        if not paths:
+            return []
+        from openloop.policy.path_rules import is_litter  # slow to import
 
-        return [p for p in (*self.to_reference, *self.to_before) if not is_litter(p)]
+        return [path for path in paths if not is_litter(path)]
 
 
 def readable(path: bytes) -> str:

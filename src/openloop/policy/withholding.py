@@ -60,8 +60,7 @@ class Withholding:
         self._workspace = mission.workspace
         self._roots = {PROJECT: mission.root, WORKSPACE: mission.workspace.path}
         self._sandboxed = sandboxed
-        self._covered = CoveredPaths(policy.withhold, tick)
-        self._has_patterns = bool(policy.withhold)
+        self._covered = CoveredPaths(policy.withhold, tick) if policy.withhold else None
         self._skip = skip_openloop(mission.root, mission.workspace.path)
         gates = [gate for gate in mission.config.gates if mission.config.command(gate).private]
         self._private = (
@@ -109,7 +108,7 @@ class Withholding:
             if whole and self._sandboxed:
                 hidden.append(os.path.join(self._roots[PROJECT], os.fsdecode(path)))
             else:
-                itself = not whole or self._covered.covers(path, folder=True)
+                itself = not (whole and self._covered) or self._covered.covers(path, folder=True)
                 self._items += self._expanded(PROJECT, path, itself=itself)
         holdout = self._workspace.file(HOLDOUT)
         if self._sandboxed and os.path.isdir(holdout):
@@ -125,7 +124,7 @@ class Withholding:
         self.hidden = tuple(hidden)
 
     def _matching(self) -> Iterator[tuple[bytes, bool]]:
-        if self._has_patterns:
+        if self._covered:
             yield from self._covered.walk(self._roots[PROJECT], skip=self._skip)
 
     def _expanded(self, place: str, path: bytes, *, itself: bool) -> Iterator[Item]:

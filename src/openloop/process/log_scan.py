@@ -27,9 +27,9 @@ BLOCK = 1 << 20  # bytes
 OVERLAP = 1 << 16  # bytes, or characters, that are searched twice
 REGEX_SECONDS = 2.0  # for one expression over one block
 _UNESCAPED = 1 << 20  # bytes that are searched again without their escapes
-_REST_OF_A_NUMBER = re.compile(r"\d|\.\d|[eE][-+]?\d|_\d")
-_SEPARATED = re.compile(r",\d{3}(?!\d)")
-_BEGUN_NUMBER = re.compile(r"(?:\d[._]?|\d[eE][-+]?|(?<!\S)[-+]|(?<![\w.])\.)$")
+_REST_OF_A_NUMBER = r"\d|\.\d|[eE][-+]?\d|_\d"
+_SEPARATED = r",\d{3}(?!\d)"
+_BEGUN_NUMBER = r"(?:\d[._]?|\d[eE][-+]?|(?<!\S)[-+]|(?<![\w.])\.)$"
 _MARKER_LINE = 4096  # bytes after a marker that are read before its line is quoted
 _DISTINCT = 6  # different metric values kept to show that they differ
 T = TypeVar("T")
@@ -204,12 +204,12 @@ class _Metric(_Window[str]):
         start, end = match.span(1)
         before, after = match.string[max(0, start - 8) : start], match.string[end : end + 8]
         value = match[1] or ""
-        is_cut = value[-1:].isdigit() and _REST_OF_A_NUMBER.match(after)
+        is_cut = value[-1:].isdigit() and re.match(_REST_OF_A_NUMBER, after)
         # Text that the expression itself matches beside its group is no part of the number.
         if match.end() == end and value[-1:].isdigit():
-            is_cut = is_cut or _SEPARATED.match(after)
+            is_cut = is_cut or re.match(_SEPARATED, after)
         if match.start() == start and value[:1].isdigit():
-            is_cut = is_cut or _BEGUN_NUMBER.search(before)
+            is_cut = is_cut or re.search(_BEGUN_NUMBER, before)
         if not is_cut:
             return ""
         name = self._baseline.metric_name

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
 from collections.abc import Iterator
 
 from openloop.core.errors import TamperError
@@ -47,9 +46,9 @@ class EventLog:
         self.size = self._kept = self.loaded.size
         self.head = self._kept_head = self.loaded.head
         # `_kept` bytes at the start are not in the shadow; `_kept_head` is the head after them.
-        self._shadow = tempfile.TemporaryFile(dir=workspace.path, buffering=0)  # noqa: SIM115
+        self._shadow = files.unlinked(self._folder)
         if self.size <= SHADOWED:
-            _copy(self._events, self._shadow.fileno(), self.size)
+            _copy(self._events, self._shadow, self.size)
             self._kept, self._kept_head = 0, chain.FIRST_PREV
         self._own = signature(os.fstat(self._events))
 
@@ -74,13 +73,13 @@ class EventLog:
         data = line + b"\n"
         try:
             files.write_all(self._events, data)
-            files.write_all(self._shadow.fileno(), data)
+            files.write_all(self._shadow, data)
             if durable:
                 os.fsync(self._events)
         except OSError:
             with contextlib.suppress(OSError):  # half a line is worse than none
                 os.ftruncate(self._events, self.size)
-                os.ftruncate(self._shadow.fileno(), self.size - self._kept)
+                os.ftruncate(self._shadow, self.size - self._kept)
             raise
         self.size += len(data)
         self.head = chain.head_of(line)
@@ -107,7 +106,7 @@ class EventLog:
         appended = self.size - self._kept
         for start in range(0, appended, _BLOCK):
             length = min(_BLOCK, appended - start)
-            ours = os.pread(self._shadow.fileno(), length, start)
+            ours = os.pread(self._shadow, length, start)
             if os.pread(self._events, length, self._kept + start) != ours:
                 return False
         return self._start_holds()
@@ -135,7 +134,7 @@ class EventLog:
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL
         restored = files.open_regular(EVENTS, flags, folder=self._folder)
         _copy(self._events, restored, self._kept)
-        _copy(self._shadow.fileno(), restored, self.size - self._kept)
+        _copy(self._shadow, restored, self.size - self._kept)
         os.fsync(restored)
         self._lock.take_record(restored)
         os.close(self._events)
@@ -144,7 +143,7 @@ class EventLog:
         return words
 
     def close(self) -> None:
-        self._shadow.close()
+        os.close(self._shadow)
         os.close(self._events)
 
 

@@ -23,7 +23,7 @@ from openloop.record.workspace import ARTIFACTS, CHECKPOINTS, EVENTS, LOGS, WITH
 
 ROUNDS = 8  # of the latest run, which a start checks
 LARGEST = 256 << 10  # bytes of a log that a start hashes; of a larger one only the size is asked
-_ROUND = re.compile(r"round-(\d{4,12})")
+_ROUND = r"round-(\d{4,12})"
 _BEGUN = ("before-", "best-")  # how checkpoints that only a round makes are called
 
 
@@ -118,7 +118,7 @@ def check_empty(place: Workspace) -> None:
 
 def highest_round(place: Workspace) -> int:
     """The highest round number that an artifact or a log carries; 0 without any."""
-    found = map(_ROUND.search, of_rounds(place))
+    found = (re.search(_ROUND, name) for name in of_rounds(place))
     return max((int(match[1]) for match in found if match), default=0)
 
 
@@ -126,7 +126,7 @@ def of_rounds(place: Workspace) -> list[str]:
     """Artifacts, logs and checkpoints that only a round leaves."""
     found = []
     for name in (ARTIFACTS, LOGS):
-        found += [f"{name}/{one}" for one in _names(place.file(name)) if _ROUND.match(one)]
+        found += [f"{name}/{one}" for one in _names(place.file(name)) if re.match(_ROUND, one)]
     manifests = f"{CHECKPOINTS}/manifests"
     names = _names(place.file(manifests))
     return found + [f"{manifests}/{name}" for name in names if name.startswith(_BEGUN)]

@@ -14,19 +14,19 @@ from openloop.record.workspace import LOGS, Workspace
 _FIRST_READ = 1 << 16  # bytes of a log's end that are read at first
 _LAST_READ = 1 << 22  # bytes at most, where most of these are overwritten on the screen
 _SEARCHED = 1 << 15  # characters in which the line that says what failed is looked for
-_COUNTS = re.compile(r"(?<![\w.])\d{1,9} of \d{1,9} cases\b")  # as `openloop judge` prints them
-_TELLS = re.compile(
+_COUNTS = r"(?<![\w.])\d{1,9} of \d{1,9} cases\b"  # as `openloop judge` prints them
+_TELLS = (
     r"^(?:FAILED?|ERROR|FATAL|Failed|---\s+FAIL)\b|^not ok\b(?!.*#\s*(?:TODO|SKIP))|^[✗✘✖\u00d7●]\s"
     r"|\b(?:error|ERROR|fatal)\b(?: ?[\[(]?\w+[\])]?)?:|^\d+:\d+\s+error\b"
     r"|\b\w*(?:Error|Exception)\b(?: ?\[\w+\])?:|^\w*(?:Error|Exception)$"
     r"|\bpanicked at\b|\bassertion\b.*\bfailed\b|\bFailed asserting\b|\bFAILED$|\*\*\*Failed"
-    r"|\bSegmentation fault\b|\bcommand not found\b|: not found$",
+    r"|\bSegmentation fault\b|\bcommand not found\b|: not found$"
 )
-_SUMS_UP = re.compile(  # lines that say only that something failed
+_SUMS_UP = (  # lines that say only that something failed
     r"ELIFECYCLE|^npm (?:ERR!|error)|^FAILED \(|^FAIL$|^FAIL\s+\S+\s+[\d.]+s$|^Failed!|^ERRORS?$"
     r"|test failed, to rerun|[Cc]ommand failed with exit code|\bRecipe .* failed\b|^make\b.*\*\*\*"
     r"|^[✗✘✖\u00d7]\s+(?:\d+ problems?\b|failing tests)|process completed with exit code"
-    r"|\b(?:errors?|failures?|failed): 0\b|\b(?:could not compile|aborting due to)\b",
+    r"|\b(?:errors?|failures?|failed): 0\b|\b(?:could not compile|aborting due to)\b"
 )
 
 
@@ -112,11 +112,15 @@ def telling_line(log: int) -> str:
     """The line at the end of an open log that says what failed, else the last one that is not
     blank; printable, "" for an empty log."""
     lines = [line.strip() for line in end_lines(log, _SEARCHED).lines]
-    found = (line for line in reversed(lines) if _TELLS.search(line) and not _SUMS_UP.search(line))
+    found = (
+        line
+        for line in reversed(lines)
+        if re.search(_TELLS, line) and not re.search(_SUMS_UP, line)
+    )
     return next(found, "") or next(filter(None, reversed(lines)), "")
 
 
 def counts(log: int) -> str:
     """The last `7 of 8 cases` that an open log says; "" for none."""
-    found = _COUNTS.findall(end_lines(log, _SEARCHED).text)
+    found = re.findall(_COUNTS, end_lines(log, _SEARCHED).text)
     return str(found[-1]) if found else ""

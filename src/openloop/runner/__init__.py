@@ -4,4 +4,4 @@
 """
 
 MAY_IMPORT = ("core", "config", "agents", "loop", "fs", "process", "record", "policy")
-DOORS = ("runner", "execution", "acceptance", "documents")
+DOORS = ("runner", "trials", "acceptance", "documents")

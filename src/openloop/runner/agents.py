@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from typing import TYPE_CHECKING
 
 from openloop.config.config import Command, Config
@@ -67,6 +66,8 @@ def refused(
     agent = command_of(config, action).agent or "its agent"
     given = found.seconds if found else None
     delay = waits.pause(times) if given is None else given
+    import random  # slow to import
+
     least, most = JITTER
     spread = random.uniform(0, min(most, max(least, delay / 10)))
     seconds = round(min(delay + spread, max(delay, waits.patience(config, state))), 3)

@@ -20,7 +20,7 @@ from openloop.process.signals import Interrupts
 from openloop.process.supervisor import Processes, ViewError
 from openloop.record.lock import Lock
 from openloop.record.mission import Mission
-from openloop.runner.execution import Trials
+from openloop.runner.trials import Trials
 from openloop.setup import mutations, scratch_copy
 from openloop.setup.findings import Finding, ok, problem, warning
 from openloop.setup.mutations import Effect, Mutation

@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 import select
 import shlex
-import shutil
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -73,7 +72,7 @@ class Screen:
             return
         try:
             if self._ready.poll(0):
-                width = shutil.get_terminal_size().columns - 1
+                width = _terminal_size().columns - 1
                 self._write(self._clear() + fit(text, width))
                 self._live = True
         finally:
@@ -83,7 +82,7 @@ class Screen:
         """Lines that replace those of the call before; nothing where there is no terminal."""
         if not self.is_terminal:
             return
-        size = shutil.get_terminal_size()
+        size = _terminal_size()
         shown = [f"{fit(line, size.columns - 1)}\n" for line in lines[: size.lines - 1]]
         up = f"\x1b[{self._page}A" if self._page else ""
         self._page = len(shown)
@@ -304,3 +303,9 @@ class EventStream(Quiet):
 
     def event(self, event: Event, state: State, line: bytes) -> None:
         self._screen.line(line.decode())
+
+
+def _terminal_size() -> os.terminal_size:
+    import shutil  # slow to import, and only a terminal needs it
+
+    return shutil.get_terminal_size()
