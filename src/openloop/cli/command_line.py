@@ -67,7 +67,8 @@ def parse(words: list[str]) -> argparse.Namespace:
 
 
 def parser(whole: Iterable[str] = COMMANDS) -> argparse.ArgumentParser:
-    """The parser of the command line. whole: the subcommands that get all their arguments."""
+    """The parser of the command line. whole: the subcommands that it knows with
+    all their arguments; where they are none, it knows all by name."""
     parser: argparse.ArgumentParser = Parser(
         prog="openloop",
         description="Run a monitored feedback loop around any coding agent.",
@@ -76,9 +77,10 @@ def parser(whole: Iterable[str] = COMMANDS) -> argparse.ArgumentParser:
     )
     parser.add_argument("-V", "--version", action="version", version=f"openloop {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for name, words in COMMANDS.items():
-        module = command(name) if name in whole else None
-        usage = getattr(module, "USAGE", None)
+    asked = [name for name in COMMANDS if name in whole]
+    for name in asked or COMMANDS:  # making the parsers of all takes a while
+        module = command(name) if asked else None
+        words, usage = COMMANDS[name], getattr(module, "USAGE", None)
         its = commands.add_parser(name, help=words, description=words, usage=usage)
         its.set_defaults(command=name)
         if module:

@@ -143,9 +143,11 @@ class Withholding:
 
     def _replaced(self) -> Iterator[Item]:
         """Copies of withheld files that a restore replaced."""
+        if self._covered is None:
+            return
         home = self._workspace.file(REPLACED)
         with contextlib.suppress(OSError):
-            for number in sorted(os.listdir(home)) if self._has_patterns else ():
+            for number in sorted(os.listdir(home)):
                 place = f"{REPLACED}/{number}/".encode()
                 for path, whole in self._covered.walk(os.path.join(home, number), skip=self._skip):
                     yield from self._expanded(WORKSPACE, place + path, itself=not whole)
