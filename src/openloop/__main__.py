@@ -9,15 +9,16 @@ import os
 import sys
 
 _HARMLESS = ("--version", "-V", "--help", "-h", "help", "completion")  # they decide nothing
-_BOOT = (
-    "import sys; sys.path.append(sys.argv.pop(1)); from openloop.cli import main; sys.exit(main())"
-)
 
 
 def main() -> int:
     """Run `openloop`, in an isolated interpreter; returns the exit code."""
     if _is_exposed() and not (len(sys.argv) > 1 and sys.argv[1] in _HARMLESS):
-        _replace_interpreter()
+        from openloop.core import interpreter
+
+        words = interpreter.openloop()
+        if words[0]:  # else there is no interpreter to be found
+            os.execv(words[0], [*words, *sys.argv[1:]])
     if not sys.flags.safe_path:
         del sys.path[0]  # the current folder, or that of the console script
     from openloop.cli import main as run
@@ -42,16 +43,7 @@ def _is_exposed() -> bool:
     )
 
 
-def _replace_interpreter() -> None:
-    """Become `python -I -S` with the package's folder last on its path. Returns where there is no
-    interpreter to be found."""
-    # The program of a virtual environment may lie in the project; the one behind it does not.
-    python = getattr(sys, "_base_executable", None) or sys.executable
-    package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    flags = ["-I", "-S", *(["-B"] if sys.dont_write_bytecode else [])]
-    if python:
-        os.execv(python, [python, *flags, "-c", _BOOT, package, *sys.argv[1:]])
-
-
+if not __package__:  # started by its path, as bin/openloop does
+    sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 if __name__ == "__main__":
     sys.exit(main())

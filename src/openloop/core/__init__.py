@@ -4,4 +4,4 @@
 """
 
 MAY_IMPORT = ()
-DOORS = ("errors", "vocabulary", "text", "clock", "program", "usage")
+DOORS = ("errors", "vocabulary", "text", "clock", "interpreter", "usage")

@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from openloop.core import program
+from openloop.core import interpreter
 from openloop.core.errors import ExitCode, OpenLoopError, UsageError
 from openloop.core.text import printable
 from openloop.core.vocabulary import Status, Step
@@ -101,7 +101,7 @@ class Loops:
         return _document({**found, "complete_search": whole})
 
     def _start(self, place: Workspace, max_rounds: object = None) -> Result:
-        words = [*program.words(), "run", place.path, "--quiet"]
+        words = [*interpreter.openloop(), "run", place.path, "--quiet"]
         if max_rounds is not None:
             words += ["--max-rounds", str(_whole(max_rounds, "max_rounds"))]
         self._started = [one for one in self._started if one.poll() is None]
@@ -212,7 +212,7 @@ class Loops:
     def _doctor(self, place: Workspace) -> Result:
         """In a process of its own, which may bound each regular expression by a signal."""
         done = subprocess.run(
-            [*program.words(), "doctor", place.path, "--json"],
+            [*interpreter.openloop(), "doctor", place.path, "--json"],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=LONGEST_WAIT,
