@@ -18,6 +18,12 @@ def utc(seconds_from_now: float = 0.0) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now % 1 * 1000):03d}Z"
 
 
+def rest(until: str, end: float) -> float:
+    """Seconds that a wait still takes, 0 or less when it is over: at the moment `until` (UTC), and
+    at `end` (monotonic) at the latest. A clock that is set back makes no wait longer."""
+    return min(seconds_until(until), end - monotonic())
+
+
 def seconds_until(moment: str) -> float:
     """Seconds from now to a moment as `utc` writes it; negative when it is over."""
     whole, _, fraction = moment.removesuffix("Z").partition(".")

@@ -248,8 +248,7 @@ class Runner:
         return True
 
     def _wait(self, action: Wait) -> None:
-        """Wait for an agent, at most until a signal. A clock that was set cannot make it longer."""
-        left = min(action.seconds, max(0.0, clock.seconds_until(action.until)))
+        """Wait for an agent, at most until a signal."""
         self._record(
             Kind.WAIT_STARTED,
             step=action.step,
@@ -260,9 +259,8 @@ class Runner:
         )
         begun = clock.monotonic()
         live = Live()
-        while not self._interrupts.received and (rest := begun + left - clock.monotonic()) > 0:
-            if clock.seconds_until(action.until) <= 0:
-                break  # the machine slept, or its clock was set
+        end = begun + action.seconds
+        while not self._interrupts.received and (rest := clock.rest(action.until, end)) > 0:
             self._show_live(live)
             self._interrupts.sleep(min(rest, BEAT_INTERVAL))
         seconds = round(clock.monotonic() - begun, 3)
