@@ -35,6 +35,7 @@ ARTIFACT_STEP = names(
     " log_bytes log_sha256 peak_rss_bytes cpu_seconds"
 )
 NOW = "2026-01-02T03:04:05.678Z"
+CONFIG = configured("verify")
 END = FinishRound(RoundOutcome.UNHEALTHY, Decision.CONTINUE, "verify failed", 2)
 
 
@@ -119,7 +120,7 @@ class SpeedAndEta(unittest.TestCase):
 
     def test_nothing_is_known_before_the_first_round(self) -> None:
         self.assertIsNone(projections.speed(self.after()))
-        self.assertIsNone(projections.eta_seconds(self.after(), 5.0))
+        self.assertIsNone(projections.eta_seconds(CONFIG, self.after(), 5.0))
 
     def test_interrupted_rounds_say_nothing_about_speed(self) -> None:
         state = self.after((RoundOutcome.UNHEALTHY, 10.0), (RoundOutcome.INTERRUPTED, 1000.0))
@@ -137,7 +138,7 @@ class SpeedAndEta(unittest.TestCase):
 
     def test_eta_counts_the_rounds_that_are_left(self) -> None:
         state = self.after((RoundOutcome.UNHEALTHY, 10.0), rounds_used=1)
-        self.assertEqual(40.0, projections.eta_seconds(state, 99.0))
+        self.assertEqual(40.0, projections.eta_seconds(CONFIG, state, 99.0))
 
     def test_eta_takes_off_what_the_present_round_has_lasted(self) -> None:
         state = self.after(
@@ -146,12 +147,23 @@ class SpeedAndEta(unittest.TestCase):
             in_round=True,
             round_started_elapsed=100.0,
         )
-        self.assertEqual(36.0, projections.eta_seconds(state, 104.0))
-        self.assertEqual(0.0, projections.eta_seconds(state, 999.0))
+        self.assertEqual(36.0, projections.eta_seconds(CONFIG, state, 104.0))
+        self.assertEqual(0.0, projections.eta_seconds(CONFIG, state, 999.0))
+
+    def test_a_round_that_only_measured_says_nothing_of_one_with_an_agent(self) -> None:
+        config, failed = configured("fix verify"), (Step.VERIFY, Outcome.FAILED)
+        measured = RoundSummary(1, RoundOutcome.UNHEALTHY, (failed,), "", 2.0)
+        steps = ((Step.FIX, Outcome.PASSED), failed)
+        worked = measured._replace(round=2, steps=steps, seconds=600.0)
+        state = State(status=Status.RUNNING, history=(measured,), budget=5, rounds_used=1)
+        self.assertIsNone(projections.eta_seconds(config, state, 2.0))
+        self.assertEqual(8.0, projections.eta_seconds(CONFIG, state, 2.0))
+        state = state._replace(history=(measured, worked), rounds_used=2)
+        self.assertEqual(1800.0, projections.eta_seconds(config, state, 602.0))
 
     def test_nobody_waits_for_a_run_that_is_over(self) -> None:
         state = self.after((RoundOutcome.HEALTHY, 10.0))._replace(status=Status.COMPLETE)
-        self.assertIsNone(projections.eta_seconds(state, 0.0))
+        self.assertIsNone(projections.eta_seconds(CONFIG, state, 0.0))
 
     def test_eta_in_the_heartbeat(self) -> None:
         beat = heartbeat(State(), eta=(12.34, NOW))

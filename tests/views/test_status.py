@@ -281,19 +281,21 @@ class Startup(StatusCase):
     """What is asked for again and again starts quickly, because it imports little."""
 
     SLOW = ("dataclasses", "inspect", "shutil", "subprocess", "threading", "typing")
+    OF_A_POLICY = ("dataclasses", "inspect", "tempfile", "openloop.fs.snapshot", "openloop.fs.git")
     CODE = (
         "import sys\n"
         "sys.path.insert(0, sys.argv.pop(1))\n"
+        "names = sys.argv.pop(1).split(',')\n"
         "from openloop.cli import main\n"
         "code = main()\n"
-        f"print([name for name in {SLOW} if name in sys.modules], file=sys.stderr)\n"
+        "print([name for name in names if name in sys.modules], file=sys.stderr)\n"
         "sys.exit(code)\n"
     )
 
-    def imported(self, *words: str) -> str:
+    def imported(self, *words: str, names: tuple[str, ...] = SLOW) -> str:
         """The slow modules that openloop has loaded at its end, without a site's own."""
         done = subprocess.run(
-            [sys.executable, "-I", "-S", "-c", self.CODE, SRC, *words],
+            [sys.executable, "-I", "-S", "-c", self.CODE, SRC, ",".join(names), *words],
             capture_output=True,
             text=True,
             check=True,
@@ -308,6 +310,11 @@ class Startup(StatusCase):
         place.run()
         self.assertEqual("[]", self.imported("status", place.path))
         self.assertEqual("[]", self.imported("status", place.path, "--json"))
+
+    def test_a_run_without_a_policy(self) -> None:
+        place = self.workspace(commands={"verify": "true"})
+        words = ("run", place.path, "--quiet")
+        self.assertEqual("[]", self.imported(*words, names=self.OF_A_POLICY))
 
 
 if __name__ == "__main__":

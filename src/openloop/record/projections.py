@@ -6,9 +6,18 @@ import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from openloop.config.config import Config
 from openloop.core.text import counted, number, printable
 from openloop.core.usage import Usage
-from openloop.core.vocabulary import Decision, Kind, Outcome, RoundOutcome, Status, Step
+from openloop.core.vocabulary import (
+    CHANGES,
+    Decision,
+    Kind,
+    Outcome,
+    RoundOutcome,
+    Status,
+    Step,
+)
 from openloop.loop.actions import FinishRound
 from openloop.loop.state import Event, Metric, State, StepResult
 
@@ -38,6 +47,7 @@ class Live:
         self.usage: Usage | None = None  # of the session so far
         self.agent_waits = ""  # why the agent itself tries again
         self.own_work = own_work
+        self.eta: float | None = None  # seconds, see `eta_seconds`
 
 
 class Writer(NamedTuple):
@@ -53,15 +63,23 @@ def speed(state: State) -> float | None:
     return sum(seconds) / len(seconds) if seconds else None
 
 
-def eta_seconds(state: State, elapsed: float) -> float | None:
-    """Seconds until the budget is used up at the present speed; None when unknown, and while the
-    run waits for an agent.
+def eta_seconds(config: Config, state: State, elapsed: float) -> float | None:
+    """Seconds until the budget is used up at the speed of the latest rounds; None when unknown, and
+    while the run waits for an agent.
 
-    elapsed: seconds that the run has lasted by now.
+    elapsed: seconds that the run has lasted by now. A round that only measured says nothing about
+    how long one takes in which an agent works.
     """
-    each = speed(state)
-    if each is None or state.status is not Status.RUNNING or state.waiting:
+    works = any(step in config.commands for step in CHANGES)
+    alike = [
+        past.seconds
+        for past in state.history
+        if past.outcome is not RoundOutcome.INTERRUPTED
+        and (not works or any(step.is_change for step, _ in past.steps))
+    ]
+    if not alike or state.status is not Status.RUNNING or state.waiting:
         return None
+    each = sum(alike) / len(alike)
     spent = elapsed - state.round_started_elapsed if state.in_round else 0.0
     return max(0.0, (state.budget - state.rounds_used) * each - spent)
 

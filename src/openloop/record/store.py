@@ -302,7 +302,8 @@ class Store:
         Raises RecordError; safe to call from the watchdog."""
         with self._writing:
             self._live = live or self._live
-            left = projections.eta_seconds(self.state, self.elapsed)
+            left = projections.eta_seconds(self._mission.config, self.state, self.elapsed)
+            self._live.eta = left
             document = projections.heartbeat(
                 self.state,
                 self._live,

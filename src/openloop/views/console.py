@@ -214,9 +214,7 @@ def live_line(live: Live, state: State, seconds: float, last: str) -> str:
         f"{live.step or 'hook'} {duration(seconds)}",
         f"log {size(live.log_bytes)}",
     ]
-    in_run = state.elapsed + seconds
-    left = projections.eta_seconds(state, in_run)
-    parts.append(f"ETA {duration(left)}" if left is not None else "ETA not known yet")
+    parts.append("ETA not known yet" if live.eta is None else f"ETA {duration(live.eta)}")
     if live.agent_waits:
         parts.append(f"the agent tries again: {printable(live.agent_waits)}")
     elif last:

@@ -297,7 +297,8 @@ def _speed_words(beat: Mapping[str, Any]) -> str:
     speed = beat.get("speed")
     if not isinstance(speed, dict) or speed.get("seconds_per_round") is None:
         return ""
-    eta = f", ETA {text(beat['eta'])}" if beat.get("eta") else ""
+    unknown = ", ETA not known yet" if beat.get("status") == "running" else ""
+    eta = f", ETA {text(beat['eta'])}" if beat.get("eta") else unknown
     return f"{text(speed['seconds_per_round'])} s a round{eta}"
 
 
