@@ -16,7 +16,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from openloop.core import program
+from openloop.core import interpreter
 from openloop.core.errors import ExitCode, Interrupted
 from openloop.fleet import configuration, preparation, worktrees
 from openloop.fleet.document import Fleet, Task
@@ -166,7 +166,7 @@ class Landing:
         self._say(f"gates of {task.name} on the merged tree")
         code = self._wait(
             subprocess.Popen(
-                [*program.words(), "run", place, "--quiet"],
+                [*interpreter.openloop(), "run", place, "--quiet"],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,

@@ -6,7 +6,7 @@ import json
 import os
 from typing import Any
 
-from openloop.core import program
+from openloop.core import interpreter
 from openloop.core.text import printable
 from openloop.fleet import configuration
 from openloop.fleet.decide import Seen
@@ -84,7 +84,7 @@ def write_order(fleet: Fleet, task: Task, known: TaskState, folder: str) -> None
         "launch": known.launch,
         "workspace": task.workspace,
         "cwd": fleet.base,
-        "argv": [*program.words(), "run", task.workspace, "--quiet"],
+        "argv": [*interpreter.openloop(), "run", task.workspace, "--quiet"],
     }
     with open(os.path.join(folder, launch.ORDER), "w", encoding="utf-8") as file:
         file.write(json.dumps(order))
