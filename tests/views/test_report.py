@@ -107,7 +107,7 @@ class Told(ReportCase):
     def test_the_page(self) -> None:
         page = self.page(self.repaired())
         for words in (
-            *("Shine.", "complete", "every gate passed", "What decides", "What did not pass"),
+            *("Shine.", "complete", "every gate passed", "Gates", "What did not pass"),
             *("round 1", "round 2", "verify", "policy", "created protected tests/new"),
             *("Metric: lumens", "baseline 5", "lumens=7 (greater or equal 5, best 7)"),
             *("intact", "--head"),

@@ -181,7 +181,7 @@ def _confirmed(lines: Iterable[Line]) -> Iterator[Line]:
 
 
 def _rounds(kept: Iterable[list[Line]]) -> Iterator[Round]:
-    """The rounds that these lines tell, replayed. Raises Broken for a line that OpenLoop does not
+    """The rounds that these lines record, replayed. Raises Broken for a line that OpenLoop does not
     write."""
     state = State()
     for lines in kept:

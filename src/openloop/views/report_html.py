@@ -130,7 +130,7 @@ def _gates(report: Report) -> str:
     if not report.gates:
         return ""
     cards = "".join(map(_card, report.gates))
-    return f"""<section><h2>What decides</h2>
+    return f"""<section><h2>Gates</h2>
 <p class="hint">The latest result of each gate. Stale: measured before the latest change.</p>
 <ul class="cards">{cards}</ul></section>
 """

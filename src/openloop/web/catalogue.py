@@ -177,7 +177,7 @@ def _key(path: str) -> str:
 
 
 def _age(updated_at: str | None) -> float:
-    """Seconds since the latest beat, by the wall clock; 0 where that cannot be told."""
+    """Seconds since the latest beat, by the wall clock; 0 where it is not known."""
     try:
         return (datetime.now(UTC) - datetime.fromisoformat(updated_at or "")).total_seconds()
     except (ValueError, TypeError):  # TypeError: a time without a zone

@@ -61,7 +61,7 @@ def _known(place: Workspace) -> config.Config | None:
 
 
 def is_private(place: Workspace, step: str | None) -> bool:
-    """Whether the configuration keeps a step's log private; true where that cannot be told."""
+    """Whether the configuration keeps a step's log private; true where it is not known."""
     known = _known(place)
     if known is None:
         return True

@@ -128,13 +128,13 @@ export function log(main, id, step, at) {
     try {
       const got = await ask(`${path}/search?q=${encodeURIComponent(query.value)}${regex.checked ? "&regex=1" : ""}`);
       [hits, hit, whole] = [got.offsets, -1, got];
-      if (hits.length) jump(1); else tell();
+      if (hits.length) jump(1); else count();
     } catch (error) {
       found.textContent = error.message;
     }
   }
 
-  function tell() {
+  function count() {
     const bound = whole.complete ? "" : ` in the first ${bytes(whole.searched)}, then the time was up`;
     const named = whole.count > hits.length && hits.length ? `, the first ${hits.length} can be reached` : "";
     found.textContent = `${hit >= 0 ? `${hit + 1} of ` : ""}${whole.count.toLocaleString()} found${bound}${named}`;
@@ -143,7 +143,7 @@ export function log(main, id, step, at) {
   function jump(step) {
     if (!hits.length) return;
     hit = (hit + step + hits.length) % hits.length;
-    tell();
+    count();
     unfollow();
     const shown = hits[hit] >= start && hits[hit] < end;
     if (shown) mark(hits[hit]); else open(hits[hit], { line: true });

@@ -16,11 +16,11 @@ export function signal(icon, words) {
 }
 
 // Say a change to people who do not see the page, and, if they asked for it, to those elsewhere.
-let said = "";
+let announced = "";
 export function announce(text, { person = false } = {}) {
-  if (text === said) return;
-  const first = said === "";
-  said = text;
+  if (text === announced) return;
+  const first = announced === "";
+  announced = text;
   document.getElementById("live").textContent = text;
   if (person && !first && window.Notification?.permission === "granted") new Notification("OpenLoop", { body: text });
 }
