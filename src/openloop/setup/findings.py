@@ -72,7 +72,7 @@ def lines(report: Report) -> list[str]:
         for finding in report.of(level):
             shown.append(f"{level + ':':<9} {printable(finding.what)}")
             if finding.fix:
-                shown.append(f"{'':<9} how to fix it: {printable(finding.fix)}")
+                shown.append(f"{'':<9} how to fix: {printable(finding.fix)}")
     problems, warnings = len(report.of(Level.PROBLEM)), len(report.of(Level.WARNING))
     verdict = "sound" if report.sound else "not sound"
     shown.append(f"{verdict}: {_count(problems, 'problem')}, {_count(warnings, 'warning')}")

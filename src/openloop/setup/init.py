@@ -52,7 +52,7 @@ class Scaffold:
     workspace: Workspace
     root: str
     config: Config
-    said: tuple[str, ...]
+    notes: tuple[str, ...]
 
 
 def init(
@@ -97,18 +97,30 @@ def init(
         if loop.gate:  # then what was found is not what is written
             found.found.clear()
         found.found.extend(loop.said(agent))
-    found.found.extend(_on_policy(document))
     data = (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode()
     known = config.parse(data, where=place.shown(CONFIG))
-    _make_folder(place)
-    lock = Lock(place, patience=0)
-    try:
-        said = _write(place, lock.folder, known, data)
+    with _locked(place) as folder:
+        notes = _write(place, folder, known, data)
         if shipped:
             shipped.write(place.path, root, has_sample)
-        if found.play and (force or not files.exists(web_page.FILE, folder=lock.folder)):
+        if found.play and (force or not files.exists(web_page.FILE, folder=folder)):
             text = json.dumps(found.play, indent=2) + "\n"
-            files.replace(web_page.FILE, text.encode(), folder=lock.folder)
+            files.replace(web_page.FILE, text.encode(), folder=folder)
+    sentences = (*found.found, *_on_policy(document), *notes, *_on_agent(agent))
+    return Scaffold(place, root, known, (*sentences, *_hide_from_git(place)))
+
+
+@contextlib.contextmanager
+def _locked(place: Workspace) -> Iterator[int]:
+    """The descriptor of the workspace's folder, made if it is missing, while nobody else writes
+    there. Raises HeldError; UsageError for what cannot be written."""
+    try:
+        os.makedirs(place.path, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"cannot create {place.given}: {error.strerror}") from None
+    lock = Lock(place, patience=0)
+    try:
+        yield lock.folder
     except OSError as error:
         raise UsageError(
             f"{place.given} cannot be written: {error.strerror}",
@@ -116,11 +128,15 @@ def init(
         ) from None
     finally:
         lock.release()
-    if agent is not None:
-        chosen = catalog.named(agent)
-        said += [f"{chosen.name}: {chosen.note}"] if chosen.note else []
-        said += [f"if it is not installed: {chosen.install}"] if chosen.install else []
-    return Scaffold(place, root, known, (*found.found, *said, *_hide_from_git(place)))
+
+
+def _on_agent(agent: str | None) -> Iterator[str]:
+    """What a person should know of the agent that is called."""
+    chosen = catalog.named(agent) if agent is not None else None
+    if chosen and chosen.note:
+        yield f"{chosen.name}: {chosen.note}"
+    if chosen and chosen.install:
+        yield f"if it is not installed: {chosen.install}"
 
 
 def _root(place: Workspace, project_root: str | None) -> str:
@@ -198,24 +214,17 @@ def _relative(place: Workspace, root: str) -> str:
     return os.path.relpath(root, base) if inside else root
 
 
-def _make_folder(place: Workspace) -> None:
-    try:
-        os.makedirs(place.path, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"cannot create {place.given}: {error.strerror}") from None
-
-
 def _write(place: Workspace, folder: int, known: Config, data: bytes) -> list[str]:
-    said = []
+    notes = []
     for name in FOLDERS:
         os.close(files.open_or_make_folder(name, folder=folder))
     if _set_aside_broken_record(place, folder):
-        said.append(
+        notes.append(
             f"the old record is not intact: set aside as {EVENTS}.broken-*, a new one begins"
         )
     if _differs(CONFIG, data, folder):
         kept = files.set_aside(CONFIG, folder=folder, word="replaced")
-        said.append(f"the {CONFIG} that was there is kept as {kept}")
+        notes.append(f"the {CONFIG} that was there is kept as {kept}")
     _write_documents(folder, known, data)
     begun = None if files.exists(EVENTS, folder=folder) else _begin_record(place, folder)
     if not files.exists(HEARTBEAT, folder=folder):
@@ -224,7 +233,7 @@ def _write(place: Workspace, folder: int, known: Config, data: bytes) -> list[st
         text = projections.progress_title(known.mission)
         text += projections.progress_line(begun) if begun else ""
         files.replace(PROGRESS, text.encode(errors="replace"), folder=folder)
-    return said
+    return notes
 
 
 def _differs(name: str, data: bytes, folder: int) -> bool:
@@ -324,7 +333,7 @@ def lines(made: Scaffold) -> list[str]:
     return [
         f"workspace {given} for {made.root}",
         *(f"  {printable(f'{name:<8} {text}')}" for name, text in rows if text),
-        *(f"  {sentence}" for sentence in made.said),
+        *(f"  {sentence}" for sentence in made.notes),
         f"  nothing of it was run; read {made.workspace.shown(CONFIG)} before you trust it",
         f"next: openloop doctor {made.workspace.quoted}",
     ]
