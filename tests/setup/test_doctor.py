@@ -215,6 +215,17 @@ class Doctor(Place):
         done = run_openloop("doctor", "project", cwd=self.folder, exitcode=2)
         self.assertIn("openloop doctor project/.openloop/main", done.err)
 
+    def test_the_browser_of_a_play(self) -> None:
+        browser = os.path.join(self.folder, "chromium")
+        os.symlink("/bin/true", browser)
+        play = f"openloop browse play.json --browser {browser}"
+        place = self.workspace(commands={"verify": "test -d .", "play": play})
+        self.assertEqual("ok", self.of(place, f"commands.play: the browser is {browser}")[0])
+        os.unlink(browser)
+        level, fix = self.of(place, f"commands.play: the browser {browser} is not a program", 1)
+        self.assertEqual("problem", level)
+        self.assertIn("apt install chromium", fix)
+
     def test_a_mission_that_no_command_could_be_started_with(self) -> None:
         place = self.place("true", mission="x" * 200_000)
         self.assertEqual("warning", self.of(place, "the mission is too long")[0])

@@ -11,9 +11,11 @@ import subprocess
 import sys
 from collections.abc import Iterable, Iterator
 
+from openloop.browser import chromium
 from openloop.config.config import NO_POLICY, Command, Policy
 from openloop.config.globs import Globs
 from openloop.config.shell_commands import Simple, simple_commands
+from openloop.core.errors import UsageError
 from openloop.core.text import printable
 from openloop.fs.ignore_rules import LISTED
 from openloop.process import guard_client
@@ -65,6 +67,8 @@ class Programs:
                     "install it, correct the name, or write its path from the project root",
                 )
         for one in self._commands:
+            if "browse" in one.words and "openloop" in one.words[: one.words.index("browse")]:
+                yield from self._browser(one)
             if path := self._paths.get(one.name):
                 yield from self._module(one, path)
                 yield from self._packages(one)
@@ -127,6 +131,15 @@ class Programs:
         return dict(zip(words, os.fsdecode(asked.stdout).splitlines(), strict=False))
 
     # --- what a program needs ---
+
+    def _browser(self, one: Simple) -> Iterator[Finding]:
+        """Whether `openloop browse` would find a browser."""
+        found = re.search(r" --browser[ =](\S+)", one.line)
+        given = found[1] if found else self._command.env.get("OPENLOOP_BROWSER")
+        try:
+            yield ok(f"{self._name}: the browser is {chromium.find(given)}")
+        except UsageError as error:
+            yield problem(f"{self._name}: {error.what}", error.fix)
 
     def _module(self, one: Simple, path: str) -> Iterator[Finding]:
         """Whether the interpreter that would run has the module of `python -m`."""
