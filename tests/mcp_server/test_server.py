@@ -256,6 +256,18 @@ class Runs(ServerCase):
         examined = client.call("doctor", workspace=self.name)["structuredContent"]
         self.assertTrue(examined["findings"])
 
+    def test_a_long_log_comes_in_whole_lines(self) -> None:
+        line = "\u00e9" * 49
+        self.place.configure({"commands": {"verify": f"yes {line} | head -n 300"}})
+        self.place.run()
+        client, text, offset = self.client(), "", 0
+        while offset is not None:
+            shown = client.call("logs", workspace=self.name, offset=offset)["content"][0]["text"]
+            head, _, part = shown.partition("\n")
+            text += part
+            offset = int(head.rpartition("offset=")[2]) if "offset=" in head else None
+        self.assertEqual(text, f"{line}\n" * 300)
+
     def test_a_run_that_cannot_start_says_why(self) -> None:
         self.place.configure({"commands": {}})
         result = self.client().call("start", workspace=self.name)

@@ -98,6 +98,8 @@ class Loops:
             row = {key: beat.get(key) for key in ("status", "round", "reason", "updated_at")}
             rows.append({"workspace": self._shown(path), **row})
         found = {"root": self._root, "loops": rows, "more": len(paths) - len(rows)}
+        if found["more"]:
+            found["rest"] = "ask a server whose --root is a folder further down"
         return _document({**found, "complete_search": whole})
 
     def _start(self, place: Workspace, max_rounds: object = None) -> Result:
@@ -196,6 +198,8 @@ class Loops:
             start = max(0, size - TEXT) if offset is None else offset
             start = min(start, size)
             data = os.pread(file.fileno(), TEXT, start)
+        if start + len(data) < size:  # whole lines: no character is torn between two answers
+            data = data[: data.rfind(b"\n") + 1] or data
         text = "\n".join(map(printable, data.decode(errors="replace").split("\n")))
         end = start + len(data)
         facts = f"{self._shown(path)}: bytes {start} to {end} of {size}"
