@@ -94,7 +94,7 @@ def _play(
             document = _document(what, results, player, out, version)
             say(json.dumps(document, indent=2).split("\n"))
         else:
-            say([verdict, f"film strip: {out.path(output.FILM)}"])
+            say([f"film strip: {out.path(output.FILM)}", verdict])
     return ExitCode.OK if all(result.passed for result in results) else ExitCode.FAILED
 
 
@@ -216,7 +216,11 @@ def _why(failure: Failure) -> Iterator[str]:
 
 def _verdict(what: Play, results: Sequence[Result]) -> str:
     passed = sum(result.passed for result in results)
-    return f"{passed} of {len(what.steps)} steps passed"
+    verdict = f"{passed} of {len(what.steps)} steps passed"
+    if (last := results[-1]).failure:
+        reason = f"{last.failure.what}: {last.failure.seen}".removesuffix(": ")
+        verdict += f"; {last.title}: {reason}"
+    return verdict
 
 
 def _document(
