@@ -212,7 +212,7 @@ class _Lexer:
     # --- placeholders ---
 
     def place(self, form: Form, place: Place | None = None) -> None:
-        """Settle the placeholder that stands here."""
+        """Find a form for the placeholder that stands here."""
         here, word = self.position, self.frame.word
         shown = "{" + self.names[here] + "}"
         place = next(filter(None, (place, *self.inside, self.subscript())), None)

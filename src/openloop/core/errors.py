@@ -54,7 +54,7 @@ class ConfigError(OpenLoopError):
 
 
 class OutputError(OpenLoopError):
-    """The answer is known and cannot be said: standard output takes nothing."""
+    """The answer cannot be printed: standard output takes nothing."""
 
     exit_code = ExitCode.FAILED
 

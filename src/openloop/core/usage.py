@@ -40,7 +40,7 @@ FIGURES = Figures._fields
 
 
 class Usage(NamedTuple):
-    """What one session used, and what said so. complete: nothing that it reported was missed."""
+    """What one session used, and who reported it. complete: nothing that it reported was missed."""
 
     agent: str | None = None
     model: str | None = None

@@ -169,7 +169,7 @@ class SandboxMode(StrEnum):
 
 
 class Hook(StrEnum):
-    """Moments at which a person's own command is told; it changes nothing of the verdict."""
+    """Moments at which a command of a person's own is run; it changes nothing of the verdict."""
 
     ROUND = "round"
     COMPLETE = "complete"

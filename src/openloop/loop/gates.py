@@ -99,10 +99,10 @@ def _exit_words(end: Exit) -> str:
     return f"exit {end.code} ({explained})" if explained else f"exit {end.code}"
 
 
-def settled(verdicts: Sequence[Verdict], *, single_failure: bool) -> bool:
+def is_certain(verdicts: Sequence[Verdict], *, single_failure: bool) -> bool:
     """Whether more repetitions could not change what they amount to.
 
-    single_failure: one failure settles it, as for a measurement.
+    single_failure: one failure decides, as for a measurement.
     """
     outcomes = {verdict.outcome for verdict in verdicts}
     if Outcome.INTERRUPTED in outcomes or (single_failure and outcomes != {Outcome.PASSED}):

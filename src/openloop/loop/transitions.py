@@ -74,7 +74,7 @@ def _run_started(state: State, event: Event) -> State:
         breaker_open=False,
         waiting=None,
         unanswered=None,
-        running=state.running if data["resumed"] else None,  # until it has been settled
+        running=state.running if data["resumed"] else None,  # until the policy was enforced on it
     )
 
 

@@ -127,11 +127,11 @@ class _Window(Generic[AnyStr]):
         # The first character only shows whether a line begins after it.
         start, given = 1 if len(self._kept) >= OVERLAP else 0, self._given
         window = self._kept + new
-        settled = len(window) if last else len(window) - OVERLAP // 2
+        certain = len(window) if last else len(window) - OVERLAP // 2
         self._kept = window[-OVERLAP:]
-        self._given = max(-1, settled - (len(window) - len(self._kept)))
+        self._given = max(-1, certain - (len(window) - len(self._kept)))
         for match in pattern.finditer(window, start):
-            if given < match.end() <= settled:
+            if given < match.end() <= certain:
                 yield match
 
 

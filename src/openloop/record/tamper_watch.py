@@ -38,7 +38,7 @@ class Watched:
             named = os.stat(self._name, dir_fd=self._folder, follow_symlinks=linked)
             if signature(named) == self._seen:
                 return ""
-            # One byte more than expected settles that it grew.
+            # One byte more than expected shows that it grew.
             data = self._read(linked, len(self._data) + 1)
         except FileNotFoundError:
             return f"{self._name} was removed while a command ran"

@@ -33,7 +33,7 @@ def repeat(
         ends.append(end)
         verdicts.append(gates.judge(command, end, facts))
         samples.append(facts)
-        if gates.settled(verdicts, single_failure=baseline is not None):
+        if gates.is_certain(verdicts, single_failure=baseline is not None):
             break
     if baseline is None:
         verdict = gates.repeated(verdicts)

@@ -63,7 +63,7 @@ class Looks:
 
     def _patience(self, now: float) -> float:
         """Until when a look may go on after a signal: a short one is finished, so that the step
-        that the signal ended is settled and recorded."""
+        that the signal ended is compared and recorded."""
         if self._heard is None:
             self._heard = now
         return max(self._heard, self._began) + PATIENCE

@@ -108,7 +108,7 @@ class Runner:
         except Interrupted:
             if self.state.status is Status.RUNNING:
                 self._notice()
-            raise  # the step is not settled: that is done when the run is resumed
+            raise  # the step has no result: the policy is enforced on it when the run is resumed
 
     def _run(self, max_rounds: int | None, unsandboxed: str) -> State:
         self._open(max_rounds)
@@ -136,7 +136,7 @@ class Runner:
         self._note_damage(damage)
 
     def _open(self, max_rounds: int | None) -> None:
-        self._settle_earlier()
+        self._restore_earlier()
         opened = False
         while not opened:
             action = actions.opening(
@@ -200,8 +200,8 @@ class Runner:
         if action.resumed:
             self._note_damage(self._enforcement.resume(before))
 
-    def _settle_earlier(self) -> None:
-        """Settle what the run before left, so that none of it becomes a reference. Raises
+    def _restore_earlier(self) -> None:
+        """Restore what the run before left altered, so that none of it becomes a reference. Raises
         TamperError for what a person has to look at."""
         before, workspace = self.state, self._mission.workspace
         edited = before.config_sha256 != self._mission.config_sha256
@@ -382,7 +382,7 @@ class Runner:
         return any(found)
 
     def _note_damage(self, found: str) -> None:
-        """Record what could not be restored: it is settled before another run begins."""
+        """Record what could not be restored: no other run begins before it is."""
         if found:
             self._record(Kind.NOTE, note="tampered", text=found, unsettled=True)
 
