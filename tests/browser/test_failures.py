@@ -125,12 +125,16 @@ class Hostile(Browsing):
 
 
 class Ended(Browsing):
-    """Each test here leaves a page of which nothing more can be had."""
+    """Each test here leaves a page of which nothing more can be had, and so has its own browser."""
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        pass
 
     def setUp(self) -> None:
         super().setUp()
-        self.doClassCleanups()
-        self.setUpClass()
+        super().setUpClass()
+        self.addCleanup(self.doClassCleanups)
 
     def test_a_loop_without_end(self) -> None:
         page = "<button onclick='for (;;);'>b</button>"
