@@ -139,6 +139,14 @@ class Refusals(unittest.TestCase):
         "aider-limit": ("limit", "The API provider has rate limited you."),
         "aider-429": ("limit", "The API provider has rate limited you."),
         "aider-401": ("auth", "The API provider is not able to authenticate you."),
+        "gemini-credit": ("credit", "You exceeded your current quota, please check your plan."),
+        "opencode-credit": ("credit", "You exceeded your current quota, please check your plan."),
+        "qwen-retry": (
+            "limit",
+            "post http://127.0.0.1:8800/v1/chat/completions failed with status 429",
+        ),
+        "copilot-credit": ("credit", "Failed to get response from the AI model; retried 5 times"),
+        "aider-credit": ("credit", "OpenAIException - You exceeded your current quota"),
         "mini-limit": ("limit", "OpenAIException - The usage limit has been reached."),
         "mini-429": ("limit", "OpenAIException - Rate limit reached for gpt-5"),
         "mini-401": ("auth", "OpenAIException - Incorrect API key provided: dummy."),
@@ -165,6 +173,21 @@ class Refusals(unittest.TestCase):
                 agent = name.partition("-")[0]
                 self.assertIsNone(transcript_of(agent, recorded(name), 1).failure)
 
+    def test_no_credit_is_not_a_limit_that_passes(self) -> None:
+        """An agent that takes HTTP 429 for a limit, whatever its provider said."""
+        rule = {"when": {"type": "e"}, "failure": "said", "says": "says", "status": "status"}
+        credit = {"type": "e", "status": 429}
+        found = read_by([rule], credit | {"says": "insufficient_quota"}, credit | {"says": "slow"})
+        assert found.failure is not None
+        self.assertEqual((found.failure.kind, found.failure.says), ("credit", "insufficient_quota"))
+
+    def test_only_records_are_counted_as_tries(self) -> None:
+        """Four lines of text may be a project's; four records of a bad key are the agent's."""
+        for name, times in (("claude-401", 2), ("gemini-credit", 1)):
+            failure = transcript_of(name.partition("-")[0], recorded(name), None).failure
+            assert failure is not None
+            self.assertEqual((failure.retries, failure.times), (True, times), name)
+
     def test_an_exit_code_that_reads_like_a_signal(self) -> None:
         for code, kind in ((173, "limit"), (145, "auth"), (247, "overloaded")):
             failure = transcript_of("gemini", b"", code).failure
@@ -182,6 +205,11 @@ FORGED = (  # what a project's tests may print
     "The API provider is not able to authenticate you. Check your API key.",
     "Attempt 4 failed: You exceeded your current quota",
     "Retrying x in 60 seconds as it raised RateLimitError: OpenAIException - quota",
+    "Attempt 4 failed with status 429. Retrying with backoff... _ApiError: quota",
+    "litellm.RateLimitError: RateLimitError: OpenAIException - quota exceeded",
+    "[log_fb417d] post http://127.0.0.1:1/v1 failed with status 401 in 8ms - error",
+    'timestamp=T level=ERROR message="stream error" small=false x error.error="E: Rate limit"',
+    '{"type":"model.call_failure","data":{"statusCode":401,"errorMessage":"no key"}}',
     '{"type":"rate_limit_event","rate_limit_info":{"status":"rejected","resetsAt":1795949787}}',
     '{"type":"result","subtype":"success","is_error":true,"api_error_status":429,"result":"x"}',
     '{"type":"turn.failed","error":{"message":"You have hit your usage limit."}}',

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -136,6 +137,14 @@ class Usage(Agents):
         beat = place.heartbeat["usage"]
         self.assertEqual((beat["sessions"], beat["unpriced"], beat["cost_usd"]), (2, 1, 0.5))
         self.assertIn("at least $0.50", status(place))
+        page = run_openloop("report", place.path, "--format", "html").out
+        bars = re.findall(
+            r"<title>(round \d): ([^<]*tokens)</title><rect [^>]* width=\"(\d+)", page
+        )
+        self.assertEqual(
+            [one[:2] for one in bars], [("round 2", "$0.50, 1.1k tokens"), ("round 3", "11 tokens")]
+        )
+        self.assertGreater(int(bars[0][2]), 50 * int(bars[1][2]))
 
     def test_a_price_stands_in_for_a_cost(self) -> None:
         message = {"type": "message", "id": "x", "in": 1_000_000, "cached": 200_000, "out": 500_000}

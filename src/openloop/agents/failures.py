@@ -48,7 +48,8 @@ _COMPILED = tuple((kind, re.compile(words, re.IGNORECASE)) for kind, words in _B
 class Failure:
     """Why a session could not work or failed. kind: a Refusal, or ERROR. says: the agent's own
     sentence, printable. reset: the time given for its end, as it was written; "" for none.
-    retries: the agent itself tries again. times: reported in a row."""
+    retries: the agent itself tries again. times: reported in a row, by
+    records: text may be somebody else's."""
 
     kind: str
     says: str

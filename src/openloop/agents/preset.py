@@ -42,10 +42,10 @@ class Preset:
 
     run: the command, with `{prompt_file}` where it takes its task. state: what the agent keeps
     outside of the project, writable in the sandbox; a folder ends with a slash. caches: what it
-    keeps inside of the project, as patterns. unboxed: words of `run` that are replaced in the
-    sandbox, because the agent's own cannot nest there. keys: variables of the environment, and
-    logins: files, of which one shows that there is a login. seen: the version that was tried;
-    tried: how far.
+    keeps inside of the project, as patterns. env: variables that the command needs. unboxed: words
+    of `run` that are replaced in the sandbox, because the agent's own cannot nest there. keys:
+    variables that hold a key, and logins: files, of which one shows that there is a login. seen:
+    the version that was tried; tried: how far.
     """
 
     name: str
@@ -54,6 +54,7 @@ class Preset:
     install: str
     state: tuple[str, ...]
     caches: tuple[str, ...]
+    env: Mapping[str, str]
     unboxed: Mapping[str, str]
     keys: tuple[str, ...]
     logins: tuple[str, ...]
@@ -81,6 +82,7 @@ class Preset:
         return {
             "run": self.run,
             "agent": self.name,
+            **({"env": dict(self.env)} if self.env else {}),
             "timeout_seconds": self.timeout_seconds,
             "stall_timeout_seconds": self.stall_timeout_seconds,
         }
@@ -150,6 +152,7 @@ def _preset(document: Mapping[str, Any], name: str, source: str) -> Preset:
         install=values["install"],
         state=tuple(values["state"]),
         caches=tuple(values["caches"]),
+        env=dict(values["env"]),
         unboxed=dict(values["unboxed"]),
         keys=tuple(values["keys"]),
         logins=tuple(values["logins"]),

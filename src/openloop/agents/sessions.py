@@ -20,7 +20,7 @@ from openloop.core.usage import Figures, Usage
 from openloop.core.vocabulary import CHANGES, Refusal
 
 PIECE = 1 << 16  # bytes read at once
-BEAT_SHARE = 0.01  # CPU seconds that reading may take at one beat
+BEAT_SHARE = 0.005  # CPU seconds that reading may take at one beat
 WHOLE = 1 << 24  # bytes of a log that is read whole, whatever it holds
 HOPELESS = 4  # tries in a row that a key or a plan failed: one may be a token that is renewed
 LAST_BYTES = 1 << 19  # of a larger one, that are read at its end when beats could not keep up

@@ -15,9 +15,10 @@ from openloop.agents.failures import ERROR, Failure
 from openloop.agents.preset import Reading
 from openloop.agents.rules import Rule
 from openloop.core.usage import Figures, Usage
+from openloop.core.vocabulary import Refusal
 
 LONGEST_LINE = 1 << 20  # bytes
-LAST_WORDS = 2048  # bytes at the end of a log in which an error in plain text counts
+LAST_WORDS = 4096  # bytes at the end of a log in which an error in plain text counts
 REMEMBERED = 10_000  # messages whose figures are kept, so that none is counted twice
 
 
@@ -151,9 +152,11 @@ class Transcript:
         before, times = self._failure, 1
         if before and before.kind == kind:
             says, reset = says or before.says, reset or before.reset
-            times = before.times + 1
+            times = before.times + (rule.line is None)
         if before and kind == ERROR and before.kind != ERROR and not before.retries:
             return  # the reason was given already; what follows says that the session failed
+        if before and before.kind == Refusal.CREDIT and kind == Refusal.LIMIT:
+            return  # no credit comes as HTTP 429, which some agents then call a limit
         if rule.retries and (attempt := rule.text(record, "attempt")):
             of = rule.text(record, "attempts")
             says = f"{says or kind} (try {attempt}{f' of {of}' if of else ''})"

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from openloop.agents.sessions import Session
 
 TEMPORARY = 75  # EX_TEMPFAIL: a wrapper says that its agent could not work
+BELIEVED = 3  # refusals in a row whose reset is taken as it was given
 JITTER = (5.0, 60.0)  # seconds by which loops of one account are spread, at least and at most
 
 
@@ -66,6 +67,8 @@ def refused(
     agent = command_of(config, action).agent or "its agent"
     given = found.seconds if found else None
     delay = waits.pause(times) if given is None else given
+    if times > BELIEVED:  # the agent's word on the reset was wrong again and again
+        delay = max(delay, waits.pause(times - BELIEVED))
     import random  # slow to import
 
     least, most = JITTER

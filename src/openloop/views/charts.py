@@ -1,4 +1,4 @@
-"""Two pictures of a run as inline SVG: the steps of its rounds, and its metric.
+"""Pictures of a run as inline SVG: the steps of its rounds, its metric, what its agents used.
 
 Colours are classes that the page around them defines, so that one picture serves light and dark.
 """
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from html import escape
 
 from openloop.core.text import counted, number, printable
+from openloop.core.usage import Usage, of_step
 from openloop.core.vocabulary import Direction, Step
 from openloop.loop.state import Metric
 from openloop.views.console import duration
@@ -18,6 +19,7 @@ from openloop.views.history import Measured, Round
 
 WIDTH = 960  # units of the picture, which the page scales
 _CHARACTER = 6.2  # units that one character of a bar's label takes at most
+_MOST_SESSIONS = 40  # whose usage is drawn, the latest
 _MOST_POINTS = 300  # of a metric's line; more are thinned out, extremes kept
 
 # The timeline
@@ -130,6 +132,32 @@ def _bar(bar: _Bar, x: float, y: float, width: float) -> str:
     fits = width >= bar.least - 1
     inside = _label(x + width / 2, y + 13, bar.name, f"inside {bar.look}") if fits else ""
     return f"<g><title>{text(bar.words)}</title>{shape}{inside}</g>"
+
+
+def usage(rounds: Sequence[Round]) -> str:
+    """A bar for each agent's session, as long as its tokens are many (where none are known: as it
+    cost much); "" unless two sessions can be compared."""
+    sessions = [
+        (f"round {one.number}", station.result)
+        for one in rounds
+        for station in one.steps
+        if station.result.usage and of_step(station.result.usage)
+    ][-_MOST_SESSIONS:]
+    figures = [Usage.from_json(result.usage or {}).figures for _, result in sessions]
+    sizes: list[float] = [one.tokens or 0 for one in figures]
+    if not any(sizes):
+        sizes = [one.cost_usd or 0.0 for one in figures]
+    if len(sessions) < 2 or not any(sizes):
+        return ""
+    parts = []
+    for row, ((name, result), size) in enumerate(zip(sessions, sizes, strict=True)):
+        y, words = row * _ROW, of_step(result.usage)
+        bar = _Bar(result.step, _look(result.step, result.outcome), f"{name}: {words}", 0.0)
+        width = max(1.0, (WIDTH - _LEFT - _RIGHT) * size / max(sizes))
+        parts.append(_label(_LEFT - 10, y + _ROW / 2 + 4, name, "axis end"))
+        parts.append(_bar(bar, _LEFT, y + (_ROW - _BAR) / 2, width))
+        parts.append(_label(_LEFT + width + 8, y + _ROW / 2 + 4, words, "axis"))
+    return _svg(len(sessions) * _ROW + 2, f"Usage of {len(sessions)} sessions", parts)
 
 
 def metric(measured: Sequence[Measured]) -> str:

@@ -41,6 +41,7 @@ def render(report: Report) -> str:
         _gates(report),
         _timeline(report),
         _metric(report),
+        _usage(report),
         _failures(report),
         _changes(report),
         report_pictures.render(report),
@@ -173,6 +174,16 @@ def _metric(report: Report) -> str:
 <span class="key line-best"></span> best so far
 <span class="key line-baseline"></span> baseline, {latest.direction.replace("_", " or ")}</p>
 <div class="picture">{charts.metric(measured)}</div></section>
+"""
+
+
+def _usage(report: Report) -> str:
+    drawn = charts.usage(report.run_rounds)
+    if not drawn:
+        return ""
+    return f"""<section><h2>Usage</h2>
+<p class="hint">A bar is a session of an agent: {text(usage.in_words(report.usage))}.</p>
+<div class="picture">{drawn}</div></section>
 """
 
 
