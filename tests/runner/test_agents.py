@@ -318,7 +318,10 @@ class Refusals(Agents):
 
     def test_one_that_tries_a_bad_key_again_and_again_is_ended(self) -> None:
         again = [{"type": "again", "says": "401 Unauthorized", "n": n} for n in range(1, 5)]
-        place = self.loop({"print": again, "sleep": 60})
+        lines = "\n".join(map(json.dumps, again))
+        last = shlex.quote(f"echo {shlex.quote(json.dumps(WORK))}; exit 0")  # when it is ended
+        run = f"trap {last} TERM; echo {shlex.quote(lines)}; sleep 60 & wait"
+        place = self.loop(DONE, fix={"run": run})
         done = place.run(exitcode=3, env=self.env)
         self.assertIn("401 Unauthorized (try 4)", done.out)
         self.assertEqual([one["outcome"] for one in self.finished(place)], ["unavailable"])

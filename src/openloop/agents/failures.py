@@ -10,6 +10,7 @@ from openloop.core.text import printable
 from openloop.core.vocabulary import Refusal
 
 ERROR = "error"  # a failure that is no refusal: the session failed, though it may exit 0
+HOPELESS = 4  # tries in a row; the first ones may renew a token
 LONGEST = 300  # characters of a sentence
 
 _BY_STATUS = {401: Refusal.AUTH, 402: Refusal.CREDIT, 403: Refusal.AUTH, 429: Refusal.LIMIT}
@@ -56,6 +57,12 @@ class Failure:
     reset: str = ""
     retries: bool = False
     times: int = 1
+
+    @property
+    def is_hopeless(self) -> bool:
+        """Whether the agent tries again what no trying helps."""
+        lasting = self.kind in (Refusal.CREDIT, Refusal.AUTH)
+        return lasting and self.retries and self.times >= HOPELESS
 
 
 def kind_of(status: str, says: str) -> str:

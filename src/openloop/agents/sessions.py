@@ -22,7 +22,6 @@ from openloop.core.vocabulary import CHANGES, Refusal
 PIECE = 1 << 16  # bytes read at once
 BEAT_SHARE = 0.005  # CPU seconds that reading may take at one beat
 WHOLE = 1 << 24  # bytes of a log that is read whole, whatever it holds
-HOPELESS = 4  # tries in a row that a key or a plan failed: one may be a token that is renewed
 LAST_BYTES = 1 << 19  # of a larger one, that are read at its end when beats could not keep up
 
 
@@ -135,11 +134,15 @@ class Session:
         self._preset = preset
         self._transcript = Transcript(preset.reading, preset.name, dict(finished))
         self._read = 0  # bytes
+        self._given_up: Failure | None = None
 
     def read(self, log: int, size: int) -> None:
         """Read what is new in the log, as far as one beat's share of CPU time goes. log: its
         descriptor; size: in bytes."""
         self._feed(log, size, time.thread_time() + BEAT_SHARE)
+        failure = self._transcript.failure
+        if failure and failure.is_hopeless:
+            self._given_up = failure
 
     def end(self, log: int, code: int | None) -> None:
         """The command has ended with this exit code."""
@@ -172,7 +175,12 @@ class Session:
 
     @property
     def failure(self) -> Failure | None:
-        return self._transcript.failure
+        return self._given_up or self._transcript.failure
+
+    @property
+    def hopeless(self) -> str:
+        """Why the session is to be ended, in the agent's words; "" while it may still succeed."""
+        return self._given_up.says if self._given_up else ""
 
     @property
     def refused(self) -> Refused | None:
@@ -183,14 +191,6 @@ class Session:
         seconds = seconds_until(failure.reset or failure.says, time.time())
         given = seconds if seconds is not None and seconds > 0 else None
         return Refused(Refusal(failure.kind), failure.says, given)
-
-    @property
-    def hopeless(self) -> str:
-        """Why the agent tries again in vain, in its own words; "" while it may still succeed."""
-        failure = self.failure
-        if failure is None or not failure.retries or failure.times < HOPELESS:
-            return ""
-        return failure.says if failure.kind in (Refusal.CREDIT, Refusal.AUTH) else ""
 
     @property
     def retries(self) -> str:
