@@ -276,6 +276,16 @@ def start_openloop(
     )
 
 
+def with_devices(folder: str) -> list[str]:
+    """Words before a program that give it, for root, a /dev with a disk and graphics processors."""
+    script = (
+        'mkdir "$0"; for name in null zero full random urandom tty; do : > "$0/$name"; '
+        'mount --bind "/dev/$name" "$0/$name"; done; mkdir "$0/dri" "$0/pts" "$0/shm"; '
+        ': > "$0/dri/card0"; : > "$0/nvidia0"; : > "$0/sda"; mount --rbind "$0" /dev; exec "$@"'
+    )
+    return ["unshare", "-m", "/bin/sh", "-c", script, os.path.join(folder, "devices")]
+
+
 def set_environment(test: unittest.TestCase, **variables: str) -> None:
     """Set variables of this process until the test is over."""
 

@@ -23,6 +23,7 @@ FAMILIES = {
     "withheld": "looks for the cases that are kept from it",
     "machine": "changes what lies outside of the project",
     "inside": "writes allowed code that lies from inside of the check",
+    "judged": "writes allowed code that turns against a judge",
     "framework": "writes allowed code that turns the framework against the check",
     "honest": "repairs the project",
 }

@@ -7,6 +7,7 @@ exist yet, the sandbox leaves their folder writable.
 
 from __future__ import annotations
 
+import glob
 import os
 import re
 import secrets
@@ -124,6 +125,7 @@ class Sandbox:
             parts.reverse()
         return (
             *(self.program, *_ALONE, *_capabilities(), *_BARE),
+            *_computing_devices(),
             *_temporary_folders(mission, command, env),
             *(word for part in parts for word in part),
             *_empty(hidden),
@@ -210,6 +212,12 @@ def _capabilities() -> Iterator[str]:
 
 
 # --- visible and writable paths ----------------------------------------------------------
+
+
+def _computing_devices() -> Iterator[str]:
+    """Mounts of graphics processors and the like in the sandbox's own /dev."""
+    for path in (*sorted(glob.glob("/dev/nvidia*")), "/dev/dri", "/dev/kfd"):
+        yield from ("--dev-bind-try", path, path)
 
 
 def _temporary_folders(mission: Mission, command: str, env: Mapping[str, str]) -> Iterator[str]:
