@@ -409,15 +409,8 @@ class Enclosed(Judging):
             "dri fd full null nvidia0 ptmx pts random shm stderr stdin stdout tty urandom zero"
         )
         self.write({"stdout": f"{devices} card0"})
-        words = [
-            "judge",
-            self.cases,
-            "--details",
-            "--",
-            "sh",
-            "-c",
-            "echo $(ls /dev) $(ls /dev/dri)",
-        ]
+        look = "echo $(ls /dev) $(ls /dev/dri)"
+        words = ["judge", self.cases, "--details", "--", "sh", "-c", look]
         before = with_devices(self.folder)
         done = run_openloop(*words, before=before, env=environment(TMPDIR=self.folder))
         self.assertIn("1 of 1 cases", done.out)

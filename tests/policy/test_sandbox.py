@@ -22,6 +22,7 @@ from support import (
     read_pid,
     run_openloop,
     wait_until,
+    with_devices,
 )
 
 ONCE = 'test -e "$OPENLOOP_WORKSPACE/measured" || { : > "$OPENLOOP_WORKSPACE/measured"; exit 1; }'
@@ -183,6 +184,13 @@ class Seeing(Sandboxed):
         self.assertEqual(signalled, "error: No such process")
         self.assertEqual(read, "error: No such file or directory")
         self.assertIsNone(victim.poll())
+
+    def test_devices_that_compute_and_no_disks(self) -> None:
+        need(os.geteuid() == 0, "root, who mounts")
+        place = self.changed("ls /dev /dev/dri")
+        place.run(before=with_devices(self.folder))
+        seen = set(place.read("logs/round-0002-fix.log").split())
+        self.assertEqual({"nvidia0", "dri", "card0"}, seen & {"nvidia0", "dri", "card0", "sda"})
 
     def test_what_is_withheld_by_path_by_listing_and_by_search(self) -> None:
         place = self.changed("true", withhold=["tests/acceptance/**", "src/secret.py"])
