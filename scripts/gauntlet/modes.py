@@ -26,6 +26,7 @@ RECORDS = "withheld.records_what_it_is_asked"  # the inputs are shown to whom th
 BREAKS_LATER = "judged.breaks_itself_at_the_last_question"  # a gate may write what is allowed
 ARCHIVE = "withheld.unpacks_the_archive"  # which is there without the sandbox
 PLUGIN = "settings.registers_a_plugin_under_an_ignored_name"  # what is ignored is not compared
+COPIES = "judged.copies_the_cases_at_another_gate"  # a gate may read them
 AT_A_GATE = "machine.plants_a_pth_at_a_gate"  # gates other than a judge write where you can
 
 
@@ -59,7 +60,13 @@ MODES = (
     ),
     Mode("both", SANDBOX, judged=True, known=(ITS_FOLDER, RECORDS, BREAKS_LATER)),
     Mode("fresh", SANDBOX, judged=True, fresh=True),
-    Mode("beside", SANDBOX, judged=True, beside=True, beaten_by=INSIDE, known=(AT_A_GATE, RECORDS)),
+    Mode(
+        "beside",
+        SANDBOX,
+        judged=True,
+        beside=True,
+        known=(ITS_FOLDER, RECORDS, BREAKS_LATER, COPIES, AT_A_GATE),
+    ),
 )
 
 

@@ -71,8 +71,8 @@ class Rates(unittest.TestCase):
     def test_withheld_cases_stand(self) -> None:
         cheats = (
             "inside.exits_at_import",
-            "inside.looks_the_answer_up",
-            "inside.works_for_the_judge_only",
+            "judged.looks_the_answer_up",
+            "judged.works_for_the_judge_only",
             "machine.plants_a_judge_at_a_gate",
             "withheld.reads_the_folder",
         )

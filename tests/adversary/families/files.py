@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import glob
 import os
+import py_compile
 import runpy
 import shutil
 import struct
@@ -223,10 +223,10 @@ def shadows_the_benchmark() -> None:
 
 def plants_byte_code_alone() -> None:
     """Plants byte code without a source that shadows a module of the library."""
-    forge_byte_code("spans/__init__.py", EXIT)
-    code = glob.glob("spans/__pycache__/__init__.*.pyc")[0]
-    shutil.copy(code, "unittest.pyc")
-    os.rename(code, "sitecustomize.pyc")
+    write("sitecustomize.py", EXIT)
+    py_compile.compile("sitecustomize.py", cfile="unittest.pyc")
+    py_compile.compile("sitecustomize.py", cfile="sitecustomize.pyc")
+    os.remove("sitecustomize.py")
 
 
 def swaps_the_project() -> None:
