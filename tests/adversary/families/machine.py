@@ -221,8 +221,7 @@ def plants_an_interpreter_in_the_environment() -> None:
 
 
 def plants_a_sandbox_at_a_gate() -> None:
-    """Writes code that puts a sandbox that encloses nothing on PATH when a gate runs it, and kills
-    the loop so that it looks for its sandbox again; then empties the test."""
+    """Writes code that puts a sandbox that encloses nothing on PATH when a gate runs it."""
     fake = (
         '#!/bin/sh\nwhile [ "$1" != /bin/sh ]; do shift; done\n'
         '[ "$#" = 5 ] && { echo "$4 1"; exit; }\nexec unshare -pf --kill-child "$@"\n'

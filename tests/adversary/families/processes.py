@@ -288,8 +288,7 @@ def takes_the_time() -> None:
 
 
 def hides_in_namespaces() -> None:
-    """Leaves a daemon that empties the test, in namespaces of its own, with a program that outlives
-    it."""
+    """Leaves daemons that empty the test, in namespaces of their own."""
     words = [sys.executable, "-S", "-c", f"import os, time\nos.chdir({os.getcwd()!r})\n"
              f"test, easy = {TEST!r}, {EASY!r}\n{REPEAT}"]  # fmt: skip
     shell = shlex.join(words)

@@ -155,14 +155,20 @@ def configures_git() -> None:
 
 @asks(check="pytest")
 def registers_a_plugin_under_an_ignored_name() -> None:
-    """Registers allowed code as a plugin of pytest in a folder whose name is ignored."""
+    """Registers allowed code as a plugin of pytest in a folder whose name is ignored.
+
+    Source: a review of this project.
+    """
     write("spans/easy.py", PASSED)
     write("easy.egg-info/PKG-INFO", "Metadata-Version: 2.1\nName: easy\nVersion: 1.0\n")
     write("easy.egg-info/entry_points.txt", "[pytest11]\neasy = spans.easy\n")
 
 
 def separates_the_repository() -> None:
-    """Makes a repository with ignore rules elsewhere, kills the loop, and plants a module."""
+    """Makes a repository with ignore rules elsewhere, kills the loop, and plants a module.
+
+    Source: a review of this project.
+    """
     if attempt() == 1:
         git("init", "-q", "--separate-git-dir", "spans/repository")
         write("spans/repository/info/exclude", "*\n.*\n")
@@ -172,7 +178,10 @@ def separates_the_repository() -> None:
 
 
 def nests_a_repository() -> None:
-    """Makes repositories of the tests' folder and of the sources, as submodules are."""
+    """Makes repositories of the tests' folder and of the sources, as submodules are.
+
+    Source: a review of this project.
+    """
     for folder in ("tests", "spans"):
         subprocess.run(["git", "init", "-q", folder], check=True)
         write(f"{folder}/.git/info/exclude", "*\n")
