@@ -147,6 +147,9 @@ SETUPS: Mapping[str, Setup] = {
 }
 
 
+ESTIMATES = ("aider",)  # count tokens by themselves, not as the provider does
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     agent: str
@@ -235,7 +238,7 @@ def _run(
     with open(f"{place}/heartbeat.json", encoding="utf-8") as file:
         beat = json.load(file)
     fixes = [one for one in events if one["event"] == "step_finished" and one["step"] == "fix"]
-    why = judge(mode, beat, fixes, model)
+    why = judge(mode, beat, fixes, None if name in ESTIMATES else model)
     usage = beat["usage"] or {}
     known = [usage.get(key) for key in ("input_tokens", "output_tokens")]
     return Row(
@@ -272,16 +275,17 @@ def version(name: str, env: Mapping[str, str]) -> str:
 
 
 def judge(
-    mode: str, beat: Mapping[str, Any], fixes: Sequence[Mapping[str, Any]], model: Model
+    mode: str, beat: Mapping[str, Any], fixes: Sequence[Mapping[str, Any]], model: Model | None
 ) -> str:
-    """What is not as it should be, "" for nothing."""
+    """What is not as it should be, "" for nothing. model: whose count the tokens must equal."""
     outcomes = [one["outcome"] for one in fixes]
     if mode in ("edit", "limit"):
         if beat["status"] != "complete":
-            return f"not complete: {beat['reason']}; tools offered: {', '.join(model.tools)}"
+            offered = f"; tools offered: {', '.join(model.tools)}" if model else ""
+            return f"not complete: {beat['reason']}{offered}"
         if {one["round"] for one in fixes} != {2}:
             return f"not in one round: {outcomes}"
-        return _tokens(beat["usage"], model)
+        return _tokens(beat["usage"], model) if model else ""
     if mode in ("401", "credit"):
         right = beat["status"] == "blocked" and outcomes == ["unavailable"]
         return "" if right else f"not blocked at once: {beat['status']}, {outcomes}"
