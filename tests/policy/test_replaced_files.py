@@ -49,7 +49,7 @@ class AfterABlockedRun(Project):
         file = place.file("replaced/1/tests/test_calc.py")
         self.assertEqual(0o600, stat.S_IMODE(os.stat(file).st_mode))
         self.assertEqual(0o700, stat.S_IMODE(os.stat(place.file("replaced")).st_mode))
-        words = "as in run 1; what was there is kept in replaced/1"
+        words = "as in run 1; the replaced content is kept in replaced/1"
         self.assertIn(words, ended.err)
         [event] = [e for e in place.events_of("checkpoint_restored") if e["why"] == "settled"]
         self.assertIn(words, event["text"])
@@ -122,7 +122,7 @@ class DuringARun(Project):
         copies = kept(place)
         self.assertEqual(["1/tests/test_calc.py"], list(copies))
         self.assertNotEqual(TEST.encode(), copies["1/tests/test_calc.py"])
-        self.assertEqual(2, ended.err.count("what was there is kept in replaced/1"), ended.err)
+        self.assertEqual(2, ended.err.count("the replaced content is kept in replaced/1"), ended.err)
 
     def test_an_edit_during_a_hook_is_kept(self) -> None:
         hook = "echo person >> tests/test_calc.py"

@@ -49,7 +49,7 @@ class ReplacedFiles:
 
     def words(self) -> str:
         """Where the copies since the last call are, as the end of a sentence; "" for none."""
-        words = f"; what was there is kept in {', '.join(self._places)}" if self._places else ""
+        words = f"; the replaced content is kept in {', '.join(self._places)}" if self._places else ""
         if self._left_out:
             more = f" and {len(self._left_out) - 1} more" if self._left_out[1:] else ""
             words += f"; not kept: {self._left_out[0]}{more}"
