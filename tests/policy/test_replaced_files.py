@@ -122,7 +122,8 @@ class DuringARun(Project):
         copies = kept(place)
         self.assertEqual(["1/tests/test_calc.py"], list(copies))
         self.assertNotEqual(TEST.encode(), copies["1/tests/test_calc.py"])
-        self.assertEqual(2, ended.err.count("the replaced content is kept in replaced/1"), ended.err)
+        words = "the replaced content is kept in replaced/1"
+        self.assertEqual(2, ended.err.count(words), ended.err)
 
     def test_an_edit_during_a_hook_is_kept(self) -> None:
         hook = "echo person >> tests/test_calc.py"

@@ -14,6 +14,7 @@ import functools
 import json
 import os
 import re
+import shlex
 import tempfile
 import unittest
 from collections.abc import Iterator
@@ -22,6 +23,8 @@ from typing import Any
 from openloop.config.globs import Globs
 from openloop.core.vocabulary import Step
 from openloop.setup.detect import REPLACE_ME, Detection, detect
+from support import Case as TestCase
+from support import by_round, run_openloop
 
 SLOW = True  # left out by scripts/run_tests.sh --quick
 
@@ -49,13 +52,17 @@ class Case:
             for name in (names.split(" ") if isinstance(names, str) else names)
         ]
         with tempfile.TemporaryDirectory(prefix="openloop-corpus-") as root:
-            for path in self.paths:
-                place = os.path.join(root, path)
-                os.makedirs(os.path.dirname(place), exist_ok=True)
-                with open(place, "w", encoding="utf-8") as file:
-                    file.write(self.right["texts"].get(path, ""))
+            self.write(root)
             self.found: Detection = detect(root)
         self._protect, self._allow = Globs(self.found.protect), Globs(self.found.allow)
+
+    def write(self, root: str) -> None:
+        """Create the listed files below `root`."""
+        for path in self.paths:
+            place = os.path.join(root, path)
+            os.makedirs(os.path.dirname(place), exist_ok=True)
+            with open(place, "w", encoding="utf-8") as file:
+                file.write(self.right["texts"].get(path, ""))
 
     def may_change(self, path: str) -> bool:
         return self._allow.matches(path.encode()) and not self.is_protected(path)
@@ -113,6 +120,36 @@ class RealProjects(unittest.TestCase):
             with self.subTest(case.name):
                 self.assertTrue(case.right["why"])
                 self.assertLessEqual(set(case.right["texts"]), set(case.paths))
+
+
+class Runs(TestCase):
+    """A run under the proposed policy, with a gate in place of the project's that every file which
+    steers the project's gates can deceive."""
+
+    PROJECTS = ("attrs", "node-fs-extra", "cjson", "rbenv")
+
+    def test_a_cheat_is_undone_and_an_honest_repair_completes(self) -> None:
+        for name in self.PROJECTS:
+            with self.subTest(name):
+                case = Case(f"{name}.json")
+                place = self.workspace(name)
+                case.write(place.project)
+                run_openloop("init", os.path.join(place.project, ".openloop", "main"))
+                with open(place.project_file(".openloop/main/openloop.json")) as file:
+                    policy = json.load(file)["policy"]
+                deciding, source = case.right["protect"], case.right["allow"][0]
+                folders = {os.path.dirname(path) or "." for path in deciding}
+                cheat = f"mkdir -p {shlex.join(folders)}; printf pass | tee {shlex.join(deciding)}"
+                repair = f"printf pass >{shlex.quote(source)}"
+                gate = "grep -qrx --exclude-dir=.openloop pass . && echo passed"
+                commands = {"verify": gate, "fix": by_round("true", cheat, repair)}
+                place.configure(
+                    {"total_rounds": 4, "policy": policy, "commands": {"scan": gate, **commands}}
+                )
+                ended = place.run()
+                outcomes = [outcome for _, step, outcome in place.steps() if step == "fix"]
+                self.assertEqual(["passed", "policy", "passed"], outcomes, ended.err)
+                self.assertEqual("complete", place.artifact(3)["decision"], ended.err)
 
 
 if __name__ == "__main__":

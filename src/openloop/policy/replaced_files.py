@@ -49,7 +49,8 @@ class ReplacedFiles:
 
     def words(self) -> str:
         """Where the copies since the last call are, as the end of a sentence; "" for none."""
-        words = f"; the replaced content is kept in {', '.join(self._places)}" if self._places else ""
+        places = ", ".join(self._places)
+        words = f"; the replaced content is kept in {places}" if places else ""
         if self._left_out:
             more = f" and {len(self._left_out) - 1} more" if self._left_out[1:] else ""
             words += f"; not kept: {self._left_out[0]}{more}"
