@@ -32,7 +32,8 @@ class ByDefault(Browsing):
         self.assertIn("GET http://127.0.0.1:9/x.png: net::ERR_", failure.what)
 
     def test_a_socket_that_does_not_open(self) -> None:
-        failure = self.fails("<script>new WebSocket('ws://127.0.0.1:1')</script>")
+        opens = "await new Promise(end => { new WebSocket('ws://127.0.0.1:1').onerror = end })"
+        failure = self.fails("<p>", {"script": opens})
         self.assertIn("GET ws://127.0.0.1:1/: ", failure.what)
         self.assertIn("net::ERR_", failure.what)
 

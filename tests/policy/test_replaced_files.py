@@ -130,7 +130,7 @@ class DuringARun(Project):
         place = self.place(repair(), hooks={"round": hook}, total_rounds=1)
         ended = place.run(exitcode=None)
         self.assertEqual((TEST + "person\n").encode(), kept(place)["1/tests/test_calc.py"])
-        self.assertIn("restored tests/test_calc.py; what was there", ended.err)
+        self.assertIn("restored tests/test_calc.py; the replaced content is kept", ended.err)
 
     def test_copies_of_withheld_files_are_withheld(self) -> None:
         verify = "echo secret > tests/withheld/one; false"

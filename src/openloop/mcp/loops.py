@@ -31,6 +31,7 @@ ROWS = 200  # loops that `list` shows
 TEXT = 12_000  # characters of a log or a report in one answer
 LONGEST_WAIT = 45.0  # seconds: below the 60 after which common clients give up
 _START = 10.0  # seconds in which a run is up or has failed
+_NOT_RUN = (ExitCode.USAGE, ExitCode.HELD, ExitCode.RECORD)
 _POLL = 0.25  # seconds
 _TOKEN_LASTS = 900.0  # seconds
 _ROUNDS = 30  # latest rounds whose logs can be asked for
@@ -122,8 +123,7 @@ class Loops:
                 if time.monotonic() > deadline:
                     break
                 time.sleep(_POLL / 5)
-            began = _runner(place) == process.pid  # then its status says how it ended
-            if process.returncode and (not began or process.returncode == ExitCode.RECORD):
+            if process.returncode in _NOT_RUN:  # of any other run the status says how it ended
                 output.seek(0)
                 text = output.read(TEXT).decode(errors="replace").strip()
                 raise OpenLoopError(f"the run ended with exit code {process.returncode}: {text}")
