@@ -71,6 +71,7 @@ class ProjectPolicy:
         self._best: Manifest | None = None
         self._earlier: Manifest | None = None  # the reference of the run before
         self.unfollowed: list[str] = []  # names of ignore rules that changed since that run
+        self._cleared = Manifest({}, 0)  # the latest tree without byte code to remove
         self._mounts = mount_points(mission.root)  # when this process began
         self._digests: dict[str, str] = {}  # of saved checkpoints by name
 
@@ -283,8 +284,10 @@ class ProjectPolicy:
 
     def copies(self) -> list[str]:
         """Absolute paths of the store's files that hold contents of withheld files."""
-        withheld = {path: e for path, e in self._reference.items() if self._rules.withholds(path)}
-        return self._store.places(withheld.values()) if withheld else []
+        if not self._rules.withholds_any:
+            return []
+        withheld = [e for path, e in self._reference.items() if self._rules.withholds(path)]
+        return self._store.places(withheld) if withheld else []
 
     def violations(self, step: Step) -> Findings:
         """Compare the project after a step; nothing is restored yet."""
@@ -411,23 +414,26 @@ class ProjectPolicy:
         """Remove byte code beside protected sources: an interpreter would trust it."""
         known = [
             path
-            for path, entry in self._last.items()
-            if is_byte_code(path) and entry.kind != FOLDER and not self._rules.protects(path)
+            for prefix, _, listing in self._last.changed_folders(self._cleared)
+            for name in listing.names
+            if is_byte_code(path := prefix + name) and name not in listing.folders
+            if not self._rules.protects(path)
         ]
-        if not known:
-            return
-        homes = {os.path.dirname(p) for p in self._reference if self._rules.protects(p)}
+        homes: set[bytes] = set()
+        if known:
+            homes = {os.path.dirname(p) for p in self._reference if self._rules.protects(p)}
         found = [path for path in known if self._rules.covers(path) or source_folder(path) in homes]
-        if found:
-            nothing = Manifest({}, 0)
-            with _as_tampering():
-                self._store.restore(self._root, self._last, nothing, found)
-            self._last = self._scan(self._last)
+        if not found:
+            self._cleared = self._last
+            return
+        with _as_tampering():
+            self._store.restore(self._root, self._last, Manifest({}, 0), found)
+        self._last = self._scan(self._last)
 
 
 def _bytes_of(tree: Manifest) -> int:
     """Of all files whose content is known."""
-    return sum(entry.size for entry in tree.values() if entry.is_hashed)
+    return sum(entry.size for _, entry in tree.items() if entry.is_hashed)
 
 
 def _target(entry: Entry | None) -> bytes:
