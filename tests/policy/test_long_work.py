@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import time
 import unittest
 from collections.abc import Callable
 
 from openloop.core.errors import TamperError
+from openloop.core.vocabulary import Step
 from openloop.fs import files, git
 from openloop.fs.content import Tick, no_tick
 from openloop.fs.ignore_rules import IgnoreRules
 from openloop.policy import withheld_archive
+from openloop.policy.bubblewrap import Sandbox
 from openloop.policy.covered_paths import PROJECT, WORKSPACE, CoveredPaths
+from openloop.record.mission import load
 from policy.test_policy import Project, repair
 from policy.test_policy import git as run_git
 from support import Case, set_environment
@@ -80,7 +84,31 @@ class Ended(Case):
 
     def test_the_walk_for_withheld_files(self) -> None:
         skip = lambda path: False  # noqa: E731
-        self.ends(lambda tick: list(CoveredPaths(["/x"], tick).walk(self.root, skip=skip)))
+        self.ends(lambda tick: list(CoveredPaths(["x"], tick).walk(self.root, skip=skip)))
+
+    def test_the_walk_leaves_out_folders_that_no_pattern_reaches(self) -> None:
+        ticks: list[int] = []
+        walk = CoveredPaths(["/x", "d3/f", "d4/**"], ticks.append).walk
+        found = list(walk(self.root, skip=lambda path: False))
+        self.assertEqual([(b"d3/f", False), (b"d4", True)], found)
+        self.assertEqual(2, len(ticks), "the root and d3")
+
+    def test_the_walk_for_the_protected_paths_of_a_sandbox(self) -> None:
+        config = {
+            "version": 1,
+            "project_root": "project",
+            "commands": {"fix": "true", "verify": "true"},
+            "policy": {"protect": ["x"]},
+        }
+        with open(f"{self.folder}/workspace/openloop.json", "w", encoding="utf-8") as file:
+            json.dump(config, file)
+        found = load(f"{self.folder}/workspace")
+        box = Sandbox("/usr/bin/bwrap", changes=True, gates=False)
+
+        def wrap(tick: Tick) -> object:
+            return box.wrapper(found, Step.FIX, command="true", env={}, hidden=(), tick=tick)
+
+        self.ends(wrap)
 
     def test_packing_and_unpacking(self) -> None:
         packed = self.packed()

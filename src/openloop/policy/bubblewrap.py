@@ -21,6 +21,7 @@ from openloop.config.config import NO_POLICY, Policy
 from openloop.core.errors import UsageError
 from openloop.core.text import printable
 from openloop.core.vocabulary import Hook, SandboxMode, Step
+from openloop.fs.content import Tick
 from openloop.fs.programs import find_outside
 from openloop.policy.covered_paths import CoveredPaths, lies_in, skip_openloop
 from openloop.record.mission import Mission
@@ -100,12 +101,13 @@ class Sandbox:
         env: Mapping[str, str],
         hidden: Sequence[str],
         state: Sequence[str] = (),
+        tick: Tick,
     ) -> tuple[str, ...]:
         """The words that precede a step's own command.
 
         command, env: of the step; temporary files that they name stay visible. hidden: absolute
         paths of folders that look empty in a change. state: paths outside the project that the
-        step's agent writes, as in `policy.writable`.
+        step's agent writes, as in `policy.writable`. tick: see CoveredPaths.
         """
         grace = round(mission.config.limits.kill_grace * 20)
         policy = mission.config.policy or NO_POLICY
@@ -118,7 +120,7 @@ class Sandbox:
             ]
         else:
             parts = [
-                _places(mission, policy, state),
+                _places(mission, policy, state, tick),
                 _workspace(mission, KNOWLEDGE, OUTPUT, ATTACHMENTS),
             ]
         if lies_in(_home(mission), mission.root):  # what is mounted last is on top
@@ -265,7 +267,7 @@ def _is_inside(root: str, path: str) -> bool:
     return lies_in(root, path) and path != root
 
 
-def _places(mission: Mission, policy: Policy, state: Sequence[str]) -> Iterator[str]:
+def _places(mission: Mission, policy: Policy, state: Sequence[str], tick: Tick) -> Iterator[str]:
     """Mounts of the allowed folders, the protected paths in them, and other writable paths."""
     root = mission.root
     writable = (*policy.writable, *state)
@@ -276,7 +278,7 @@ def _places(mission: Mission, policy: Policy, state: Sequence[str]) -> Iterator[
     if root not in folders:
         yield from ("--ro-bind", root, root)
     yield from _bound(*folders, *inside)
-    for path in _protected(mission, policy, folders):
+    for path in _protected(mission, policy, folders, tick):
         yield from ("--ro-bind-try", path, path)
 
 
@@ -301,7 +303,7 @@ def _folder_of(root: str, pattern: str) -> str:
     return path
 
 
-def _protected(mission: Mission, policy: Policy, folders: Iterable[str]) -> list[str]:
+def _protected(mission: Mission, policy: Policy, folders: Iterable[str], tick: Tick) -> list[str]:
     """The protected paths in or above the writable folders; folders first."""
     if not policy.protect:
         return []
@@ -309,7 +311,7 @@ def _protected(mission: Mission, policy: Policy, folders: Iterable[str]) -> list
     skip = skip_openloop(mission.root, mission.workspace.path)
     found = [
         (not folder, os.path.join(mission.root, os.fsdecode(path)))
-        for path, folder in CoveredPaths(policy.protect).walk(mission.root, skip=skip)
+        for path, folder in CoveredPaths(policy.protect, tick).walk(mission.root, skip=skip)
     ]
     paths = [
         path

@@ -52,7 +52,7 @@ class CoveredPaths:
                 yield path, folder
             elif folder and self._holds.matches(path, folder=True):
                 yield path, True
-            elif folder:
+            elif folder and self._covers.reaches(path):
                 yield from self._walk(entry.path, path + b"/", skip)
 
 

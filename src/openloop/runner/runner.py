@@ -91,7 +91,13 @@ class Runner:
         self._sandbox = sandbox
         self._sessions = sessions
         self._steps = Steps(
-            mission, processes, self._show_live, sandbox, self._withholding, sessions
+            mission,
+            processes,
+            self._show_live,
+            sandbox,
+            self._withholding,
+            sessions,
+            self._looks.tick,
         )
         self._enforcement = Enforcement(mission, self._record, self._looks.tick)
 

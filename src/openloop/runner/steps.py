@@ -26,6 +26,7 @@ from openloop.runner.execution import environment, limits_of, repeat
 
 if TYPE_CHECKING:
     from openloop.agents.sessions import Session, Sessions
+    from openloop.fs.content import Tick
     from openloop.policy.bubblewrap import Sandbox
 
 
@@ -54,8 +55,9 @@ class Steps:
         sandbox: Sandbox | None,
         withholding: Withholding,
         sessions: Sessions | None,
+        tick: Tick,
     ) -> None:
-        """show: called when a command starts and at every beat."""
+        """show: called when a command starts and at every beat. tick: see `snapshot.scan`."""
         self._mission = mission
         self._config = mission.config
         self._processes = processes
@@ -63,6 +65,7 @@ class Steps:
         self._sandbox = sandbox
         self._withholding = withholding
         self._sessions = sessions
+        self._tick = tick
         self.prompt_file = ""  # absolute path of the latest one
 
     def measure(self, action: RunStep, execution: Execution, state: State) -> StepResult:
@@ -167,6 +170,7 @@ class Steps:
                 env=command.env,
                 hidden=hidden,
                 state=self._sessions.state(command) if self._sessions else (),
+                tick=self._tick,
             )
         job = Job(text, self._mission.root, env, self._limits(step, command, state), wrapper)
         return self._processes.run(job, log.descriptor, on_start=on_start, on_beat=on_beat)
