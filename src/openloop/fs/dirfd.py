@@ -17,11 +17,12 @@ from openloop.fs import files
 Enter = Callable[[bytes, int], int]  # (name, descriptor of its folder) → descriptor
 Clear = Callable[[bytes, int], None]  # (name, descriptor of its folder)
 OWNER = stat.S_IRWXU
+_NO_NAMES = frozenset((b"", b".", b".."))
 
 
 def split(path: bytes) -> tuple[bytes, bytes]:
     """(folder, name) of a relative path. Raises ValueError for one with `.`, `..` or `//`."""
-    if any(part in (b"", b".", b"..") for part in path.split(b"/")):
+    if not _NO_NAMES.isdisjoint(path.split(b"/")):
         raise ValueError(f"not a plain relative path: {path!r}")
     folder, _, name = path.rpartition(b"/")
     return folder, name

@@ -209,7 +209,7 @@ class ProjectPolicy:
     def _without_ignored(self, known: Manifest) -> Manifest:
         """Scan without hashing the files that were ignored when the run began."""
         rules = self._ignored.rules
-        found = rules.ignored([path for path, entry in known.items() if entry.kind != FOLDER])
+        found = rules.ignored(path for path, entry in known.items() if entry.kind != FOLDER)
         protected = set(filter(self._rules.covers, found))
         unhashed = (found - protected) | set(too_large(protected, known))
         self._ignored = IgnoredPaths(rules, frozenset(unhashed))
