@@ -298,9 +298,9 @@ def _tokens(usage: Mapping[str, Any] | None, model: Model) -> str:
     what they ask beside the session, such as a title for it."""
     if not usage or usage["output_tokens"] is None:
         return ""
-    told = tuple(usage[f"{key}_tokens"] for key in ("input", "cached", "output"))
-    right = told in (model.served(), model.served(asides=False))
-    return "" if right else f"told {told}, served {model.served()}"
+    reported = tuple(usage[f"{key}_tokens"] for key in ("input", "cached", "output"))
+    right = reported in (model.served(), model.served(asides=False))
+    return "" if right else f"told {reported}, served {model.served()}"
 
 
 def table(rows: Sequence[Row]) -> str:

@@ -158,8 +158,8 @@ class Lab:
             check=False,
         )
         if code is not None and done.returncode != code:
-            said = (done.stderr or done.stdout)[-500:]
-            raise Trouble(f"{' '.join(words)[:200]} ended with {done.returncode}: {said}")
+            tail = (done.stderr or done.stdout)[-500:]
+            raise Trouble(f"{' '.join(words)[:200]} ended with {done.returncode}: {tail}")
         return done.stdout
 
     def seconds(self, *words: str, code: int | None = 0, **how: Any) -> float:

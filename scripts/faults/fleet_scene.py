@@ -39,8 +39,8 @@ def left(where: Place) -> list[int]:
         with contextlib.suppress(OSError):
             here = os.fsencode(os.readlink(f"/proc/{name}/cwd"))
             with open(f"/proc/{name}/cmdline", "rb") as file:
-                told = below + b"/" in file.read()
-            if int(name) != os.getpid() and (told or here == below):
+                is_named = below + b"/" in file.read()
+            if int(name) != os.getpid() and (is_named or here == below):
                 found.append(int(name))
     return found
 

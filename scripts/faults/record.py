@@ -58,13 +58,13 @@ def _rounds_follow(place: Workspace, events: Events) -> None:
     require(started == list(range(1, len(started) + 1)), f"rounds started: {started}")
     require(finished == started, f"rounds started {started}, finished {finished}")
     for number in finished:
-        told = [
+        recorded = [
             event["step"]
             for event in events
             if event["event"] == "step_finished" and event["round"] == number
         ]
         kept = [step["step"] for step in place.artifact(number)["steps"]]
-        require(told == kept, f"round {number}: events tell {told}, the artifact {kept}")
+        require(recorded == kept, f"round {number}: events tell {recorded}, the artifact {kept}")
 
 
 def _changes_answer(events: Events) -> None:

@@ -106,8 +106,8 @@ class Own(Case):
             catalog.named("broken")
         words = str(caught.exception)
         self.assertEqual(words.count(f"in: {path}"), len(caught.exception.problems))
-        for said in ("stat is not a known key", "reading.rules[0].failure", "rules[1].line"):
-            self.assertIn(said, words)
+        for expected in ("stat is not a known key", "reading.rules[0].failure", "rules[1].line"):
+            self.assertIn(expected, words)
         found, errors = catalog.every()
         self.assertNotIn("broken", found)
         self.assertEqual(len(errors), len(caught.exception.problems))
@@ -118,11 +118,11 @@ class Own(Case):
             "has is required": {"line": "x"},
             "compares no text": {"when": {"done": True}, "clears": True},
         }
-        for said, rule in rules.items():
-            self.own(said[:4].strip(), {"run": "x", "reading": {"rules": [rule]}})
-            with self.subTest(said), self.assertRaises(ConfigError) as caught:
-                catalog.named(said[:4].strip())
-            self.assertIn(said, str(caught.exception))
+        for expected, rule in rules.items():
+            self.own(expected[:4].strip(), {"run": "x", "reading": {"rules": [rule]}})
+            with self.subTest(expected), self.assertRaises(ConfigError) as caught:
+                catalog.named(expected[:4].strip())
+            self.assertIn(expected, str(caught.exception))
 
     def test_one_that_is_no_file_and_one_that_is_no_json(self) -> None:
         os.mkdir(os.path.join(catalog.own_folder(), "folder.json"))

@@ -90,31 +90,31 @@ class Doctor(Programs):
         self.program("codex", 'echo "0.1.0 --json"')
         fix = {**catalog.named("codex").as_command(), "stall_timeout_seconds": 10}
         commands = {"verify": "true", "fix": fix}
-        said = self.doctor(commands=commands, policy={"sandbox": "auto"})
-        self.assertIn("codex may be silent for 120 s and go on, the stall limit is 10 s", said)
-        self.assertIn("codex 0.1.0: it does not know --sandbox", said)
-        self.assertIn("neither a key nor a login is to be seen", said)
-        self.assertIn("the sandbox of codex itself is switched off inside of ours", said)
+        output = self.doctor(commands=commands, policy={"sandbox": "auto"})
+        self.assertIn("codex may be silent for 120 s and go on, the stall limit is 10 s", output)
+        self.assertIn("codex 0.1.0: it does not know --sandbox", output)
+        self.assertIn("neither a key nor a login is to be seen", output)
+        self.assertIn("the sandbox of codex itself is switched off inside of ours", output)
 
     def test_a_pair_that_cannot_nest(self) -> None:
         fix = {"run": "codex exec --full-auto - < {prompt_file}", "agent": "codex"}
-        said = self.doctor(
+        output = self.doctor(
             exitcode=1, commands={"verify": "true", "fix": fix}, policy={"sandbox": "auto"}
         )
-        self.assertIn("may start a sandbox of its own, which cannot nest in ours", said)
-        self.assertIn("codex is not installed", said)
+        self.assertIn("may start a sandbox of its own, which cannot nest in ours", output)
+        self.assertIn("codex is not installed", output)
 
     def test_a_budget_without_a_price_and_an_unknown_agent(self) -> None:
         self.program("codex", 'echo "0.1.0 --json"')
         fix = {"run": "codex < {prompt_file}", "agent": "codex"}
         improve = {"run": "true", "agent": "codexx"}
-        said = self.doctor(
+        output = self.doctor(
             exitcode=1,
             commands={"verify": "true", "fix": fix, "improve": improve},
             limits={"max_cost_usd": 5},
         )
-        self.assertIn("limits.max_cost_usd cannot be kept: codex reports no cost", said)
-        self.assertIn("commands.improve.agent: no agent preset is called 'codexx'", said)
+        self.assertIn("limits.max_cost_usd cannot be kept: codex reports no cost", output)
+        self.assertIn("commands.improve.agent: no agent preset is called 'codexx'", output)
 
 
 if __name__ == "__main__":

@@ -68,7 +68,7 @@ def full() -> None:
 class OutOfReach(Case):
     """Permissions and full disks: told as what they are, and a record that holds is left alone."""
 
-    def told(self, code: int, *words: str, before: Callable[[], None] = powerless) -> str:
+    def output_of(self, code: int, *words: str, before: Callable[[], None] = powerless) -> str:
         program = start_openloop(*words, cwd=self.folder, preexec_fn=before)
         out, err = program.communicate()
         self.assertEqual(code, program.returncode, err)
@@ -80,15 +80,15 @@ class OutOfReach(Case):
         os.chmod(path, 0)
 
     def test_init_on_a_full_disk(self) -> None:
-        told = self.told(2, "init", "w x", before=full)
-        self.assertIn("error: w x cannot be written: File too large\n  fix: make room", told)
+        output = self.output_of(2, "init", "w x", before=full)
+        self.assertIn("error: w x cannot be written: File too large\n  fix: make room", output)
         run_openloop("init", "w x", "--force", cwd=self.folder)
 
     def test_init_where_nothing_can_be_written(self) -> None:
         made = self.workspace(commands={"verify": "true"})
         self.addCleanup(os.chmod, made.path, 0o755)
         os.chmod(made.path, 0o555)
-        self.assertIn("ws cannot be written: Perm", self.told(2, "init", "--force", made.path))
+        self.assertIn("ws cannot be written: Perm", self.output_of(2, "init", "--force", made.path))
 
     def test_a_record_that_cannot_be_read_is_not_set_aside(self) -> None:
         made = self.workspace(commands={"verify": "true"})
@@ -96,17 +96,19 @@ class OutOfReach(Case):
         self.closed(made.file("events.jsonl"))
         for code, *words in ((2, "init", "--force"), (1, "doctor"), (1, "status")):
             with self.subTest(words):
-                told = self.told(code, *words, made.path)
-                self.assertIn("events.jsonl cannot be read: Permission denied\n", told)
-                self.assertIn("fix: make it readable", told)
-                self.assertNotIn("a new record", told)
+                output = self.output_of(code, *words, made.path)
+                self.assertIn("events.jsonl cannot be read: Permission denied\n", output)
+                self.assertIn("fix: make it readable", output)
+                self.assertNotIn("a new record", output)
         self.assertFalse([name for name in os.listdir(made.path) if "broken" in name])
 
     def test_a_closed_workspace_is_not_taken_for_none(self) -> None:
         made = self.workspace(commands={"verify": "true"})
         self.closed(made.path)
         for code, command in ((2, "run"), (1, "status")):
-            self.assertIn("cannot be looked at: Permission", self.told(code, command, made.path))
+            self.assertIn(
+                "cannot be looked at: Permission", self.output_of(code, command, made.path)
+            )
 
     def test_what_is_protected_and_cannot_be_read(self) -> None:
         for key in ("protect", "withhold"):
@@ -116,13 +118,13 @@ class OutOfReach(Case):
                 os.mkdir(made.project_file("shut"))
                 self.closed(made.project_file("shut"))
                 for code, command in ((1, "doctor"), (2, "run")):
-                    told = self.told(code, command, made.path)
-                    self.assertIn("shut is protected and cannot be read\n", told)
+                    output = self.output_of(code, command, made.path)
+                    self.assertIn("shut is protected and cannot be read\n", output)
 
     def test_a_proposed_command_can_be_pasted(self) -> None:
-        self.assertIn("openloop init 'w x'\n", self.told(2, "run", "w x"))
-        self.assertIn("openloop doctor 'w x'\n", self.told(0, "init", "w x"))
-        self.assertIn("openloop init --force 'w x'\n", self.told(2, "init", "w x"))
+        self.assertIn("openloop init 'w x'\n", self.output_of(2, "run", "w x"))
+        self.assertIn("openloop doctor 'w x'\n", self.output_of(0, "init", "w x"))
+        self.assertIn("openloop init --force 'w x'\n", self.output_of(2, "init", "w x"))
 
 
 class NothingStarted(Case):

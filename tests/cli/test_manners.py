@@ -172,8 +172,8 @@ class Planted(Case):
     def test_doctor_warns_of_a_gate_that_runs_it_as_a_module(self) -> None:
         for command, count in (("python3 -m openloop", 1), ("python3 -P -m openloop", 0)):
             made = self.workspace(command, commands={"verify": f"{command} judge c -- true"})
-            told = run_openloop("doctor", made.path, exitcode=0).out
-            self.assertEqual(count, told.count("in the project that is called openloop"), told)
+            output = run_openloop("doctor", made.path, exitcode=0).out
+            self.assertEqual(count, output.count("in the project that is called openloop"), output)
 
 
 class Nowhere(Case):

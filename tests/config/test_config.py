@@ -56,9 +56,9 @@ class Documents(unittest.TestCase):
     def test_every_problem_is_told_with_its_path_in_the_order_of_the_file(self):
         for case in REFUSED:
             with self.subTest(case.data[:120]):
-                told = [each.what for each in problems(case.data)]
-                self.assertEqual(len(case.paths), len(told), told)
-                for path, what in zip(case.paths, told, strict=True):
+                found = [each.what for each in problems(case.data)]
+                self.assertEqual(len(case.paths), len(found), found)
+                for path, what in zip(case.paths, found, strict=True):
                     self.assertTrue(what.startswith(f"{path} "), what)
 
     def test_every_problem_names_the_file_and_a_mend(self):
@@ -78,7 +78,7 @@ class Documents(unittest.TestCase):
                 self.assertIn(fix, problem.fix)
 
     def test_all_problems_at_once(self):
-        told = problems(
+        found = problems(
             b'{"version": 1, "limits": {"stall_timeout_seconds": "5m", "stal": 1},\n'
             b'"mission": "", "mission": 5, "commands": {"play": " ", "scan": "(", "fix": 1}}'
         )
@@ -92,7 +92,7 @@ class Documents(unittest.TestCase):
                 "commands.fix must be a string or an object, got 1",
                 "commands.verify is required",
             ],
-            [each.what for each in told],
+            [each.what for each in found],
         )
 
 
@@ -104,30 +104,30 @@ class Words(unittest.TestCase):
             'error: limits.stall_timeout_seconds must be a positive number, got "5m"\n'
             f"  in: {WHERE}\n"
             "  fix: write seconds, for example 300",
-            str(self.told(limits(stall_timeout_seconds="5m"))),
+            str(self.only_problem(limits(stall_timeout_seconds="5m"))),
         )
 
     def test_a_blank_command_that_may_be_left_out(self):
-        self.assertIn("remove the key", self.told(commands(play="")).fix)
-        self.assertIn("remove the key", self.told(verify(expect=" ")).fix)
-        self.assertNotIn("remove the key", self.told(commands(verify="")).fix)
-        self.assertNotIn("remove the key", self.told(verify(run="")).fix)
+        self.assertIn("remove the key", self.only_problem(commands(play="")).fix)
+        self.assertIn("remove the key", self.only_problem(verify(expect=" ")).fix)
+        self.assertNotIn("remove the key", self.only_problem(commands(verify="")).fix)
+        self.assertNotIn("remove the key", self.only_problem(verify(run="")).fix)
 
     def test_an_unknown_key_names_the_nearest_known_one(self):
-        self.assertIn("stall_timeout_seconds", self.told(limits(stall_timeout=1)).fix)
-        self.assertIn("verify", self.told(commands(verifi="x")).fix)
-        self.assertIn("commands.verify", self.told(doc(verify="x")).fix)
+        self.assertIn("stall_timeout_seconds", self.only_problem(limits(stall_timeout=1)).fix)
+        self.assertIn("verify", self.only_problem(commands(verifi="x")).fix)
+        self.assertIn("commands.verify", self.only_problem(doc(verify="x")).fix)
 
     def test_a_regular_expression_is_told_with_what_re_says(self):
-        self.assertIn("unterminated subpattern", self.told(verify(expect="(")).what)
-        self.assertIn("group around the number", self.told(baseline(regex="a")).what)
+        self.assertIn("unterminated subpattern", self.only_problem(verify(expect="(")).what)
+        self.assertIn("group around the number", self.only_problem(baseline(regex="a")).what)
 
     def test_a_placeholder_that_cannot_be_filled_in_is_told_with_its_place(self):
-        told = self.told(commands(fix={"run": "true\n echo `{last_error}`"}))
-        self.assertIn("commands.fix.run (line 2, column 8): {last_error}", told.what)
+        found = self.only_problem(commands(fix={"run": "true\n echo `{last_error}`"}))
+        self.assertIn("commands.fix.run (line 2, column 8): {last_error}", found.what)
 
     def test_a_missing_key_is_told_with_an_example(self):
-        self.assertIn('"verify": "python -m unittest"', self.told(doc(commands={})).fix)
+        self.assertIn('"verify": "python -m unittest"', self.only_problem(doc(commands={})).fix)
 
     def test_nothing_in_a_message_can_drive_a_terminal(self):
         hostile = "\x1b]0;x\x07\x9b31m\u202e\ud800"
@@ -144,11 +144,11 @@ class Words(unittest.TestCase):
             commands(play="echo `{last_error} \x1b`"),
             baseline(direction="\x9b"),
         ]:
-            for told in problems(Case(document).data):
-                text = str(told).replace("\n", "")
+            for found in problems(Case(document).data):
+                text = str(found).replace("\n", "")
                 self.assertTrue(text.isprintable(), ascii(text))
 
-    def told(self, document):
+    def only_problem(self, document):
         (problem,) = problems(Case(document).data)
         return problem
 

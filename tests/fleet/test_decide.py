@@ -154,10 +154,17 @@ class Endings(unittest.TestCase):
             with self.subTest(code=code):
                 found = ending({"code": code, "beat": beat}, "the last line")
                 self.assertEqual(state, found["state"])
-                told = code in (0, 1, 3, 5, 130, 143)  # else the heartbeat is of an earlier run
-                self.assertEqual(4 if told else None, found["round"])
-                self.assertEqual(told, found["reason"] == "every gate passed")
-                if not told:
+                is_reported = code in (
+                    0,
+                    1,
+                    3,
+                    5,
+                    130,
+                    143,
+                )  # else the heartbeat is of an earlier run
+                self.assertEqual(4 if is_reported else None, found["round"])
+                self.assertEqual(is_reported, found["reason"] == "every gate passed")
+                if not is_reported:
                     self.assertIn("the last line", found["reason"])
 
     def test_no_heartbeat(self) -> None:

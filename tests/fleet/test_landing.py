@@ -286,11 +286,11 @@ class Worktrees(Repository):
         from openloop.fleet import document, worktrees
 
         fleet = document.load(place.path)
-        said = "\n".join(worktrees.remarks(fleet, [task.name for task in fleet.tasks]))
-        self.assertIn("submodules", said)
-        self.assertIn("120 worktrees of", said)
+        remarks = "\n".join(worktrees.remarks(fleet, [task.name for task in fleet.tasks]))
+        self.assertIn("submodules", remarks)
+        self.assertIn("120 worktrees of", remarks)
         if not shutil.which("git-lfs"):
-            self.assertIn("git-lfs, which is not installed", said)
+            self.assertIn("git-lfs, which is not installed", remarks)
 
 
 if __name__ == "__main__":

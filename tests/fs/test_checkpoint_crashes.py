@@ -136,18 +136,18 @@ class Crash(Restoring):
         self.assertEqual(self.before_seen, look(self.root))
 
     def test_announced_before_anything_is_touched(self) -> None:
-        told: list[str] = []
+        digests: list[str] = []
 
         def announce(digest: str) -> None:
             self.assertEqual(self.spoilt_seen, look(self.root))
-            told.append(digest)
+            digests.append(digest)
             raise KeyboardInterrupt
 
         with self.assertRaises(KeyboardInterrupt):
             self.checkpoints.restore(
                 self.root, self.current, self.target, self.paths, announce=announce
             )
-        self.assertEqual(self.paths, tuple(sorted(self.checkpoints.recover(self.root, *told))))
+        self.assertEqual(self.paths, tuple(sorted(self.checkpoints.recover(self.root, *digests))))
         self.assertEqual(self.before_seen, look(self.root))
 
     def test_disk_that_takes_no_more_of_a_restore(self) -> None:
@@ -182,17 +182,17 @@ class Crash(Restoring):
 
     def cut_off(self) -> str:
         """A restore that ends between the intent and the first change; returns its digest."""
-        told: list[str] = []
+        digests: list[str] = []
 
         def announce(digest: str) -> None:
-            told.append(digest)
+            digests.append(digest)
             raise KeyboardInterrupt
 
         with contextlib.suppress(KeyboardInterrupt):
             self.checkpoints.restore(
                 self.root, self.current, self.target, self.paths, announce=announce
             )
-        return told[0]
+        return digests[0]
 
     def refused(self, root: str, digest: str) -> None:
         with self.assertRaises(Damaged):

@@ -60,7 +60,7 @@ class Project(Case):
             raise AssertionError(f"git {words}: {done.stderr!r}")
         return done.stdout
 
-    def says_git(self, paths: Iterable[bytes]) -> set[bytes]:
+    def ignored_by_git(self, paths: Iterable[bytes]) -> set[bytes]:
         """What git itself calls ignored in the project, there and then."""
         asked = b"".join(b"./" + path + b"\0" for path in paths)
         answer = self.git("check-ignore", "--no-index", "--stdin", "-z", asked=asked)
@@ -259,9 +259,9 @@ class Frozen(Project):
         names = "a.bom a.cr a.space c.space\\ # #hash #comment !bang ~ ~x/y de/f dxe/f d/e/f [ [a"
         names += " a/b x/y z end end\\ xx \udcffa \udcff b.cr d**e/f [[:word:]]x comment hash"
         paths = [*map(os.fsencode, names.split()), b"b.space ", b"b.space", b"tab\t", b"\t", b"  "]
-        said = self.says_git(paths)
-        self.assertEqual(said, self.frozen().ignored(paths))
-        self.assertGreater(len(said), 10)
+        ignored = self.ignored_by_git(paths)
+        self.assertEqual(ignored, self.frozen().ignored(paths))
+        self.assertGreater(len(ignored), 10)
 
     def test_folders_that_are_ignored_whole(self) -> None:
         self.write(".gitignore", "build/", "gen/*", "*.d/", "out/", "kept/")
@@ -290,9 +290,9 @@ class Frozen(Project):
             for path in paths
             if not os.path.lexists(os.path.join(os.fsencode(self.project), path))
         ]
-        said = self.says_git(paths)
-        self.assertEqual(said, self.frozen().ignored(paths))
-        self.assertTrue(0 < len(said) < len(set(paths)))
+        ignored = self.ignored_by_git(paths)
+        self.assertEqual(ignored, self.frozen().ignored(paths))
+        self.assertTrue(0 < len(ignored) < len(set(paths)))
 
 
 class Repositories(Project):

@@ -147,7 +147,7 @@ class LookingAgain(Trees):
         return opens, found[0]
 
     def test_unchanged_tree_is_not_read(self) -> None:
-        self.settle()
+        self.wait_until_reliable()
         first = self.scan()
         restored = Manifest.from_bytes(first.to_bytes())
         for before in (first, restored):
@@ -169,7 +169,7 @@ class LookingAgain(Trees):
         self.assertFalse(first.only(first).is_unchanged_since(first.only(first)))
 
     def test_one_edit_reads_one_file(self) -> None:
-        self.settle()
+        self.wait_until_reliable()
         first = self.scan()
         self.write("a/1", b"ONE")
         opens, again = self.opened(first)
@@ -178,7 +178,7 @@ class LookingAgain(Trees):
         self.assertIs(first.listings[b"b/"], again.listings[b"b/"])
 
     def test_edit_that_puts_size_and_mtime_back(self) -> None:
-        self.settle()
+        self.wait_until_reliable()
         first = self.scan()
         old = os.stat(self.path("a/1"))
         self.write("a/1", b"eno")
@@ -216,7 +216,7 @@ class LookingAgain(Trees):
             self.assertEqual(ctime + tick, snapshot.reliable_from((0, 0, 0, 0, ctime, 0)))
 
     def test_replaced_by_a_copy_with_the_same_times(self) -> None:
-        self.settle()
+        self.wait_until_reliable()
         first = self.scan()
         shutil.copy2(self.path("a/1"), self.path("new"))
         os.replace(self.path("new"), self.path("a/1"))
@@ -225,7 +225,7 @@ class LookingAgain(Trees):
         self.assertFalse(difference(first, again))
 
     def test_another_skip_or_wanted_counts_at_once(self) -> None:
-        self.settle()
+        self.wait_until_reliable()
         first = self.scan(wanted=lambda path: not path.startswith(b"a/"))
         self.assertEqual(UNHASHED, first[b"a/1"].content)
         self.assertFalse(first[b"a/1"].is_hashed)
@@ -389,7 +389,7 @@ class Unreadable(Trees):
         """Nothing moved, and yet it can be read now."""
 
         def look() -> None:
-            self.settle()
+            self.wait_until_reliable()
             os.seteuid(NOBODY)
             before = self.scan()
             os.seteuid(0)

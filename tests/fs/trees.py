@@ -103,7 +103,7 @@ class Trees(Case):
     ) -> Manifest:
         return snapshot.scan(self.root, skip=skip or self.skip, before=before, wanted=wanted)
 
-    def settle(self) -> None:
+    def wait_until_reliable(self) -> None:
         """Wait until nothing in the tree is so young that a scan would mistrust it."""
         stats = [os.lstat(self.path(path)) for path in look(self.root)]
         last = max((snapshot.reliable_from(signature_of(each)) for each in stats), default=0)

@@ -94,17 +94,17 @@ class Reading(unittest.TestCase):
             ({"name": "n", "stdout": ""}, 'name "n" stands in line 32 too', "its own"),
         ]
         lines = [line if isinstance(line, str) else json.dumps(line) for line, _, _ in table]
-        told = iter(problems("\n".join(lines).encode()))
+        found = iter(problems("\n".join(lines).encode()))
         for number, (_, what, fix) in enumerate(table, 1):
             if what is None or fix is None:
                 continue
-            problem = next(told)
+            problem = next(found)
             with self.subTest(what):
                 self.assertTrue(problem.what.startswith(what), problem.what)
                 self.assertTrue(f"{problem.where},".startswith(f"{WHERE}, line {number},"))
                 self.assertIn(fix, problem.fix)
                 self.assertTrue(problem.fix)
-        self.assertEqual([], list(told))
+        self.assertEqual([], list(found))
 
     def test_bytes_that_are_no_text(self) -> None:
         for data, what in ((b"\xef\xbb\xbf{}", "byte order mark"), (b'{"a": "\xff"}', "UTF-8")):
@@ -204,9 +204,9 @@ class Comparing(unittest.TestCase):
 
     def test_reasons_quote_neither_side(self) -> None:
         for match in ("exact", "trim", "regex"):
-            told = why("given away", stdout="secret", match=match)
-            self.assertTrue(told)
-            self.assertNotRegex(told, "given|secret")
+            reason = why("given away", stdout="secret", match=match)
+            self.assertTrue(reason)
+            self.assertNotRegex(reason, "given|secret")
 
 
 class Recording(unittest.TestCase):

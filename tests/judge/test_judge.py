@@ -149,12 +149,12 @@ class Verdicts(Judging):
         ]
         self.write(*({"stdout": "right", **line} for line, _ in table))
         done = self.judge()
-        told = done.out.splitlines()
-        self.assertEqual(["1 of 12 cases", "score=0.0833"], told[-2:])
+        lines = done.out.splitlines()
+        self.assertEqual(["1 of 12 cases", "score=0.0833"], lines[-2:])
         for position, (line, why) in enumerate(table):
             with self.subTest(line=line):
-                self.assertIn(f"case {position + 1}  ", told[position])
-                self.assertTrue(told[position].endswith(why), told[position])
+                self.assertIn(f"case {position + 1}  ", lines[position])
+                self.assertTrue(lines[position].endswith(why), lines[position])
         self.assertEqual(os.listdir(self.folder), ["cases.jsonl"], "something was left behind")
 
     def test_a_daemon_is_ended_and_the_answer_counts(self) -> None:
@@ -169,8 +169,8 @@ class Verdicts(Judging):
         self.write(
             slow, *({"name": f"{n}", "stdin": f"say {n}", "stdout": f"{n}"} for n in range(5))
         )
-        told = self.judge("--jobs", "4").out.splitlines()
-        names = [line.split()[1] for line in told[:-2]]
+        lines = self.judge("--jobs", "4").out.splitlines()
+        names = [line.split()[1] for line in lines[:-2]]
         self.assertEqual(["first", "0", "1", "2", "3", "4"], names)
 
     def test_jobs_run_side_by_side(self) -> None:
@@ -272,9 +272,9 @@ class Surroundings(Judging):
             check=False,
         )
         self.assertIn("this system only hides CASES", done.stderr)
-        told = done.stdout.splitlines()
-        self.assertIn("1 of 2 cases", told, done.stdout)
-        self.assertIn("its guard was killed", told[0])
+        lines = done.stdout.splitlines()
+        self.assertIn("1 of 2 cases", lines, done.stdout)
+        self.assertIn("its guard was killed", lines[0])
 
     def test_a_case_carries_the_mark_of_the_run_that_judge_is_a_part_of(self) -> None:
         """By it the next run finds what is left when runner, guard and judge were all killed;
@@ -287,8 +287,8 @@ class Surroundings(Judging):
 
     def test_hiding_can_be_left_out(self) -> None:
         self.write({"stdin": f"search {self.cases}", "stdout": ""})
-        told = self.judge("--no-hide").out
-        self.assertIn("stdout", told)
+        output = self.judge("--no-hide").out
+        self.assertIn("stdout", output)
 
     def test_the_reasons_give_nothing_away(self) -> None:
         self.write({"name": "it", "stdin": "say guess", "stdout": "secret"})

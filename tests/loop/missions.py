@@ -234,15 +234,15 @@ class Mission:
 
 def tell(mission: Mission, history: str) -> None:
     """Take the mission through the history. Raises AssertionError where the loop differs."""
-    told: list[str] = []
+    done: list[str] = []
     for word in history.split():
         if not _from_outside(mission, word):
             action = mission.next()
             if head(word) != shown(action):
-                story = " ".join(told)
+                story = " ".join(done)
                 raise AssertionError(f"{story} <<< expected {word}, the loop says {shown(action)}")
             mission.perform(action, result_of(word) if isinstance(action, RunStep) else None)
-        told.append(word)
+        done.append(word)
 
 
 def _from_outside(mission: Mission, word: str) -> bool:

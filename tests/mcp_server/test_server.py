@@ -41,8 +41,8 @@ class Client:
     def ask(self, method: str, params: dict[str, Any] | None = None, **meta: Any) -> int:
         """Send a request and return its id."""
         self._number += 1
-        told = {**(MODERN if self.modern else {}), **meta}
-        params = {**(params or {}), **({"_meta": told} if told else {})}
+        merged = {**(MODERN if self.modern else {}), **meta}
+        params = {**(params or {}), **({"_meta": merged} if merged else {})}
         message = {"jsonrpc": "2.0", "id": self._number, "method": method, "params": params}
         self.send(json.dumps(message) + "\n")
         return self._number

@@ -206,10 +206,10 @@ class BetweenRuns(Project):
         with open(place.project_file("README"), "a", encoding="utf-8") as file:
             file.write("not protected\n")
         ended = place.run()
-        said = [e["text"] for e in place.events_of("note") if e["note"] == "changed"]
+        texts = [e["text"] for e in place.events_of("note") if e["note"] == "changed"]
         self.assertEqual(
             ["tests/test_new.py created since run 1", "tests/test_calc.py changed since run 1"],
-            said,
+            texts,
         )
         self.assertIn("note: tests/test_calc.py changed since run 1", ended.err)
         place.run()

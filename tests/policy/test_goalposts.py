@@ -163,9 +163,11 @@ class KeepTheBest(Goalposts):
         place.run(exitcode=1)
         self.assertEqual("0.5\n", self.read(place, "value"))
         self.assertEqual({"value", "new-1"}, set(os.listdir(place.project)))
-        said = [text for n in (1, 2, 3) for text in place.artifact(n)["policy"]["checkpoints"]]
-        self.assertEqual(2, sum(text.startswith("kept") for text in said), said)
-        self.assertEqual(2, sum(text.startswith("restored") for text in said), said)
+        checkpoints = [
+            text for n in (1, 2, 3) for text in place.artifact(n)["policy"]["checkpoints"]
+        ]
+        self.assertEqual(2, sum(text.startswith("kept") for text in checkpoints), checkpoints)
+        self.assertEqual(2, sum(text.startswith("restored") for text in checkpoints), checkpoints)
         place.audit()
 
 

@@ -49,7 +49,7 @@ class Climb(Case):
         files: dict[str, object] = {"value": f"{value}\n".encode(), "data/kept": b"kept\n"}
         return files | {f"made-{one}": b"untracked\n" for one in made}
 
-    def said(self, place: Workspace, *rounds: int) -> list[str]:
+    def checkpoint_texts(self, place: Workspace, *rounds: int) -> list[str]:
         return [text for n in rounds for text in place.artifact(n)["policy"]["checkpoints"]]
 
 
@@ -64,10 +64,10 @@ class Keeping(Climb):
         self.assertEqual(repository, snapshot(place.project_file(".git")))
         found = {path: text for path, text in self.files(place).items() if ".git" not in path}
         self.assertEqual(self.best(0.7, 0.6, 0.7), found)
-        said = self.said(place, 1, 2, 3, 4)
+        texts = self.checkpoint_texts(place, 1, 2, 3, 4)
         verbs = ["kept", "kept", "restored", "kept", "restored"]
-        self.assertEqual(verbs, [text.partition(":")[0] for text in said])
-        self.assertIn("0.4 against the best 0.6", said[2])
+        self.assertEqual(verbs, [text.partition(":")[0] for text in texts])
+        self.assertIn("0.4 against the best 0.6", texts[2])
         self.assertEqual(0.7, place.heartbeat["metric"]["best"])
         place.audit()
 
@@ -75,7 +75,7 @@ class Keeping(Climb):
         place = self.place(climb(0.8, "breaks"), climb(0.6))
         place.run(exitcode=1)
         self.assertEqual(self.best(0.6, 0.6), self.files(place))
-        self.assertTrue(any("verify failed" in text for text in self.said(place, 1, 2)))
+        self.assertTrue(any("verify failed" in text for text in self.checkpoint_texts(place, 1, 2)))
 
     def test_a_metric_that_cannot_be_measured_puts_back(self) -> None:
         for value in ("nan", "inf", "-"):
@@ -83,7 +83,7 @@ class Keeping(Climb):
                 place = self.place(climb(value), name=f"v{value}")
                 place.run(exitcode=1)
                 self.assertEqual(self.best(0.5), self.files(place))
-                self.assertIn("was not measured", self.said(place, 1)[-1])
+                self.assertIn("was not measured", self.checkpoint_texts(place, 1)[-1])
 
     def test_less_may_be_better(self) -> None:
         place = self.place(climb(0.4), climb(0.45), value=0.1, direction="less_equal")
@@ -103,7 +103,9 @@ class Noise(Climb):
         place = self.place(climb(0.55), climb(0.61), climb(0.68), min_delta=0.1)
         place.run(exitcode=1)
         self.assertEqual(self.best(0.61, 0.61), self.files(place))
-        self.assertIn("0.55 against the best 0.5, min_delta 0.1", self.said(place, 2)[0])
+        self.assertIn(
+            "0.55 against the best 0.5, min_delta 0.1", self.checkpoint_texts(place, 2)[0]
+        )
 
     def test_one_lucky_measurement_of_three_is_not_progress(self) -> None:
         """The first of every three measurements says 0.89."""
@@ -130,7 +132,9 @@ class Crashes(Climb):
         self.assertEqual(b"0.1\n", self.files(place)["value"])
         place.run(exitcode=1)
         self.assertEqual(self.best(0.7, 0.7), self.files(place))
-        self.assertTrue(any(text.startswith("restored") for text in self.said(place, 3)))
+        self.assertTrue(
+            any(text.startswith("restored") for text in self.checkpoint_texts(place, 3))
+        )
         self.assertEqual(0.7, place.heartbeat["metric"]["best"])
         place.audit()
 

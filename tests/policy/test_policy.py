@@ -302,8 +302,8 @@ class Hooks(Project):
         hooks = {"complete": "sed -i 's/+/-/' src/calc.py; echo > tests/test_new.py"}
         place = self.place(repair(), hooks=hooks)
         place.run()
-        said = [note["text"] for note in place.events_of("note") if note["note"] == "hook"]
-        self.assertEqual(["hook complete changed src/calc.py after it was measured"], said)
+        texts = [note["text"] for note in place.events_of("note") if note["note"] == "hook"]
+        self.assertEqual(["hook complete changed src/calc.py after it was measured"], texts)
         self.assertFalse(os.path.exists(place.project_file("tests/test_new.py")))
         place.audit()
 
@@ -443,8 +443,8 @@ class Words(Project):
         first = place.events_of("policy_violated")[0]
         self.assertEqual((2, "fix"), (first["round"], first["step"]))
         self.assertIn("created protected tests/data/-rf", first["text"])
-        said = place.artifact(2)["policy"]["violations"][0]
-        self.assertEqual((first["step"], first["paths"]), (said["step"], said["paths"]))
+        violation = place.artifact(2)["policy"]["violations"][0]
+        self.assertEqual((first["step"], first["paths"]), (violation["step"], violation["paths"]))
         self.assertEqual(2, len(place.events_of("checkpoint_restored")))
         shown = run_openloop("status", place.path).out
         for text in (ended.err, shown, place.read("artifacts/round-0004-fix-prompt.md")):

@@ -61,7 +61,7 @@ class Sandboxed(Case):
                 file.write(f"the bytes of {path}\n")
         return place
 
-    def told(self, place: Workspace) -> list[Any]:
+    def results(self, place: Workspace) -> list[Any]:
         """What the change reported: the results of its acts, in order."""
         log = place.read("logs/round-0002-fix.log")
         return [json.loads(line)[-1] for line in log.splitlines() if line.startswith("[")]
@@ -96,7 +96,7 @@ class Writing(Sandboxed):
         document["commands"]["fix"] = f"{fix}; {kernel}"
         place.configure(document)
         place.run()
-        self.assertEqual(self.told(place), list(where.values()))
+        self.assertEqual(self.results(place), list(where.values()))
         refused = "kernel: (Read-only file system|Permission denied)"  # to root, to other users
         self.assertRegex(place.read("logs/round-0002-fix.log"), refused)
         [started] = place.events_of("run_started")
@@ -112,7 +112,9 @@ class Writing(Sandboxed):
         )
         os.makedirs(place.project_file("made/deep"))
         place.run()
-        self.assertEqual(self.told(place), ["written", self.READ_ONLY, self.READ_ONLY, "written"])
+        self.assertEqual(
+            self.results(place), ["written", self.READ_ONLY, self.READ_ONLY, "written"]
+        )
         # What the sandbox is too coarse to stop, the policy undoes.
         self.assertEqual(place.artifact(2)["steps"][0]["outcome"], "policy")
         self.assertFalse(os.path.exists(place.project_file("made/deep/x")))
@@ -134,7 +136,7 @@ class Writing(Sandboxed):
             "write", "src/code.py", "write", "src/other.py", protect=["src/code.py", "!x"]
         )
         place.run()
-        self.assertEqual(self.told(place), [self.READ_ONLY, "written"])
+        self.assertEqual(self.results(place), [self.READ_ONLY, "written"])
 
     def test_odd_names(self) -> None:
         odd = 'o\'d d "name"\n$(touch x) \u4e16 -\u00e9'
@@ -179,7 +181,7 @@ class Seeing(Sandboxed):
         self.addCleanup(victim.kill)
         place = self.prowling("processes", "signal", victim.pid, "read", f"/proc/{victim.pid}/stat")
         place.run()
-        seen, signalled, read = self.told(place)
+        seen, signalled, read = self.results(place)
         self.assertLess(len(seen), 10)
         self.assertEqual(signalled, "error: No such process")
         self.assertEqual(read, "error: No such file or directory")
@@ -210,11 +212,11 @@ class Seeing(Sandboxed):
         place.configure(document)
         place.run()
         missing = "error: No such file or directory"
-        told = self.told(place)
-        self.assertEqual(told[:3], [missing, [], ["code.py"]])
-        self.assertEqual(told[3], Writing.READ_ONLY)
-        self.assertEqual(told[4:6], [missing, []])
-        self.assertEqual(told[6:], [[], []])
+        results = self.results(place)
+        self.assertEqual(results[:3], [missing, [], ["code.py"]])
+        self.assertEqual(results[3], Writing.READ_ONLY)
+        self.assertEqual(results[4:6], [missing, []])
+        self.assertEqual(results[6:], [[], []])
         with open(place.project_file("src/secret.py"), encoding="utf-8") as file:
             self.assertEqual(file.read(), "the bytes of a secret\n")
 
@@ -229,11 +231,11 @@ class Seeing(Sandboxed):
     def test_a_private_log(self) -> None:
         place = self.prowling("find", "the_log_alone", self.folder)
         document = json.loads(place.read("openloop.json"))
-        said = "echo the log' 'alone; echo 7 of 8 cases; "
-        document["commands"]["verify"] = {"run": said + ONCE, "private": True}
+        prints = "echo the log' 'alone; echo 7 of 8 cases; "
+        document["commands"]["verify"] = {"run": prints + ONCE, "private": True}
         place.configure(document)
         place.run()
-        self.assertEqual(self.told(place), [[]])
+        self.assertEqual(self.results(place), [[]])
         self.assertIn("the log alone", place.read("logs/round-0001-verify.log"))
 
 

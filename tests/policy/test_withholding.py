@@ -96,9 +96,9 @@ class Gone(Withheld):
         before = self.state(place)
         place.run()
         log = place.read("logs/round-0002-fix.log").splitlines()
-        told = [json.loads(line)[-1] for line in log]
+        seen = [json.loads(line)[-1] for line in log]
         missing = "error: No such file or directory"
-        self.assertEqual(told, [["acceptance"], [], missing, []])
+        self.assertEqual(seen, [["acceptance"], [], missing, []])
         self.assertEqual(self.state(place), before)
         self.assertEqual(place.read("logs/round-0001-verify.log"), 2 * SECRET)
         self.assertEqual(place.read("logs/round-0002-verify.log"), 2 * SECRET)
@@ -225,7 +225,7 @@ class AtGates(Case):
     def test_what_a_gate_does_to_them_is_put_back_and_counts(self) -> None:
         home = "$OPENLOOP_WORKSPACE/holdout"
         easy = f'echo \'{{"stdout": "wrong"}}\' > "{home}/c.jsonl"'
-        for gate, said in {
+        for gate, expected in {
             easy: "changed holdout/c.jsonl while it ran",
             f'cp "{home}/c.jsonl" x; rm "{home}/c.jsonl"; {easy}; touch -r x "{home}/c.jsonl"':
                 "changed holdout/c.jsonl while it ran",
@@ -236,21 +236,21 @@ class AtGates(Case):
                 "changed holdout/inner/link while it ran",
         }.items():  # fmt: skip
             with self.subTest(gate):
-                self.assert_put_back(gate, said)
+                self.assert_restored(gate, expected)
 
     def test_with_a_policy_too(self) -> None:
         policy = {"protect": ["tests/**"], "allow": ["src/**"]}
         gate = 'echo > "$OPENLOOP_WORKSPACE/holdout/c.jsonl"; echo > new'
-        place = self.assert_put_back(gate, "changed holdout/c.jsonl while it ran", policy=policy)
+        place = self.assert_restored(gate, "changed holdout/c.jsonl while it ran", policy=policy)
         self.assertFalse(os.path.exists(place.project_file("new")))
 
-    def assert_put_back(self, gate: str, said: str, **config: Any) -> Workspace:
+    def assert_restored(self, gate: str, expected: str, **config: Any) -> Workspace:
         self.setUp()
         place = self.held(gate, **config)
         before = self.state(place)
         place.run("--max-rounds", "1", exitcode=1)
         self.assertEqual([(1, "scan", "policy"), (1, "fix", "passed")], place.steps()[:2])
-        self.assertIn(said, place.events_of("policy_violated")[0]["text"])
+        self.assertIn(expected, place.events_of("policy_violated")[0]["text"])
         self.assertNotIn((1, "verify", "passed"), place.steps())
         self.assertEqual(before, self.state(place))
         place.audit()
@@ -405,20 +405,20 @@ class Private(Case):
     WORD = "xyzzy-of-the-log"
 
     def test_nothing_but_counts_is_told(self) -> None:
-        said = f"echo {self.WORD[:5]}''{self.WORD[5:]}; echo '7 of 8 cases'; "
+        prints = f"echo {self.WORD[:5]}''{self.WORD[5:]}; echo '7 of 8 cases'; "
         last = f"echo {self.WORD[:5]}''{self.WORD[5:]} at the end; "
         halves = f"{self.WORD[:5]}''{self.WORD[5:]}"
-        told = self.folder + "/told"
+        seen_path = self.folder + "/told"
         place = self.workspace(
             total_rounds=4,
             commands={
-                "play": {"run": f"{said}{last} exit 3", "private": True},
+                "play": {"run": f"{prints}{last} exit 3", "private": True},
                 "scan": {
                     "run": f"echo java.lang.OutOfMemoryError: {halves}; exit 1",
                     "private": True,
                 },
-                "fix": f'echo {{last_error}} "$OPENLOOP_LAST_ERROR" >> {told}',
-                "verify": {"run": f"{said}{last}", "expect": "never", "private": True},
+                "fix": f'echo {{last_error}} "$OPENLOOP_LAST_ERROR" >> {seen_path}',
+                "verify": {"run": f"{prints}{last}", "expect": "never", "private": True},
             },
             limits={"max_consecutive_failures": 9},
         )
@@ -435,7 +435,7 @@ class Private(Case):
         prompt = place.read("artifacts/round-0002-fix-prompt.md")
         self.assertIn("play failed (exit 3): 7 of 8 cases", prompt)
         self.assertIn("Its log is private.", prompt)
-        with open(told, encoding="utf-8") as file:
+        with open(seen_path, encoding="utf-8") as file:
             self.assertIn(
                 "scan oom (suspected by limits.oom_markers: the log says so)", file.read()
             )
@@ -485,11 +485,11 @@ class Doctor(Case):
         with open(place.project_file("tests/t.py"), "w", encoding="utf-8"):
             pass
         report = run_openloop("doctor", place.path, "--json").json
-        said = "\n".join(f["what"] for f in report["findings"] if f["level"] == "warning")
-        self.assertIn("policy.withhold 'none/**' matches no file", said)
-        self.assertIn("tests/t.py is both allowed and withheld", said)
-        self.assertIn("policy.writable has no effect without a sandbox", said)
-        self.assertIn("the logs of verify can be read by the agent", said)
+        warnings = "\n".join(f["what"] for f in report["findings"] if f["level"] == "warning")
+        self.assertIn("policy.withhold 'none/**' matches no file", warnings)
+        self.assertIn("tests/t.py is both allowed and withheld", warnings)
+        self.assertIn("policy.writable has no effect without a sandbox", warnings)
+        self.assertIn("the logs of verify can be read by the agent", warnings)
 
 
 if __name__ == "__main__":

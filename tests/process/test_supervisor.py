@@ -126,8 +126,8 @@ class GuardsMemory(unittest.TestCase):
         look = "import sys; import openloop.process.guard; "
         look += f"print(*({self.HEAVY} & sys.modules.keys()))"
         words = [sys.executable, "-S", "-c", look]
-        told = subprocess.run(words, env=environment(), capture_output=True, text=True, check=True)
-        self.assertEqual("", told.stdout.strip())
+        done = subprocess.run(words, env=environment(), capture_output=True, text=True, check=True)
+        self.assertEqual("", done.stdout.strip())
 
 
 def children(pid: int) -> list[int]:

@@ -65,7 +65,7 @@ class RecordCase(Case):
         finally:
             lock.release()
 
-    def told(self, place: Workspace, story: str = STORY) -> None:
+    def write_story(self, place: Workspace, story: str = STORY) -> None:
         """Let the story happen in the workspace."""
         with self.opened(place) as run:
             tell(run, story)

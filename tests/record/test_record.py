@@ -268,8 +268,10 @@ class WholeMission(Case):
             artifact = json.loads(data)
             mine = [step for step in finished if step["round"] == artifact["round"]]
             self.assertEqual(len(artifact["steps"]), len(mine))
-            for kept, told in zip(artifact["steps"], mine, strict=True):
-                self.assertEqual({name: told[name] for name in STEP}, {n: kept[n] for n in STEP})
+            for kept, recorded in zip(artifact["steps"], mine, strict=True):
+                self.assertEqual(
+                    {name: recorded[name] for name in STEP}, {n: kept[n] for n in STEP}
+                )
         fix = place.artifact(1)["steps"][2]
         self.assertEqual(
             (fix["outcome"], fix["exit_code"], fix["signal"]), ("failed", None, "SIGKILL")
@@ -282,14 +284,14 @@ class WholeMission(Case):
     def test_progress(self) -> None:
         lines = self.place.read("progress.md").splitlines()
         self.assertEqual(lines[0][:2], "# ")
-        told = [line for line in lines if line.startswith("- ")]
-        for line in told:
+        bullets = [line for line in lines if line.startswith("- ")]
+        for line in bullets:
             self.assertRegex(line, rf"\A- {TIME.pattern} \S")
         steps = len(self.place.events_of("step_finished"))
         notes = len(self.place.events_of("note"))
-        self.assertEqual(len(told), 1 + steps + 3 + notes + 1)
+        self.assertEqual(len(bullets), 1 + steps + 3 + notes + 1)
         self.assertIn("round 1 play failed", self.place.read("progress.md"))
-        self.assertIn("run 1 complete", told[-1] + told[-2])
+        self.assertIn("run 1 complete", bullets[-1] + bullets[-2])
 
 
 class Projections(Case):

@@ -77,7 +77,7 @@ class Keeping(RecordCase):
 
     def test_a_round_names_the_hash_of_its_artifact(self) -> None:
         place = self.place()
-        self.told(place)
+        self.write_story(place)
         for event in place.events_of("round_finished"):
             with open(place.file(event["artifact"]), "rb") as file:
                 digest = hashlib.sha256(file.read()).hexdigest()
@@ -85,7 +85,7 @@ class Keeping(RecordCase):
 
     def test_nothing_else_is_left_in_the_workspace(self) -> None:
         place = self.place()
-        self.told(place)
+        self.write_story(place)
         expected = {"openloop.json", *FILES, *FOLDERS}
         self.assertEqual(expected, set(os.listdir(place.path)))
         rounds = {f"round-{number:04d}.json" for number in (1, 2, 3)}
@@ -115,7 +115,7 @@ class Keeping(RecordCase):
         place = self.place()
         os.mkdir(place.file("logs"))
         rewrite(place.file("logs/round-x.log"), b"")
-        self.told(place, "run1/3 1: play scan verify baseline=1 =healthy/complete complete")
+        self.write_story(place, "run1/3 1: play scan verify baseline=1 =healthy/complete complete")
 
     def data(self, place: Workspace, name: str) -> bytes:
         with open(place.file(name), "rb") as file:
@@ -123,7 +123,7 @@ class Keeping(RecordCase):
 
     def test_the_last_heartbeat_says_that_nobody_runs(self) -> None:
         place = self.place()
-        self.told(place)
+        self.write_story(place)
         beat = place.heartbeat
         self.assertEqual(
             ("complete", None, None), (beat["status"], beat["pid"], beat["runner_pid"])
@@ -131,7 +131,7 @@ class Keeping(RecordCase):
 
     def test_a_store_that_goes_in_the_middle_says_interrupted(self) -> None:
         place = self.place()
-        self.told(place, "run1/3 1: play")
+        self.write_story(place, "run1/3 1: play")
         self.assertEqual("interrupted", place.heartbeat["status"])
 
 
@@ -144,10 +144,12 @@ class TornEnd(RecordCase):
         for number, tail in enumerate(self.TAILS):
             with self.subTest(tail[:10]):
                 place = self.workspace(f"w{number}", commands={"verify": "v"})
-                self.told(place, "run1/3 1: verify-")
+                self.write_story(place, "run1/3 1: verify-")
                 whole = self.events(place)
                 rewrite(place.file(EVENTS), whole + tail)
-                self.told(place, "resume1/3 =interrupted/continue 2: verify =healthy/complete")
+                self.write_story(
+                    place, "resume1/3 =interrupted/continue 2: verify =healthy/complete"
+                )
                 self.assertTrue(self.events(place).startswith(whole))
                 with open(place.file(f"{EVENTS}.torn-1"), "rb") as file:
                     self.assertEqual(tail, file.read())
@@ -159,7 +161,7 @@ class TornEnd(RecordCase):
 
     def test_the_whole_last_event_without_its_newline(self) -> None:
         place = self.place()
-        self.told(place, "run1/3 1: play")
+        self.write_story(place, "run1/3 1: play")
         os.truncate(place.file(EVENTS), os.path.getsize(place.file(EVENTS)) - 1)
         heartbeat = place.heartbeat | {"status": "running"}  # as at the moment of the crash
         rewrite(place.file("heartbeat.json"), json.dumps(heartbeat).encode())
@@ -168,7 +170,7 @@ class TornEnd(RecordCase):
 
     def test_it_is_noted(self) -> None:
         place = self.place()
-        self.told(place, "run1/3 1: play")
+        self.write_story(place, "run1/3 1: play")
         with open(place.file(EVENTS), "ab") as file:
             file.write(b"torn")
         with self.opened(place) as run:
@@ -202,7 +204,7 @@ class Rebuilding(RecordCase):
     def setUp(self) -> None:
         super().setUp()
         self.here = self.place()
-        self.told(self.here)
+        self.write_story(self.here)
         self.before = snapshot(self.here.path, without=("heartbeat.json",))
 
     def prepared(self) -> dict[str, object]:
@@ -288,7 +290,7 @@ class Planted(RecordCase):
         for plant in PLANTS:
             with self.subTest(f"{plant.__name__} at {name}"), no_hang():
                 place = self.workspace(unique(name, plant), commands={"verify": "v"})
-                self.told(place, "run1/3 1: verify- =unhealthy/continue")
+                self.write_story(place, "run1/3 1: verify- =unhealthy/continue")
                 path = place.file(name)
                 remove(path)
                 os.makedirs(os.path.dirname(path), exist_ok=True)
@@ -304,7 +306,7 @@ class Planted(RecordCase):
     def test_at_a_projection(self) -> None:
         for name in ("heartbeat.json", "progress.md", "artifacts", "logs"):
             for place in self.each(name):
-                self.told(place, "resume1/3 2: verify =healthy/complete complete")
+                self.write_story(place, "resume1/3 2: verify =healthy/complete complete")
                 self.assertEqual("complete", place.heartbeat["status"])
                 self.assertIn("run 1 complete", place.read("progress.md"))
                 self.assertEqual("healthy", place.artifact(2)["outcome"])
@@ -314,13 +316,13 @@ class Planted(RecordCase):
         for name in temporary:
             for place in self.each(name):
                 os.unlink(place.file("progress.md"))
-                self.told(place, "resume1/3 2: verify =healthy/complete complete")
+                self.write_story(place, "resume1/3 2: verify =healthy/complete complete")
                 self.assertEqual("complete", place.heartbeat["status"])
                 self.assertEqual("healthy", place.artifact(2)["outcome"])
 
     def test_at_an_artifact(self) -> None:
         for place in self.each("artifacts/round-0002.json"):
-            self.told(place, "resume1/3 2: verify =healthy/complete complete")
+            self.write_story(place, "resume1/3 2: verify =healthy/complete complete")
             self.assertEqual("healthy", place.artifact(2)["outcome"])
 
     def test_at_a_log(self) -> None:
@@ -391,7 +393,7 @@ class Refused(RecordCase):
     def setUp(self) -> None:
         super().setUp()
         self.here = self.place()
-        self.told(self.here)
+        self.write_story(self.here)
 
     def why(self) -> str:
         before = snapshot(self.here.path)
@@ -450,7 +452,7 @@ class PutBack(RecordCase):
     @contextlib.contextmanager
     def running(self, before: str = "") -> Iterator[Written]:
         if before:
-            self.told(self.here, before)
+            self.write_story(self.here, before)
         with self.opened(self.here) as run:
             tell(run, "resume1/3 2: play" if before else "run1/3 1: play")
             self.assertEqual("", run.store.tampering())
@@ -538,7 +540,7 @@ class PutBack(RecordCase):
 
     def test_the_start_of_a_long_record_is_not_believed(self) -> None:
         """It is too long for a copy: cut at its end it is restored, damaged inside it is not."""
-        self.told(self.here, FIRST_ROUND)
+        self.write_story(self.here, FIRST_ROUND)
         with self.opened(self.here) as run:
             tell(run, "resume1/3")
             while run.store._event_log.size <= SHADOWED:
@@ -741,7 +743,7 @@ class DiskFull(RecordCase):
             self.assertFalse(run.store.state.in_round, "what is not on record has not happened")
         self.assertEqual("interrupted", place.heartbeat["status"])
         self.assertIn("cannot be kept", place.heartbeat["reason"])
-        self.told(place, "resume1/3 2: play scan")
+        self.write_story(place, "resume1/3 2: play scan")
         recomputed_head(place)
 
     def test_an_artifact_is_the_old_one_or_the_new_one(self) -> None:

@@ -131,8 +131,8 @@ class GitHubActions(Job):
 
     def test_the_demo_is_not_written_over_a_project(self) -> None:
         os.mkdir(os.path.join(self.checkout, "project"))
-        said = self.shell(steps(read(GITHUB))[SETS_UP], exitcode=2)
-        self.assertIn("project is there already", said)
+        message = self.shell(steps(read(GITHUB))[SETS_UP], exitcode=2)
+        self.assertIn("project is there already", message)
 
 
 class GitLab(Job):

@@ -158,7 +158,7 @@ class Crowd(unittest.TestCase):
         self.assertIn("arena", done.stderr)
 
     def test_bad_usage(self) -> None:
-        for words, said in (
+        for words, expected in (
             (("--only", "nobody"), "nobody"),
             (("--against", "naive=true"), "{agent}"),
             (("--mode", "none"), "invalid choice"),
@@ -166,7 +166,7 @@ class Crowd(unittest.TestCase):
             with self.subTest(words):
                 done = gauntlet(*words)
                 self.assertEqual(2, done.returncode)
-                self.assertIn(said, done.stderr)
+                self.assertIn(expected, done.stderr)
                 self.assertNotIn("Traceback", done.stderr)
 
 

@@ -147,9 +147,9 @@ class Layers(unittest.TestCase):
     def test_no_circles(self) -> None:
         below = {module: own(module) - {module} for module in modules()}
         while below:
-            settled = {module for module, others in below.items() if not others & set(below)}
-            self.assertTrue(settled, f"a circle among {sorted(below)}")
-            below = {module: others for module, others in below.items() if module not in settled}
+            resolved = {module for module, others in below.items() if not others & set(below)}
+            self.assertTrue(resolved, f"a circle among {sorted(below)}")
+            below = {module: others for module, others in below.items() if module not in resolved}
 
     def test_no_folder_is_too_large(self) -> None:
         for folder, _, names in os.walk(FOLDER):

@@ -39,8 +39,8 @@ class Version(unittest.TestCase):
             project = tomllib.load(file)["project"]
         self.assertEqual(project["dynamic"], ["version"])
         self.assertNotIn("version", project)
-        said = run_openloop("--version").out
-        self.assertEqual(said, f"openloop {openloop.__version__}\n")
+        output = run_openloop("--version").out
+        self.assertEqual(output, f"openloop {openloop.__version__}\n")
         pattern = re.compile(rf"[\"']{re.escape(openloop.__version__)}[\"']")
         holders = []
         for path in files("src"):

@@ -155,9 +155,9 @@ class CasesOfJudge(unittest.TestCase):
 
     def test_ways_to_match(self) -> None:
         row = next(r for r in rows(prose(JUDGE)) if "`match`" in r[0])
-        said = [word.strip('"') for word in code(row[2])]
+        documented = [word.strip('"') for word in code(row[2])]
         rule = schema.load("judge/case")["properties"]["match"]
-        self.assertEqual(sorted(said), sorted(rule["enum"]))
+        self.assertEqual(sorted(documented), sorted(rule["enum"]))
 
 
 class PlaysOfBrowse(unittest.TestCase):
@@ -218,8 +218,10 @@ class CommandLine(unittest.TestCase):
                 with self.subTest(document=document, call=f"{name}{rest}"):
                     self.assertIn(name, known)
                     own = rest.partition(" -- ")[0]
-                    said = {word.strip(".[]") for word in own.split() if word.startswith("--")}
-                    self.assertLessEqual(said, known[name] | {"--help"})
+                    documented = {
+                        word.strip(".[]") for word in own.split() if word.startswith("--")
+                    }
+                    self.assertLessEqual(documented, known[name] | {"--help"})
 
     def test_agents(self) -> None:
         row = next(
@@ -293,9 +295,9 @@ class Meanings(Case):
             self.assertEqual(status[str(number)], [word])
 
     def test_the_agent_is_told_the_same_codes(self) -> None:
-        told = section(AGENT, "### Telling a person what came of it")
+        described = section(AGENT, "### Telling a person what came of it")
         for mine in (section(README, "## When a run ends"), section(EXIT_CODES, "## openloop run")):
-            self.assertEqual([row[0] for row in rows(told)], [row[0] for row in rows(mine)])
+            self.assertEqual([row[0] for row in rows(described)], [row[0] for row in rows(mine)])
 
     def test_outcomes(self) -> None:
         named = first_cells(section(RUNS, "## Outcomes of a step"))
@@ -317,8 +319,8 @@ class Meanings(Case):
             eta=None,
             head="",
         )
-        said = [name for name in named if name not in ("normal", *Status)]
-        self.assertEqual(sorted(said), sorted(written))
+        documented = [name for name in named if name not in ("normal", *Status)]
+        self.assertEqual(sorted(documented), sorted(written))
 
     def test_artifact_fields(self) -> None:
         place = self.workspace()

@@ -120,9 +120,9 @@ class KilledAtAnyMoment(Case):
         fixed = {e["round"] for e in place.events_of("step_started") if e["step"] == "fix"}
         self.assertLessEqual({f"round-{number:04d}-fix-prompt.md" for number in fixed}, names)
         for number in finished:
-            told = [(n, step) for n, step, _ in place.steps() if n == number]
+            recorded = [(n, step) for n, step, _ in place.steps() if n == number]
             kept = [(number, step["step"]) for step in place.artifact(number)["steps"]]
-            self.assertEqual(kept, told)
+            self.assertEqual(kept, recorded)
         runs = place.events_of("run_started")
         self.assertEqual({event["run"] for event in place.events}, {1})
         self.assertEqual([event["resumed"] for event in runs], [False] + [True] * (len(runs) - 1))

@@ -22,7 +22,7 @@ def touch(path: str) -> None:
 class RoundCase(Case):
     """Steps told as `play failed`, a confirmation as `play passed again`."""
 
-    def told(self, place: Workspace, number: int) -> str:
+    def step_outcomes(self, place: Workspace, number: int) -> str:
         return ", ".join(
             f"{step['step']} {step['outcome']}{' again' if step['confirm'] else ''}"
             for step in place.artifact(number)["steps"]
@@ -30,7 +30,9 @@ class RoundCase(Case):
 
     def assert_rounds(self, place: Workspace, *expected: str) -> None:
         count = len(place.events_of("round_finished"))
-        self.assertEqual([self.told(place, n) for n in range(1, count + 1)], list(expected))
+        self.assertEqual(
+            [self.step_outcomes(place, n) for n in range(1, count + 1)], list(expected)
+        )
 
     def ends(self, place: Workspace) -> list[tuple[str, str]]:
         return [(e["outcome"], e["decision"]) for e in place.events_of("round_finished")]
@@ -167,7 +169,7 @@ class Evidence(RoundCase):
         )
         place.run(exitcode=1)
         self.assertEqual(
-            self.told(place, 1),
+            self.step_outcomes(place, 1),
             "play passed, scan failed, fix passed, verify passed, play failed again",
         )
         self.assertEqual(self.ends(place), [("unhealthy", "exhausted")])
@@ -194,7 +196,7 @@ class Evidence(RoundCase):
     def test_a_change_before_the_breaker_trips_is_measured(self) -> None:
         place = self.missing_the_baseline(limits={"max_consecutive_failures": 1})
         place.run(exitcode=3)
-        self.assertTrue(self.told(place, 1).endswith("baseline failed again"))
+        self.assertTrue(self.step_outcomes(place, 1).endswith("baseline failed again"))
 
     def test_a_change_at_the_end_of_the_time_is_measured(self) -> None:
         place = self.missing_the_baseline(
@@ -202,7 +204,7 @@ class Evidence(RoundCase):
         )
         place.run(exitcode=1)
         last = len(place.events_of("round_finished"))
-        self.assertTrue(self.told(place, last).endswith("baseline failed again"))
+        self.assertTrue(self.step_outcomes(place, last).endswith("baseline failed again"))
         self.assertIn("max_runtime_seconds", place.heartbeat["reason"])
 
     def missing_the_baseline(self, improve: str = "true", **config: Any) -> Workspace:
@@ -289,7 +291,7 @@ class Outcomes(RoundCase):
             limits={"oom_markers": ["^engine: no memory"]},
         )
         place.run(exitcode=1)
-        self.assertEqual(self.told(place, 1), "play passed, verify oom")
+        self.assertEqual(self.step_outcomes(place, 1), "play passed, verify oom")
 
     def test_a_command_that_cannot_be_started(self) -> None:
         place = self.workspace(
@@ -399,7 +401,7 @@ class Breaker(RoundCase):
         place.run(exitcode=3)
         touch(place.project_file("cured"))
         place.run(exitcode=0)
-        self.assertEqual(self.told(place, 2), "play passed, verify passed")
+        self.assertEqual(self.step_outcomes(place, 2), "play passed, verify passed")
 
 
 class Interruptions(RoundCase):
@@ -436,14 +438,14 @@ class Interruptions(RoundCase):
         counts = [e["consecutive_failures"] for e in place.events_of("round_finished")]
         self.assertEqual(counts, [1, 1, 2, 3, 4])
         self.assertEqual({e["run"] for e in place.events}, {1})
-        self.assertEqual(self.told(place, 2), "fix passed")
+        self.assertEqual(self.step_outcomes(place, 2), "fix passed")
 
     def test_after_a_crash_in_fix_nothing_is_outstanding(self) -> None:
         place = self.cut_off("fix")
         place.run("--max-rounds", "2", exitcode=1)
-        self.assertEqual(self.told(place, 2), "")
-        self.assertEqual(self.told(place, 3), "verify failed")
-        self.assertEqual(self.told(place, 4), "fix failed, verify failed")
+        self.assertEqual(self.step_outcomes(place, 2), "")
+        self.assertEqual(self.step_outcomes(place, 3), "verify failed")
+        self.assertEqual(self.step_outcomes(place, 4), "fix failed, verify failed")
 
     def test_an_edited_configuration_begins_a_new_run(self) -> None:
         place = self.cut_off("verify")

@@ -148,24 +148,24 @@ class Hooks(Case):
         hooks = dict.fromkeys(kinds, f"{self.TELL} >> told")
         return self.workspace(**{"limits": limits, "hooks": hooks, **config})
 
-    def told(self, place: Workspace) -> list[str]:
+    def hook_calls(self, place: Workspace) -> list[str]:
         with open(place.project_file("told"), encoding="utf-8") as file:
             return file.read().splitlines()
 
     def test_round_and_complete(self) -> None:
         place = self.hooked(commands={"verify": by_round("false", "true")})
         place.run()
-        self.assertEqual(self.told(place), ["round 1", "round 2", "complete 2"])
+        self.assertEqual(self.hook_calls(place), ["round 1", "round 2", "complete 2"])
 
     def test_blocked(self) -> None:
         place = self.hooked(commands={"verify": "false"})
         place.run(exitcode=3)
-        self.assertEqual(self.told(place), ["round 1", "round 2", "blocked 2"])
+        self.assertEqual(self.hook_calls(place), ["round 1", "round 2", "blocked 2"])
 
     def test_exhausted(self) -> None:
         place = self.hooked(commands={"verify": "false"}, total_rounds=1)
         place.run(exitcode=1)
-        self.assertEqual(self.told(place), ["round 1", "exhausted 1"])
+        self.assertEqual(self.hook_calls(place), ["round 1", "exhausted 1"])
 
     def test_the_record_is_written_before(self) -> None:
         place = self.hooked(
@@ -275,23 +275,23 @@ class Tampering(Case):
         for what, script in self.EDITS:
             with self.subTest(what):
                 place = self.tampered("openloop.json", script)
-                self.assert_put_back(place, "openloop.json", what)
+                self.assert_restored(place, "openloop.json", what)
                 self.assertIn('"play": "test -e t1"', place.read("openloop.json"))
 
     def test_record_is_put_back(self) -> None:
         for what, script in self.EDITS:
             with self.subTest(what):
                 place = self.tampered("events.jsonl", script)
-                self.assert_put_back(place, "events.jsonl", what)
+                self.assert_restored(place, "events.jsonl", what)
         place.audit()
 
     def test_nothing_is_added_to_a_record_that_was_emptied_under_a_living_runner(self) -> None:
         place = self.tampered("events.jsonl", ': > "$F"')
-        self.assert_put_back(place, "events.jsonl", "emptied")
+        self.assert_restored(place, "events.jsonl", "emptied")
         self.assertEqual("", place.read("events.jsonl.edited-1"))
         place.audit()
 
-    def assert_put_back(self, place: Workspace, name: str, what: str) -> None:
+    def assert_restored(self, place: Workspace, name: str, what: str) -> None:
         self.assert_regular(place.file(name))
         self.assertEqual(place.exists(f"{name}.edited-1"), what != "removed")
         self.assertEqual(recomputed_head(place), place.heartbeat["event_head"])
@@ -486,8 +486,8 @@ class LongMission(Case):
         with open(place.project_file("mission"), encoding="utf-8") as file:
             self.assertIn(f"read it in {place.file('openloop.json')}", file.read())
         self.assertIn("Make it whole. " * 14_000, place.read("artifacts/round-0001-fix-prompt.md"))
-        told = run_openloop("doctor", place.path).out
-        self.assertIn("the mission is too long for OPENLOOP_MISSION", told)
+        report = run_openloop("doctor", place.path).out
+        self.assertIn("the mission is too long for OPENLOOP_MISSION", report)
 
 
 class LostWorkspace(Case):

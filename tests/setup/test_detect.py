@@ -39,20 +39,20 @@ class Tree:
     verify: str
     scan: str | None = None
     play: str | None = None
-    said: tuple = ()
+    remarks: tuple = ()
     protect: tuple = ()
     allow: tuple = ()
     unsaid: tuple = field(default=())
 
 
 TREES = (
-    Tree("empty", {}, REPLACE_ME, said=("No test command was found",)),
+    Tree("empty", {}, REPLACE_ME, remarks=("No test command was found",)),
     Tree("only a readme", {"README.md": "# x"}, REPLACE_ME),
     Tree(
         "pytest by pyproject",
         {"pyproject.toml": "[tool.pytest.ini_options]\n", "x.py": "", "tests/test_x.py": FUNCTION},
         "python3 -m pytest -q",
-        said=("pyproject.toml configures pytest", "must be installed"),
+        remarks=("pyproject.toml configures pytest", "must be installed"),
         protect=("tests/**",),
         allow=("/x.py",),
     ),
@@ -72,7 +72,7 @@ TREES = (
         "pytest by conftest",
         {"tests/conftest.py": "", "tests/test_x.py": UNITTEST, "src/x/__init__.py": ""},
         "PYTHONPATH=src python3 -m pytest -q",
-        said=("tests/conftest.py is pytest's",),
+        remarks=("tests/conftest.py is pytest's",),
         protect=("tests/**", "src/**/conftest.py"),
         allow=("src/**",),
     ),
@@ -88,7 +88,7 @@ TREES = (
         "pytest by import",
         {"x.py": "", "test_x.py": "import pytest\nclass Test:\n    def test_it(self): pass\n"},
         "python3 -m pytest -q",
-        said=("test_x.py imports pytest",),
+        remarks=("test_x.py imports pytest",),
     ),
     Tree(
         "plain test functions",
@@ -121,7 +121,7 @@ TREES = (
         "Python without tests",
         {"pyproject.toml": "[project]\nname = 'x'\n", "x/__init__.py": "", "x/__main__.py": "1\n"},
         REPLACE_ME,
-        said=("no tests were seen", "verify is often"),
+        remarks=("no tests were seen", "verify is often"),
     ),
     Tree(
         "Django's stub is no test",
@@ -145,7 +145,7 @@ TREES = (
         "npm's stub is no test",
         {"package.json": package(test='echo "Error: no test specified" && exit 1', build="tsc")},
         REPLACE_ME,
-        said=("no test script",),
+        remarks=("no test script",),
     ),
     Tree(
         "yarn",
@@ -164,9 +164,11 @@ TREES = (
         "broken package.json",
         {"package.json": '{"scripts": {"test": "jest"'},
         REPLACE_ME,
-        said=("not a JSON object",),
+        remarks=("not a JSON object",),
     ),
-    Tree("package.json is a list", {"package.json": "[]"}, REPLACE_ME, said=("not a JSON object",)),
+    Tree(
+        "package.json is a list", {"package.json": "[]"}, REPLACE_ME, remarks=("not a JSON object",)
+    ),
     Tree("scripts is a number", {"package.json": '{"scripts": 3}'}, REPLACE_ME),
     Tree("deep package.json", {"package.json": "[" * 60_000}, REPLACE_ME),
     Tree(
@@ -174,7 +176,7 @@ TREES = (
         {"Makefile": "CC := cc\ntest: all\n\t./run\nlint check:\n\ttrue\n", "src/x.c": ""},
         "make -B test",
         "make lint",
-        said=("Makefile is there: verify is `make -B test`",),
+        remarks=("Makefile is there: verify is `make -B test`",),
         allow=("src/**",),
     ),
     Tree("make check", {"GNUmakefile": ".PHONY: check\ncheck:\n\ttrue\n"}, "make check"),
@@ -183,7 +185,7 @@ TREES = (
         {"makefile": "lint:\n\ttrue\n"},
         REPLACE_ME,
         "make lint",
-        said=("no target for tests was seen",),
+        remarks=("no target for tests was seen",),
     ),
     Tree(
         "the makefile that make reads",
@@ -214,7 +216,7 @@ TREES = (
         "Rust without tests",
         {"Cargo.toml": "[package]\n", "src/main.rs": "fn main() {}\n"},
         REPLACE_ME,
-        said=("Rust: Cargo.toml is there, but no tests were seen",),
+        remarks=("Rust: Cargo.toml is there, but no tests were seen",),
     ),
     Tree(
         "Go",
@@ -291,7 +293,7 @@ TREES = (
             "Makefile": "test:\n\ttrue\n",
         },
         "python3 -m pytest -q",
-        said=("not used, but could be.*npm test", "not used, but could be.*make test"),
+        remarks=("not used, but could be.*npm test", "not used, but could be.*make test"),
     ),
     Tree(
         "a script in Python does not hide the project",
@@ -303,7 +305,7 @@ TREES = (
         "the project is further down",
         {"web/package.json": package(test="jest"), "README": ""},
         REPLACE_ME,
-        said=(r"web/package\.json was seen below the root",),
+        remarks=(r"web/package\.json was seen below the root",),
     ),
     Tree(
         "not the project's own tests",
@@ -402,12 +404,12 @@ class Kinds(Project):
         for tree in TREES:
             with self.subTest(tree.name):
                 found = detect(self.make(tree.files))
-                told = "\n".join(found.found)
-                self.assertEqual(found.commands[Step.VERIFY], tree.verify, told)
-                self.assertEqual(found.commands.get(Step.SCAN), tree.scan, told)
-                self.assertEqual(found.commands.get(Step.PLAY), tree.play, told)
-                for pattern in tree.said:
-                    self.assertRegex(told, pattern)
+                found_text = "\n".join(found.found)
+                self.assertEqual(found.commands[Step.VERIFY], tree.verify, found_text)
+                self.assertEqual(found.commands.get(Step.SCAN), tree.scan, found_text)
+                self.assertEqual(found.commands.get(Step.PLAY), tree.play, found_text)
+                for pattern in tree.remarks:
+                    self.assertRegex(found_text, pattern)
                 self.assertLessEqual(set(tree.protect), set(found.protect))
                 self.assertLessEqual(set(tree.allow), set(found.allow))
 

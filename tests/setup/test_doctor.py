@@ -138,8 +138,8 @@ class Doctor(Place):
         )
         with open(place.project_file("agent.sh"), "w", encoding="utf-8"):
             pass
-        said = run_openloop("doctor", place.path).out
-        self.assertIn("commands.fix runs agent.sh, which it may rewrite", said)
+        output = run_openloop("doctor", place.path).out
+        self.assertIn("commands.fix runs agent.sh, which it may rewrite", output)
         place.configure(
             {
                 "commands": {"fix": "sh agent.sh", "verify": "true"},
@@ -173,8 +173,8 @@ class Doctor(Place):
             with self.subTest(run):
                 place = self.place(run)
                 os.makedirs(place.file("holdout"), exist_ok=True)
-                said = run_openloop("doctor", place.path, exitcode=0).out
-                self.assertEqual("can be read by the agent" in said, is_warned)
+                output = run_openloop("doctor", place.path, exitcode=0).out
+                self.assertEqual("can be read by the agent" in output, is_warned)
 
     def test_allow_alone_keeps_a_change_from_the_checks(self) -> None:
         place = self.place("true", {"src/x": ""}, policy={"allow": ["src/**"]})
@@ -204,8 +204,8 @@ class Doctor(Place):
                     "import unittest\nclass T(unittest.TestCase):\n    def test(self): pass\n"
                 )
         run_openloop("init", os.path.join(root, ".openloop/m"), exitcode=0)
-        said = run_openloop("doctor", os.path.join(root, ".openloop/m"), exitcode=0).out
-        self.assertNotIn("matches no file", said)
+        output = run_openloop("doctor", os.path.join(root, ".openloop/m"), exitcode=0).out
+        self.assertNotIn("matches no file", output)
 
     def test_a_project_is_no_workspace(self) -> None:
         os.makedirs(os.path.join(self.folder, "project"))
@@ -239,14 +239,14 @@ class Probe(Place):
         place = self.workspace(
             commands={"verify": "false", "scan": "test -e x", "play": f"{sys.executable} -c pass"}
         )
-        said = self.probe(place, 3, 0)
-        self.assertIn("verify fails now, 3 of 3 times", said)
-        self.assertIn("scan fails now", said)
-        self.assertIn("play passes now", said)
+        output = self.probe(place, 3, 0)
+        self.assertIn("verify fails now, 3 of 3 times", output)
+        self.assertIn("scan fails now", output)
+        self.assertIn("play passes now", output)
 
     def test_the_bound_means_something(self) -> None:
-        said = self.probe(self.place("test -d ."), 3, 0)
-        self.assertIn("up to 63% of runs (95 % sure); 20 runs would bound it at 14%", said)
+        output = self.probe(self.place("test -d ."), 3, 0)
+        self.assertIn("up to 63% of runs (95 % sure); 20 runs would bound it at 14%", output)
         self.assertAlmostEqual(0.95, 1 - (1 - _bound(7)) ** 7)
 
 

@@ -107,7 +107,7 @@ class Folder(Case):
         with open(path, "w", encoding="utf-8") as file:
             file.write(text)
 
-    def said(self, exitcode: int = 1) -> str:
+    def check_output(self, exitcode: int = 1) -> str:
         return run_openloop("doctor", self.folder, exitcode=exitcode).out
 
     def taken(self, *words: str) -> tuple[dict[str, Any], str]:
@@ -122,27 +122,27 @@ class Shell(Folder):
     def test_a_loop_without_a_brake_and_without_a_gate(self) -> None:
         self.write("loop.sh", ENDLESS)
         self.write("PROMPT.md", "Write a game.")
-        said = self.said()
-        self.assertIn("loop.sh:3: no brake", said)
-        self.assertIn("no command was seen that decides whether the work is done", said)
-        self.assertIn("--dangerously-skip-permissions", said)
-        self.assertIn("may edit what it is judged by: the tests, PROMPT.md, loop.sh", said)
-        self.assertIn("no limit of time", said)
-        config, said = self.taken()
+        output = self.check_output()
+        self.assertIn("loop.sh:3: no brake", output)
+        self.assertIn("no command was seen that decides whether the work is done", output)
+        self.assertIn("--dangerously-skip-permissions", output)
+        self.assertIn("may edit what it is judged by: the tests, PROMPT.md, loop.sh", output)
+        self.assertIn("no limit of time", output)
+        config, output = self.taken()
         self.assertEqual(config["commands"]["fix"]["agent"], "claude")
         self.assertIn("PROMPT.md", config["mission"])
         self.assertIn("replace me", config["commands"]["verify"])
-        self.assertNotIn("no policy", said)
+        self.assertNotIn("no policy", output)
         self.assertLessEqual({"/loop.sh", "/PROMPT.md"}, set(config["policy"]["protect"]))
-        self.assertIn("it has no gate", said)
+        self.assertIn("it has no gate", output)
 
     def test_a_loop_that_believes_a_promise(self) -> None:
         self.write("scripts/ralph/ralph.sh", PROMISE)
         self.write("docs/TASK.md", "Write a game.")
-        said = self.said()
-        self.assertIn("ralph.sh:7: what the agent prints or ticks off ends the loop", said)
-        self.assertIn("at most 25 rounds", said)
-        self.assertNotIn("no limit of time", said)
+        output = self.check_output()
+        self.assertIn("ralph.sh:7: what the agent prints or ticks off ends the loop", output)
+        self.assertIn("at most 25 rounds", output)
+        self.assertNotIn("no limit of time", output)
         config, _ = self.taken()
         self.assertEqual(config["total_rounds"], 25)
         self.assertIn("docs/TASK.md", config["mission"])
@@ -151,22 +151,22 @@ class Shell(Folder):
     def test_loops_beside_the_one_that_calls_the_agent(self) -> None:
         self.write("scripts/ralph/ralph.sh", PARSING)
         self.write("scripts/ralph/prompt.md", "Write a game.")
-        said = self.said()
-        self.assertIn("ralph.sh:7: at most 10 rounds", said)
-        self.assertIn("ralph.sh:8: what the agent prints or ticks off ends the loop", said)
-        self.assertIn("--dangerously-skip-permissions", said)
-        self.assertNotIn("no limit of time", said)
+        output = self.check_output()
+        self.assertIn("ralph.sh:7: at most 10 rounds", output)
+        self.assertIn("ralph.sh:8: what the agent prints or ticks off ends the loop", output)
+        self.assertIn("--dangerously-skip-permissions", output)
+        self.assertNotIn("no limit of time", output)
         self.assertIn("scripts/ralph/prompt.md", self.taken()[0]["mission"])
 
     def test_an_agent_that_a_function_calls(self) -> None:
         self.write("loop.sh", FUNCTIONS)
-        self.assertIn("loop.sh:7: at most 100 rounds", self.said())
+        self.assertIn("loop.sh:7: at most 100 rounds", self.check_output())
 
     def test_a_loop_that_runs_the_tests(self) -> None:
         self.write("loop.sh", TESTED)
-        said = self.said()
-        self.assertIn("loop.sh:3: `python3 -m unittest discover -s tests` is run", said)
-        self.assertNotIn("own word", said)
+        output = self.check_output()
+        self.assertIn("loop.sh:3: `python3 -m unittest discover -s tests` is run", output)
+        self.assertNotIn("own word", output)
         config, _ = self.taken()
         self.assertEqual(config["commands"]["verify"], "python3 -m unittest discover -s tests")
         self.assertEqual(config["total_rounds"], 12)
@@ -183,47 +183,47 @@ class Shell(Folder):
         ):
             with self.subTest(script):
                 self.write("loop.sh", script)
-                self.assertIn(words, self.said())
+                self.assertIn(words, self.check_output())
 
     def test_other_scripts_are_no_loops(self) -> None:
         self.write("a.sh", "claude -p once\n")
         self.write("b.sh", "while :; do echo 'claude thinks'; sleep 1; done\n")
         self.write("c.sh", "# while :; do claude -p x; done\n")
         self.assertEqual(known_tools.found(self.folder), [])
-        said = run_openloop("doctor", self.folder, exitcode=2).err
-        self.assertIn("no workspace", said)
+        output = run_openloop("doctor", self.folder, exitcode=2).err
+        self.assertIn("no workspace", output)
 
 
 class Yaml(Folder):
     def test_ralph_yml(self) -> None:
         self.write("ralph.yml", RALPH)
-        said = self.said()
-        self.assertIn("ends when the agent prints 'ALL_DONE'", said)
-        self.assertIn("at most 40 rounds and 7200 s", said)
-        config, said = self.taken()
+        output = self.check_output()
+        self.assertIn("ends when the agent prints 'ALL_DONE'", output)
+        self.assertIn("at most 40 rounds and 7200 s", output)
+        config, output = self.taken()
         self.assertEqual(config["total_rounds"], 40)
         self.assertEqual(config["limits"]["max_runtime_seconds"], 7200)
         self.assertEqual(config["limits"]["stall_timeout_seconds"], 900)
         self.assertIn("TASK.md", config["mission"])
-        self.assertIn("left out: `hats`", said)
-        self.assertIn("'ALL_DONE'", said)
+        self.assertIn("left out: `hats`", output)
+        self.assertIn("'ALL_DONE'", output)
 
     def test_loop_yaml_with_its_bounds(self) -> None:
         self.write("loop.yaml", LOOP)
         self.write("bounds.yaml", BOUNDS)
         self.write("check.py", "")
-        said = self.said()
-        self.assertIn("the gate runs check.py, which the agent may edit", said)
-        self.assertIn("at most 15 rounds", said)
-        config, said = self.taken("--mission", "Mine.")
+        output = self.check_output()
+        self.assertIn("the gate runs check.py, which the agent may edit", output)
+        self.assertIn("at most 15 rounds", output)
+        config, output = self.taken("--mission", "Mine.")
         self.assertEqual(config["mission"], "Mine.")
         self.assertEqual(config["commands"]["verify"], "python3 check.py")
         self.assertIn("tests/**", config["policy"]["protect"])
         self.assertEqual(config["limits"]["max_consecutive_failures"], 2)
         self.assertNotIn("fix", config["commands"])
-        self.assertIn("--agent NAME", said)
+        self.assertIn("--agent NAME", output)
         self.write("loop.yaml", LOOP.replace('"tests/**"', '"*.py"'))
-        self.assertIn("sound", self.said(exitcode=0))
+        self.assertIn("sound", self.check_output(exitcode=0))
 
     def test_what_cannot_brake_or_fail(self) -> None:
         for loop, bounds, words in (
@@ -238,7 +238,7 @@ class Yaml(Folder):
                 self.write("bounds.yaml", bounds)
                 self.assertIn(words, run_openloop("doctor", self.folder, exitcode=None).out)
         os.remove(os.path.join(self.folder, "bounds.yaml"))
-        self.assertIn("bounds.yaml cannot be read", self.said())
+        self.assertIn("bounds.yaml cannot be read", self.check_output())
 
     def test_the_reader(self) -> None:
         for text, values, unread in (
@@ -267,12 +267,12 @@ class Taking(Folder):
     def test_what_cannot_be_taken(self) -> None:
         place = os.path.join(self.folder, ".openloop", "taken")
         for words in (("--from", self.folder), ("--from", f"{self.folder}/none.sh")):
-            said = run_openloop("init", place, *words, exitcode=2).err
-            self.assertIn("holds no loop of a known tool", said)
+            output = run_openloop("init", place, *words, exitcode=2).err
+            self.assertIn("holds no loop of a known tool", output)
         self.write("loop.sh", ENDLESS)
         self.write("ralph.yml", RALPH)
-        said = run_openloop("init", place, "--from", self.folder, exitcode=2).err
-        self.assertIn("several loops: ralph.yml, loop.sh", said)
+        output = run_openloop("init", place, "--from", self.folder, exitcode=2).err
+        self.assertIn("several loops: ralph.yml, loop.sh", output)
         both = ("--from", self.folder, "--template", "documents")
         self.assertIn("exclude", run_openloop("init", place, *both, exitcode=2).err)
         self.assertFalse(os.path.exists(place))

@@ -36,26 +36,26 @@ class Project(Case):
 
 class Init(Project):
     def test_it_shows_all_that_it_wrote_the_policy_first(self) -> None:
-        said, document = self.init(PYTHON)
-        rows = [line.split()[0] for line in said.splitlines()[1:6]]
+        output, document = self.init(PYTHON)
+        rows = [line.split()[0] for line in output.splitlines()[1:6]]
         self.assertEqual(["protect", "allow", "verify", "rounds", "blocked"], rows)
         for glob in (*document["policy"]["protect"], *document["policy"]["allow"]):
-            self.assertIn(glob, said)
-        self.assertIn(document["commands"]["verify"], said)
+            self.assertIn(glob, output)
+        self.assertIn(document["commands"]["verify"], output)
 
     def test_without_a_policy_it_says_why_and_shows_an_example(self) -> None:
-        said, document = self.init({"README.md": ""})
+        output, document = self.init({"README.md": ""})
         self.assertNotIn("policy", document)
-        self.assertIn("no policy, because no test command was found", said)
-        self.assertIn('"protect": ["tests/**"]', said)
+        self.assertIn("no policy, because no test command was found", output)
+        self.assertIn('"protect": ["tests/**"]', output)
 
     def test_force_keeps_the_configuration_that_was_there(self) -> None:
         self.init(PYTHON)
         place = os.path.join(self.folder, "project/.openloop/main")
         with open(os.path.join(place, "openloop.json"), "w", encoding="utf-8") as file:
             file.write("my own")
-        said, _ = self.init({}, "--force")
-        self.assertIn("is kept as openloop.json.replaced-1", said)
+        output, _ = self.init({}, "--force")
+        self.assertIn("is kept as openloop.json.replaced-1", output)
         with open(os.path.join(place, "openloop.json.replaced-1"), encoding="utf-8") as file:
             self.assertEqual("my own", file.read())
         self.assertNotIn("replaced", self.init({}, "--force")[0])
@@ -107,10 +107,10 @@ class Init(Project):
         root = self.project({**files, "node_modules/.bin/mocha": ""})
         for number in range(2001):
             os.mknod(os.path.join(root, "node_modules", f"{number}.js"))
-        said, document = self.init({})
+        output, document = self.init({})
         self.assertIn("node_modules/.bin/**", document["policy"]["protect"])
         self.assertIn("node_modules/mocha/**", document["policy"]["protect"])
-        self.assertIn("node_modules has more than 2000 files", said)
+        self.assertIn("node_modules has more than 2000 files", output)
 
     def test_what_tests_leave_is_allowed_unless_git_ignores_it(self) -> None:
         _, document = self.init({**PYTHON, ".gitignore": "htmlcov/\n"})
@@ -133,8 +133,8 @@ class Git(Project):
     def test_git_leaves_the_workspace_alone(self) -> None:
         self.project(PYTHON)
         self.git("init", "-q")
-        said, _ = self.init({})
-        self.assertIn("git add -f .openloop/main", said)
+        output, _ = self.init({})
+        self.assertIn("git add -f .openloop/main", output)
         self.assertNotIn(".openloop", self.git("status", "--short"))
         self.git("clean", "-fdq")
         self.assertTrue(os.path.exists(os.path.join(self.folder, "project/.openloop/main")))
@@ -148,8 +148,8 @@ class Git(Project):
             file.write(f"#!/bin/sh\ntouch {self.folder}/ran\n")
         os.chmod(hook, 0o755)
         self.git("config", "core.fsmonitor", hook)
-        said, document = self.init({"packages/late/index.js": ""})
-        self.assertNotIn("files were looked at", said)
+        output, document = self.init({"packages/late/index.js": ""})
+        self.assertNotIn("files were looked at", output)
         self.assertIn("packages/**", document["policy"]["allow"])
         self.assertNotIn("made/**", document["policy"]["allow"])
         self.assertFalse(os.path.exists(os.path.join(self.folder, "ran")))

@@ -77,10 +77,10 @@ class Missions(Place):
         gates = {n: c for n, c in config["commands"].items() if n not in ("fix", "improve")}
         if "baseline" in config:
             gates["baseline"] = config["baseline"]["command"]
-        said = self.run_program("doctor", workspace, "--probe", "1").out
+        output = self.run_program("doctor", workspace, "--probe", "1").out
         for gate, command in gates.items():
             self.assertIn("canary", command, gate)
-            self.assertRegex(said, rf"(?m)^ok: +{gate} fails after its canary")
+            self.assertRegex(output, rf"(?m)^ok: +{gate} fails after its canary")
 
     def test_repair_test(self) -> None:
         self.try_template("repair-test")
@@ -120,9 +120,9 @@ class Writing(Place):
         for template in ("make-faster", "mend-flaky", "web-page"):  # a baseline, a gate, holdout/
             with self.subTest(template):
                 place = f"mine/.openloop/{template}"
-                said = self.run_program("init", "--template", template, place).out
-                self.assertIn("is not empty", said)
-                self.assertIn("--agent NAME", said)
+                output = self.run_program("init", "--template", template, place).out
+                self.assertIn("is not empty", output)
+                self.assertIn("--agent NAME", output)
                 text = self.read(place, "openloop.json")
                 for word in ("canary", "honest.py", "agents/"):
                     self.assertNotIn(word, text)
@@ -152,8 +152,8 @@ class Writing(Place):
             ("templates", "nothing"),
         ):
             with self.subTest(words):
-                said = self.run_program(*words, exitcode=2).err
-                self.assertIn("openloop templates", said)
+                output = self.run_program(*words, exitcode=2).err
+                self.assertIn("openloop templates", output)
                 self.assertEqual(os.listdir(self.folder), [])
 
     def test_the_list(self) -> None:

@@ -56,8 +56,8 @@ class Pages(Case):
                 os.chmod(browser, mode)
                 env = environment(PATH=os.path.dirname(browser), PYTHONPATH=SRC)
                 place = os.path.join(self.folder, f".openloop/w{mode}")
-                said = run_openloop("init", place, env=env).out
-                self.assertIn("index.html is a web page", said)
+                output = run_openloop("init", place, env=env).out
+                self.assertIn("index.html is a web page", output)
                 with open(f"{place}/openloop.json", encoding="utf-8") as file:
                     commands = json.load(file)["commands"]
                 self.assertEqual("play" in commands, is_there)

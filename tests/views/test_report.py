@@ -119,25 +119,27 @@ class Told(ReportCase):
 
     def test_the_audit_is_the_one_of_openloop_audit(self) -> None:
         place = self.repaired()
-        said = json.loads(self.report(place, "json"))
-        self.assertEqual(said["audit"], run_openloop("audit", place.path, "--json").json)
-        self.assertIn(said["audit"]["head"], self.report(place, "html"))
-        self.assertIn(said["audit"]["head"], self.report(place, "md"))
+        content = json.loads(self.report(place, "json"))
+        self.assertEqual(content["audit"], run_openloop("audit", place.path, "--json").json)
+        self.assertIn(content["audit"]["head"], self.report(place, "html"))
+        self.assertIn(content["audit"]["head"], self.report(place, "md"))
 
     def test_json(self) -> None:
         place = self.repaired()
-        said = json.loads(self.report(place, "json"))
+        content = json.loads(self.report(place, "json"))
         self.assertEqual(
-            (said["status"], said["run"], said["metric"]["best"]), ("complete", 1, 7.0)
+            (content["status"], content["run"], content["metric"]["best"]), ("complete", 1, 7.0)
         )
-        steps = [(r["round"], s["step"], s["outcome"]) for r in said["rounds"] for s in r["steps"]]
+        steps = [
+            (r["round"], s["step"], s["outcome"]) for r in content["rounds"] for s in r["steps"]
+        ]
         self.assertEqual(steps, place.steps())
-        self.assertEqual({g["outcome"] for g in said["gates"].values()}, {"passed"})
-        self.assertFalse(any(gate["stale"] for gate in said["gates"].values()))
-        self.assertEqual([m["value"] for m in said["measurements"]], [3.0, 7.0])
-        undone = [one for r in said["rounds"] for one in r["undone"]]
+        self.assertEqual({g["outcome"] for g in content["gates"].values()}, {"passed"})
+        self.assertFalse(any(gate["stale"] for gate in content["gates"].values()))
+        self.assertEqual([m["value"] for m in content["measurements"]], [3.0, 7.0])
+        undone = [one for r in content["rounds"] for one in r["undone"]]
         self.assertEqual([one["paths"] for one in undone], [["tests/new"]])
-        failed = said["failures"][-1]
+        failed = content["failures"][-1]
         self.assertEqual((failed["round"], failed["step"]), (1, "verify"))
         self.assertEqual(failed["log_end"], ["cat: state: No such file or directory"])
 
@@ -202,8 +204,8 @@ class EveryState(ReportCase):
     """A report needs no run that went well."""
 
     def check(self, place: Workspace, status: str) -> Page:
-        said = json.loads(self.report(place, "json"))
-        self.assertEqual(said["status"], status)
+        content = json.loads(self.report(place, "json"))
+        self.assertEqual(content["status"], status)
         self.assertIn(status, self.report(place, "md"))
         ElementTree.fromstring(self.report(place, "junit"))
         page = self.page(place)
@@ -257,9 +259,9 @@ class EveryState(ReportCase):
             file.writelines(lines)
         page = self.check(place, "unknown")
         self.assertIn(f"is intact only up to here: line {edited + 2}", page.text)
-        said = json.loads(self.report(place, "json"))
-        self.assertFalse(said["audit"]["intact"])
-        self.assertEqual([len(one["steps"]) for one in said["rounds"]], [1, 0])
+        content = json.loads(self.report(place, "json"))
+        self.assertFalse(content["audit"]["intact"])
+        self.assertEqual([len(one["steps"]) for one in content["rounds"]], [1, 0])
 
     def test_garbage_in_place_of_the_record(self) -> None:
         for name, garbage in (
@@ -331,10 +333,10 @@ class Bounded(ReportCase):
             baseline={"command": "echo $OPENLOOP_ROUND", "regex": "(.+)", "value": 9},
         )
         place.run(exitcode=1)
-        told = history.read(workspace.existing(place.path), detailed=1)
-        values = {one.metric.value for one in told.measured}
+        loaded = history.read(workspace.existing(place.path), detailed=1)
+        values = {one.metric.value for one in loaded.measured}
         self.assertEqual(values, {1.0, 2.0, 3.0, 4.0, 5.0})
-        self.assertEqual(told.measured[-1].metric.best, 5.0)
+        self.assertEqual(loaded.measured[-1].metric.best, 5.0)
 
     def test_of_a_log_only_its_end_is_read(self) -> None:
         place = self.workspace()

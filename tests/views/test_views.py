@@ -233,8 +233,8 @@ class GitHubActions(ViewCase):
 
     def test_groups_annotations_and_summary(self) -> None:
         place = self.mission(total_rounds=1)
-        told, summary = self.run_there(place, 1)
-        lines = told.splitlines()
+        stdout, summary = self.run_there(place, 1)
+        lines = stdout.splitlines()
         begin, end = lines.index("::group::round 1"), lines.index("::endgroup::")
         self.assertTrue(any("play" in line and "failed" in line for line in lines[begin:end]))
         self.assertTrue(any(line.startswith("::error title=play failed::") for line in lines))
@@ -244,16 +244,16 @@ class GitHubActions(ViewCase):
         self.assertRegex(summary, r"(?m)^\| 1 \| verify \| passed \|")
 
     def test_no_annotation_when_complete(self) -> None:
-        told, summary = self.run_there(self.mission(), 0)
-        self.assertNotIn("::error", told)
-        self.assertEqual(told.count("::group::"), 2)
-        self.assertEqual(told.count("::endgroup::"), 2)
+        stdout, summary = self.run_there(self.mission(), 0)
+        self.assertNotIn("::error", stdout)
+        self.assertEqual(stdout.count("::group::"), 2)
+        self.assertEqual(stdout.count("::endgroup::"), 2)
         self.assertIn("OpenLoop: complete", summary)
 
     def test_hostile_output_injects_no_command(self) -> None:
         place = self.workspace(total_rounds=1, commands={"verify": agent("hostile")})
-        told, summary = self.run_there(place, 1)
-        commands = [line for line in told.splitlines() if line.lstrip().startswith("::")]
+        stdout, summary = self.run_there(place, 1)
+        commands = [line for line in stdout.splitlines() if line.lstrip().startswith("::")]
         kinds = [re.match(r"\s*::([a-z]+)", line)[1] for line in commands]  # type: ignore[index]
         self.assertEqual(sorted(kinds), ["endgroup", "error", "group"])
         self.assertNotRegex(summary, CONTROL)

@@ -131,7 +131,7 @@ class Overview(WebCase):
         self.assertEqual(page.ask(f"/api/v1/loops/{row['id']}/audit", "POST")[0], 202)
         audit = wait_until(
             lambda: (
-                "intact" in (told := page.document(f"loops/{row['id']}")["audit"] or {}) and told
+                "intact" in (found := page.document(f"loops/{row['id']}")["audit"] or {}) and found
             )
         )
         self.assertFalse(audit["intact"])

@@ -30,15 +30,15 @@ class Page:
             env=environment(PYTHONUNBUFFERED="1"),
             text=True,
         )
-        self.said: list[str] = []
+        self.output: list[str] = []
         assert self.process.stdout
-        while not self.said or "Ctrl-C" not in self.said[-1]:
+        while not self.output or "Ctrl-C" not in self.output[-1]:
             line = self.process.stdout.readline()
             if not line or (not port and "?token=" in line):
-                self.said.append(line.strip())
+                self.output.append(line.strip())
                 break
-            self.said.append(line.strip())
-        text = "\n".join(self.said)
+            self.output.append(line.strip())
+        text = "\n".join(self.output)
         found = re.search(r"127\.0\.0\.1:(\d+)/\?token=([\w-]+)", text)
         assert found, text
         self.port, self.token = int(found[1]), found[2]
@@ -413,7 +413,7 @@ class Sockets(WebCase):
             page = Page(place.path, "--port", str(port))
             self.addCleanup(self._end, page)
             self.assertNotEqual(page.port, port)
-            self.assertIn(f"port {port} is taken", page.said)
+            self.assertIn(f"port {port} is taken", page.output)
 
     def test_ctrl_c_ends_it_at_once_and_a_wrong_path_is_usage(self) -> None:
         page = self.page(self.ran().path)

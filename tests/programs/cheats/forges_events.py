@@ -28,8 +28,8 @@ verify = {"log_path": "logs/round-0002-verify.log"}
 forged = [{**measured, **passed, **fix}]
 if sys.argv[1] == "round":
     forged += [{**started, **verify}, {**measured, **passed, **verify}]
-    said = {"outcome": "repaired", "decision": "complete", "reason": "every gate passed"}
-    forged += [{**ended, **said, "artifact": "artifacts/round-0002.json"}]
+    verdict = {"outcome": "repaired", "decision": "complete", "reason": "every gate passed"}
+    forged += [{**ended, **verdict, "artifact": "artifacts/round-0002.json"}]
     over = {"event": "run_finished", "status": "complete", "reason": "every gate passed"}
     forged += [{**{k: ended[k] for k in ("seq", "time", "run", "elapsed", "prev")}, **over}]
     forged[-1] = {**forged[-1], "step": None}
