@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import shutil
+import statistics
 import time
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from bench.lab import Goal, Lab, Place, Row, Stream, endless, in_turn, medians, slope
+from bench.lab import Goal, Lab, Place, Row, Stream, endless, in_turn, medians
 from bench.resources import memory_of_run
 
 POLICY = {"protect": ["tests/**"], "allow": ["src/**"]}
 _A_FOLDER = 50  # files in one
+_ROUNDS = 8  # timed in one run
 _SETTLED = 0.1  # seconds until no file is so young that it has to be read again
 
 
@@ -63,7 +65,10 @@ def _rows(lab: Lab, place: Place, tree: Tree) -> Iterator[Row]:
 
 
 def _round(place: Place) -> float:
-    return slope(lambda rounds: place.run("--max-rounds", str(rounds)), 2, 6)
+    """Seconds of one round; the start, which takes far longer, is in none of them."""
+    with Stream(place, "--max-rounds", str(_ROUNDS + 1)) as stream:
+        ends = [stream.until("round_finished")[1] for _ in range(_ROUNDS + 1)]
+    return statistics.median(map(int.__sub__, ends[1:], ends)) / 1e9
 
 
 def _until_first_step(place: Place) -> float:
