@@ -38,6 +38,8 @@ ROWS: dict[str, Callable[[Lab], Iterator[Row]]] = {
     "version": startup.version,
     "help": startup.help,
     "status": startup.status,
+    "doctor": startup.doctor,
+    "start": startup.start,
     "noop": commands.noop,
     "durable": commands.durable,
     "gap": commands.gap,
@@ -113,6 +115,9 @@ def _measure(
     for key in keys:
         began = time.monotonic()
         yield from {**ROWS, **ON_REQUEST}[key](lab)
+        for once, again in lab.controls:
+            yield Row(key, f"A/A control of {key}", once, again, "s", name="the same twice")
+        lab.controls.clear()
         say(f"{time.monotonic() - began:6.1f} s  {key}")
 
 

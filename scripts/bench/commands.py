@@ -99,7 +99,7 @@ def gap(lab: Lab) -> Iterator[Row]:
     found = medians(in_turn(lab, lab.amount(1, 3), samples))
     what = f"from a {PAUSE} s command's end to the next one's start"
     floor = found["floor"] * 1e3
-    yield Row("gap", what, floor, found["openloop"] * 1e3, "ms", Goal(1.5))
+    yield Row("gap", what, floor, found["openloop"] * 1e3, "ms", Goal(2.2))
     for tool in lab.tools:
         yield Row("gap", what, floor, found[tool.name] * 1e3, "ms", name=tool.name)
 
@@ -135,7 +135,7 @@ def result(lab: Lab) -> Iterator[Row]:
             waited.append(_waited(lab, last_act))
     floor, figure = (statistics.median(each) * 1e3 for each in (waited, known))
     what = "from a command's end to its result, against a blocking waitid"
-    yield Row("result", what, floor, figure, "ms", Goal(2))
+    yield Row("result", what, floor, figure, "ms", Goal(4.5))
 
 
 def _waited(lab: Lab, command: str) -> float:

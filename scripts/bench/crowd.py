@@ -63,7 +63,7 @@ def _at_rest(lab: Lab, loops: int, words: str) -> Iterator[Row]:
             stream.process.terminate()
         for stream in streams:
             stream.process.communicate()
-    yield Row("crowd", f"{words}: memory of each", None, held, "MB", Goal(40, "MB"))
+    yield Row("crowd", f"{words}: memory of each", None, held, "MB", Goal(14, "MB"))
     minute = used / loops / passed * 60e3
     yield Row(
         "crowd", f"{words}, at rest: CPU a minute of each", None, minute, "ms", Goal(60, "ms")

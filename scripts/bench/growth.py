@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import statistics
-import time
 from collections.abc import Iterator
 
 from bench.history import COMMANDS, fresh, grown
@@ -22,7 +21,7 @@ def growth(lab: Lab) -> Iterator[Row]:
     for what, cost in (
         ("one more round", _round),
         ("status", _status),
-        ("run's start", _start),
+        ("run's start", Place.until_first_step),
         ("resume", _resume),
     ):
         samples = {str(n): lambda cost=cost, n=n: cost(_young(lab, places, n)) for n in sizes}
@@ -31,6 +30,7 @@ def growth(lab: Lab) -> Iterator[Row]:
             floor, figure = (found[str(n)] * 1e3 for n in (1, rounds))
             words = f"{what} after {rounds:,} rounds, against 1 round"
             yield Row("growth", words, floor, figure, "ms", Goal(FLAT))
+    yield from _report(lab, places, *sizes[1:])
     yield from _audit(lab, places, *sizes[1:])
     yield from _memory(lab, places, *sizes)
 
@@ -51,25 +51,24 @@ def _status(place: Place) -> float:
     return place.lab.seconds(place.lab.openloop, "status", place.path)
 
 
-def _start(place: Place) -> float:
-    """From the start of the program to the start of the first command: in seconds."""
-    return _until_first_step(place)
-
-
 def _resume(place: Place) -> float:
-    """As `_start`, after a run whose runner was killed in the middle of a command."""
+    """Until the first command after a run whose runner was killed in the middle of a command."""
     place.configure(commands={"verify": "sleep 60"})
     with Stream(place) as stream:
         stream.until("step_started")
         stream.process.send_signal(signal.SIGKILL)
-    return _until_first_step(place)
+    return place.until_first_step()
 
 
-def _until_first_step(place: Place) -> float:
-    began = time.time_ns()
-    with Stream(place, "--max-rounds", "1") as stream:
-        _, now = stream.until("step_started")
-    return (now - began) / 1e9
+def _report(lab: Lab, places: dict[int, Place], some: int, many: int) -> Iterator[Row]:
+    samples = {
+        str(rounds): lambda rounds=rounds: lab.seconds(lab.openloop, "report", places[rounds].path)
+        for rounds in (some, many)
+    }
+    found = medians(in_turn(lab, 3, samples))
+    short, long = found[str(some)] * 1e3, found[str(many)] * 1e3
+    what = f"report after {many:,} rounds, against {some:,} rounds"
+    yield Row("growth", what, short, long, "ms", Goal(FLAT))
 
 
 def _audit(lab: Lab, places: dict[int, Place], some: int, many: int) -> Iterator[Row]:

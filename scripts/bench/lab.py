@@ -115,6 +115,7 @@ class Lab:
     python: str = ""
     openloop: str = ""
     histories: dict[int, Place] = field(default_factory=dict)  # rounds → workspace, see history
+    controls: list[tuple[float, float]] = field(default_factory=list)  # A/A, see in_turn
     _count: itertools.count[int] = field(default_factory=itertools.count)
 
     def amount(self, quick: int, full: int) -> int:
@@ -214,6 +215,12 @@ class Place:
         """Seconds that a whole `openloop run` takes; it is to end as exhausted."""
         return self.lab.seconds(*self.command("--quiet", *words), code=code)
 
+    def until_first_step(self) -> float:
+        """Seconds from the start of `openloop run` to the start of its first command."""
+        began = time.time_ns()
+        with Stream(self, "--max-rounds", "1") as stream:
+            return (stream.until("step_started")[1] - began) / 1e9
+
     def discard(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -265,13 +272,20 @@ class Stream:
 def in_turn(
     lab: Lab, passes: int, samples: Mapping[str, Callable[[], float]]
 ) -> dict[str, list[float]]:
-    """Take every sample once a pass, in an order that is shuffled anew for each."""
-    taken: dict[str, list[float]] = {name: [] for name in samples}
+    """Take every sample once a pass, in an order that is shuffled for each.
+
+    In full mode the first sample is taken twice a pass: how far its two medians lie apart in
+    `lab.controls` is what chance alone does to a ratio.
+    """
+    first = next(iter(samples))
+    control = {"control": samples[first]} if lab.full else {}
+    every = {**samples, **control}
+    taken: dict[str, list[float]] = {name: [] for name in every}
     for _ in range(passes):
-        names = list(samples)
-        lab.chance.shuffle(names)
-        for name in names:
-            taken[name].append(samples[name]())
+        for name in lab.chance.sample(list(every), len(every)):
+            taken[name].append(every[name]())
+    for name in control:
+        lab.controls.append((statistics.median(taken[first]), statistics.median(taken.pop(name))))
     return taken
 
 
