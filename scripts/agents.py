@@ -300,7 +300,7 @@ def _tokens(usage: Mapping[str, Any] | None, model: Model) -> str:
         return ""
     reported = tuple(usage[f"{key}_tokens"] for key in ("input", "cached", "output"))
     right = reported in (model.served(), model.served(asides=False))
-    return "" if right else f"told {reported}, served {model.served()}"
+    return "" if right else f"reported {reported}, served {model.served()}"
 
 
 def table(rows: Sequence[Row]) -> str:

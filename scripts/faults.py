@@ -5,7 +5,7 @@
 
 For each fault: how often it was provoked, how often something was violated that must hold, and
 the worst latency. Ends with 1 when anything was violated, with 2 on bad usage. Each violation is
-told with its seed; the same seed and family provoke the same again. Made for Linux; the tries
+reported with its seed; the same seed and family provoke the same again. Made for Linux; the tries
 that need root, and have none, are left out and say so.
 
 Faults inside of the runner are injected by a wrapper that starts it (faults/injected.py): it
@@ -49,7 +49,7 @@ FAMILIES = (
     "engines",
     "browser",
 )
-SHOWN = 10  # violations of a fault that are told one by one
+SHOWN = 10  # violations of a fault that are listed one by one
 SPIN = "import os\nparent = os.getppid()\nwhile os.getppid() == parent: pass"
 
 

@@ -159,7 +159,7 @@ class Gauntlet:
         # The slowest first, so that none of them is waited for alone.
         ordered = sorted(crowd, key=lambda agent: agent.family != "processes")
         with ThreadPoolExecutor(self.jobs) as pool:
-            bouts = list(_told(pool.map(bout, ordered)))
+            bouts = list(_printed(pool.map(bout, ordered)))
         row = Row(
             name, sorted(bouts, key=lambda each: [a.full_name for a in crowd].index(each.agent))
         )
@@ -196,7 +196,7 @@ def _other(name: str, template: str) -> Fight:
     return lambda place, agent: arena.against_another(place, agent, name, template)
 
 
-def _told(bouts: Iterator[Bout]) -> Iterator[Bout]:
+def _printed(bouts: Iterator[Bout]) -> Iterator[Bout]:
     for bout in bouts:
         verdict = "completed" if bout.completed else f"exit code {bout.code}"
         truth = "broken" if bout.wrong else "repaired"

@@ -30,7 +30,7 @@ CALLS = ("start", "wait", "report")
 SESSION = 150  # seconds that an agent may take
 WAITS = "WaitForMcpServers"  # a tool with which Claude Code waits for servers that still start
 WORKSPACE = ".openloop/main"
-REPORT = "every gate passed"  # is said in it, not in the status
+REPORT = "every gate passed"  # stands in the report, not in the status
 PROMPT = "Run the loop to its end and read its report."
 # What starts a session, with the server in --root's place.
 SESSIONS: Mapping[str, Sequence[str]] = {

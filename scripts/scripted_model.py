@@ -18,7 +18,7 @@ PLAIN, CACHED, OUTPUT = 734, 500, 56  # tokens of one request
 WRONG, RIGHT = "return a - b", "return a + b"
 DONE = "add now adds."
 SEARCH = f"<<<<<<< SEARCH\n    {WRONG}\n=======\n    {RIGHT}\n>>>>>>> REPLACE"
-BLOCK = f"calc.py\n```python\n{SEARCH}\n```\n"  # what an agent without tools is told
+BLOCK = f"calc.py\n```python\n{SEARCH}\n```\n"  # the answer to an agent without tools
 MODES = ("edit", "401", "429", "limit", "overloaded", "credit")
 # (status, kind, message) of a refusal, for Anthropic and for the others
 REFUSALS: Mapping[str, tuple[tuple[int, str, str], tuple[int, str, str]]] = {

@@ -1,6 +1,6 @@
 """improve: a random search. Moves every setting a little, and looks at nothing.
 
-Whether a move was any good is not for the agent to say: the loop measures, and puts back what
+Whether a move was any good is not for the agent to say: the loop measures, and undoes what
 did not help, so that each move starts from the best settings so far.
 """
 

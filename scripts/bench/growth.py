@@ -36,7 +36,7 @@ def growth(lab: Lab) -> Iterator[Row]:
 
 
 def _young(lab: Lab, places: dict[int, Place], rounds: int) -> Place:
-    """The workspace of so many rounds. What is measured adds some, so the small one is anew."""
+    """The workspace of so many rounds. Measuring adds rounds, so the small one is new each time."""
     if rounds == 1:
         places[1] = fresh(lab, 1)
     places[rounds].configure(commands=COMMANDS)

@@ -22,7 +22,7 @@ from typing import Any
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 SRC = os.path.join(ROOT, "src")
 HERE = os.path.dirname(os.path.abspath(__file__))
-PATIENCE = 300.0  # seconds after which a program is said to hang
+PATIENCE = 300.0  # seconds after which a program counts as hung
 
 AT_MOST, AT_LEAST = "≤", "≥"
 TIMES = "\N{MULTIPLICATION SIGN}"  # the unit of a ratio

@@ -3,7 +3,7 @@
 beat FOLDER: look at a file and rewrite another one, once a second.
 breed COUNT MARK: start COUNT processes that carry MARK, say when, and leave them.
 killpg COMMAND: run COMMAND in a group of its own; when it has ended, kill the group and say how
-    many seconds passed since the command said its time until the last process was collected.
+    many seconds passed since the command printed its time until the last process was collected.
 """
 
 import ctypes

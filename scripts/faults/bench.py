@@ -22,7 +22,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 INJECTED = os.path.join(HERE, "injected.py")
 GONE_WITHIN = 1.0  # seconds after which nothing of a dead runner may be left
 BUSY = 5  # times as long when both cores are taken
-PATIENCE = 60.0  # seconds after which a run is said to hang
+PATIENCE = 60.0  # seconds after which a run counts as hung
 PLANTED = ("kept", "secret")  # files of every project: to be protected, and to be withheld
 
 QUIET: dict[str, Any] = {

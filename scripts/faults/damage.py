@@ -175,7 +175,7 @@ def files_flipped(bench: Bench, place: Workspace) -> Row:
 
 
 def garbage(bench: Bench, place: Workspace) -> Row:
-    """Projections are made anew by the next run, and nothing that reads them fails."""
+    """The next run writes projections again, and nothing that reads them fails."""
     wanted = ("heartbeat.json", "progress.md", "artifacts/round-0001.json", "*")
     items = [(name, kind) for name in wanted for kind in GARBAGE]
 

@@ -97,7 +97,7 @@ def late_files(bench: Bench) -> Row:
         return completed(where, Trial(len(TASKS)))
 
     row = bench.each("fleet: end files that appear late", range(bench.count(1, 4)), hide)
-    row.figures = f"{late:g} s after the queue has said gone"
+    row.figures = f"{late:g} s after the queue printed gone"
     return row
 
 

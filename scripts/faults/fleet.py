@@ -189,7 +189,7 @@ def claim_of(where: Place, name: str) -> dict[str, Any]:
 
 
 def killed_launches(bench: Bench) -> Row:
-    """The launch, its runner, or both: told as crashed or lost, and whole after a retry."""
+    """The launch, its runner, or both: reported as crashed or lost, and whole after a retry."""
 
     def strike(number: int) -> Trial:
         chance = bench.chance("fleet launch", number)

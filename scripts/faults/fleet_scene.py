@@ -32,7 +32,7 @@ def place(bench: Bench, name: str, config: dict[str, Any] | None = None, **fleet
 
 
 def left(where: Place) -> list[int]:
-    """Processes that work below the fleet's folder, or were told of it."""
+    """Processes that work below the fleet's folder, or have it in their command line."""
     found = []
     below = where.folder.encode()
     for name in filter(str.isdigit, os.listdir("/proc")):

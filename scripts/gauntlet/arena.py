@@ -25,7 +25,7 @@ from support import ROOT, SRC
 ADVERSARY = os.path.join(ROOT, "tests", "adversary")
 FRESH = os.path.join(os.path.dirname(os.path.abspath(__file__)), "fresh.py")
 PROJECT = os.path.join(ADVERSARY, "project")
-TIMEOUT = 150.0  # seconds until a run is said to hang
+TIMEOUT = 150.0  # seconds until a run counts as hung
 PATIENCE = 5.0  # seconds in which what a killed tool started must be gone
 AGAIN = 2  # times that a tool which was killed is started once more
 CASES = 4  # withheld ones

@@ -83,7 +83,7 @@ class Usage(unittest.TestCase):
         found = transcript_of("claude", b"".join(lines[:-1]), code=None)
         self.assertEqual(found.usage.figures, Figures(5202, 1500, 3, None))
 
-    def test_a_message_that_is_told_twice_counts_once(self) -> None:
+    def test_a_message_that_is_printed_twice_counts_once(self) -> None:
         lines = recorded("claude-edit").splitlines(keepends=True)
         twice = b"".join(line * 2 for line in lines[:-1])
         found = transcript_of("claude", twice, code=None)

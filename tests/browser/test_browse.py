@@ -126,7 +126,7 @@ class Plays(Browse):
 
 
 class Usage(Browse):
-    def test_every_mistake_is_told_at_once(self) -> None:
+    def test_every_mistake_is_reported_at_once(self) -> None:
         play = self.play({"clik": "a"}, {"click": "xpath=//a"}, {"press": "Entr"}, bas="x")
         done = self.browse(play, exitcode=2)
         for text in ("bas is not", "key is base", "steps[1].clik", "xpath=", "nearest is Enter"):

@@ -69,7 +69,7 @@ class Mistakes(unittest.TestCase):
             with self.subTest(step):
                 self.assertIn(text, of_step(step))
 
-    def test_all_are_told_in_their_order(self) -> None:
+    def test_all_are_reported_in_their_order(self) -> None:
         found = of_step({"clik": "a"}, {"press": "Entr"}).splitlines()
         self.assertEqual([line.split()[0] for line in found], ["steps[0].clik", "steps[1].press"])
 

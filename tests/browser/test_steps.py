@@ -200,7 +200,7 @@ class Actions(Browsing):
 
 
 class Refusals(Browsing):
-    """What keeps an action from being done is told."""
+    """The error says what keeps an action from being done."""
 
     def seen(self, page: str, *steps: dict[str, Any]) -> str:
         return self.fails(page, *steps).seen

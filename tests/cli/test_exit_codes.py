@@ -66,7 +66,7 @@ def full() -> None:
 
 
 class OutOfReach(Case):
-    """Permissions and full disks: told as what they are, and a record that holds is left alone."""
+    """Permissions and full disks are reported as such, and an intact record is left alone."""
 
     def output_of(self, code: int, *words: str, before: Callable[[], None] = powerless) -> str:
         program = start_openloop(*words, cwd=self.folder, preexec_fn=before)
@@ -128,7 +128,7 @@ class OutOfReach(Case):
 
 
 class NothingStarted(Case):
-    """Exit code 2: what is wrong, where, how to mend it; and not a byte has changed."""
+    """Exit code 2: what is wrong, where, how to fix it; no byte has changed."""
 
     def refused(self, place: Workspace, *expected: str) -> None:
         before = snapshot(place.folder)

@@ -1,4 +1,4 @@
-"""openloop.json: what it may hold, how every mistake is told, and what a good one becomes."""
+"""openloop.json: what it may hold, how each mistake is reported, and what a valid file gives."""
 
 import json
 import random
@@ -53,7 +53,7 @@ class Documents(unittest.TestCase):
             with self.subTest(case.data[:120]):
                 self.assertEqual([], [each.what for each in problems(case.data)])
 
-    def test_every_problem_is_told_with_its_path_in_the_order_of_the_file(self):
+    def test_every_problem_is_reported_with_its_path_in_the_order_of_the_file(self):
         for case in REFUSED:
             with self.subTest(case.data[:120]):
                 found = [each.what for each in problems(case.data)]
@@ -118,15 +118,15 @@ class Words(unittest.TestCase):
         self.assertIn("verify", self.only_problem(commands(verifi="x")).fix)
         self.assertIn("commands.verify", self.only_problem(doc(verify="x")).fix)
 
-    def test_a_regular_expression_is_told_with_what_re_says(self):
+    def test_a_regular_expression_is_reported_with_what_re_says(self):
         self.assertIn("unterminated subpattern", self.only_problem(verify(expect="(")).what)
         self.assertIn("group around the number", self.only_problem(baseline(regex="a")).what)
 
-    def test_a_placeholder_that_cannot_be_filled_in_is_told_with_its_place(self):
+    def test_a_placeholder_that_cannot_be_filled_in_is_reported_with_its_place(self):
         found = self.only_problem(commands(fix={"run": "true\n echo `{last_error}`"}))
         self.assertIn("commands.fix.run (line 2, column 8): {last_error}", found.what)
 
-    def test_a_missing_key_is_told_with_an_example(self):
+    def test_a_missing_key_is_reported_with_an_example(self):
         self.assertIn('"verify": "python -m unittest"', self.only_problem(doc(commands={})).fix)
 
     def test_nothing_in_a_message_can_drive_a_terminal(self):

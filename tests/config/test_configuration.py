@@ -304,7 +304,7 @@ class Measurements(Case):
         scripts = ("echo m=5 m=5.0", "echo m=-1.5e3", "echo m=+.5", "echo m=7.")
         self.assertEqual([value for _, value in self.measured(*scripts)], [5, -1500, 0.5, 7])
 
-    def test_several_values_settled_by_match(self) -> None:
+    def test_match_chooses_among_several_values(self) -> None:
         script = "echo m=3; echo m=1; echo m=2"
         self.assertEqual(self.measured(script, match="first"), [("passed", 3)])
         self.assertEqual(self.measured(script, match="last"), [("passed", 2)])

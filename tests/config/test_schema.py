@@ -191,7 +191,7 @@ class TheReader(unittest.TestCase):
             with self.subTest(rule=rule):
                 self.assertEqual([("the configuration", what)], found(value, rule))
 
-    def test_an_any_of_is_told_by_the_branch_of_the_values_type(self):
+    def test_an_any_of_is_reported_by_the_branch_of_the_values_type(self):
         rule = {"anyOf": [{"type": "string", "minLength": 1}, {"type": "integer", "minimum": 1}]}
         self.assertEqual([], found(1, rule))
         self.assertEqual('must not be blank, got ""', found("", rule)[0][1])
@@ -211,7 +211,7 @@ class TheReader(unittest.TestCase):
         self.assertEqual([("n", "is required")], found({}, rule))
         self.assertEqual([("n", "is required")], found({"on": True}, rule))
 
-    def test_a_repeated_key_is_told_once_with_its_path(self):
+    def test_a_repeated_key_is_reported_once_with_its_path(self):
         text = '{"a": {"b": 1, "c": 2, "b": 3, "b": 4}}'
         document = json.loads(text, object_pairs_hook=schema.Object.read)
         self.assertEqual({"a": {"b": 4, "c": 2}}, document)
@@ -244,7 +244,7 @@ class TheReader(unittest.TestCase):
         self.assertEqual([("[0]", "is not loud"), ("[0]", "is not long")], problems[:2])
         self.assertEqual(6, len(problems))
 
-    def test_an_unknown_key_is_told_with_the_nearest_known_one(self):
+    def test_an_unknown_key_is_reported_with_the_nearest_known_one(self):
         checker = schema.Checker(schema.load(), {})
         valid = {"version": 1, "commands": {"verify": "x"}}
         for document, fix in [

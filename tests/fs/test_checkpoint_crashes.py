@@ -151,7 +151,7 @@ class Crash(Restoring):
         self.assertEqual(self.before_seen, look(self.root))
 
     def test_disk_that_takes_no_more_of_a_restore(self) -> None:
-        """What could not be put back is tried again by `recover`."""
+        """`recover` tries again what could not be restored."""
         self.restore()
         self.write("big", b"right" * 20_000)
         target = self.kept()

@@ -1,4 +1,4 @@
-"""The store: what is kept, pruned, noticed as damaged and mended."""
+"""The store: what is kept, pruned, noticed as damaged and repaired."""
 
 from __future__ import annotations
 

@@ -419,7 +419,7 @@ class Kept(Project):
         self.assertEqual(self.rules.digest, rules.digest)
         self.assert_ignored(rules, "a.log src/a.tmp", "tracked.log a src/a")
 
-    def test_a_new_run_begins_anew(self) -> None:
+    def test_a_new_run_reads_the_rules_again(self) -> None:
         self.write(".gitignore", "*.new")
         rules = self.frozen()
         self.assertNotEqual(self.rules.digest, rules.digest)

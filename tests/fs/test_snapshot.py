@@ -186,7 +186,7 @@ class LookingAgain(Trees):
         self.assertEqual((b"a/1",), difference(first, self.scan(first)).changed)
 
     def test_edit_in_the_same_tick(self) -> None:
-        """Right after a scan, size and mtime put back: whatever the clock's grain is."""
+        """A change right after a scan is seen, though its size and mtime are restored."""
         for number in range(100):
             before = b"%09d" % number
             after = before[::-1] + b"."

@@ -1,4 +1,4 @@
-"""Cases: what a line may hold, how every mistake is told, and how answers are compared."""
+"""Cases: what a line may hold, how each mistake is reported, and how answers are compared."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Reading(unittest.TestCase):
         (case,) = read('{"stdin": "a\u2028b\x85", "stdout": ""}')
         self.assertEqual("a\u2028b\x85", case.stdin)
 
-    def test_every_mistake_is_told_at_once_with_its_line(self) -> None:
+    def test_every_mistake_is_reported_at_once_with_its_line(self) -> None:
         table = [
             ({"stdou": "1"}, "stdou is not a known key", "nearest known key is stdout"),
             ([1], "the case must be an object, got a list", ""),

@@ -21,7 +21,7 @@ def constant(text: str) -> list[str]:
 
 
 class HeldOut(Case):
-    def test_the_agent_overfits_is_told_a_count_and_solves_it(self) -> None:
+    def test_the_agent_overfits_sees_a_count_and_solves_it(self) -> None:
         place = os.path.join(self.folder, "place")
         done = subprocess.run(
             [os.path.join(EXAMPLE, "run.sh"), place],

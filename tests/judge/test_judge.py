@@ -506,7 +506,7 @@ class Enclosed(Judging):
             self.judge("--details", command=("env",), exitcode=0, env={"TMPDIR": self.temporary})
 
     def test_a_folder_in_which_something_is_mounted(self) -> None:
-        """It cannot be a view of the command's own, and that is said, once."""
+        """/proc cannot be the command's own, and one message says so."""
         home, layers = f"{self.folder}/home", f"{self.folder}/layers"
         for path in (f"{home}/mnt", *(f"{layers}/{name}" for name in ("lower", "upper", "work"))):
             os.makedirs(path)
@@ -619,7 +619,7 @@ class Ends(Judging):
 
 
 class Usage(Judging):
-    def test_mistakes_are_told_at_once_and_nothing_is_started(self) -> None:
+    def test_mistakes_are_reported_at_once_and_nothing_is_started(self) -> None:
         self.write({"stdou": 1}, {"stdout": "x", "exit_code": True}, "{")
         done = self.judge(exitcode=2, command=("sh", "-c", f"touch {self.notebook}"))
         self.assertEqual(3, done.err.count("error: "))

@@ -1,4 +1,4 @@
-"""A table of whole missions, in the words of `missions`: what a round is, told by examples."""
+"""A table of whole missions in the notation of `missions`: a round, by examples."""
 
 from dataclasses import dataclass
 
@@ -125,7 +125,7 @@ ORDER = (
         " 3: play verify baseline=0.95 =healthy/complete complete",
     ),
     scenario(
-        "improve follows a fix that mended verify",
+        "improve follows a fix that made verify pass",
         "fix verify baseline improve",
         "run1/5 1: verify- =unhealthy/continue"
         " 2: fix verify baseline=0.5 improve =unhealthy/continue"
@@ -852,7 +852,7 @@ BEST = (
         min_delta=0,
     ),
     scenario(
-        "a worse metric is put back, measured anew and improved from there",
+        "a change to the worse is undone, measured again and improved from there",
         "verify baseline improve",
         "run1/5 1: verify baseline=0.5 keep improve =unhealthy/continue"
         " 2: verify baseline=0.4 putback *baseline=0.5 improve =unhealthy/continue"
@@ -860,7 +860,7 @@ BEST = (
         min_delta=0,
     ),
     scenario(
-        "an equal metric is put back",
+        "a change with an equal metric is undone",
         "verify baseline improve",
         "run1/5 1: verify baseline=0.5 keep improve =unhealthy/continue"
         " 2: verify baseline=0.5 putback *baseline=0.5 improve =unhealthy/continue"
@@ -868,7 +868,7 @@ BEST = (
         min_delta=0,
     ),
     scenario(
-        "what is better by less than min_delta is put back",
+        "a change that is better by less than min_delta is undone",
         "verify baseline improve",
         "run1/5 1: verify baseline=0.5 keep improve =unhealthy/continue"
         " 2: verify baseline=0.55 putback *baseline=0.5 improve =unhealthy/continue"
@@ -878,7 +878,7 @@ BEST = (
         failures=9,
     ),
     scenario(
-        "a metric that cannot be measured is put back",
+        "a change that cannot be measured is undone",
         "verify baseline improve",
         "run1/5 1: verify baseline=0.5 keep improve =unhealthy/continue"
         " 2: verify baseline- putback *baseline=0.5 improve =unhealthy/continue"
@@ -886,7 +886,7 @@ BEST = (
         min_delta=0,
     ),
     scenario(
-        "a gate that fails after improve is put back, and need not be measured again",
+        "improve is undone where a gate fails, and need not be measured again",
         "verify baseline improve",
         "run1/5 1: verify baseline=0.5 keep improve =unhealthy/continue"
         " 2: verify- putback baseline=0.5 improve =unhealthy/continue"
@@ -894,7 +894,7 @@ BEST = (
         min_delta=0,
     ),
     scenario(
-        "an early gate that fails after improve is put back before anything else runs",
+        "improve is undone where an early gate fails, before anything else runs",
         "play scan verify baseline improve",
         "run1/5 1: play scan verify baseline=0.5 keep improve =unhealthy/continue"
         " 2: play- putback scan verify baseline=0.5 improve =unhealthy/continue"
@@ -918,7 +918,7 @@ BEST = (
         min_delta=0,
     ),
     scenario(
-        "a worse metric in the last round is put back, and what was put back is measured",
+        "a change to the worse in the last round is undone, and what was restored is measured",
         "verify baseline improve",
         "run1/1 1: verify baseline=0.5 keep improve *verify *baseline=0.4 putback *baseline=0.5"
         " =unhealthy/exhausted exhausted",
@@ -926,7 +926,7 @@ BEST = (
         min_delta=0,
     ),
     scenario(
-        "a failed gate in the last round is put back, and the rest is measured",
+        "improve is undone where a gate fails in the last round, and the rest is measured",
         "verify baseline improve",
         "run1/1 1: verify baseline=0.5 keep improve *verify- putback *baseline=0.5"
         " =unhealthy/exhausted exhausted",
@@ -943,7 +943,7 @@ BEST = (
         min_delta=0,
     ),
     scenario(
-        "killed before the worse was put back: a person may have mended it, so measured first",
+        "killed before the worse was undone: a person may have fixed it, so measured first",
         "verify baseline improve",
         "run1/5 1: verify baseline=0.5 keep improve =unhealthy/continue"
         " 2: verify baseline=0.4 KILL"
@@ -953,7 +953,7 @@ BEST = (
         min_delta=0,
     ),
     scenario(
-        "a new run keeps anew, and only what it has measured itself",
+        "a new run starts without a best, and keeps only what it has measured itself",
         "verify baseline improve",
         "run1/1 1: verify baseline=0.5 keep improve *verify *baseline=0.6 keep"
         " =unhealthy/exhausted exhausted"
@@ -1009,7 +1009,7 @@ def lived(history: History) -> Mission:
     mission = Mission(history.config)
     try:
         tell(mission, history.story)
-    except AssertionError:  # told by the test of its own; finished here in the loop's own way
+    except AssertionError:  # reported by a test of its own; finished here as the loop goes on
         while (action := mission.next()) and mission.is_open:
             mission.perform(action, Result(Outcome.PASSED))
     return mission

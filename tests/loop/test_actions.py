@@ -1,4 +1,4 @@
-"""The loop as a whole: histories told in advance, results of every kind, what cannot happen."""
+"""The loop as a whole: histories written in advance, results of every kind, what cannot happen."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ class Histories(unittest.TestCase):
         self.assertGreaterEqual(len(HISTORIES), 60)
         self.assertEqual(len(HISTORIES), len({history.story for history in HISTORIES}))
 
-    def test_every_history_goes_as_told(self) -> None:
+    def test_every_history_goes_as_written(self) -> None:
         for history in HISTORIES:
             with self.subTest(history.title):
                 tell(Mission(history.config), history.story)
 
-    def test_every_history_is_told_to_its_end(self) -> None:
+    def test_every_history_is_written_to_its_end(self) -> None:
         for mission in map(lived, HISTORIES):
             self.assertFalse(mission.is_open)
             self.assertIn(mission.state.status, (*_OVER, Status.INTERRUPTED))
@@ -160,7 +160,7 @@ class Reasons(unittest.TestCase):
 
 
 class Remembered(unittest.TestCase):
-    """What later rounds and prompts are told of earlier ones."""
+    """What later rounds and prompts learn of earlier rounds."""
 
     def test_the_last_error_stands_until_a_round_is_complete(self) -> None:
         mission = Mission(configured("play scan verify"))
@@ -230,7 +230,7 @@ class BestMetric(unittest.TestCase):
         self.assertFalse(self.after(None, 0.5).progressed)
         self.assertTrue(self.after(0.4, 0.5).progressed)
 
-    def test_another_name_or_direction_begins_anew(self) -> None:
+    def test_another_name_or_direction_begins_again(self) -> None:
         for changed in ({"name": "other"}, {"direction": Direction.LESS}):
             with self.subTest(changed):
                 mission = Mission(configured("verify baseline"))

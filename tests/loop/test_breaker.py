@@ -34,7 +34,7 @@ class Breaker(unittest.TestCase):
         self.assertEqual("3 failed rounds in a row, the limit is 3", self.reason(2, failed=True))
         self.assertEqual("10 failed rounds in a row, the limit is 3", self.reason(9, failed=True))
 
-    def test_one_round_is_told_in_the_singular(self) -> None:
+    def test_one_round_is_written_in_the_singular(self) -> None:
         config = configured("verify", failures=1)
         reason = breaker.reason_to_trip(config, State(), failed=True, complete=False)
         self.assertEqual("1 failed round, the limit is 1", reason)

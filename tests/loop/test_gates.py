@@ -140,7 +140,7 @@ class Judging(unittest.TestCase):
 
 
 class Measuring(unittest.TestCase):
-    """The baseline's verdict over what its logs said."""
+    """The baseline's verdict on the values in its logs."""
 
     def measure(self, *samples: tuple[str, ...], **changed: Any) -> Verdict:
         facts = [LogFacts(values=texts) for texts in samples]
@@ -252,7 +252,7 @@ class ErrorLine(unittest.TestCase):
 
 
 class Overruled(unittest.TestCase):
-    """What broke the policy takes the place of what the command said of itself."""
+    """What broke the policy takes the place of what the command itself reported."""
 
     MEASURED = Measurement("score", 0.95, 0.9, Direction.GREATER_EQUAL, passed=True)
     RESULT = StepResult(Step.BASELINE, Outcome.PASSED, exit_code=0, value=0.95, log_bytes=7)

@@ -117,7 +117,7 @@ class Walk:
 class Witness:
     """Follows the events on its own and complains of what the contract forbids.
 
-    Shares no rule with the loop: everything is told by the order of the events.
+    Shares no rule with the loop: everything follows from the order of the events.
     """
 
     config: Config
@@ -240,14 +240,14 @@ class Witness:
         return gain > 0 and gain >= baseline.min_delta - 1e-9
 
     def _checkpoint_restored(self, event: Event) -> None:
-        hold(self.kept is not None, "put back to nothing")
+        hold(self.kept is not None, "restored to nothing")
         assert self.kept is not None
-        hold(self.changed_at > self.kept_at, "put back though nothing was changed")
+        hold(self.changed_at > self.kept_at, "restored though nothing was changed")
         fresh = [gate for gate in self.passed if self.measured_at[gate] > self.changed_at]
         failed = [gate for gate in fresh if not self.passed[gate]]
-        hold(bool(failed), "put back though nothing failed")
+        hold(bool(failed), "restored though nothing failed")
         if failed == [Step.BASELINE]:
-            hold(self.value is None or not self._is_better(), "put back what was better")
+            hold(self.value is None or not self._is_better(), "undid what was better")
         self.passed = dict(self.kept)
         self.measured_at = dict.fromkeys(self.kept, event.seq)
         self.changed_at, self.kept_at = event.seq - 1, event.seq

@@ -19,8 +19,8 @@ def accept(place: Workspace, *words: str, exitcode: int = 0) -> Done:
     return run_openloop("accept", place.path, *words, exitcode=exitcode, workspace=place)
 
 
-class Unsettled(Project):
-    """What a run could not restore is settled before another one begins."""
+class Unrestored(Project):
+    """What a run could not restore blocks the next one until it is restored or accepted."""
 
     def spoiled(self) -> Workspace:
         """A run is over that could not restore: a repository was moved into a protected folder."""
@@ -118,7 +118,7 @@ class Unsettled(Project):
         self.assertEqual(2, place.heartbeat["run"])
         place.audit()
 
-    def test_a_gate_that_was_cut_off_is_settled_beside_an_edited_configuration(self) -> None:
+    def test_a_gate_that_was_cut_off_is_undone_beside_an_edited_configuration(self) -> None:
         verify = "echo > tests/test_calc.py; sleep 60"
         place = self.place("true", commands={"verify": verify})
         running = self.started(place)
@@ -196,7 +196,7 @@ class Accepting(Project):
 class BetweenRuns(Project):
     """What a person changed after a run that ended in order is taken, and reported."""
 
-    def test_what_changed_is_said_at_the_start(self) -> None:
+    def test_what_changed_is_noted_at_the_start(self) -> None:
         place = self.place(repair())
         place.run()
         with open(place.project_file("tests/test_calc.py"), "a", encoding="utf-8") as file:

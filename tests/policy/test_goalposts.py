@@ -54,7 +54,7 @@ class Goalposts(Case):
 
 
 class Cheats(Goalposts):
-    """Each cheat is put back in its own round; the honest repair after it completes."""
+    """Each cheat is undone in its own round; the honest repair after it completes."""
 
     CHEATS = (
         ("empties the test", EMPTY_TEST),
@@ -107,7 +107,7 @@ class Cheats(Goalposts):
         self.assertEqual(("verify", "policy"), self.outcomes(place, 2)[1])
         self.assertEqual(TEST, self.read(place, "tests/test_calc.py"))
 
-    def test_too_large_a_change_is_put_back_whole(self) -> None:
+    def test_too_large_a_change_is_undone_whole(self) -> None:
         for name, limit in (("files", "max_changed_files"), ("lines", "max_diff_lines")):
             with self.subTest(limit):
                 many = "for i in 1 2 3; do echo x > src/$i.py; done"
@@ -124,7 +124,7 @@ class Cheats(Goalposts):
         place.run()
         self.assertEqual(TEST, self.read(place, "tests/test_calc.py"))
 
-    def test_an_agent_that_kills_the_runner_is_settled_first(self) -> None:
+    def test_the_change_of_an_agent_that_kills_the_runner_is_undone_first(self) -> None:
         kill = (
             f"{EMPTY_TEST}; kill -9 $(sed -n 's/.*runner_pid.: \\([0-9]*\\).*/\\1/p' "
             "{workspace}/heartbeat.json); sleep 30"
@@ -142,7 +142,7 @@ class Cheats(Goalposts):
 class KeepTheBest(Goalposts):
     """Hill climbing never ends worse than its best."""
 
-    def test_what_is_worse_is_put_back(self) -> None:
+    def test_what_is_worse_is_undone(self) -> None:
         script = (
             "case {round} in 1) v=0.5;; 2) v=0.3;; *) v=0.4;; esac; "
             "echo $v > value; echo > new-{round}"

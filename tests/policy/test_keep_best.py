@@ -1,4 +1,4 @@
-"""Hill climbing: what does not help is put back, and no run ends worse than its best."""
+"""Hill climbing: a change that does not help is undone, and no run ends worse than its best."""
 
 from __future__ import annotations
 
@@ -54,9 +54,9 @@ class Climb(Case):
 
 
 class Keeping(Climb):
-    """Each change is measured, then kept or put back whole."""
+    """Each change is measured, then kept or undone whole."""
 
-    def test_kept_and_put_back_untracked_files_included(self) -> None:
+    def test_kept_and_restored_untracked_files_included(self) -> None:
         place = self.place(climb(0.6), climb(0.4, "deletes"), climb(0.7), climb(0.65))
         subprocess.run(["git", "init", "-q"], cwd=place.project, check=True)
         repository = snapshot(place.project_file(".git"))
@@ -148,7 +148,7 @@ class Crashes(Climb):
 class Example(Case):
     """The example mission climbs its hill for real."""
 
-    def test_moves_are_kept_and_put_back(self) -> None:
+    def test_moves_are_kept_and_restored(self) -> None:
         script = os.path.join(ROOT, "examples", "hill_climb", "run.sh")
         place = os.path.join(self.folder, "climb")
         done = subprocess.run(

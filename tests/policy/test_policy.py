@@ -1,4 +1,4 @@
-"""Agents that cheat in every way that is known, honest ones beside them, and what is said of it."""
+"""Agents that cheat in every known way, honest agents, and what the record says of both."""
 
 from __future__ import annotations
 
@@ -296,7 +296,7 @@ class Honest(Project):
 
 
 class Hooks(Project):
-    """What a person's own command does to the project is said and nobody's fault."""
+    """What a hook does to the project is noted, and no step is blamed for it."""
 
     def test_what_a_hook_undoes_after_it_was_measured_is_noted(self) -> None:
         hooks = {"complete": "sed -i 's/+/-/' src/calc.py; echo > tests/test_new.py"}
@@ -435,7 +435,7 @@ class Damage(Project):
 
 
 class Words(Project):
-    """Whoever looks afterwards is told what was undone."""
+    """Every view of a finished run shows what was undone."""
 
     def test_every_view_names_it(self) -> None:
         place = self.place(cheat("names"), cheat("plants", "json.py"), repair())

@@ -304,7 +304,7 @@ def processes_below(pid: int) -> list[int]:
 
 
 class WithoutIt(Case):
-    """What is said where bubblewrap does not work: here, because no PATH leads to it."""
+    """The messages where bubblewrap does not work: here, because it is not on PATH."""
 
     def setUp(self) -> None:
         super().setUp()

@@ -22,7 +22,7 @@ SECRET = "the bytes of a secret\n"
 
 def picture(folder: str) -> dict[str, tuple[object, ...]]:
     """What stands below a folder, by path: mode, bytes or target, and the time of anything but
-    the folders in which something was taken away and put back."""
+    the folders in which something was removed and restored."""
     found: dict[str, tuple[object, ...]] = {}
     for where, folders, names in os.walk(folder):
         for path in (os.path.join(where, name) for name in (*folders, *names)):
@@ -222,7 +222,7 @@ class AtGates(Case):
     def state(self, place: Workspace) -> dict[str, tuple[object, ...]]:
         return {path: what[:2] for path, what in picture(place.file("holdout")).items()}
 
-    def test_what_a_gate_does_to_them_is_put_back_and_counts(self) -> None:
+    def test_what_a_gate_does_to_them_is_restored_and_counts(self) -> None:
         home = "$OPENLOOP_WORKSPACE/holdout"
         easy = f'echo \'{{"stdout": "wrong"}}\' > "{home}/c.jsonl"'
         for gate, expected in {
@@ -377,7 +377,7 @@ class Crashed(Withheld):
                 self.assertEqual(place.heartbeat["status"], "blocked")
 
     def test_an_archive_that_is_gone_with_a_private_log(self) -> None:
-        """The log is what is missed first; what else is lost must be said all the same."""
+        """The missing log is noticed first; everything else that is lost must be reported too."""
         verify = {"run": "false", "private": True}
         place = self.withheld("sleep 600", commands={"fix": "sleep 600", "verify": verify})
         runner = self.started_fix(place)
@@ -404,7 +404,7 @@ class Crashed(Withheld):
 class Private(Case):
     WORD = "xyzzy-of-the-log"
 
-    def test_nothing_but_counts_is_told(self) -> None:
+    def test_only_counts_are_reported(self) -> None:
         prints = f"echo {self.WORD[:5]}''{self.WORD[5:]}; echo '7 of 8 cases'; "
         last = f"echo {self.WORD[:5]}''{self.WORD[5:]} at the end; "
         halves = f"{self.WORD[:5]}''{self.WORD[5:]}"

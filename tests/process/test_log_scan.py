@@ -151,7 +151,7 @@ class ExpectAndReject(LogCase):
 class Markers(LogCase):
     """OOM markers count at the start of a line, in any part of a log."""
 
-    def test_the_line_is_told(self) -> None:
+    def test_the_line_is_reported(self) -> None:
         facts = self.facts("fine\nMemoryError: 8 GB\nmore\n")
         self.assertEqual("MemoryError: 8 GB", facts.oom_marker)
 

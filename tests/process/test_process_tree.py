@@ -45,7 +45,7 @@ class KilledRunner(Case):
         runner.send_signal(signal.SIGKILL)
         runner.wait()
         self.assert_gone(pid)
-        # Its guard puts back a record that is removed under it, by the test's end as well.
+        # Its guard restores a record that is removed under it, by the test's end as well.
         wait_until(lambda: not runner_lives(existing(place.path)), "the guard to be gone")
 
     def test_plain_command(self) -> None:

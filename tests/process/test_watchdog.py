@@ -15,7 +15,7 @@ PATIENCE = 2.0  # seconds
 
 
 class Moments(Case):
-    """`look` is told what time it is; the log is a real file."""
+    """`look` takes the time as an argument; the log is a real file."""
 
     def setUp(self) -> None:
         super().setUp()

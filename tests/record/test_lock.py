@@ -292,7 +292,7 @@ class ReplacedFolder(LockCase):
 class WithoutLocks(unittest.TestCase):
     """What a file system without flock says reaches the user."""
 
-    def test_the_error_is_told(self) -> None:
+    def test_the_error_is_reported(self) -> None:
         closed = os.open(os.devnull, os.O_RDONLY)
         os.close(closed)
         with self.assertRaises(UsageError) as caught:

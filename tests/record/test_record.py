@@ -295,7 +295,7 @@ class WholeMission(Case):
 
 
 class Projections(Case):
-    """What follows from the record: appended to, or made anew when it went missing."""
+    """The projections of the record: appended to, or written again where they are missing."""
 
     def setUp(self) -> None:
         super().setUp()

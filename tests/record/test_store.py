@@ -1,4 +1,4 @@
-"""The only writer of a workspace, on real files: what it keeps, mends, and never follows."""
+"""The only writer of a workspace, on real files: what it keeps, repairs, and never follows."""
 
 from __future__ import annotations
 
@@ -199,7 +199,7 @@ class TornEnd(RecordCase):
 
 
 class Rebuilding(RecordCase):
-    """progress.md and the artifacts are made anew from the record, byte for byte."""
+    """progress.md and the artifacts are written again from the record, byte for byte."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -429,7 +429,7 @@ class Refused(RecordCase):
         rewrite(self.here.file(EVENTS), b"")
         self.assertIn("events at its end are missing", self.why())
 
-    def test_the_way_out_is_told(self) -> None:
+    def test_the_way_out_is_reported(self) -> None:
         rewrite(self.here.file(EVENTS), b"garbage\n")
         self.assertIn(f"openloop init --force {self.here.path}", self.why())
 
@@ -442,7 +442,7 @@ class Refused(RecordCase):
         self.assertIn("line 6", self.here.heartbeat["reason"])
 
 
-class PutBack(RecordCase):
+class Restored(RecordCase):
     """What a command does to the record and the configuration is noticed and undone."""
 
     def setUp(self) -> None:
@@ -473,7 +473,7 @@ class PutBack(RecordCase):
     def test_a_record_that_was_removed(self) -> None:
         self.assertIn(f"{EVENTS} was removed", self.spoil_record(os.unlink))
 
-    def test_a_record_that_was_put_back_still_has_its_live_runner(self) -> None:
+    def test_a_record_that_was_restored_still_has_its_live_runner(self) -> None:
         with self.running() as run:
             os.unlink(self.here.file(EVENTS))
             run.store.tampering()
@@ -530,7 +530,7 @@ class PutBack(RecordCase):
             self.assertEqual("", run.store.tampering())
             self.assertFalse(self.here.exists(f"{EVENTS}.edited-1"))
 
-    def test_what_an_earlier_run_recorded_is_put_back_too(self) -> None:
+    def test_what_an_earlier_run_recorded_is_restored_too(self) -> None:
         with self.running(before=FIRST_ROUND) as run:
             before = lines_of(self.here.file(EVENTS))
             rewrite(self.here.file(EVENTS), b"".join(before[1:]))
@@ -657,7 +657,7 @@ class Finished(RecordCase):
             os.utime(self.here.file(self.LOG))
             self.assertEqual("", run.store.tampering())
 
-    def test_an_artifact_is_put_back(self) -> None:
+    def test_an_artifact_is_restored(self) -> None:
         for spoil in (os.unlink, lambda path: rewrite(path, b"{}"), replace_with_fifo):
             with self.after_a_round(str(id(spoil))) as run:
                 before = self.here.read(self.ARTIFACT)
@@ -675,7 +675,7 @@ class Finished(RecordCase):
             self.assertTrue(run.store.tampering())
             tell(run, "TAMPER blocked")
 
-    def test_what_cannot_be_put_back_is_told_all_the_same(self) -> None:
+    def test_what_cannot_be_restored_is_reported_all_the_same(self) -> None:
         with self.after_a_round() as run:
             rewrite(self.here.file(self.ARTIFACT), b"{}")
             with at_most(10):

@@ -242,7 +242,7 @@ def _words(document: str) -> str:
 
 
 class InsideALoop(Case):
-    """What an agent is told to run inside a loop, run by a loop as its fix."""
+    """The commands that the agent instructions recommend, run by a loop as its fix."""
 
     def test_agent_instructions(self) -> None:
         inside = [block for block in blocks(AGENT, "sh") if "$OPENLOOP_" in block.text]

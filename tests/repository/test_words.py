@@ -294,7 +294,7 @@ class Meanings(Case):
         for number, word in ((0, Status.COMPLETE), (1, Status.EXHAUSTED), (3, Status.BLOCKED)):
             self.assertEqual(status[str(number)], [word])
 
-    def test_the_agent_is_told_the_same_codes(self) -> None:
+    def test_the_agent_instructions_list_the_same_codes(self) -> None:
         described = section(AGENT, "### Telling a person what came of it")
         for mine in (section(README, "## When a run ends"), section(EXIT_CODES, "## openloop run")):
             self.assertEqual([row[0] for row in rows(described)], [row[0] for row in rows(mine)])

@@ -40,7 +40,7 @@ class LargeFile(Case):
         wait_until(lambda: not lives(pid), "its end")
         return runner
 
-    def test_a_signal_ends_the_look_and_the_next_run_settles_the_change(self) -> None:
+    def test_a_signal_ends_the_look_and_the_next_run_undoes_the_change(self) -> None:
         place = self.policy()
         runner = self.at_the_look(place)
         began = time.monotonic()

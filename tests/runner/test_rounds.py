@@ -20,7 +20,7 @@ def touch(path: str) -> None:
 
 
 class RoundCase(Case):
-    """Steps told as `play failed`, a confirmation as `play passed again`."""
+    """Writes a step as `play failed` and a confirmation as `play passed again`."""
 
     def step_outcomes(self, place: Workspace, number: int) -> str:
         return ", ".join(
@@ -391,7 +391,7 @@ class Breaker(RoundCase):
         place.run(exitcode=0)
         self.assertFalse(place.events_of("run_started")[-1]["trial"])
 
-    def test_the_trial_completes_when_the_cause_is_mended(self) -> None:
+    def test_the_trial_completes_when_the_cause_is_fixed(self) -> None:
         place = self.workspace(
             total_rounds=9,
             commands={"play": "test -e cured && test -e fixed", "fix": "touch fixed"}
@@ -472,7 +472,7 @@ class Interruptions(RoundCase):
         run_openloop("accept", place.path)
         place.run(exitcode=0)
 
-    def test_a_configuration_written_anew_with_the_same_bytes_is_the_same(self) -> None:
+    def test_a_configuration_rewritten_with_the_same_bytes_is_the_same(self) -> None:
         place = self.cut_off("verify")
         with open(place.file("openloop.json"), encoding="utf-8") as file:
             document = json.load(file)

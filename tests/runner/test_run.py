@@ -138,7 +138,7 @@ class Budget(Case):
 
 
 class Hooks(Case):
-    """A person's own command, told after the record is written; its failure changes nothing."""
+    """Hooks run after the record is written; a hook that fails changes nothing."""
 
     TELL = 'echo "$OPENLOOP_STEP $OPENLOOP_ROUND"'
 
@@ -271,14 +271,14 @@ class Tampering(Case):
     def workspace(self, name: str = "w", /, **config: Any) -> Workspace:
         return super().workspace(f"w{abs(hash(name))}", **config)
 
-    def test_configuration_is_put_back(self) -> None:
+    def test_configuration_is_restored(self) -> None:
         for what, script in self.EDITS:
             with self.subTest(what):
                 place = self.tampered("openloop.json", script)
                 self.assert_restored(place, "openloop.json", what)
                 self.assertIn('"play": "test -e t1"', place.read("openloop.json"))
 
-    def test_record_is_put_back(self) -> None:
+    def test_record_is_restored(self) -> None:
         for what, script in self.EDITS:
             with self.subTest(what):
                 place = self.tampered("events.jsonl", script)
@@ -573,7 +573,7 @@ class LostWorkspace(Case):
         with open(place.project_file("kept"), encoding="utf-8") as file:
             self.assertEqual("precious", file.read())
 
-    def test_logs_and_artifacts_removed_are_made_anew(self) -> None:
+    def test_logs_and_artifacts_removed_are_written_again(self) -> None:
         place = self.workspace(
             total_rounds=2,
             commands={"verify": by_round("rm -rf {workspace}/artifacts; false", "true")},

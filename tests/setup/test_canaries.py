@@ -88,7 +88,7 @@ class BuiltIn(Canaries):
         )
         self.assertIn("left out: nothing", self.of(found, "canaries tried")[1])
 
-    def test_what_is_noticed_is_said(self) -> None:
+    def test_what_is_noticed_is_reported(self) -> None:
         files = {name: text for name, text in PROJECT.items() if "unused" not in name}
         found = self.probe(self.place(COUNTED, files))
         for way in ("emptied", "made to exit with 0", "removed"):

@@ -32,7 +32,7 @@ def package(**scripts):
 
 @dataclass(frozen=True)
 class Tree:
-    """A project and what must be proposed; None: the step must be absent; said: regexes."""
+    """A project and what must be proposed; None: the step must be absent; remarks: regexes."""
 
     name: str
     files: dict

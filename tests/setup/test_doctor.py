@@ -56,7 +56,7 @@ class Pitfalls(unittest.TestCase):
                 self.assertTrue(any(part in what for what, _ in found), found)
                 self.assertTrue(all(fix for _, fix in found))
 
-    def test_nothing_is_said_of_what_can_fail(self) -> None:
+    def test_nothing_is_reported_of_what_can_fail(self) -> None:
         for command in CAN_FAIL:
             with self.subTest(command):
                 self.assertEqual([], list(pitfalls(command)))

@@ -27,7 +27,7 @@ class Project(Case):
         return root
 
     def init(self, files: dict[str, str], *words: str) -> tuple[str, dict[str, Any]]:
-        """(what is said, openloop.json) of a workspace inside a project with these files."""
+        """(output, openloop.json) of a workspace inside a project with these files."""
         root = self.project(files)
         done = run_openloop("init", ".openloop/main", *words, cwd=root, exitcode=0)
         with open(os.path.join(root, ".openloop/main/openloop.json"), encoding="utf-8") as file:

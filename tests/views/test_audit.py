@@ -63,7 +63,7 @@ class AuditCase(Case):
 
 
 class Intact(AuditCase):
-    """A record that holds, and what is said of it."""
+    """The audit of an intact record."""
 
     def test_what_it_tells(self) -> None:
         place = self.copied()

@@ -101,8 +101,8 @@ class ReportCase(Case):
         return place
 
 
-class Told(ReportCase):
-    """What is said of a run that had a bit of everything."""
+class Formats(ReportCase):
+    """The report of a run with steps, metrics, undone changes and failures."""
 
     def test_the_page(self) -> None:
         page = self.page(self.repaired())

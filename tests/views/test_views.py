@@ -27,7 +27,7 @@ from support import (
 )
 
 CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
-CLEAR = "\r\x1b[2K"  # before a live line is drawn anew
+CLEAR = "\r\x1b[2K"  # before a live line is drawn again
 
 
 def in_a_terminal(*words: str, **env: str) -> tuple[int, str]:
@@ -340,7 +340,7 @@ ASCII = {
 
 
 class Ascii(ViewCase):
-    """A locale that knows no more than ASCII: everything is still said, as escapes."""
+    """In a locale that knows only ASCII, other characters are printed as escapes."""
 
     def test_each_command(self) -> None:
         place = self.mission(

@@ -117,7 +117,7 @@ class Overview(WebCase):
         code, _, body = page.ask("/api/v1/loops", If_None_Match=headers["ETag"])
         self.assertEqual((code, body), (304, b""))
 
-    def test_a_broken_record_is_said(self) -> None:
+    def test_a_broken_record_is_reported(self) -> None:
         place = self.ran()
         with open(place.file("events.jsonl"), "r+b") as file:
             data = file.read().replace(b'"passed"', b'"failed"', 1)

@@ -404,7 +404,7 @@ class Sockets(WebCase):
         done = nobody.run_python(probe)
         self.assertIn("PermissionError", done.stderr)
 
-    def test_a_taken_port_is_said_and_the_next_one_used(self) -> None:
+    def test_a_taken_port_is_reported_and_the_next_one_used(self) -> None:
         place = self.ran()
         with socket.socket() as taken:
             taken.bind(("127.0.0.1", 0))

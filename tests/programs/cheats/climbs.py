@@ -1,4 +1,4 @@
-"""Write a VALUE, a new untracked file beside it, and, where told to, do some HARM as well."""
+"""Write a VALUE, a new untracked file beside it, and, if asked, do some HARM as well."""
 
 import json
 import os

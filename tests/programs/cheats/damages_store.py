@@ -1,4 +1,4 @@
-"""Replace the test, and damage or delete what it could be put back from: FILL or DELETE."""
+"""Replace the test, and damage or delete what it could be restored from: FILL or DELETE."""
 
 import os
 import shutil
