@@ -1,6 +1,6 @@
 """Events, the results of steps, and the state they add up to."""
 
-from __future__ import annotations
+# Annotations are evaluated here: a NamedTuple compiles each one that is a string, which costs more.
 
 import math
 from collections.abc import Mapping
@@ -72,13 +72,13 @@ class Measurement(NamedTuple):
             raise ValueError("not a measurement")
         return found
 
-    def best_until(self, before: Metric | None) -> float | None:
+    def best_until(self, before: "Metric | None") -> float | None:
         """The best value before this one; None when the metric's name or direction changed."""
         if before and (before.name, before.direction) == (self.name, self.direction):
             return before.best
         return None
 
-    def after(self, before: Metric | None) -> Metric:
+    def after(self, before: "Metric | None") -> "Metric":
         """The metric with this as its latest measurement. before: the metric until now."""
         best = self.best_until(before)
         if self.value is not None and (best is None or self.direction.better(self.value, best)):
@@ -170,7 +170,7 @@ class StepResult(NamedTuple):
         return data
 
     @classmethod
-    def of(cls, event: Event) -> StepResult:
+    def of(cls, event: Event) -> Self:
         """The result that a step_finished records; fields that it lacks take their defaults.
         Raises KeyError, TypeError or ValueError for one that OpenLoop does not write."""
         for name in _TEXTS & event.data.keys():
@@ -260,7 +260,7 @@ class Kept(NamedTuple):
         return {"value": self.value, "seq": self.seq, "gates": _gates_json(self.gates)}
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Kept:
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
         return cls(data["value"], data["seq"], _gates_from(data["gates"]))
 
 
@@ -362,7 +362,7 @@ class State(NamedTuple):
             return None
         return [self.metric.name, self.metric.direction, self.metric.best]
 
-    def with_json(self, data: Mapping[str, Any]) -> State:
+    def with_json(self, data: Mapping[str, Any]) -> Self:
         """This state with the carried part taken from `data` (what `to_json` returned)."""
         return self._replace(
             gates=_gates_from(data["gates"]),
