@@ -37,7 +37,7 @@ from openloop.loop.actions import (
     FinishRun,
     Keep,
     OpenRun,
-    PutBack,
+    RestoreBest,
     RunStep,
     StartRound,
     TripBreaker,
@@ -140,7 +140,7 @@ class Mission:
             case Keep():
                 data = {"text": action.reason, "value": action.value, "checkpoint": "best"}
                 self.record(Kind.NOTE, note="kept", **data)
-            case PutBack():
+            case RestoreBest():
                 data = {"why": "keep_best", "text": action.reason, "paths": []}
                 self.record(Kind.CHECKPOINT_RESTORED, **data)
             case FinishRound():
@@ -304,7 +304,7 @@ def shown(action: Action) -> str:
             return f"{'*' * action.confirm}{action.step}"
         case Keep():
             return "keep"
-        case PutBack():
+        case RestoreBest():
             return "putback"
         case FinishRound():
             return f"={action.outcome}/{action.decision}"

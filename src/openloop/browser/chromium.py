@@ -22,7 +22,7 @@ NAMES = (
 _INSTALL = "install one, for example with apt install chromium or dnf install chromium"
 _START = 30.0  # seconds until the browser must have answered
 _TOO_LONG = 60  # characters: a socket in the folder would have too long a name
-_SAID = 600  # characters of what the browser wrote that an error repeats
+_LONGEST_OUTPUT = 600  # characters of what the browser wrote that an error repeats
 # The browser talks through 3 and 4; what it prints goes to its log.
 _TRAMPOLINE = ("/bin/sh", "-c", 'exec "$0" "$@" 3<&0 4>&1 </dev/null >&2')
 _OFF = (
@@ -158,8 +158,8 @@ class Chromium:
         with open(self._log, "rb") as file:
             file.seek(max(0, os.fstat(file.fileno()).st_size - 4096))
             lines = file.read().decode(errors="replace").splitlines()
-        told = [line for line in lines if "dbus" not in line and line.strip()]
-        return f" ({' '.join(told[-3:])[-_SAID:]})" if told else ""
+        words = [line for line in lines if "dbus" not in line and line.strip()]
+        return f" ({' '.join(words[-3:])[-_LONGEST_OUTPUT:]})" if words else ""
 
     def end(self) -> None:
         """Begin to end it; `close` waits."""

@@ -1,4 +1,4 @@
-"""play.html: what was done step by step, and what was seen, in one file on its own."""
+"""play.html: each step and its picture, in one file that needs no other."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def document(name: str, verdict: str, frames: Sequence[Frame], console: bytes) -
         image = frame.image if len(frame.image) <= left else b""
         left -= len(image)
         items.append(_item(number, frame, image))
-    said = console[-65536:].decode(errors="replace")
+    console_text = console[-65536:].decode(errors="replace")
     text = f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{_text(name)}</title>
 <meta name="viewport" content="width=device-width">
@@ -60,7 +60,7 @@ def document(name: str, verdict: str, frames: Sequence[Frame], console: bytes) -
 <ol>
 {"".join(items)}</ol>
 <h2>Console</h2>
-<pre>{escape(said) if said else "(nothing)"}</pre>
+<pre>{escape(console_text) if console_text else "(nothing)"}</pre>
 </body></html>
 """
     return text.encode(errors="backslashreplace")

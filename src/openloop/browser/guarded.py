@@ -1,4 +1,4 @@
-"""A program under a guard of its own: whatever happens to us, its whole tree is ended."""
+"""A program under a guard of its own, which ends the whole process tree even if OpenLoop dies."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Guarded:
         self, words: Sequence[str], cwd: str, env: Mapping[str, str], streams: Sequence[int]
     ) -> None:
         """streams: standard input, output and error. Closes them."""
-        with contextlib.suppress(OSError):  # a dead guard is told by its socket
+        with contextlib.suppress(OSError):  # the socket reports a dead guard
             self._guard.run(Start(1, words, cwd, env, _GRACE), streams)
         for stream in streams:
             os.close(stream)
@@ -67,7 +67,7 @@ class Guarded:
 
 
 class Family:
-    """Everything that this process starts: what a killed guard leaves comes to us."""
+    """All descendants of this process; it adopts those that a killed guard leaves behind."""
 
     def __init__(self) -> None:
         tree.become_subreaper()

@@ -1,4 +1,4 @@
-"""What the pages of a play report of themselves, and what of it is a failure."""
+"""Console messages and requests of a play's pages, and which of them are failures."""
 
 from __future__ import annotations
 
@@ -42,35 +42,35 @@ class Observed:
         if len(self.problems) < _PROBLEMS:
             self.problems.append(printable(problem[:_LONGEST]))
 
-    def event(self, page: Page, method: str, told: Mapping[str, Any]) -> None:
+    def event(self, page: Page, method: str, params: Mapping[str, Any]) -> None:
         """Keep what an event says."""
         match method:
             case "Runtime.consoleAPICalled":
-                self._console(told["type"], _said(told), _place(told))
+                self._console(params["type"], _console_text(params), _place(params))
             case "Log.entryAdded":
-                entry = told["entry"]
+                entry = params["entry"]
                 if entry["source"] != "network":  # which is reported by its request
                     self._console(entry["level"], entry["text"], entry.get("url", ""))
             case "Runtime.exceptionThrown":
-                text = words_of(told["exceptionDetails"])
+                text = words_of(params["exceptionDetails"])
                 self._line("exception", text)
                 if not self._is_allowed(text, self._allow_console):
                     self.add(f"uncaught exception: {text}")
             case "Network.requestWillBeSent":
-                self._request(page, told)
+                self._request(page, params)
             case "Network.responseReceived":
-                self._response(page, told)
+                self._response(page, params)
             case "Network.loadingFinished":
-                self._close(page, told)
+                self._close(page, params)
             case "Network.loadingFailed":
-                self._failed(page, told)
+                self._failed(page, params)
             case "Network.webSocketCreated":
-                self._add(page, told, "GET", told["url"], "WebSocket", own=False)
+                self._add(page, params, "GET", params["url"], "WebSocket", own=False)
             case "Network.webSocketFrameError":
-                error = {"errorText": told["errorMessage"]}
-                self._failed(page, {**told, **error})
+                error = {"errorText": params["errorMessage"]}
+                self._failed(page, {**params, **error})
             case "Network.webSocketClosed":
-                self._close(page, told)
+                self._close(page, params)
 
     def _console(self, level: str, text: str, place: str) -> None:
         line = f"{text[:_LONGEST]} ({place[:_URL]})" if place else text[:_LONGEST]
@@ -87,19 +87,19 @@ class Observed:
 
     # --- requests -----------------------------------------------------------------------
 
-    def _request(self, page: Page, told: Mapping[str, Any]) -> None:
-        key = (page.session, told["requestId"])
-        if "redirectResponse" in told and key in self._open:
-            self._open[key]["status"] = told["redirectResponse"]["status"]
-            self._close(page, told)
-        request = told["request"]
-        kind = told.get("type", "Other")
-        own = kind == "Document" and page.is_main(told.get("frameId", ""))
-        own = own or _origin(request["url"]) == _origin(told.get("documentURL", ""))
-        self._add(page, told, request["method"], request["url"], kind, own=own)
+    def _request(self, page: Page, params: Mapping[str, Any]) -> None:
+        key = (page.session, params["requestId"])
+        if "redirectResponse" in params and key in self._open:
+            self._open[key]["status"] = params["redirectResponse"]["status"]
+            self._close(page, params)
+        request = params["request"]
+        kind = params.get("type", "Other")
+        own = kind == "Document" and page.is_main(params.get("frameId", ""))
+        own = own or _origin(request["url"]) == _origin(params.get("documentURL", ""))
+        self._add(page, params, request["method"], request["url"], kind, own=own)
 
     def _add(
-        self, page: Page, told: Mapping[str, Any], method: str, url: str, kind: str, *, own: bool
+        self, page: Page, params: Mapping[str, Any], method: str, url: str, kind: str, *, own: bool
     ) -> None:
         if len(self.requests) >= _MOST or url.startswith(("data:", "blob:")):
             self.left_out += len(self.requests) >= _MOST
@@ -114,26 +114,26 @@ class Observed:
             "seconds": None,
             "own": own,
         }
-        self._open[(page.session, told["requestId"])] = entry
+        self._open[(page.session, params["requestId"])] = entry
         self.requests.append(entry)
 
-    def _response(self, page: Page, told: Mapping[str, Any]) -> None:
-        entry = self._open.get((page.session, told["requestId"]))
+    def _response(self, page: Page, params: Mapping[str, Any]) -> None:
+        entry = self._open.get((page.session, params["requestId"]))
         if entry is None:
             return
-        response = told["response"]
+        response = params["response"]
         entry["status"] = response["status"]
         if response["status"] >= 400 and entry["own"]:
             self._problem(entry, f"{response['status']} {response.get('statusText', '')}".strip())
 
-    def _failed(self, page: Page, told: Mapping[str, Any]) -> None:
-        entry = self._open.get((page.session, told["requestId"]))
+    def _failed(self, page: Page, params: Mapping[str, Any]) -> None:
+        entry = self._open.get((page.session, params["requestId"]))
         if entry is None:
             return
-        why = told.get("blockedReason") or told["errorText"]
+        why = params.get("blockedReason") or params["errorText"]
         entry["error"] = why
-        self._close(page, told)
-        if not told.get("canceled") and told["errorText"] != "net::ERR_ABORTED":
+        self._close(page, params)
+        if not params.get("canceled") and params["errorText"] != "net::ERR_ABORTED":
             self._problem(entry, why)
 
     def _problem(self, entry: Mapping[str, Any], why: str) -> None:
@@ -143,8 +143,8 @@ class Observed:
         if not self._is_allowed(line, self._allow_requests):
             self.add(f"request failed: {line}")
 
-    def _close(self, page: Page, told: Mapping[str, Any]) -> None:
-        entry = self._open.pop((page.session, told["requestId"]), None)
+    def _close(self, page: Page, params: Mapping[str, Any]) -> None:
+        entry = self._open.pop((page.session, params["requestId"]), None)
         if entry is not None:
             entry["seconds"] = round(monotonic() - self._began - entry["at_seconds"], 3)
 
@@ -169,17 +169,17 @@ class Observed:
         return (json.dumps(self.requests, indent=1) + "\n").encode()
 
 
-def _said(told: Mapping[str, Any]) -> str:
+def _console_text(params: Mapping[str, Any]) -> str:
     """The arguments of a call of console as a line."""
     words = []
-    for argument in told.get("args", ())[:20]:
+    for argument in params.get("args", ())[:20]:
         value = argument.get("value", argument.get("description", argument.get("type", "")))
         words.append(value[:_LONGEST] if isinstance(value, str) else json.dumps(value)[:_LONGEST])
     return " ".join(words)
 
 
-def _place(told: Mapping[str, Any]) -> str:
-    frames = told.get("stackTrace", {}).get("callFrames", ())
+def _place(params: Mapping[str, Any]) -> str:
+    frames = params.get("stackTrace", {}).get("callFrames", ())
     return f"{frames[0]['url']}:{frames[0]['lineNumber'] + 1}" if frames else ""
 
 

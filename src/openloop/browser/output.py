@@ -12,7 +12,7 @@ from openloop.fs import files
 FAILURE = "failure.png"
 CONSOLE, REQUESTS, FILM, SERVER = "console.log", "requests.json", "play.html", "server.log"
 LISTS = (FAILURE, CONSOLE, REQUESTS, FILM, SERVER)
-FOLDER = "openloop-browse"  # in the current directory, where nothing else is said
+FOLDER = "openloop-browse"  # in the current directory, without --out
 
 
 def folder(given: str | None) -> str:

@@ -105,22 +105,22 @@ class Page:
 
     # --- what the browser reports -------------------------------------------------------
 
-    def event(self, method: str, told: dict[str, Any]) -> None:
+    def event(self, method: str, params: dict[str, Any]) -> None:
         """Keep what an event says of the page."""
         match method:
             case "Runtime.executionContextCreated":
-                self._add_context(told["context"])
+                self._add_context(params["context"])
             case "Runtime.executionContextDestroyed":
-                self._remove_context(told["executionContextId"])
+                self._remove_context(params["executionContextId"])
             case "Runtime.executionContextsCleared":
                 self._worlds.clear()
                 self._mains.clear()
             case "Page.frameAttached":
-                self._parents[told["frameId"]] = told["parentFrameId"]
+                self._parents[params["frameId"]] = params["parentFrameId"]
             case "Page.frameDetached":
-                self._parents.pop(told["frameId"], None)
-            case "Page.frameNavigated" if "parentId" not in told["frame"]:
-                frame = told["frame"]
+                self._parents.pop(params["frameId"], None)
+            case "Page.frameNavigated" if "parentId" not in params["frame"]:
+                frame = params["frame"]
                 self.url = frame.get("unreachableUrl") or frame["url"] + frame.get(
                     "urlFragment", ""
                 )
@@ -128,8 +128,8 @@ class Page:
                 self._main = frame["id"]
                 self.loaded = False
                 self._parents.clear()
-            case "Page.navigatedWithinDocument" if told["frameId"] == self._main:
-                self.url = told["url"]
+            case "Page.navigatedWithinDocument" if params["frameId"] == self._main:
+                self.url = params["url"]
             case "Page.loadEventFired":
                 self.loaded = True
             case "Inspector.targetCrashed":
@@ -239,8 +239,8 @@ class Page:
         value = result.get("value", result.get("unserializableValue"))
         return 0 if value == "-0" and result["type"] == "number" else value
 
-    def settle(self) -> None:
-        """Wait until the page has told what it did so far; one that has closed did all it will."""
+    def wait_until_idle(self) -> None:
+        """Wait until the page has reported its events so far. A closed page has none to come."""
         try:
             self.call("Runtime.evaluate", expression="0", within=ANSWER)
         except Refused:  # it is being replaced by another one

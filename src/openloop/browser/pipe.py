@@ -25,8 +25,8 @@ class Pipe:
     """Both directions of the protocol."""
 
     def __init__(self, reading: int, writing: int, on_event: Callable[[Message], None]) -> None:
-        """reading, writing: descriptors, closed with this. on_event: told of every event; it may
-        `send`, and must not wait."""
+        """reading, writing: descriptors, closed with this. on_event: called with every event; it
+        may `send`, and must not wait."""
         self._reading = reading
         self._writing = writing
         self._on_event = on_event

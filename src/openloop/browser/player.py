@@ -1,4 +1,4 @@
-"""The player: joins the browser, its pages and the steps of a play."""
+"""Play the steps of a play on the pages of one browser."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class Player:
         deadline = monotonic() + 10
         while self._current is None and self.pipe.pump(deadline):
             pass
-        self.page.settle()
+        self.page.wait_until_idle()
         return version
 
     def frame(self) -> bytes:
@@ -91,29 +91,29 @@ class Player:
     # --- what the browser reports -------------------------------------------------------
 
     def _event(self, message: Message) -> None:
-        method, told = message["method"], message.get("params", {})
+        method, params = message["method"], message.get("params", {})
         page = self._pages.get(message.get("sessionId", ""))
         match method:
             case "Target.attachedToTarget":
-                self._attached(told)
+                self._attached(params)
             case "Target.detachedFromTarget":
-                self._detached(told["sessionId"])
+                self._detached(params["sessionId"])
             case "Browser.downloadWillBegin":
-                name = {"name": told["suggestedFilename"], "state": "inProgress"}
-                self._downloads[told["guid"]] = name
-            case "Browser.downloadProgress" if told["guid"] in self._downloads:
-                self._downloads[told["guid"]]["state"] = told["state"]
+                name = {"name": params["suggestedFilename"], "state": "inProgress"}
+                self._downloads[params["guid"]] = name
+            case "Browser.downloadProgress" if params["guid"] in self._downloads:
+                self._downloads[params["guid"]]["state"] = params["state"]
             case "Page.javascriptDialogOpening" if page:
-                self._answer(page, told)
+                self._answer(page, params)
             case "Page.screencastFrame" if page:
-                self._film[page.session] = told["data"]
-                page.tell("Page.screencastFrameAck", sessionId=told["sessionId"])
+                self._film[page.session] = params["data"]
+                page.tell("Page.screencastFrameAck", sessionId=params["sessionId"])
             case _ if page:
-                page.event(method, told)
-                self.observed.event(page, method, told)
+                page.event(method, params)
+                self.observed.event(page, method, params)
 
-    def _attached(self, told: Mapping[str, Any]) -> None:
-        target, session = told["targetInfo"], told["sessionId"]
+    def _attached(self, params: Mapping[str, Any]) -> None:
+        target, session = params["targetInfo"], params["sessionId"]
         self._context = self._context or target.get("browserContextId", "")
         if target.get("browserContextId", "") != self._context:
             self.pipe.send("Runtime.runIfWaitingForDebugger", session)  # not of the play
@@ -130,16 +130,16 @@ class Player:
         if page := self._pages.get(session):
             page.end(CLOSED)
 
-    def _answer(self, page: Page, told: Mapping[str, Any]) -> None:
+    def _answer(self, page: Page, params: Mapping[str, Any]) -> None:
         """Answer a dialog, which holds the page up until then."""
-        text = told["message"][:_DIALOG]
+        text = params["message"][:_DIALOG]
         answer, self._dialog = self._dialog, None
-        accept = told["type"] == "beforeunload"  # or nothing could be opened any more
+        accept = params["type"] == "beforeunload"  # or nothing could be opened any more
         if answer is None:
-            self.observed.add(f'a dialog that nobody asked for: {told["type"]} "{text}"')
+            self.observed.add(f'a dialog that nobody asked for: {params["type"]} "{text}"')
         else:
             accept = answer["accept"]
-        text = (answer or {}).get("text", told.get("defaultPrompt", ""))
+        text = (answer or {}).get("text", params.get("defaultPrompt", ""))
         page.tell("Page.handleJavaScriptDialog", accept=accept, promptText=text)
 
     # --- steps --------------------------------------------------------------------------
@@ -150,7 +150,7 @@ class Player:
         try:
             lines = self._do(step)
             if step.kind != "dialog":
-                self.page.settle()
+                self.page.wait_until_idle()
                 if asked is not None:
                     self._await_dialog(step.timeout)
         except Failure as failure:
@@ -164,7 +164,7 @@ class Player:
         deadline = monotonic() + _END
         while self.observed.unfinished() and self.pipe.pump(deadline):
             pass
-        self.page.settle()
+        self.page.wait_until_idle()
         self._raise_problems()
         return []
 

@@ -1,4 +1,4 @@
-"""`openloop browse`: play a page, say what happens, and leave what was seen."""
+"""`openloop browse`: play a page, report each step, and write pictures and lists."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ class Server:
         silent = "nothing listened there" if status is None else "it did not answer with HTTP"
         seen = f"its last answer was {status}" if status else silent
         return UsageError(
-            f"the server was not ready within {self._serve.timeout:g} s: {seen}{self._told()}",
+            f"the server was not ready within {self._serve.timeout:g} s: {seen}{self._output()}",
             where=self._url,
             fix="correct serve.run or serve.ready, or raise serve.timeout_seconds",
         )
@@ -76,15 +76,15 @@ class Server:
             raise Gone(self._how_it_ended())
 
     def _how_it_ended(self) -> str:
-        return f"the server has ended: {self._guarded.ending}{self._told()}"
+        return f"the server has ended: {self._guarded.ending}{self._output()}"
 
-    def _told(self) -> str:
+    def _output(self) -> str:
         """Its last lines."""
         with open(self._log, "rb") as file:
             file.seek(max(0, os.fstat(file.fileno()).st_size - 4096))
             lines = file.read().decode(errors="replace").splitlines()
-        told = [line.strip() for line in lines if line.strip()][-_LAST:]
-        return "; its last lines: " + " / ".join(told) if told else "; it wrote nothing"
+        last = [line.strip() for line in lines if line.strip()][-_LAST:]
+        return "; its last lines: " + " / ".join(last) if last else "; it wrote nothing"
 
     def end(self) -> None:
         """Begin to end it; `close` waits."""

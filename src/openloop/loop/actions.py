@@ -51,14 +51,22 @@ class Keep(NamedTuple):
     reason: str
 
 
-class PutBack(NamedTuple):
-    """What was changed since the best checkpoint did not help: return to it."""
+class RestoreBest(NamedTuple):
+    """Restore the best checkpoint: the changes since then did not help."""
 
     reason: str
 
 
 Action = (
-    OpenRun | StartRound | RunStep | Wait | Keep | PutBack | FinishRound | TripBreaker | FinishRun
+    OpenRun
+    | StartRound
+    | RunStep
+    | Wait
+    | Keep
+    | RestoreBest
+    | FinishRound
+    | TripBreaker
+    | FinishRun
 )
 
 
@@ -121,9 +129,7 @@ def next_action(config: Config, state: State) -> Action:
     if state.unanswered and (action := _repeat(config, state, state.unanswered)):
         return action
     return (
-        _keep_or_put_back(config, state)
-        or _next_step(config, state)
-        or _finish_round(config, state)
+        _keep_or_restore(config, state) or _next_step(config, state) or _finish_round(config, state)
     )
 
 
@@ -167,7 +173,7 @@ def _next_step(config: Config, state: State) -> RunStep | Wait | None:
     return None
 
 
-def _keep_or_put_back(config: Config, state: State) -> Keep | PutBack | RunStep | None:
+def _keep_or_restore(config: Config, state: State) -> Keep | RestoreBest | RunStep | None:
     """Hill climbing: what beats the best by min_delta is kept, anything else is restored."""
     baseline = config.baseline
     if baseline is None or not baseline.keep_best or gates.complete(config, state):
@@ -179,7 +185,7 @@ def _keep_or_put_back(config: Config, state: State) -> Keep | PutBack | RunStep 
     failing = [gate for gate in gates.outstanding(config, state) if gate is not Step.BASELINE]
     failed = [gate for gate in failing if gate in measured]
     if failed and state.kept:
-        return PutBack(f"{failed[0]} {state.gates[failed[0]].outcome}")
+        return RestoreBest(f"{failed[0]} {state.gates[failed[0]].outcome}")
     if failing or Step.BASELINE not in measured:
         return None
     if stale := gates.stale(config, state):
@@ -187,18 +193,18 @@ def _keep_or_put_back(config: Config, state: State) -> Keep | PutBack | RunStep 
     return _judge_metric(baseline, state)
 
 
-def _judge_metric(baseline: Baseline, state: State) -> Keep | PutBack | None:
+def _judge_metric(baseline: Baseline, state: State) -> Keep | RestoreBest | None:
     value = state.metric.value if state.metric else None
     if state.kept is None:
         return None if value is None else Keep(value, f"first value {value:g}")
     best = state.kept.value
     if value is None:
-        return PutBack(f"{baseline.metric_name} was not measured")
+        return RestoreBest(f"{baseline.metric_name} was not measured")
     least = f", min_delta {baseline.min_delta:g}" if baseline.min_delta else ""
     words = f"{baseline.metric_name} {value:g} against the best {best:g}{least}"
     if baseline.direction.better(value, best) and abs(value - best) >= baseline.min_delta:
         return Keep(value, words)
-    return PutBack(words)
+    return RestoreBest(words)
 
 
 def _down_to_verify(config: Config, state: State, done: set[Step]) -> RunStep | Wait:
@@ -304,7 +310,7 @@ __all__ = [
     "FinishRun",
     "Keep",
     "OpenRun",
-    "PutBack",
+    "RestoreBest",
     "RunStep",
     "StartRound",
     "TripBreaker",

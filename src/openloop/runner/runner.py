@@ -19,7 +19,7 @@ from openloop.loop.actions import (
     FinishRun,
     Keep,
     OpenRun,
-    PutBack,
+    RestoreBest,
     RunStep,
     StartRound,
     TripBreaker,
@@ -175,7 +175,7 @@ class Runner:
                 self._wait(action)
             case Keep():
                 self._enforcement.keep_best(action.value, action.reason)
-            case PutBack():
+            case RestoreBest():
                 self._note_damage(self._enforcement.restore_best(action.reason))
             case FinishRound():
                 self._show(self._store.finish_round(action))
