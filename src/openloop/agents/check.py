@@ -20,7 +20,7 @@ _VERSION = re.compile(r"\d+\.\d+(?:[\w.+-]*\w)?")
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """What was seen of an agent. path: of its program, "" when it is not installed. version: ""
+    """The check of one agent. path: of its program, "" when it is not installed. version: ""
     when it says none. missing: options of the preset that its help does not name; None when it
     was not asked or prints none. login: what shows a key or a login, "" when nothing does."""
 
@@ -110,9 +110,9 @@ def table(checks: list[Check]) -> list[str]:
     lines = []
     for one in checks:
         state = one.version or ("installed" if one.path else "-")
-        told = ", ".join(one.preset.reading.reports) or "nothing"
+        reported = ", ".join(one.preset.reading.reports) or "nothing"
         own = "  (your own)" if one.preset.source else ""
-        line = f"{one.preset.name:<10} {state:<12} reports {told}{own}"
+        line = f"{one.preset.name:<10} {state:<12} reports {reported}{own}"
         lines.append(line + "".join(f"\n{'':<11}{words}" for words in troubles(one)))
     return "\n".join(lines).splitlines()
 

@@ -1,4 +1,4 @@
-"""Why an agent could not work: kinds of failure, told by status or by its own error message."""
+"""Failures of agents, classified by HTTP status or by the agent's own error message."""
 
 from __future__ import annotations
 

@@ -27,10 +27,10 @@ class Reading:
 
     @property
     def reports(self) -> tuple[str, ...]:
-        """What of tokens, cost, model, session and limits the output tells."""
+        """Those of tokens, cost, model, session and refusals that the output reports."""
         named = {name for rule in self.rules for name in rule.paths}
-        told = {"tokens": "output", "cost": "cost", "model": "model", "session": "session"}
-        found = [word for word, name in told.items() if name in named]
+        fields = {"tokens": "output", "cost": "cost", "model": "model", "session": "session"}
+        found = [word for word, name in fields.items() if name in named]
         if self.exits or any(rule.failure not in ("", "error") for rule in self.rules):
             found.append("refusals")
         return tuple(found)

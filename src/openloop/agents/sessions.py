@@ -1,4 +1,4 @@
-"""The agents of one run: what the runner asks of presets, without knowing any of them."""
+"""The agents of one run. The runner knows no agent and asks these classes instead."""
 
 from __future__ import annotations
 
@@ -200,7 +200,7 @@ class Session:
 
     @property
     def answer(self) -> str:
-        """The last thing that the agent said, "" for nothing."""
+        """The last message of the agent to its user; "" for none."""
         return self._transcript.answer
 
     def exit_words(self, code: int | None) -> str:

@@ -21,7 +21,7 @@ from openloop.core.text import printable
 
 @dataclass(frozen=True, slots=True)
 class SharedLimit:
-    """until: seconds since 1970. says: what the agent said of it."""
+    """until: seconds since 1970. says: the agent's own message."""
 
     until: float
     says: str

@@ -1,4 +1,4 @@
-"""What one session of an agent has printed so far, read as its preset says.
+"""The output of one session of an agent so far, read by the rules of its preset.
 
 Bytes come in pieces, and the work that they make is bounded: lines that no rule can match are
 skipped without being parsed, and a line above LONGEST_LINE is never held.
@@ -47,7 +47,7 @@ class Transcript:
         self._failure: Failure | None = None
         self._failed_at = 0
         self._failed_in_text = False
-        self.answer = ""  # the last thing that the agent said to its user
+        self.answer = ""  # the last message of the agent to its user
 
     # --- what comes in ---
 

@@ -1,4 +1,4 @@
-"""What a play does with a page."""
+"""The actions of a play on a page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a play expects to see: each is waited for."""
+"""The expectations of a play; each waits until it is met or its time is up."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What makes a play fail."""
+"""The errors that make a play fail."""
 
 from __future__ import annotations
 

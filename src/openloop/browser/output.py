@@ -1,4 +1,4 @@
-"""Where a play leaves its pictures and lists."""
+"""The folder of a play's pictures and lists."""
 
 from __future__ import annotations
 

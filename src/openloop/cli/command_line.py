@@ -2,7 +2,7 @@
 
 Only the subcommand that was asked for is loaded: `--help` and `status` are asked for again and
 again, and nothing on their way imports typing, dataclasses or shutil, which take as long as Python
-itself (a test holds that).
+itself (a test checks that).
 """
 
 from __future__ import annotations

@@ -65,9 +65,9 @@ def _program(parser: argparse.ArgumentParser) -> Program:
     subcommands: list[Subcommand] = []
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
-            said = {choice.dest: _help(choice) for choice in action._choices_actions}
+            summaries = {choice.dest: _help(choice) for choice in action._choices_actions}
             for name, inner in action.choices.items():
-                subcommands.append(Subcommand(name, said[name], *_words(inner)))
+                subcommands.append(Subcommand(name, summaries[name], *_words(inner)))
     return Program(_words(parser)[0], tuple(subcommands))
 
 

@@ -18,7 +18,7 @@ def dispatch(words: list[str]) -> int:
         args = command_line.parse(words)
         code: int = command_line.command(args.command).run(args)
         return code
-    except SystemExit as ending:  # argparse has said all there is to say
+    except SystemExit as ending:  # argparse has printed its message
         return int(ending.code or 0)
     except Interrupted as error:
         _report(error)

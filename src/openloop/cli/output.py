@@ -47,7 +47,7 @@ def give(document: bytes) -> None:
 
 
 def nobody_listens() -> None:
-    """From now on whatever is said goes nowhere, and Python can end without an error."""
+    """Discard all further output, so that Python can exit without an error."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

@@ -154,14 +154,14 @@ class Match(StrEnum):
 
 
 class OnViolation(StrEnum):
-    """What follows when a change did what the policy does not allow; it is put back anyway."""
+    """The consequence of a violation by a change; the violation is restored either way."""
 
     RESTORE = "restore"
     FAIL = "fail"  # the round ends as unhealthy at once
 
 
 class SandboxMode(StrEnum):
-    """What stands between a change and the rest of the machine."""
+    """The isolation of a change from the rest of the machine."""
 
     NONE = "none"
     AUTO = "auto"  # bwrap where it works

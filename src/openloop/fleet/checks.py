@@ -1,4 +1,4 @@
-"""What FLEET must keep: its schema, and what no single place of it shows."""
+"""Check FLEET against its schema, and for problems between its parts."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """The one process that starts a fleet's loops, watches them and records how they end.
 
-It may die at any moment. What it means to do is on disk before it is done, a launch is claimed
-once, and the truth of how a launch ended is its end file: the next coordinator reads the record,
-looks, and goes on.
+It may die at any moment. It records each action before it acts, each launch is claimed once, and
+the end file of a launch decides how it ended. The next coordinator reads the record, looks at the
+launches, and continues.
 """
 
 from __future__ import annotations

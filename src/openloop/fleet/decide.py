@@ -51,7 +51,7 @@ class Seen:
     busy: bool = False
 
     def answer(self, listed: bool, job: str, now: float) -> None:
-        """Take what the engine said of this launch."""
+        """Record the engine's answer about this launch."""
         self.asked, self.listed = now, listed
         self.job = job or self.job
         if listed:

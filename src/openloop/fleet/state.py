@@ -1,4 +1,4 @@
-"""What a fleet's events say of its tasks. Pure: no file, no process, no clock."""
+"""The state of a fleet's tasks, computed from its events. Pure: no file, no process, no clock."""
 
 from __future__ import annotations
 

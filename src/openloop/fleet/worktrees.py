@@ -12,7 +12,7 @@ from openloop.core.text import printable
 from openloop.fleet.document import Fleet, Task
 from openloop.fleet.git import Trouble, ask, head, top, write
 
-MANY = 100  # worktrees from which on their size is said
+MANY = 100  # from this number of worktrees on, their size is reported
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ def make(plan: Plan, *, again: bool) -> None:
 
 
 def discard(top: str, path: str) -> None:
-    """Remove a worktree that holds no work, or what was made of it. Raises Trouble."""
+    """Remove a worktree without work in it, even one that is only half made. Raises Trouble."""
     if os.path.lexists(path):
         ask(top, "worktree", "remove", "--force", "--force", path, fine=(0, 128))
         shutil.rmtree(path, ignore_errors=True)

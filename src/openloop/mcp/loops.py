@@ -1,4 +1,4 @@
-"""What the tools do: find loops, start, watch and stop them, read what they left.
+"""The tools' work: find, start, watch and stop loops, and read their logs and reports.
 
 Workspaces are named relative to the root and lie below it, whatever symlinks say. Answers are
 capped, and say where the rest is.

@@ -1,4 +1,4 @@
-"""What a request means in either era of the protocol, and the shape of its answer.
+"""Requests and answers in both supported versions of the protocol.
 
 2026-07-28 has no handshake: every request names its version. 2025-11-25 begins with `initialize`,
 which selects that era for the rest of the process.

@@ -117,13 +117,13 @@ class _Server:
 
         def report(progress: float, text: str) -> None:
             if token is not None:
-                told = {"progressToken": token, "progress": progress, "message": text}
-                self._send({"method": "notifications/progress", "params": told})
+                progressed = {"progressToken": token, "progress": progress, "message": text}
+                self._send({"method": "notifications/progress", "params": progressed})
 
         return report
 
     def _send(self, message: Message) -> None:
         try:
             self._output.send({"jsonrpc": "2.0", **message})
-        except OSError:  # the client is gone, and with it everybody who could be told
+        except OSError:  # the client is gone: nobody reads an error
             os._exit(0)

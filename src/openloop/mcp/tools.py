@@ -1,4 +1,4 @@
-"""The tools: their names, their arguments, and what an agent is told of them.
+"""The tools: their names, arguments and descriptions.
 
 An agent reads this list in every conversation: it is kept short, and its order is fixed.
 """

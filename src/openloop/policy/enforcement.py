@@ -201,11 +201,11 @@ class Enforcement:
         return Enforced(violation)
 
     def change_diff(self, step: Step) -> ChangeDiff | None:
-        """What a change left different, after `settle`; None for a gate, or without a checkpoint
-        to compare with."""
+        """The differences that a change left, once its violations are restored. None for a gate, or
+        without a checkpoint to compare with."""
         if self._project is None or not step.is_change:
             return None
-        with contextlib.suppress(TamperError):  # `settle` has reported it
+        with contextlib.suppress(TamperError):  # reported already
             return self._project.change_diff()
         return None
 

@@ -148,7 +148,7 @@ anything else blocks again.
 def _policy(policy: Policy | None) -> str:
     if policy is None:
         return ""
-    lines = [f"- protected, put back after every step: {_list(policy.protect)}"]
+    lines = [f"- protected, restored after every step: {_list(policy.protect)}"]
     if policy.allow is not None:
         lines.append(f"- a change may touch nothing but {_list(policy.allow)}")
     if policy.max_changed_files is not None:
@@ -165,7 +165,7 @@ def _policy(policy: Policy | None) -> str:
     ends = policy.on_violation is OnViolation.FAIL
     what = "and the round ends as unhealthy at once" if ends else "and the round goes on"
     return "\n".join(
-        ["## Not allowed", "", *lines, "", f"What breaks this is put back, {what}.", "", ""]
+        ["## Not allowed", "", *lines, "", f"What breaks this is restored, {what}.", "", ""]
     )
 
 

@@ -85,7 +85,7 @@ def init(
     root = _root(place, project_root)
     has_sample = shipped is not None and templates.is_vacant(root, place.path)
     if shipped:
-        found = detect.Detection({}, [*shipped.said(root, agent, has_sample)], [], [])
+        found = detect.Detection({}, [*shipped.sentences(root, agent, has_sample)], [], [])
         document = _document(place, root, mission or shipped.config["mission"], agent, found)
         document = shipped.configured(document, agent, has_sample)
     else:
@@ -96,7 +96,7 @@ def init(
         document = loop.configured(document)
         if loop.gate:  # then what was found is not what is written
             found.found.clear()
-        found.found.extend(loop.said(agent))
+        found.found.extend(loop.sentences(agent))
     data = (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode()
     known = config.parse(data, where=place.shown(CONFIG))
     with _locked(place) as folder:
@@ -237,7 +237,7 @@ def _write(place: Workspace, folder: int, known: Config, data: bytes) -> list[st
 
 
 def _differs(name: str, data: bytes, folder: int) -> bool:
-    """Whether a file is there and holds something else."""
+    """Whether a file exists with other content."""
     try:
         return files.read(name, folder=folder) != data
     except FileNotFoundError:

@@ -28,7 +28,7 @@ _INTERPRETERS = (("python", ".py"), ("node", ".js"), ("sh", ".sh"))  # of a firs
 
 
 class Effect(StrEnum):
-    """How a file is modified, said of it."""
+    """How a file is modified, as a predicate of the file."""
 
     EMPTIED = "emptied"
     EXITS = "made to exit with 0"

@@ -48,7 +48,7 @@ class Canaries:
     def __init__(
         self, mission: Mission, lock: int, interrupts: Interrupts, show: Callable[[str], None]
     ) -> None:
-        """lock: its descriptor. show: told what is tried now."""
+        """lock: its descriptor. show: called with each attempt."""
         self._mission = mission
         self._lock = lock
         self._interrupts = interrupts

@@ -32,7 +32,7 @@ class Finding:
 
 @dataclass(slots=True)
 class Report:
-    """What an audit saw. head: of the chain as it stands. notes: what is odd but no break.
+    """The result of an audit. head: of the chain as it stands. notes: what is odd but no break.
     is_whole: whether everything was checked, not only the latest rounds."""
 
     head: str = chain.FIRST_PREV

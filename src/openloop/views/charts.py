@@ -37,7 +37,7 @@ _FRAME = (64, 18, 40, 34)  # left, top, right, bottom
 
 
 def text(value: str) -> str:
-    """Text fit for markup, whatever it holds."""
+    """Any text, escaped for markup."""
     return escape(printable(value))
 
 

@@ -1,4 +1,4 @@
-"""What a person sees of a run: a live line, a line for each finished step, a verdict.
+"""The console output of a run: a live line, a line for each finished step, a verdict.
 
 Progress goes to stderr, the verdict to stdout. On a terminal the running command has one live
 line; elsewhere nothing is ever redrawn and no control character is written. Everything that a

@@ -1,4 +1,4 @@
-"""`openloop report`: what a run was, collected once for every format.
+"""`openloop report`: the facts about a run, collected once for all formats.
 
 A report is bounded however long the history is: the latest rounds are shown whole, the earlier
 ones counted, and of each log only its end is read.

@@ -1,4 +1,4 @@
-"""One loop as a document: what the record says now, and what the workspace holds beside it."""
+"""One loop as a document, from its record and the other files of its workspace."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Requests and answers: what is let in, and what every answer carries.
+"""Check each request, and send each answer with its security headers.
 
 Paths are matched as they come, undecoded. A request has no body, and a connection one request.
 """

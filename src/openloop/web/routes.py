@@ -1,4 +1,4 @@
-"""What may be asked for, and the answer to each. Numbers are numbers, and names come from lists."""
+"""The routes, each with its answer. Numbers are parsed, and names are looked up in lists."""
 
 from __future__ import annotations
 

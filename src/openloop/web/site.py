@@ -15,7 +15,7 @@ from openloop.web.logs import Lines
 
 
 class Site:
-    """The loops, who may see them, and what has been worked out about them."""
+    """The loops, the access rules, and the caches."""
 
     def __init__(self, paths: Sequence[str], server: Server, *, private: bool) -> None:
         """paths: workspaces, files of fleets, or folders to look for workspaces in.

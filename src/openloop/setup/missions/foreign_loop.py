@@ -51,8 +51,8 @@ class ForeignLoop:
             "limits": limits,
         }
 
-    def said(self, agent: str | None) -> Iterator[str]:
-        """Sentences for a person on what was taken over, and what was not."""
+    def sentences(self, agent: str | None) -> Iterator[str]:
+        """Tell a person which parts of the loop were taken over and which were not."""
         yield f"taken from {self.name}: " + ", ".join(self._taken())
         yield from (f"left out: {what}" for what in self.left_out)
         if not self.gate:

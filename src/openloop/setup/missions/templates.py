@@ -73,8 +73,8 @@ class Template:
             _copy(os.path.join(self.folder, _AGENTS), os.path.join(workspace, _AGENTS))
             _copy(os.path.join(self.folder, "project"), root)
 
-    def said(self, root: str, agent: str | None, has_sample: bool) -> Iterable[str]:
-        """Sentences for a person on what was written."""
+    def sentences(self, root: str, agent: str | None, has_sample: bool) -> Iterable[str]:
+        """Tell a person which files were written."""
         yield f"{self.title}: openloop templates {self.name}"
         yield from (f"it needs {need}" for need in self.needs)
         if not has_sample:

@@ -1,4 +1,4 @@
-"""Print steps=N: how many lines run for 200 numbers, drawn anew; a wrong answer is a failure."""
+"""Print steps=N, the lines run for 200 random numbers; a wrong answer is a failure."""
 
 import os
 import random
