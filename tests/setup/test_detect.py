@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 
 from openloop.config import config
 from openloop.core.vocabulary import Step
-from openloop.setup.detect import REPLACE_ME, Detection, detect
+from openloop.setup.detect import Detection, detect
+from openloop.setup.findings import REPLACE_ME
 from openloop.setup.project_listing import FILE_BYTES, FILES_READ
 from support import environment, need
 

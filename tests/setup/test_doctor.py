@@ -9,7 +9,7 @@ import unittest
 from typing import Any
 
 from openloop.config.shell_commands import pitfalls, simple_commands
-from openloop.setup.detect import REPLACE_ME
+from openloop.setup.findings import REPLACE_ME
 from openloop.setup.probe import _bound
 from support import Case, Workspace, run_openloop
 

@@ -20,11 +20,10 @@ from openloop.setup import (
     web_page,
 )
 from openloop.setup.ecosystems import LANGUAGES, MARKERS, RUNNERS, Kit
+from openloop.setup.findings import REPLACE_ME
 from openloop.setup.project_listing import Listing
 from openloop.setup.source_layout import Layout
 from openloop.setup.web_page import WebPage
-
-REPLACE_ME = "echo 'replace me: write the command that proves this project works' >&2; exit 1"
 
 # In the order in which one is made verify.
 _KINDS: tuple[Callable[[Listing], Kit | None], ...] = (

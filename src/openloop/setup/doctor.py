@@ -19,7 +19,6 @@ from openloop.core.text import printable
 from openloop.core.vocabulary import CHANGES, SandboxMode, Status, Step
 from openloop.fs import programs, snapshot
 from openloop.fs.files import NotRegular
-from openloop.policy import bubblewrap
 from openloop.process import log_scan
 from openloop.record import chain, integrity, tail, withheld
 from openloop.record import workspace as places
@@ -36,8 +35,7 @@ from openloop.record.workspace import (
 )
 from openloop.runner import documents
 from openloop.setup import agent_findings
-from openloop.setup.detect import REPLACE_ME
-from openloop.setup.findings import Finding, Report, ok, problem, warning
+from openloop.setup.findings import REPLACE_ME, Finding, Report, ok, problem, warning
 from openloop.setup.gate_programs import Programs
 from openloop.setup.missions import known_tools
 
@@ -222,6 +220,8 @@ def _sandbox(known: Config, root: str) -> Iterator[Finding]:
             fix = 'add "sandbox": "auto"'
             yield warning("policy.writable has no effect without a sandbox", fix)
         return
+    from openloop.policy import bubblewrap
+
     why = bubblewrap.trouble(root)
     if not why:
         yield ok(f"the sandbox works: {bubblewrap.PROVEN}")

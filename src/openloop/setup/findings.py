@@ -9,6 +9,9 @@ from typing import Any
 
 from openloop.core.text import printable
 
+# What init writes as verify where it found no command that proves the project.
+REPLACE_ME = "echo 'replace me: write the command that proves this project works' >&2; exit 1"
+
 
 class Level(StrEnum):
     OK = "ok"

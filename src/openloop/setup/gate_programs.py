@@ -11,17 +11,13 @@ import subprocess
 import sys
 from collections.abc import Iterable, Iterator
 
-from openloop.browser import chromium
 from openloop.config.config import NO_POLICY, Command, Policy
 from openloop.config.globs import Globs
 from openloop.config.shell_commands import Simple, simple_commands
 from openloop.core.errors import UsageError
 from openloop.core.text import printable
-from openloop.fs.ignore_rules import LISTED
 from openloop.process import guard_client
-from openloop.setup import javascript_project, source_layout
 from openloop.setup.findings import Finding, ok, problem, warning
-from openloop.setup.project_listing import Listing
 
 _PATIENCE = 10.0  # seconds for a question to the shell or to an interpreter
 _PLAIN_WORD = re.compile(r"[\w./+@%:,~\[-]+", re.ASCII)
@@ -75,6 +71,9 @@ class Programs:
 
     def writable(self, policy: Policy | None) -> Iterator[Finding]:
         """What a change may write of what the command runs."""
+        from openloop.fs.ignore_rules import LISTED
+        from openloop.setup import source_layout
+
         rules = policy or NO_POLICY
         kept, ignored = Globs((*rules.protect, *rules.withhold)), Globs(LISTED)
 
@@ -134,6 +133,8 @@ class Programs:
 
     def _browser(self, one: Simple) -> Iterator[Finding]:
         """Whether `openloop browse` would find a browser."""
+        from openloop.browser import chromium
+
         found = re.search(r" --browser[ =](\S+)", one.line)
         given = found[1] if found else self._command.env.get("OPENLOOP_BROWSER")
         try:
@@ -198,6 +199,9 @@ class Programs:
         """Whether the packages of package.json are installed."""
         if one.name not in ("npm", "pnpm", "yarn", "npx"):
             return
+        from openloop.setup import javascript_project
+        from openloop.setup.project_listing import Listing
+
         needs = javascript_project.has_dependencies(Listing(self._root, (), True))
         there = ("node_modules", ".pnp.cjs", ".pnp.js")
         if needs and not any(os.path.exists(os.path.join(self._root, name)) for name in there):
@@ -221,6 +225,9 @@ class Programs:
                     for info in glob.glob(f"{glob.escape(self._root)}/{folder}*.egg-info"):
                         yield from self._below(os.path.join(info, "entry_points.txt"))
             if one.name in ("npm", "pnpm", "yarn"):
+                from openloop.setup import javascript_project
+                from openloop.setup.project_listing import Listing
+
                 script = next(
                     (word for word in one.words[1:] if word not in ("run", "--silent")), ""
                 )
@@ -258,6 +265,8 @@ def _started(text: str) -> list[Simple]:
 
 def _protecting(path: str) -> list[str]:
     """Lines for `policy.protect` that guard a path."""
+    from openloop.setup import source_layout
+
     if folder := source_layout.dependency_folder(path):
         changes = next(one.changes for one in source_layout.DEPENDENCIES if one.name == folder)
         return [f"{folder}/**", *(f"!{folder}/{name}" for name in changes)]
