@@ -26,7 +26,7 @@ LAST_BYTES = 1 << 19  # of a larger one, that are read at its end when beats cou
 
 
 class Refused(NamedTuple):
-    """kind: why the agent was unavailable. says: in its own words. seconds: until the reset; None
+    """A refusal by an agent. kind: why. says: in its own words. seconds: until the reset; None
     when it gave no time, or one that is over."""
 
     kind: Refusal

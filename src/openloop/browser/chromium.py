@@ -1,4 +1,4 @@
-"""The browser: found, started with a profile of its own, and ended with all that it made."""
+"""Find the browser, start it with a profile of its own, and end it with all its processes."""
 
 from __future__ import annotations
 

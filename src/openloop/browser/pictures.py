@@ -1,4 +1,4 @@
-"""Pictures of a page: taken once nothing moves, looked at, and compared."""
+"""Pictures of a page: take them once nothing moves, check them, and compare them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _LARGEST = 64 << 20  # bytes of pixels that are looked at
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """png: its bytes. moving: whether the page never stood still."""
+    """A picture. png: its bytes. moving: whether the page was still moving."""
 
     png: bytes
     moving: bool

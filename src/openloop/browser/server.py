@@ -1,4 +1,4 @@
-"""The server of a play: started on a free port, waited for, and ended with its tree."""
+"""Start the server of a play on a free port, wait until it is ready, and end its process tree."""
 
 from __future__ import annotations
 

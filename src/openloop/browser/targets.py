@@ -1,4 +1,4 @@
-"""Targets: from a locator to the one element of a page, in whatever frame it is."""
+"""Find the one element, in any frame of a page, that a locator names."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _NAMES = 8  # of other elements, that a failure lists
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a locator leads to now. frame: that of the one element. seen: in words, when it is
+    """The current match of a locator. frame: that of the one element. seen: in words, when it is
     not exactly one. count: of those that can be seen, or of all when none can."""
 
     count: int

@@ -18,7 +18,7 @@ from openloop.fleet.state import MAX_TRIES, Phase, TaskState
 
 
 class Step(StrEnum):
-    """What to do for a task that has a launch."""
+    """The next action for a task that has a launch."""
 
     END = "end"  # its end file is there
     ADOPT = "adopt"  # the engine has it, though nobody recorded that
@@ -32,7 +32,7 @@ class Step(StrEnum):
 
 @dataclass(slots=True)
 class Seen:
-    """What was observed of a launch. job: as the engine lists it. gone_since: the first answer
+    """The observations of a launch. job: as the engine lists it. gone_since: the first answer
     without it, None while it is listed; asked: the latest answer. moved: when its heartbeat last
     changed. stopped, cancelled, killed: when that was done. busy: it is being submitted."""
 

@@ -95,7 +95,7 @@ class TaskState:
 
 
 class FleetState:
-    """Everything that the events say. unreachable: host to why it cannot be asked; the name of the
+    """The state of the whole fleet. unreachable: host to why it cannot be asked; the name of the
     engine itself is "". listed: the names in FLEET; other
     tasks have a history alone."""
 

@@ -24,7 +24,7 @@ _FRESH = 3_600_000  # milliseconds for which the list of tools may be kept
 
 
 class Refusal(Exception):
-    """A request that gets an error for an answer."""
+    """A request is answered with an error."""
 
     def __init__(self, code: int, message: str, data: Any = None) -> None:
         super().__init__(message)

@@ -44,7 +44,7 @@ Beat = dict[str, Any]
 
 
 class Catalogue:
-    """What is shown. Safe to ask from several threads."""
+    """The loops on the overview page. Safe to use from several threads."""
 
     def __init__(self, paths: Sequence[str]) -> None:
         self._roots = [os.path.realpath(path) for path in paths]
@@ -126,7 +126,7 @@ def _row(key: str, place: Workspace, claimed: Beat | None, end: tail.Glance | No
 
 
 class _Kept(Generic[T]):
-    """What was read of one file of each workspace, read again only when that file has changed."""
+    """A cache of one file of each workspace, read again only when that file has changed."""
 
     def __init__(self, read: Callable[[Workspace], T], name: str) -> None:
         self._read = read

@@ -37,7 +37,7 @@ Routes = tuple[tuple[re.Pattern[str], Callable[..., None]], ...]
 
 
 class Refused(Exception):
-    """A request that gets a status and a sentence for an answer."""
+    """A request is answered with an error status and a sentence."""
 
     def __init__(self, status: int, why: str) -> None:
         super().__init__(why)
