@@ -52,7 +52,7 @@ def at_random_moments(bench: Bench) -> Row:
             intact(place)
             if runs_opened(place) == before:
                 unhandled += 1
-                require(without_handler(done), f"no run opened, exit code {done.code}: {done.err}")
+                require(before_a_run(done), f"no run opened, exit code {done.code}: {done.err}")
                 continue
             names = "+".join(sorted(signum.name for signum in sent))
             allowed = {CODES[signum] for signum in sent}
@@ -72,10 +72,13 @@ def at_random_moments(bench: Bench) -> Row:
     return row
 
 
-def without_handler(done: Done) -> bool:
-    """Whether a signal met an interpreter that starts, and that may not have got to our code."""
-    too_early = "Could not import runpy module" in done.err
-    return done.code < 0 or done.code == CODES[signal.SIGINT] or too_early
+def before_a_run(done: Done) -> bool:
+    """Whether this is how a signal ends the program before it opens a run: while Python itself
+    starts, or while the project is looked at for the first time."""
+    starting = ("Could not import runpy module", "Fatal Python error: init_import_site")
+    if done.code < 0 or any(words in done.err for words in starting):
+        return True
+    return done.code in CODES.values() and "Traceback" not in done.err
 
 
 def signalled(
