@@ -226,13 +226,16 @@ def carries(pid: int, word: str) -> bool:
         return False
 
 
-def until(condition: Callable[[], object], what: str, *, patience: float = PATIENCE) -> float:
-    """Poll until the condition holds; returns the seconds that it took."""
+def until(
+    condition: Callable[[], object], what: str, *, patience: float = PATIENCE, every: float = 0.002
+) -> float:
+    """Poll until the condition holds; returns the seconds that it took. every: seconds between two
+    looks."""
     began = time.monotonic()
     while not condition():
         if time.monotonic() - began > patience:
             raise Violation(f"waited {patience:g} s in vain: {what}")
-        time.sleep(0.002)
+        time.sleep(every)
     return time.monotonic() - began
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,6 +20,7 @@ from fleet import engines
 from fleet.fleets import LAUNCH, SAYS_SO, Engine, Place, names
 
 TROUBLED = 6.0  # seconds
+LOOK = 0.5  # seconds between two questions to Slurm: each costs its controller
 LATE = 30.0  # seconds after which a shared file system shows an end file
 
 
@@ -116,19 +120,33 @@ def slurm(bench: Bench) -> Iterator[Row]:
     if why := _left_out(bench, *engines.SLURM):
         yield Row(fault, figures=why)
         return
-    folder = os.path.join(bench.folder, "slurm")
-    os.mkdir(folder)
     os.chmod(bench.folder, 0o755)
+    yield _on_slurm(bench, fault, bench.count(1, 10), _strike)
+    yield _on_slurm(
+        bench, "fleet: a node dies, and Slurm starts its job again on another one", 2, _requeued
+    )
+
+
+def _on_slurm(bench: Bench, fault: str, count: int, work: Any) -> Row:
+    """A row with a cluster of its own, ready again before each try."""
+    folder = tempfile.mkdtemp(prefix="slurm-", dir=bench.folder)
+    os.chmod(folder, 0o755)
     cluster = engines.Slurm(folder)
     env = {**os.environ, "PYTHONPATH": sys.path[0], **cluster.env}
+
+    def attempt(number: int) -> Trial:
+        until(lambda: _recovered(cluster), "the nodes of Slurm", every=LOOK)
+        return work(bench, number, cluster, env)
+
     try:
-        yield _one_by_one(
-            bench, fault, bench.count(1, 10), lambda n: _strike(bench, n, cluster, env)
-        )
-        fault = "fleet: a node dies, and Slurm starts its job again on another one"
-        yield _one_by_one(bench, fault, 2, lambda n: _requeued(bench, n, cluster, env))
+        return _one_by_one(bench, fault, count, attempt)
     finally:
         cluster.stop()
+
+
+def _recovered(cluster: engines.Slurm) -> bool:
+    cluster.recover()
+    return cluster.is_ready()
 
 
 def _one_by_one(bench: Bench, fault: str, count: int, work: Any) -> Row:
@@ -160,10 +178,14 @@ def _strike(bench: Bench, number: int, cluster: engines.Slurm, env: dict[str, st
             victim.kill()
             time.sleep(chance.uniform(0, 1))
             victim.start()
-    code = finish(process, patience=180).code
-    states = where.states()
-    require(code == 0, f"exit code {code}, states {states}")
-    until(cluster.is_ready, "the nodes of Slurm")
+
+    def over() -> bool:
+        cluster.recover()
+        return process.poll() is not None
+
+    until(over, "the coordinator to end", patience=180, every=LOOK)
+    code = finish(process).code
+    require(code == 0, f"exit code {code}, states {where.states()}")
     return completed(where, trial, env=env)
 
 
@@ -184,14 +206,25 @@ def _requeued(bench: Bench, number: int, cluster: engines.Slurm, env: dict[str, 
         return "Restarts=1" in shown and "JobState=COMPLETED" in shown
 
     try:
-        until(restarted, "the twin to end", patience=120)
+        until(restarted, "the twin to end", patience=120, every=LOOK)
         require(where.states() == {"a": "running"}, f"states are {where.states()}")
         where.write("go", "")
         ends(finish(process, patience=120), 0)
     finally:
         victim.start()
-    until(cluster.is_ready, "the nodes of Slurm", patience=60)
+    _fenced(where, event["launch"])
     return completed(where, Trial(), ("a",), env=env)
+
+
+def _fenced(where: Place, launched: str) -> None:
+    """The twin ran nothing, and the end and the rounds of the first are recorded once."""
+    said = where.read("fleet.fleet/tasks/a/launch-1/engine.log")
+    require(f"launch {launched} was started before" in said, f"the twin says {said!r}")
+    ended = [event["launch"] for event in where.events_of("task_ended")]
+    require(ended == [launched], f"ends are recorded of {ended}")
+    record = where.read("fleet.fleet/tasks/a/workspace/events.jsonl").splitlines()
+    kinds = Counter(json.loads(line)["event"] for line in record)
+    require(kinds["round_finished"] == 1 and kinds["run_started"] == 1, f"recorded are {kinds}")
 
 
 def ssh(bench: Bench) -> Iterator[Row]:

@@ -160,6 +160,17 @@ class Slurm:
         )
         return done.stdout
 
+    def recover(self) -> None:
+        """What an operator does after a fault: start daemons that have ended by themselves, and
+        return nodes that Slurm drained, which ReturnToService does not."""
+        for daemon in (self.controller, *self.nodes):
+            if daemon.process and daemon.process.poll() is not None:
+                daemon.start()
+        for line in self.ask("sinfo", "-h", "-N", "-o", "%N %T").splitlines():
+            node, state = line.split()
+            if state.startswith("drain"):
+                self.ask("scontrol", "update", f"nodename={node}", "state=resume")
+
     def is_ready(self) -> bool:
         states = self.ask("sinfo", "-h", "-N", "-o", "%T").split()
         return len(states) == NODES and set(states) <= {"idle", "mixed", "allocated", "completing"}

@@ -101,6 +101,29 @@ class OnSlurm(Case):
         self.assertEqual(0, second.wait(60))
         self.assertEqual(["a", "b"], sorted(place.ran()))
 
+    def test_a_cancel_spares_the_job_that_has_the_id_by_now(self) -> None:
+        """A controller that lost its latest state gives the ids of forgotten jobs to new ones."""
+        held = ["sbatch", "--parsable", "--hold", "--output=/dev/null", "--wrap=true"]
+        other = self.slurm.ask(*held).strip()
+        self.addCleanup(self.slurm.ask, "scancel", other)
+        shipped = eager("slurm")
+        place = Place(
+            self.folder,
+            QUICK,
+            launcher={**shipped, "submit": f"{shipped['submit']} >&2 && echo {other}"},
+            options="--hold",
+            tasks=names("a"),
+        )
+        coordinator = running(self, place, env=self.env)
+        place.wait_for("task_submitted")
+        self.assertEqual(other, place.events_of("task_submitted")[0]["job"])
+        place.do("cancel", env=self.env)
+        self.assertEqual(1, coordinator.wait(30))
+        wait_until(
+            lambda: self.slurm.ask("squeue", "-h", "-o", "%A").split() == [other],
+            "the other job alone in the queue",
+        )
+
     def test_cancel_and_a_refusal(self) -> None:
         place = self.fleet(GATED, "a")
         first = running(self, place, env=self.env)
