@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import pty
@@ -11,9 +12,12 @@ import select
 import signal
 import subprocess
 import sys
+import termios
 import unittest
 from typing import Any
+from unittest.mock import patch
 
+from openloop.views.console import Screen
 from support import (
     PATIENCE,
     Case,
@@ -209,12 +213,31 @@ class Terminal(ViewCase):
         self.assertEqual(runner.wait(PATIENCE), 130)
         place.audit()
 
+    def test_stopped_after_it_said_that_it_was_ready(self) -> None:
+        """Ctrl-S in the moment before the write: the live line is lost, and nobody waits."""
+
+        class Hasty(Screen):
+            def _is_ready(self) -> bool:
+                asked.append(True)
+                return len(asked) < 3
+
+        asked: list[bool] = []
+        ours, theirs = pty.openpty()
+        self.addCleanup(os.close, ours)
+        with open(theirs, "w", encoding="utf-8") as terminal:
+            with patch.dict(os.environ, TERM="xterm"):
+                screen = Hasty(terminal)
+            termios.tcflow(theirs, termios.TCOOFF)
+            screen.line("written")
+            screen.live("round 1")
+            self.assertEqual(len(asked), 3)
+            termios.tcflow(theirs, termios.TCOON)
+            screen.live("round 2")
+            self.assertEqual(read_some(ours), b"round 2")
+
 
 def take_terminal(terminal: int) -> None:
     """Make it the controlling terminal, so that Ctrl-C typed there becomes SIGINT."""
-    import fcntl
-    import termios
-
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     fcntl.ioctl(terminal, termios.TIOCSCTTY, 0)
 

@@ -14,7 +14,7 @@ from urllib.parse import urljoin, urlsplit
 
 from openloop.browser import actions, expectations, pictures
 from openloop.browser.chromium import Chromium, Scratch
-from openloop.browser.failure import Failure, Gone, Refused
+from openloop.browser.failure import Failure, Gone, NoAnswer, Refused
 from openloop.browser.observed import Observed
 from openloop.browser.output import Output
 from openloop.browser.page import CLOSED, Page
@@ -265,10 +265,13 @@ class Player:
             )
 
     def _run(self, body: str, timeout: float) -> Any:
+        began = monotonic()
         try:
             return self.page.script(body, timeout)
-        except Refused as refused:
-            raise Failure(f"the script failed: {refused.what}") from None
+        except (Refused, NoAnswer) as failure:
+            if monotonic() - began >= timeout:  # Chromium has three answers to that
+                raise Failure(f"the script did not end within {timeout:g} s") from None
+            raise Failure(f"the script failed: {failure.what}") from None
 
     def _measure(self, step: Step) -> str:
         value = self._run(step.options["script"], step.timeout)

@@ -19,7 +19,6 @@ from typing import Any, TextIO
 from openloop.core import clock, usage
 from openloop.core.text import counted, fit, printable
 from openloop.core.vocabulary import Kind, Outcome, Status
-from openloop.fs import files
 from openloop.loop.state import Event, State, Violation
 from openloop.record import projections
 from openloop.record.projections import Live
@@ -27,6 +26,7 @@ from openloop.record.workspace import ARTIFACTS, LOGS, Workspace
 from openloop.views import changes
 
 READER_PATIENCE = 1.0  # seconds that a reader which takes nothing is waited for after a signal
+_STOPPED = 0.01  # seconds until a terminal that has just been stopped is asked again
 _COLOURS = {"green": "32", "red": "31", "yellow": "33", "dim": "2", "bold": "1"}
 _STATUS_COLOUR = {Status.COMPLETE: "green", Status.EXHAUSTED: "yellow", Status.BLOCKED: "red"}
 
@@ -37,7 +37,7 @@ class Screen:
     def __init__(self, stream: TextIO, give_up: Callable[[], object] = lambda: False) -> None:
         """give_up: asked while the reader takes nothing; true ends the wait, and the stream."""
         self._encoding = stream.encoding
-        self._descriptor = stream.fileno()
+        self._descriptor = _without_blocking(stream)
         self._ready = select.poll()
         self._ready.register(self._descriptor, select.POLLOUT)
         self._give_up = give_up
@@ -73,7 +73,7 @@ class Screen:
         try:
             if self._ready.poll(0):
                 width = _terminal_size().columns - 1
-                self._write(self._clear() + fit(text, width))
+                self._write(self._clear() + fit(text, width), wait=False)
                 self._live = True
         finally:
             self._writing.release()
@@ -97,23 +97,40 @@ class Screen:
         was, self._live = self._live, False
         return "\r\x1b[2K" if was else ""
 
-    def _write(self, text: str) -> None:
-        """A reader that went away (`| head`) must not end the run."""
+    def _write(self, text: str, *, wait: bool = True) -> None:
+        """wait: until all is written; otherwise what the reader does not take at once is lost. A
+        reader that went away (`| head`) must not end the run."""
         data = text.encode(self._encoding, "backslashreplace")  # what the locale cannot show
-        for start in range(0, len(data), select.PIPE_BUF):  # as much as never blocks when ready
-            self._open = self._open and self._wait()
-            if not self._open:
-                return
-            try:
-                files.write_all(self._descriptor, data[start : start + select.PIPE_BUF])
+        while data and self._open and (self._is_ready() if wait else self._ready.poll(0)):
+            try:  # as much as never blocks a pipe that is ready
+                written = os.write(self._descriptor, data[: select.PIPE_BUF])
+            except BlockingIOError:  # Ctrl-S came after it was ready
+                time.sleep(_STOPPED)
+                continue
             except OSError:
                 self._open = False
+                return
+            data = data[written:]
 
-    def _wait(self) -> bool:
+    def _is_ready(self) -> bool:
+        """Wait for the reader; False, and the stream is given up, once that is asked for."""
         while not self._ready.poll(READER_PATIENCE * 1000):
             if self._give_up():
-                return False
-        return True
+                self._open = False
+                break
+        return self._open
+
+
+def _without_blocking(stream: TextIO) -> int:
+    """A descriptor of the stream; of a terminal one of its own, as Ctrl-S may come between
+    "ready" and the write. The flag on the stream itself would hold for every process there."""
+    if stream.isatty():
+        try:
+            name = os.ttyname(stream.fileno())
+            return os.open(name, os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+        except OSError:  # another user's terminal, or one that this container does not show
+            pass
+    return stream.fileno()
 
 
 class Console:
