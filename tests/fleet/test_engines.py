@@ -56,7 +56,9 @@ class Local(Case):
         self.assertTrue(os.path.isdir(tree))  # its work is not removed
 
 
-class OnSlurm(Case):
+class SlurmCase(Case):
+    """A cluster of its own for each class."""
+
     slurm: Slurm
 
     @classmethod
@@ -82,24 +84,10 @@ class OnSlurm(Case):
     def env(self) -> dict[str, str]:
         return environment(**self.slurm.env)
 
+
+class OnSlurm(SlurmCase):
     def test_the_example(self) -> None:
         assert_example(self, LAUNCHER="slurm", **self.slurm.env)
-
-    def test_coordinator_and_controller_are_gone_for_a_while(self) -> None:
-        place = self.fleet(GATED, "a", "b")
-        first = running(self, place, env=self.env)
-        place.wait_for("task_running", 2)
-        first.kill()
-        first.wait()
-        self.slurm.controller.kill(signal.SIGKILL)
-        second = running(self, place, env=self.env)
-        place.wait_for("engine_unreachable")
-        self.assertEqual({"a": "unknown", "b": "unknown"}, place.states())
-        self.slurm.controller.start()
-        place.wait_for("engine_reached")
-        place.write("go", "")
-        self.assertEqual(0, second.wait(60))
-        self.assertEqual(["a", "b"], sorted(place.ran()))
 
     def test_a_cancel_spares_the_job_that_has_the_id_by_now(self) -> None:
         """A controller that lost its latest state gives the ids of forgotten jobs to new ones."""
@@ -140,6 +128,26 @@ class OnSlurm(Case):
         )
         other.do("run", exitcode=1, env=self.env)
         self.assertIn("Invalid partition", other.do("explain", "a").out)
+
+
+class SlurmControllerKilled(SlurmCase):
+    """It may have lost its latest state, so that later tests on its cluster could lose launches."""
+
+    def test_coordinator_and_controller_are_gone_for_a_while(self) -> None:
+        place = self.fleet(GATED, "a", "b")
+        first = running(self, place, env=self.env)
+        place.wait_for("task_running", 2)
+        first.kill()
+        first.wait()
+        self.slurm.controller.kill(signal.SIGKILL)
+        second = running(self, place, env=self.env)
+        place.wait_for("engine_unreachable")
+        self.assertEqual({"a": "unknown", "b": "unknown"}, place.states())
+        self.slurm.controller.start()
+        place.wait_for("engine_reached")
+        place.write("go", "")
+        self.assertEqual(0, second.wait(60))
+        self.assertEqual(["a", "b"], sorted(place.ran()))
 
 
 class OverSsh(Case):
