@@ -63,7 +63,7 @@ def main() -> None:
     from openloop.record import mission
     from openloop.record.projections import Live
     from openloop.record.store import Store
-    from openloop.runner import runner
+    from openloop.runner import mission_run
     from openloop.views.console import Quiet
 
     beat = Store.beat
@@ -74,13 +74,13 @@ def main() -> None:
 
     for place, name, instead in (
         (os, "fsync", lambda descriptor: None),
-        (runner, "Processes", NoProcesses),
+        (mission_run, "Processes", NoProcesses),
         (Store, "beat", last_beat),
     ):
         setattr(place, name, instead)
     chosen, rounds = mission.load(sys.argv[1]), int(sys.argv[2])
     with Interrupts() as interrupts:
-        runner.run(chosen, max_rounds=rounds, view=Quiet(), interrupts=interrupts)
+        mission_run.run(chosen, max_rounds=rounds, view=Quiet(), interrupts=interrupts)
 
 
 if __name__ == "__main__":

@@ -8,12 +8,12 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from openloop.core.errors import TamperError
-from openloop.core.vocabulary import Kind, OnViolation, Step
+from openloop.core.vocabulary import Kind, OnViolation, Status, Step
 from openloop.fs.content import Tick, no_tick
 from openloop.loop.state import State
 from openloop.policy.findings import Findings, listed, readable
 from openloop.record.mission import Mission
-from openloop.record.workspace import HOLDOUT
+from openloop.record.workspace import CONFIG, HOLDOUT
 
 if TYPE_CHECKING:  # slow to import: loaded by a mission that needs them
     from openloop.policy.change_diff import ChangeDiff
@@ -96,9 +96,25 @@ class Enforcement:
             digests[HOLDOUT] = digest
         return {"checkpoints": digests} if digests else {}
 
-    def restore_earlier(self, before: State) -> str:
-        """Restore the protected paths that the latest run left altered, before a new reference is
-        taken. Returns why that is impossible, or ""."""
+    def restore_earlier(self, before: State) -> None:
+        """Restore the protected paths that the latest run left altered, so that none of them
+        becomes a reference. Raises TamperError for what a person has to look at."""
+        edited = before.config_sha256 != self._mission.config_sha256
+        cut_off = before.status is Status.RUNNING and edited and not before.changes_now
+        left = bool(before.unsettled) and before.status is not Status.RUNNING  # else: resumed
+        if not (left or cut_off):
+            return
+        why = f"{CONFIG} was edited since" if left and edited else self._restore_latest(before)
+        if why:
+            raise TamperError(
+                f"no new run can begin on what run {before.run} left: {why}",
+                where=self._mission.root,
+                fix="restore it by hand and run again, or accept the workspace as it is now: "
+                f"openloop accept {self._mission.workspace.quoted}",
+            )
+
+    def _restore_latest(self, before: State) -> str:
+        """Restore the protected paths of the latest run. Returns why that is impossible, or ""."""
         holdout = self._holdout_digest()
         if before.unsettled and holdout != before.digests.get(HOLDOUT, ""):
             return f"{HOLDOUT}/ is not what it was when run {before.run} began"

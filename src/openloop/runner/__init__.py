@@ -1,7 +1,7 @@
 """The runner: joins the loop, the processes, the policy and the record.
 
-`runner.run` takes a mission to its end.
+`mission_run.run` takes a mission to its end.
 """
 
 MAY_IMPORT = ("core", "config", "agents", "loop", "fs", "process", "record", "policy")
-DOORS = ("runner", "trials", "acceptance", "documents")
+DOORS = ("mission_run", "runner", "trials", "acceptance", "documents")

@@ -14,8 +14,8 @@ from openloop.record.lock import Lock
 from openloop.record.mission import Mission
 from openloop.record.store import Store, opened
 from openloop.record.workspace import CONFIG
-from openloop.runner.looks import Looks
-from openloop.runner.runner import end_leftovers
+from openloop.runner.mission_run import end_leftovers
+from openloop.runner.scan_watch import ScanWatch
 
 _REASON = "a person accepted the workspace as it is"
 
@@ -34,7 +34,7 @@ def accept(mission: Mission, show: Callable[[str], None]) -> Acceptance:
     """Record that the present state may be the next run's reference, with what differs from the
     latest run's. Nothing is recorded where nothing differs.
 
-    show: called about once a second with words on a look that takes longer than that.
+    show: called about once a second with words on a scan that takes longer than that.
 
     Raises HeldError when a live runner holds the workspace, TamperError when the record itself
     is broken.
@@ -48,8 +48,8 @@ def accept(mission: Mission, show: Callable[[str], None]) -> Acceptance:
         store.prepare()
         before = store.state
         files = store.mismatches()
-        looks = Looks((), mission.config.limits, show)  # a signal ends this process at once
-        differences = tuple(_differences(mission, store, files, looks.tick))
+        watch = ScanWatch((), mission.config.limits, show)  # a signal ends this process at once
+        differences = tuple(_differences(mission, store, files, watch.tick))
         if differences:
             _close_run(store)
             text = f"{_REASON}: {'; '.join(differences)}"

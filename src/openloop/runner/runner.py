@@ -1,17 +1,17 @@
-"""The runner joins the loop, the processes and the record."""
+"""The runner performs what the loop decides: steps, hooks, waits, and their place on record."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from openloop.config import template
 from openloop.config.config import Command
 from openloop.core import clock
-from openloop.core.errors import ExitCode, Interrupted, RecordError, TamperError
-from openloop.core.vocabulary import CHANGES, Decision, Hook, Kind, SandboxMode, Status, Step
+from openloop.core.errors import Interrupted
+from openloop.core.vocabulary import Decision, Hook, Kind, Status, Step
 from openloop.loop import actions, gates
 from openloop.loop.actions import (
     Action,
@@ -28,17 +28,13 @@ from openloop.loop.actions import (
 from openloop.loop.state import Attachment, Event, State
 from openloop.policy.enforcement import Enforcement
 from openloop.policy.withholding import Withholding
-from openloop.process import supervisor
 from openloop.process.signals import Interrupts
 from openloop.process.supervisor import Processes
-from openloop.process.watchdog import BEAT_INTERVAL
-from openloop.record.lock import Lock
 from openloop.record.mission import Mission
 from openloop.record.projections import Live
-from openloop.record.store import Log, Store, opened
-from openloop.record.workspace import CONFIG, EVENTS
-from openloop.runner import agents, documents, prompt
-from openloop.runner.looks import Looks
+from openloop.record.store import Log, Store
+from openloop.runner import agent_availability, prompt
+from openloop.runner.scan_watch import ScanWatch
 from openloop.runner.steps import Execution, Steps
 
 if TYPE_CHECKING:
@@ -49,7 +45,7 @@ DIFF = "changes.diff"  # what a change did, among its attachments
 
 
 class View(Protocol):
-    """Who is shown what goes on. Must not raise."""
+    """Shows a run to a person or a program. Must not raise."""
 
     def event(self, event: Event, state: State, line: bytes) -> None:
         """line: the event as events.jsonl holds it."""
@@ -81,12 +77,12 @@ class Runner:
         self._interrupts = interrupts
         self._gaps = gaps
         self._view = view
-        self._looks = Looks(interrupts.received, self._config.limits, self._show_look)
+        self._scans = ScanWatch(interrupts.received, self._config.limits, self._show_look)
         self._withholding = Withholding(
             mission,
             sandboxed=sandbox is not None and sandbox.changes,
-            tick=self._looks.tick,
-            show=self._looks.show,
+            tick=self._scans.tick,
+            show=self._scans.show,
         )
         self._sandbox = sandbox
         self._sessions = sessions
@@ -97,9 +93,9 @@ class Runner:
             sandbox,
             self._withholding,
             sessions,
-            self._looks.tick,
+            self._scans.tick,
         )
-        self._enforcement = Enforcement(mission, self._record, self._looks.tick)
+        self._enforcement = Enforcement(mission, self._record, self._scans.tick)
 
     @property
     def state(self) -> State:
@@ -142,7 +138,8 @@ class Runner:
         self._note_damage(damage)
 
     def _open(self, max_rounds: int | None) -> None:
-        self._restore_earlier()
+        self._scans.begin()
+        self._enforcement.restore_earlier(self.state)
         opened = False
         while not opened:
             action = actions.opening(
@@ -161,7 +158,7 @@ class Runner:
             self._record(Kind.NOTE, note="owner", text=text)
 
     def _perform(self, action: Action) -> None:
-        self._looks.begin()
+        self._scans.begin()
         match action:
             case OpenRun():
                 self._open_run(action)
@@ -169,10 +166,9 @@ class Runner:
                 carried = self.state.to_json()
                 self._record(Kind.ROUND_STARTED, round=action.round, state=carried)
             case RunStep():
-                if not self._is_limited(action):
-                    self._step(action)
+                self._run_step(action)
             case Wait():
-                self._wait(action)
+                agent_availability.wait(action, self._interrupts, self._record, self._show_live)
             case Keep():
                 self._enforcement.keep_best(action.value, action.reason)
             case RestoreBest():
@@ -206,84 +202,27 @@ class Runner:
         if action.resumed:
             self._note_damage(self._enforcement.resume(before))
 
-    def _restore_earlier(self) -> None:
-        """Restore what the run before left altered, so that none of it becomes a reference. Raises
-        TamperError for what a person has to look at."""
-        before, workspace = self.state, self._mission.workspace
-        edited = before.config_sha256 != self._mission.config_sha256
-        cut_off = before.status is Status.RUNNING and edited and not before.changes_now
-        left = bool(before.unsettled) and before.status is not Status.RUNNING  # else: resumed
-        if not (left or cut_off):
-            return
-        self._looks.begin()
-        if left and edited:
-            why = f"{CONFIG} was edited since"
-        else:
-            why = self._enforcement.restore_earlier(before)
-        if why:
-            raise TamperError(
-                f"no new run can begin on what run {before.run} left: {why}",
-                where=self._mission.root,
-                fix="restore it by hand and run again, or accept the workspace as it is now: "
-                f"openloop accept {workspace.quoted}",
-            )
-
     def _finish_run(self, action: FinishRun) -> None:
         self._record(Kind.RUN_FINISHED, durable=True, status=action.status, reason=action.reason)
         self._store.beat()
         if str(action.status) in tuple(Hook):
             self._hook(Hook(str(action.status)))
 
-    # --- agents ---
-
-    def _is_limited(self, action: RunStep) -> bool:
-        """Whether another loop met a limit of the change's agent, which is put on record."""
-        command = agents.command_of(self._config, action)
-        known = self._sessions.known_limit(command) if self._sessions else None
-        if known is None or action.step.is_gate:
-            return False
-        refused, _ = agents.refused(self._config, self.state, action, known, known.says)
-        self._record(
-            Kind.NOTE,
-            step=action.step,
-            note="unavailable",
-            text=f"{refused.agent} was not tried: another loop met its limit ({refused.says})",
-            stand_in=action.stand_in,
-            refusal=refused.to_json(),
-        )
-        return True
-
-    def _wait(self, action: Wait) -> None:
-        """Wait for an agent, at most until a signal."""
-        self._record(
-            Kind.WAIT_STARTED,
-            step=action.step,
-            durable=True,
-            agent=action.agent,
-            until=action.until,
-            why=action.why,
-        )
-        begun = clock.monotonic()
-        live = Live()
-        end = begun + action.seconds
-        while not self._interrupts.received and (rest := clock.rest(action.until, end)) > 0:
-            self._show_live(live)
-            self._interrupts.sleep(min(rest, BEAT_INTERVAL))
-        seconds = round(clock.monotonic() - begun, 3)
-        over = not self._interrupts.received
-        self._record(
-            Kind.WAIT_FINISHED, step=action.step, until=action.until, seconds=seconds, over=over
-        )
-        self._show_live(Live())
-
     # --- steps ---
+
+    def _run_step(self, action: RunStep) -> None:
+        limit = agent_availability.known_limit(self._config, self.state, action, self._sessions)
+        if limit is None:
+            self._step(action)
+        else:
+            self._record(Kind.NOTE, **limit)
 
     def _step(self, action: RunStep) -> None:
         step = action.step
         if step.is_change:
             text = prompt.build(self._mission, self.state, step, self._withholding)
             self._steps.prompt_file = self._store.write_prompt(step, text)
-        command = agents.command_of(self._config, action)
+        command = agent_availability.command_of(self._config, action)
         with self._execution(command, step, log_name=step) as execution:
             before = self._enforcement.before(step)
             withheld = self._withholding.prepare(step, self._enforcement.copies)
@@ -300,9 +239,9 @@ class Runner:
             self._show_live(execution.live)
             with self._withholding.removed(step) as planted:
                 result = self._steps.measure(action, execution, self.state)
-                self._looks.begin()
+                self._scans.begin()
                 self._show_live(execution.live)  # restores a workspace that was removed
-            self._looks.begin()
+            self._scans.begin()
             tampering = self._store.tampering()  # before anything is added to the record
             broken, damage = self._enforcement.enforce(step, planted)
             left = self._store.keep_attachments(
@@ -346,7 +285,7 @@ class Runner:
         with self._execution(command, hook, log_name=f"hook-{hook}") as execution:
             self._show_live(execution.live)
             verdict = self._steps.run_hook(hook, execution, self.state)
-            self._looks.begin()
+            self._scans.begin()
             tampering = self._store.tampering()
             changed, damage = self._enforcement.after_hook()
             self._note_tampering(tampering)
@@ -419,79 +358,3 @@ class Runner:
 def _decides(action: Action) -> bool:
     """Whether the run ends with this action."""
     return isinstance(action, FinishRound) and action.decision is not Decision.CONTINUE
-
-
-class Ending(NamedTuple):
-    """How a run ended. head: of the chain then. signal: what interrupted it, if anything."""
-
-    state: State
-    head: str
-    signal: int | None
-
-    @property
-    def exit_code(self) -> int:
-        """What `openloop run` ends with."""
-        if self.state.status is Status.INTERRUPTED and self.signal is not None:
-            return 128 + self.signal
-        codes = {
-            Status.COMPLETE: ExitCode.OK,
-            Status.EXHAUSTED: ExitCode.FAILED,
-            Status.BLOCKED: ExitCode.BLOCKED,
-        }
-        return codes.get(self.state.status, ExitCode.RECORD)
-
-
-def run(mission: Mission, *, max_rounds: int | None, view: View, interrupts: Interrupts) -> Ending:
-    """Run a mission in this process until it ends. Everything it started is gone then.
-
-    max_rounds: lowers the configured budget; None leaves it. interrupts: entered.
-    Raises HeldError when a live runner holds the workspace, TamperError when its record is not
-    intact (the heartbeat says `blocked` then), RecordError when it cannot be kept.
-    """
-    sandbox, unsandboxed = _sandbox(mission)
-    sessions = _sessions(mission)
-    gaps: list[float] = []
-    grace = mission.config.limits.kill_grace
-    with contextlib.ExitStack() as stack:
-        lock = Lock(mission.workspace, patience=grace + 10)
-        stack.callback(lock.release)
-        store = stack.enter_context(opened(mission, lock))
-        end_leftovers(store.state, grace)
-        record = mission.workspace.file(EVENTS)
-        processes = Processes(lock.folder, interrupts, gaps.append, record=record)
-        stack.callback(processes.close)
-        store.prepare()
-        documents.refresh(mission.config, lock.folder)
-        runner = Runner(mission, store, processes, interrupts, gaps, view, sandbox, sessions)
-        state = runner.run(max_rounds, unsandboxed)
-        return Ending(state, store.head, next(iter(interrupts.received), None))
-
-
-def _sessions(mission: Mission) -> Sessions | None:
-    """The agents that changes name; None when they name none."""
-    named = (mission.config.commands.get(step) for step in CHANGES)
-    if not any(one and (one.agent or one.fallback) for one in named):
-        return None
-    from openloop.agents.sessions import Sessions
-
-    return Sessions(mission.config, mission.workspace.shown(CONFIG))
-
-
-def _sandbox(mission: Mission) -> tuple[Sandbox | None, str]:
-    """(what steps run in, why there is no sandbox although one was asked for)."""
-    policy = mission.config.policy
-    if policy is None or (policy.sandbox is SandboxMode.NONE and not policy.sandbox_gates):
-        return None, ""
-    from openloop.policy import bubblewrap
-
-    return bubblewrap.choose(mission)
-
-
-def end_leftovers(before: State, grace: float) -> None:
-    """End what a killed run left alive. Raises RecordError for what cannot be ended."""
-    mark = before.mark if before.status is Status.RUNNING else None
-    if left := supervisor.end_leftovers(mark, grace):
-        raise RecordError(
-            f"PIDs {sorted(left)} of a killed run cannot be ended",
-            fix="end them, then run again",
-        )

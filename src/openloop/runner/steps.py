@@ -21,7 +21,7 @@ from openloop.record import log_tail
 from openloop.record.mission import Mission
 from openloop.record.projections import Live
 from openloop.record.store import Log
-from openloop.runner import agents
+from openloop.runner import agent_availability
 from openloop.runner.execution import environment, limits_of, repeat
 
 if TYPE_CHECKING:
@@ -129,14 +129,14 @@ class Steps:
             session.end(execution.log.descriptor, end.code)
             if line.startswith("{"):  # a record of its output: its last words instead
                 line = printable(" ".join(session.answer.split()))[:LONGEST]
-        return agents.judged(verdict, end, session, line), line
+        return agent_availability.judged(verdict, end, session, line), line
 
     def _refused(
         self, action: RunStep, execution: Execution, state: State, says: str
     ) -> dict[str, Any]:
         """Why the agent was unavailable, for the record and for other loops."""
         found = execution.session.refused if execution.session else None
-        refused, delay = agents.refused(self._config, state, action, found, says)
+        refused, delay = agent_availability.refused(self._config, state, action, found, says)
         if self._sessions:
             self._sessions.tell(execution.command, found, delay)
         return refused.to_json()

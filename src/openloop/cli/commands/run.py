@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from openloop.process.signals import Interrupts
     from openloop.record import mission
-    from openloop.runner import runner
+    from openloop.runner import mission_run
     from openloop.views import console
 
     chosen = mission.load(args.workspace)
@@ -35,18 +35,18 @@ def run(args: argparse.Namespace) -> int:
             console.Screen(stream, give_up=lambda: interrupts.received)
             for stream in (sys.stdout, sys.stderr)
         )
-        ending = runner.run(
+        result = mission_run.run(
             chosen,
             max_rounds=args.max_rounds,
             view=_view(args, out, screen),
             interrupts=interrupts,
         )
         if args.quiet:
-            out.line(f"{ending.state.status}: {printable(ending.state.reason)}")
+            out.line(f"{result.state.status}: {printable(result.state.reason)}")
         elif not args.json:
-            console.verdict(out, chosen.workspace, ending.state, ending.head)
+            console.verdict(out, chosen.workspace, result.state, result.head)
         interrupts.ignore()
-    return ending.exit_code
+    return result.exit_code
 
 
 def _view(args: argparse.Namespace, out: Screen, screen: Screen) -> View:

@@ -1,20 +1,24 @@
-"""What a change's agent reported: its outcome, why it was refused, and until when."""
+"""Whether an agent can work: what it reported, until when it was refused, and waiting for it."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from openloop.config.config import Command, Config
 from openloop.core import clock
-from openloop.core.vocabulary import Outcome, Refusal
+from openloop.core.vocabulary import Kind, Outcome, Refusal
 from openloop.loop import waits
 from openloop.loop.gates import Exit, Verdict
 from openloop.loop.state import Refused, State
-from openloop.loop.waits import RunStep
+from openloop.loop.waits import RunStep, Wait
+from openloop.process.signals import Interrupts
+from openloop.process.watchdog import BEAT_INTERVAL
+from openloop.record.projections import Live
 
 if TYPE_CHECKING:
     from openloop.agents import sessions
-    from openloop.agents.sessions import Session
+    from openloop.agents.sessions import Session, Sessions
 
 TEMPORARY = 75  # EX_TEMPFAIL: a wrapper says that its agent could not work
 BELIEVED = 3  # refusals in a row whose reset is taken as it was given
@@ -22,7 +26,7 @@ JITTER = (5.0, 60.0)  # seconds by which loops of one account are spread, at lea
 
 
 def command_of(config: Config, action: RunStep) -> Command:
-    """What the action runs."""
+    """The command that the action runs."""
     command = config.command(action.step)
     return command.fallback or command if action.stand_in else command
 
@@ -76,3 +80,42 @@ def refused(
     seconds = round(min(delay + spread, max(delay, waits.patience(config, state))), 3)
     until = clock.utc(seconds) if kind.passes else ""
     return Refused(agent, kind, says, until, seconds, times), delay
+
+
+def known_limit(
+    config: Config, state: State, action: RunStep, sessions: Sessions | None
+) -> dict[str, Any] | None:
+    """A limit of the change's agent that another loop met: the fields of its note."""
+    if sessions is None or action.step.is_gate:
+        return None
+    known = sessions.known_limit(command_of(config, action))
+    if known is None:
+        return None
+    found, _ = refused(config, state, action, known, known.says)
+    return {
+        "step": action.step,
+        "note": "unavailable",
+        "text": f"{found.agent} was not tried: another loop met its limit ({found.says})",
+        "stand_in": action.stand_in,
+        "refusal": found.to_json(),
+    }
+
+
+def wait(
+    action: Wait, interrupts: Interrupts, record: Callable[..., None], show: Callable[[Live], None]
+) -> None:
+    """Wait for an agent, at most until a signal, and record the wait."""
+    step, until = action.step, action.until
+    record(
+        Kind.WAIT_STARTED, step=step, durable=True, agent=action.agent, until=until, why=action.why
+    )
+    begun = clock.monotonic()
+    live = Live()
+    end = begun + action.seconds
+    while not interrupts.received and (rest := clock.rest(until, end)) > 0:
+        show(live)
+        interrupts.sleep(min(rest, BEAT_INTERVAL))
+    seconds = round(clock.monotonic() - begun, 3)
+    over = not interrupts.received
+    record(Kind.WAIT_FINISHED, step=step, until=until, seconds=seconds, over=over)
+    show(Live())

@@ -1,4 +1,4 @@
-"""Looks at the project: a signal or a limit ends one that takes long, and a person sees it."""
+"""Watch OpenLoop's own scans of the project: a signal or a time limit ends a long one."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from openloop.core.clock import monotonic
 from openloop.core.errors import Interrupted, TamperError
 from openloop.process.watchdog import BEAT_INTERVAL
 
-PATIENCE = 0.25  # seconds that a look may still take after a signal
+PATIENCE = 0.25  # seconds that a scan may still take after a signal
 _WORDS = "looking at the project"
 
 
-class Looks:
-    """Watches one look after the other: each hashes, compares or restores files."""
+class ScanWatch:
+    """Watches one scan after the other: each hashes, compares or restores files."""
 
     def __init__(
         self, received: Sequence[Signals], limits: Limits, show: Callable[[str], None]
     ) -> None:
         """received: the signals so far; it grows. show: called about once a second with words on a
-        look that takes longer than that."""
+        scan that takes longer than that."""
         self._received = received
         self._longest = min(limits.command_timeout, limits.max_runtime or limits.command_timeout)
         self._show = show
@@ -29,12 +29,12 @@ class Looks:
         self.begin()
 
     def begin(self) -> None:
-        """Whatever follows is a look of its own."""
+        """Start the time of the next scan."""
         self._began = self._shown = monotonic()
         self._words = _WORDS
 
     def tick(self, seen: int) -> None:
-        """To be called between pieces of a look. seen: files that a scan has seen by now, 0 where
+        """To be called between pieces of a scan. seen: files that it has seen by now, 0 where
         nothing is counted. Raises Interrupted soon after a signal, TamperError when time is up."""
         now = monotonic()
         if self._received and now >= self._patience(now):
@@ -62,7 +62,7 @@ class Looks:
             self._show(self._words)
 
     def _patience(self, now: float) -> float:
-        """Until when a look may go on after a signal: a short one is finished, so that the step
+        """Until when a scan may go on after a signal: a short one is finished, so that the step
         that the signal ended is compared and recorded."""
         if self._heard is None:
             self._heard = now

@@ -11,7 +11,7 @@ from typing import Any
 from openloop.config import config
 from openloop.core.errors import Interrupted, TamperError
 from openloop.process.signals import Interrupts
-from openloop.runner.looks import Looks
+from openloop.runner.scan_watch import ScanWatch
 from support import Case, Workspace, lives, recomputed_head, wait_until
 
 SLOW = True  # left out by scripts/run_tests.sh --quick
@@ -93,28 +93,28 @@ class Watched(Case):
     def test_shown_after_a_second(self) -> None:
         shown: list[str] = []
         with Interrupts() as interrupts:
-            looks = Looks(interrupts.received, LIMITS, shown.append)
-            looks.tick(0)
-            looks.tick(12_000)
+            watch = ScanWatch(interrupts.received, LIMITS, shown.append)
+            watch.tick(0)
+            watch.tick(12_000)
             self.assertEqual([], shown)
-            wait_until(lambda: looks.tick(0) or shown)
+            wait_until(lambda: watch.tick(0) or shown)
             self.assertEqual(["looking at the project: 12,000 files"], shown)
-            looks.begin()
-            wait_until(lambda: looks.tick(0) or shown[1:])
+            watch.begin()
+            wait_until(lambda: watch.tick(0) or shown[1:])
             self.assertEqual("looking at the project", shown[1])
 
     def test_ends(self) -> None:
         with Interrupts() as interrupts:
-            looks = Looks(
+            watch = ScanWatch(
                 interrupts.received, LIMITS._replace(command_timeout=0.05), lambda words: None
             )
             with self.assertRaisesRegex(TamperError, "longer than 0.05 s"):
-                wait_until(lambda: looks.tick(0))
-            looks = Looks(interrupts.received, LIMITS, lambda words: None)
+                wait_until(lambda: watch.tick(0))
+            watch = ScanWatch(interrupts.received, LIMITS, lambda words: None)
             signal.raise_signal(signal.SIGINT)
-            looks.tick(0)  # a short look is finished
+            watch.tick(0)  # a short look is finished
             with self.assertRaises(Interrupted) as caught:
-                wait_until(lambda: looks.tick(0))
+                wait_until(lambda: watch.tick(0))
             self.assertEqual(signal.SIGINT, caught.exception.signum)
 
 
