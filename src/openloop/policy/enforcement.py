@@ -84,9 +84,9 @@ class Enforcement:
         digests: dict[str, str] = {}
         if self._project:
             digests = self._project.take_reference(before.digests)
-            for text in self._project.changed_since(before.run):
+            for text in self._project.reference.changed_since(before.run):
                 self._record(Kind.NOTE, note="changed", text=text)
-            if names := self._project.unfollowed:
+            if names := self._project.reference.unfollowed:
                 text = (
                     f"ignore rules changed since run {before.run} in {listed(names)}: not followed"
                 )
@@ -181,7 +181,7 @@ class Enforcement:
 
     def copies(self) -> list[str]:
         """Absolute paths of files that hold contents of withheld files."""
-        return self._project.copies() if self._project else []
+        return self._project.reference.copies() if self._project else []
 
     def enforce(self, step: Step, planted: Sequence[str] = ()) -> Enforced:
         """Record the step's violations, then undo them.
