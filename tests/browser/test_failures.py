@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import unittest
 
 from browser.pages import Browsing
 from openloop.browser.failure import Failure, Gone
+from openloop.process import tree
 
 SLOW = True  # left out by scripts/run_tests.sh --quick
 
@@ -141,12 +144,22 @@ class Ended(Browsing):
         page = "<button onclick='for (;;);'>b</button>"
         failure = self.fails(page, {**CLICK, "timeout_seconds": 0.5})
         self.assertIn("did not answer within 0.5 s", failure.what)
-        self.assertEqual(self.player.last_picture(), b"")
+        self.assertEqual(self.player.glimpse("png"), b"")
 
     def test_a_page_that_crashes(self) -> None:
         self.do("<button>b</button>")
         self.player.page.tell("Page.crash")
         with self.assertRaisesRegex(Gone, "the page has crashed"):
+            self.player.perform(self.parsed([CLICK]).steps[0])
+
+    def test_a_page_that_crashes_as_its_browser_ends(self) -> None:
+        self.do("<button>b</button>")
+        self.player.page.event("Inspector.targetCrashed", {})
+        for pid in tree.descendants(os.getpid()):
+            with open(f"/proc/{pid}/cmdline", "rb") as file:
+                if b"--remote-debugging-pipe" in file.read():
+                    os.kill(pid, signal.SIGKILL)
+        with self.assertRaisesRegex(Gone, "the browser has ended: SIGKILL"):
             self.player.perform(self.parsed([CLICK]).steps[0])
 
     def test_a_hundred_popups(self) -> None:

@@ -156,9 +156,11 @@ class Chromium:
     def _last_words(self) -> str:
         """What it wrote of its end, if anything."""
         with open(self._log, "rb") as file:
-            file.seek(max(0, os.fstat(file.fileno()).st_size - 4096))
+            start = max(0, os.fstat(file.fileno()).st_size - 4096)
+            file.seek(start)
             lines = file.read().decode(errors="replace").splitlines()
-        words = [line for line in lines if "dbus" not in line and line.strip()]
+        whole = lines[1:] if start else lines  # the first one was cut
+        words = [line for line in whole if "dbus" not in line and line.strip()]
         return f" ({' '.join(words[-3:])[-_LONGEST_OUTPUT:]})" if words else ""
 
     def end(self) -> None:

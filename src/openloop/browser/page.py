@@ -12,6 +12,8 @@ from openloop.browser.pipe import ANSWER, Pipe
 from openloop.browser.plays.play import Viewport
 
 CLOSED = "the page has been closed"
+CRASHED = "the page has crashed"
+_AFTERMATH = 0.5  # seconds after a crash in which the browser is seen to have ended as well
 WORLD = "openloop"  # its scripts and those of the page share nothing but the document
 
 
@@ -38,7 +40,7 @@ class Page:
         self._parents: dict[str, str] = {}  # frame → frame around it
         self._main = target  # the main frame has the target's number
 
-    def prepare(self, viewport: Viewport, *, film: bool) -> None:
+    def prepare(self, viewport: Viewport) -> None:
         """Have everything reported, and let it begin. Waits for nothing."""
         self.is_mobile = viewport.mobile
         say = self.tell
@@ -64,9 +66,6 @@ class Page:
         features = [{"name": "prefers-color-scheme", "value": scheme}]
         say("Emulation.setEmulatedMedia", features=features)
         say("Emulation.setFocusEmulationEnabled", enabled=True)
-        if film:
-            size = {"maxWidth": 480, "maxHeight": 480}
-            say("Page.startScreencast", format="jpeg", quality=60, **size)
         say("Runtime.runIfWaitingForDebugger")
 
     def tell(self, method: str, **parameters: Any) -> None:
@@ -99,7 +98,10 @@ class Page:
         self._pipe.forget(self.session, self.ending)
 
     def check(self) -> None:
-        """Raises Gone when nothing can be done with the page any more."""
+        """Raises Gone when nothing can be done with the page any more; where the browser has ended
+        too, Gone says that."""
+        if self.ending == CRASHED:
+            self._pipe.idle(_AFTERMATH)
         if self.ending:
             raise Gone(self.ending)
 
@@ -133,7 +135,7 @@ class Page:
             case "Page.loadEventFired":
                 self.loaded = True
             case "Inspector.targetCrashed":
-                self.end("the page has crashed")
+                self.end(CRASHED)
 
     def _add_context(self, context: dict[str, Any]) -> None:
         where = context.get("auxData", {})

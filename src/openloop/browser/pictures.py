@@ -19,6 +19,7 @@ from openloop.core.clock import monotonic
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _CHANNELS = {0: 1, 2: 3, 4: 2, 6: 4}  # colour type → bytes of a pixel of 8 bits a channel
 _LARGEST = 64 << 20  # bytes of pixels that are looked at
+_QUALITY = 60  # of a JPEG, in percent
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +46,14 @@ def take(page: Page, options: Mapping[str, Any], patience: float, within: float)
         _try_ours(page, frames, "thaw")
 
 
-def glimpse(page: Page, patience: float) -> bytes:
-    """A picture as the page is now, for one that may not answer."""
-    return base64.b64decode(_shot(page, {}, patience))
+def glimpse(page: Page, kind: str, within: float) -> bytes:
+    """A picture of the page as it is now, a "png" or "jpeg". within: seconds. Raises NoAnswer,
+    Refused, Gone."""
+    how = {"quality": _QUALITY} if kind == "jpeg" else {}
+    answer = page.call(
+        "Page.captureScreenshot", within=within, format=kind, optimizeForSpeed=True, **how
+    )
+    return base64.b64decode(answer["data"])
 
 
 def _how(page: Page, options: Mapping[str, Any], within: float) -> dict[str, Any]:

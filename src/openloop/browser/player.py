@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import base64
+import contextlib
 import json
 import math
 import os
 import re
-import shutil
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 from openloop.browser import actions, expectations, pictures
 from openloop.browser.chromium import Chromium, Scratch
+from openloop.browser.downloads import Downloads
 from openloop.browser.failure import Failure, Gone, NoAnswer, Refused
 from openloop.browser.observed import Observed
 from openloop.browser.output import Output
@@ -28,9 +28,9 @@ _PAGES = 20  # that a play may open
 _PAUSE = 0.03  # seconds between two looks
 _END = 1.0  # seconds that requests may still take after the last step
 _COMPARE = 30.0  # seconds that a comparison of pictures may take
+_GLIMPSES = (0.3, 0.6, 1.2)  # seconds that a page may take for a picture that no step asks for
 _STILL = 2.0  # seconds that a page may move before its picture is taken all the same
 _DIALOG = 2_000  # characters of a dialog that are kept
-_DOWNLOAD = 256 << 20  # bytes of a download that is kept
 
 
 class Player:
@@ -39,7 +39,6 @@ class Player:
     def __init__(self, play: Play, program: str, scratch: Scratch, out: Output) -> None:
         self._play = play
         self._out = out
-        self._scratch = scratch
         self.port = 0  # of the server
         self.observed = Observed(play.allow_console, play.allow_requests)
         self.browser = Chromium(program, scratch, self._event)
@@ -49,9 +48,8 @@ class Player:
         self._current: Page | None = None
         self._context = ""  # of the play's pages
         self._dialog: Mapping[str, Any] | None = None  # the answer for the next one
-        self._downloads: dict[str, dict[str, str]] = {}  # guid → its name and state
+        self._downloads = Downloads(scratch.file("downloads"))
         self._comparer = Comparer(self.pipe)
-        self._film: dict[str, str] = {}  # session → latest frame, base64
         self.measured: dict[str, float] = {}
 
     @property
@@ -67,7 +65,7 @@ class Player:
         self.pipe.send(
             "Browser.setDownloadBehavior",
             behavior="allowAndName",
-            downloadPath=self._scratch.file("downloads"),
+            downloadPath=self._downloads.folder,
             eventsEnabled=True,
         )
         self.pipe.call(
@@ -83,11 +81,6 @@ class Player:
         self.page.wait_until_idle()
         return version
 
-    def frame(self) -> bytes:
-        """The latest picture for the film strip, a JPEG; b"" when there is none."""
-        session = self._current.session if self._current else ""
-        return base64.b64decode(self._film.get(session, ""))
-
     # --- what the browser reports -------------------------------------------------------
 
     def _event(self, message: Message) -> None:
@@ -98,16 +91,10 @@ class Player:
                 self._attached(params)
             case "Target.detachedFromTarget":
                 self._detached(params["sessionId"])
-            case "Browser.downloadWillBegin":
-                name = {"name": params["suggestedFilename"], "state": "inProgress"}
-                self._downloads[params["guid"]] = name
-            case "Browser.downloadProgress" if params["guid"] in self._downloads:
-                self._downloads[params["guid"]]["state"] = params["state"]
+            case "Browser.downloadWillBegin" | "Browser.downloadProgress":
+                self._downloads.event(method, params)
             case "Page.javascriptDialogOpening" if page:
                 self._answer(page, params)
-            case "Page.screencastFrame" if page:
-                self._film[page.session] = params["data"]
-                page.tell("Page.screencastFrameAck", sessionId=params["sessionId"])
             case _ if page:
                 page.event(method, params)
                 self.observed.event(page, method, params)
@@ -122,7 +109,7 @@ class Player:
             raise Gone(f"more than {_PAGES} pages were opened")
         page = Page(self.pipe, session, target["targetId"])
         self._pages[session] = page
-        page.prepare(self._play.viewport, film=True)
+        page.prepare(self._play.viewport)
         if self._current is None:
             self._current = page
 
@@ -290,24 +277,10 @@ class Player:
 
     def _await_download(self, name: str, timeout: float) -> None:
         deadline = monotonic() + timeout
-        while True:
-            for guid, known in self._downloads.items():
-                if known["name"] == name and known["state"] == "completed":
-                    self._keep_download(guid, name)
-                    return
+        while not self._downloads.is_complete(name):
             if not self.pipe.pump(deadline):
-                others = ", ".join(
-                    f"{one['name']} ({one['state']})" for one in self._downloads.values()
-                )
-                raise Failure("not downloaded", expected=name, seen=others[:500] or "no download")
-
-    def _keep_download(self, guid: str, name: str) -> None:
-        path = os.path.join(self._scratch.file("downloads"), guid)
-        size = os.path.getsize(path)
-        if size > _DOWNLOAD:
-            raise Failure(f"{name} is too large to be kept", seen=f"{size} bytes")
-        kept = re.sub(r"[^\w.-]", "_", name.lstrip("."), flags=re.ASCII)[:100] or "download"
-        shutil.copyfile(path, self._out.path(kept))
+                raise Failure("not downloaded", expected=name, seen=self._downloads.words)
+        self._downloads.keep(name, self._out)
 
     # --- pictures -----------------------------------------------------------------------
 
@@ -357,12 +330,15 @@ class Player:
             files=(*files, f"{name}.difference.png"),
         )
 
-    def last_picture(self) -> bytes:
-        """The page as it is now, for a failure; b"" when it does not answer any more."""
-        try:
-            return pictures.glimpse(self.page, _STILL)
-        except Failure:
+    def glimpse(self, kind: str) -> bytes:
+        """The page as it is now, a "png" or "jpeg"; b"" when it is closed or does not answer.
+        Raises Gone when the browser or the server has ended."""
+        if self.page.ending:
             return b""
+        for patience in _GLIMPSES:  # what is asked as another page opens above it gets no answer
+            with contextlib.suppress(NoAnswer, Refused):
+                return pictures.glimpse(self.page, kind, patience)
+        return b""
 
 
 def _percent(part: float) -> str:

@@ -37,11 +37,13 @@ class Interrupted(Exception):
 
 @dataclass(slots=True)
 class Result:
-    """What became of one step. files: names of pictures that show it."""
+    """What became of one step. image: the page after it, b"" for none. files: names of pictures
+    that show a failure."""
 
     title: str
     seconds: float
     failure: Failure | None
+    image: bytes = b""
     files: list[str] = field(default_factory=list)
 
     @property
@@ -74,13 +76,11 @@ def _play(
 ) -> int:
     with _running(what, program, out, interrupts) as (player, version):
         results: list[Result] = []
-        frames: list[Frame] = []
         for step in [*what.steps, _LAST]:
             result, lines = _one(player, step, out)
             if step is _LAST and result.passed:
                 break
             results.append(result)
-            frames.append(_frame(result, player.frame(), out))
             if not as_json:
                 say([*line(len(results), result), *lines])
             if not result.passed:
@@ -89,7 +89,8 @@ def _play(
         console = player.observed.console_log()
         out.write(output.CONSOLE, console)
         out.write(output.REQUESTS, player.observed.requests_json())
-        out.write(output.FILM, film_strip.document(what.name, verdict, frames, console))
+        film = film_strip.document(what.name, verdict, list(map(_frame, results)), console)
+        out.write(output.FILM, film)
         if as_json:
             document = _document(what, results, player, out, version)
             say(json.dumps(document, indent=2).split("\n"))
@@ -158,22 +159,28 @@ def _one(player: Player, step: Step, out: Output) -> tuple[Result, list[str]]:
     title = title_of(step)
     try:
         lines = player.perform(step) if step is not _LAST else player.look_once_more()
-    except Failure as failure:
-        found = list(failure.files)
         seconds = monotonic() - began
-        if not isinstance(failure, Gone) and (picture := player.last_picture()):
-            out.write(output.FAILURE, picture)
-            found.insert(0, output.FAILURE)
-        return Result(title, seconds, failure, found), []
-    return Result(title, monotonic() - began, None), lines
+        image = player.glimpse("jpeg") if step is not _LAST else b""
+        return Result(title, seconds, None, image), lines
+    except Failure as failure:
+        seconds = monotonic() - began
+        image = b"" if isinstance(failure, Gone) else _last_glimpse(player)
+        if image:
+            out.write(output.FAILURE, image)
+        files = [*([output.FAILURE] if image else []), *failure.files]
+        return Result(title, seconds, failure, image, files), []
 
 
-def _frame(result: Result, image: bytes, out: Output) -> Frame:
+def _last_glimpse(player: Player) -> bytes:
+    try:
+        return player.glimpse("png")
+    except Gone:
+        return b""
+
+
+def _frame(result: Result) -> Frame:
     notes = [] if result.failure is None else list(_why(result.failure))
-    if result.files:
-        with open(out.path(result.files[0]), "rb") as file:
-            image = file.read()
-    return Frame(result.title, result.passed, result.seconds, image, notes)
+    return Frame(result.title, result.passed, result.seconds, result.image, notes)
 
 
 # --- words ------------------------------------------------------------------------------
