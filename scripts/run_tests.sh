@@ -73,6 +73,8 @@ if [ "$discovered" -eq 0 ] || [ "$discovered" -ne "$collected" ]; then
     exit 1
 fi
 
+"$tools/python" -m compileall -q src # once, whatever PYTHONDONTWRITEBYTECODE says
+
 # shellcheck disable=SC2086 # a list of words
 # Commands of the tests that say python3 get one without what a system adds to its start.
 PATH=$PWD/$tools:$PATH exec "$tools/pytest" --numprocesses auto --dist worksteal $quick "$@"

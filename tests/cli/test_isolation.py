@@ -87,6 +87,16 @@ class EveryStart(Planted):
         run_openloop("run", self.place.path, env=environ)
         self.assertEqual("", self.loaded())
 
+    def test_it_is_compiled_once_whatever_a_variable_says(self) -> None:
+        """Or each start would cost a quarter of a second more."""
+        package = os.path.join(self.folder, "copy")
+        skip = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(os.path.join(SRC, "openloop"), f"{package}/openloop", ignore=skip)
+        env = environment(PYTHONPATH=package, PYTHONDONTWRITEBYTECODE="1")
+        words = [sys.executable, "-m", "openloop", "run", self.place.path]
+        subprocess.run(words, env=env, capture_output=True, check=True)
+        self.assertTrue(os.path.isdir(f"{package}/openloop/runner/__pycache__"))
+
     def test_commands_get_every_variable(self) -> None:
         look = 'test "$PYTHONPATH" = "$WANTED" && test "$PYTHONHASHSEED" = 7 && test "$X" = y'
         place = self.workspace("other", commands={"verify": look})

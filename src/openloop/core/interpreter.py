@@ -15,10 +15,10 @@ def openloop() -> list[str]:
     """The words that start this very OpenLoop; a subcommand follows them.
 
     Neither a variable nor the current folder decides what is loaded, nor a `.pth` file of a virtual
-    environment, which may lie in a project.
+    environment, which may lie in a project. PYTHONDONTWRITEBYTECODE is ignored as well: with it a
+    checkout would be compiled anew by each start.
     """
     # The program of a virtual environment may lie in the project; the one behind it does not.
     python = getattr(sys, "_base_executable", None) or sys.executable
     package = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    flags = ["-I", "-S", *(["-B"] if sys.dont_write_bytecode else [])]
-    return [python, *flags, "-c", _PROGRAM, package]
+    return [python, "-I", "-S", "-c", _PROGRAM, package]
