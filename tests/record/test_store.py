@@ -16,10 +16,11 @@ from loop.missions import EVERYTHING, document, replayed, tell, without_reason
 from openloop.core.errors import RecordError, TamperError, UsageError
 from openloop.core.vocabulary import Kind, Step
 from openloop.loop.state import Event
-from openloop.record import mission, reader, rebuild, tamper_watch
-from openloop.record.event_log import SHADOWED
+from openloop.record import mission, reader
 from openloop.record.lock import runner_lives
 from openloop.record.workspace import FOLDERS, at
+from openloop.record.writer import rebuild, tamper_watch
+from openloop.record.writer.event_log import SHADOWED
 from record.records import (
     PLANTS,
     RecordCase,
@@ -97,7 +98,7 @@ class Keeping(RecordCase):
             tell(run, "run1/3 1:")
             names = []
             for _ in range(3):
-                with run.store.open_log("fix") as log:
+                with run.store.step_files.open_log(run.store.state, "fix") as log:
                     names.append(log.path)
         logs = ["round-0001-fix.log", "round-0001-fix-2.log", "round-0001-fix-3.log"]
         self.assertEqual([f"logs/{name}" for name in logs], names)
@@ -327,7 +328,10 @@ class Planted(RecordCase):
 
     def test_at_a_log(self) -> None:
         for place in self.each("logs/round-0001-verify.log"):
-            with self.opened(place) as run, run.store.open_log("verify") as log:
+            with (
+                self.opened(place) as run,
+                run.store.step_files.open_log(run.store.state, "verify") as log,
+            ):
                 os.write(log.descriptor, b"hello")
             self.assertEqual("logs/round-0001-verify-2.log", log.path)
             self.assertEqual("hello", place.read(log.path))
@@ -335,7 +339,7 @@ class Planted(RecordCase):
     def test_at_a_prompt(self) -> None:
         for place in self.each("artifacts/round-0001-fix-prompt.md"):
             with self.opened(place) as run:
-                path = run.store.write_prompt(Step.FIX, "do it")
+                path = run.store.step_files.write_prompt(run.store.state, Step.FIX, "do it")
             with open(path, encoding="utf-8") as file:
                 self.assertEqual("do it", file.read())
 
@@ -348,7 +352,7 @@ class Planted(RecordCase):
                         tell(run, "run1/3 1:")
                         remove(place.file(name))
                         plant(place.file(name))
-                        with run.store.open_log("verify"):
+                        with run.store.step_files.open_log(run.store.state, "verify"):
                             pass
                         tell(run, "verify =healthy/complete complete")
                         run.store.beat()
@@ -622,9 +626,9 @@ class Finished(RecordCase):
         self.here = self.workspace(name, **CONFIGURATION)
         with self.opened(self.here) as run:
             tell(run, "run1/3 1: play- scan verify")
-            with run.store.open_log("verify") as log:
+            with run.store.step_files.open_log(run.store.state, "verify") as log:
                 os.write(log.descriptor, self.OUTPUT)
-                self.assertEqual("", run.store.log_finished(log, self.digest()))
+                self.assertEqual("", run.store.step_files.log_finished(log, self.digest()))
             tell(run, "=unhealthy/continue")
             self.assertEqual("", run.store.tampering())
             yield run

@@ -44,7 +44,7 @@ THE_WORLD = {
     "time",
 }
 WRITERS = (  # what a view never imports
-    *("openloop.record.store", "openloop.record.event_log", "openloop.record.rebuild"),
+    *("openloop.record.store", "openloop.record.writer"),
     *("openloop.process", "openloop.runner"),
 )
 

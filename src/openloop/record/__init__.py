@@ -1,6 +1,6 @@
 """The workspace: the chained record, its one writer, its readers, and what follows from it.
 
-`store.Store` writes, `reader` reads.
+`store.Store` writes, with its parts in `writer`; `reader` reads.
 """
 
 MAY_IMPORT = ("core", "config", "loop", "fs")
@@ -18,4 +18,5 @@ DOORS = (
     "projections",
     "log_tail",
     "withheld",
+    "writer.step_files",
 )

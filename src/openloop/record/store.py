@@ -1,4 +1,4 @@
-"""The only writer of a workspace: record an event, and renew what people look at.
+"""The only writer of a workspace: appends events, and rewrites the files that follow from them.
 
 events.jsonl is the truth; heartbeat.json, progress.md and artifacts/ follow from it. What was
 read or written once is kept in memory and never read back from where an agent could write.
@@ -11,53 +11,38 @@ import errno
 import os
 import socket
 import threading
-from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple, Self
+from collections.abc import Iterator
+from typing import Any
 
 from openloop.core import clock
 from openloop.core.errors import Interrupted, OpenLoopError, RecordError, TamperError, UsageError
 from openloop.core.vocabulary import Kind, Status, Step
 from openloop.fs import files
 from openloop.loop import actions, transitions
-from openloop.loop.state import Attachment, Event
-from openloop.record import attachments, chain, event_format, integrity, projections, tail
-from openloop.record.attachments import Collected
-from openloop.record.event_log import EventLog
+from openloop.loop.state import Event
+from openloop.record import chain, event_format, integrity, projections, tail
 from openloop.record.lock import Lock
 from openloop.record.mission import Mission
 from openloop.record.projections import Live, Writer
-from openloop.record.rebuild import rebuild_missing, rebuild_progress
-from openloop.record.tamper_watch import Finished, Watched
 from openloop.record.workspace import (
     ARTIFACTS,
-    ATTACHMENTS,
     CONFIG,
     EVENTS,
     FOLDERS,
     HEARTBEAT,
     KNOWLEDGE,
-    LOGS,
     OUTPUT,
     PROGRESS,
     Workspace,
 )
-
-
-class Log(NamedTuple):
-    """The open log of one command. path: in the workspace."""
-
-    path: str
-    descriptor: int
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        os.close(self.descriptor)
+from openloop.record.writer.event_log import EventLog
+from openloop.record.writer.rebuild import rebuild_missing, rebuild_progress
+from openloop.record.writer.step_files import StepFiles
+from openloop.record.writer.tamper_watch import Watched
 
 
 class Store:
-    """Holds the lock, the record and the state. Close it to let the workspace go."""
+    """Holds the lock, the record and the state. Close it to release the workspace."""
 
     def __init__(self, mission: Mission, lock: Lock, *, check_files: bool = True) -> None:
         """check_files: as for `EventLog`. Raises TamperError when the record is not intact, OSError
@@ -68,9 +53,7 @@ class Store:
         self._folder = lock.folder
         self._mission = mission
         self._writer = Writer(os.getpid(), socket.gethostname())
-        self._finished = Finished(lock.folder)
-        self._attached = Finished(lock.folder)
-        self._has_empty_folder = False  # for attachments, since the latest command
+        self.step_files = StepFiles(self.workspace, lock.folder, self._cannot_keep)
         self._config = Watched(CONFIG, mission.data, lock.folder)
         self._writing = threading.Lock()  # the watchdog beats while the runner records
         self._started = clock.monotonic()
@@ -188,73 +171,7 @@ class Store:
             self._folder, self._event_log.descriptor, self._mission.config.mission
         )
 
-    # --- files of a round ---
-
-    def open_log(self, step: str) -> Log:
-        """A new, empty log for a step of the current round."""
-        try:
-            folder = files.open_or_make_folder(LOGS, folder=self._folder)
-        except OSError as error:
-            raise self._cannot_keep(LOGS, error) from None
-        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND
-        stem = f"round-{self.state.round:04d}-{step}"
-        number = 1
-        try:
-            while True:
-                name = f"{stem}.log" if number == 1 else f"{stem}-{number}.log"
-                try:
-                    return Log(f"{LOGS}/{name}", files.open_regular(name, flags, folder=folder))
-                except (FileExistsError, files.NotRegular):
-                    number += 1
-        except OSError as error:
-            raise self._cannot_keep(f"{LOGS}/{name}", error) from None
-        finally:
-            os.close(folder)
-
-    def log_finished(self, log: Log, sha256: str) -> str:
-        """From now on the log must not change. Returns what its own command did to it."""
-        return self._finished.add(log.path, log.descriptor, sha256)
-
-    def begin_attachments(self) -> None:
-        """An empty folder for what the next command leaves."""
-        try:
-            if not self._has_empty_folder:
-                attachments.begin(self._folder)
-            self._has_empty_folder = False
-        except OSError as error:
-            raise self._cannot_keep(ATTACHMENTS, error) from None
-
-    def keep_attachments(self, log: Log, limit: int) -> Collected:
-        """Keep what a step left, limit bytes at most; from now on it must not change."""
-        try:
-            found = attachments.collect(self._folder, log.path, limit)
-            self._watch(found.kept)
-        except OSError as error:
-            raise self._cannot_keep(ATTACHMENTS, error) from None
-        self._has_empty_folder = found.is_empty
-        return found
-
-    def keep_attachment(self, log: Log, name: str, data: bytes) -> Attachment:
-        """Keep a file of our own beside what a step left; from now on it must not change."""
-        try:
-            kept = attachments.add(self._folder, log.path, name, data)
-            self._watch([kept])
-        except OSError as error:
-            raise self._cannot_keep(ARTIFACTS, error) from None
-        return kept
-
-    def _watch(self, kept: Iterable[Attachment]) -> None:
-        for one in kept:
-            with open(files.open_regular(self.workspace.file(one.path), os.O_RDONLY)) as file:
-                self._attached.add(one.path, file.fileno(), one.sha256)
-
-    def write_prompt(self, step: Step, text: str) -> str:
-        """Keep the prompt of a change; returns its absolute path."""
-        number = sum(result.step is step for result in self.state.steps) + 1
-        ending = "" if number == 1 else f"-{number}"
-        name = f"round-{self.state.round:04d}-{step}-prompt{ending}.md"
-        self._put_artifact(name, text.encode(errors="replace"), durable=False)
-        return self.workspace.file(f"{ARTIFACTS}/{name}")
+    # --- the end of a round, the heartbeat ---
 
     def finish_round(self, end: actions.FinishRound) -> Event:
         """Keep the round's artifact durably, then record the end with the artifact's hash."""
@@ -265,7 +182,7 @@ class Store:
         )
         data = projections.to_bytes(document)
         name = f"round-{self.state.round:04d}.json"
-        self._put_artifact(name, data, durable=True, watched=True)
+        self.step_files.write_round(name, data)
         return self.record(
             Kind.ROUND_FINISHED,
             durable=True,
@@ -278,24 +195,6 @@ class Store:
             artifact=f"{ARTIFACTS}/{name}",
             artifact_sha256=chain.head_of(data),
         )
-
-    def _put_artifact(
-        self, name: str, data: bytes, *, durable: bool, watched: bool = False
-    ) -> None:
-        try:
-            folder = files.open_or_make_folder(ARTIFACTS, folder=self._folder)
-            try:
-                files.replace(name, data, folder=folder, durable=durable)
-                if watched:
-                    with open(files.open_regular(name, os.O_RDONLY, folder=folder)) as file:
-                        sha256 = chain.head_of(data)
-                        self._finished.add(f"{ARTIFACTS}/{name}", file.fileno(), sha256, data)
-            finally:
-                os.close(folder)
-        except OSError as error:
-            raise self._cannot_keep(f"{ARTIFACTS}/{name}", error) from None
-
-    # --- the heartbeat ---
 
     def beat(self, live: Live | None = None) -> None:
         """Rewrite heartbeat.json. live: what runs now, as until now when None.
@@ -350,7 +249,7 @@ class Store:
                 except OSError as error:
                     self.is_unrestored = True
                     found.append(f"{words}, and cannot be restored: {error.strerror}")
-        found += [each.difference(every=every) for each in (self._finished, self._attached)]
+        found += self.step_files.differences(every=every)
         return "; ".join(filter(None, found))
 
     def _check_folder(self) -> None:
@@ -361,7 +260,7 @@ class Store:
             done = f"{CONFIG}{self._config.restore()}; {EVENTS}{self._event_log.restore()}"
             for name in FOLDERS:
                 os.close(files.open_or_make_folder(name, folder=self._folder))
-            lost = self._finished.restore() + self._attached.restore()
+            lost = self.step_files.restore()
             rebuild_missing(self._folder, self._event_log.descriptor)
             self._open_progress()
         except OSError as error:
@@ -379,7 +278,7 @@ class Store:
         self._last_status = status
 
     def close(self) -> None:
-        """Let the workspace go: a last heartbeat says that nobody runs any more, and why."""
+        """Write a last heartbeat, which says that and why the runner has ended; close the record."""
         self._writer = Writer(None, self._writer.host)
         self._live.pid = None
         is_open = self.state.status is Status.RUNNING  # not taken to its end

@@ -32,7 +32,8 @@ from openloop.process.signals import Interrupts
 from openloop.process.supervisor import Processes
 from openloop.record.mission import Mission
 from openloop.record.projections import Live
-from openloop.record.store import Log, Store
+from openloop.record.store import Store
+from openloop.record.writer.step_files import Log
 from openloop.runner import agent_availability, prompt
 from openloop.runner.scan_watch import ScanWatch
 from openloop.runner.steps import Execution, Steps
@@ -73,6 +74,7 @@ class Runner:
         self._mission = mission
         self._config = mission.config
         self._store = store
+        self._files = store.step_files
         self._processes = processes
         self._interrupts = interrupts
         self._gaps = gaps
@@ -221,7 +223,7 @@ class Runner:
         step = action.step
         if step.is_change:
             text = prompt.build(self._mission, self.state, step, self._withholding)
-            self._steps.prompt_file = self._store.write_prompt(step, text)
+            self._steps.prompt_file = self._files.write_prompt(self.state, step, text)
         command = agent_availability.command_of(self._config, action)
         with self._execution(command, step, log_name=step) as execution:
             before = self._enforcement.before(step)
@@ -244,7 +246,7 @@ class Runner:
             self._scans.begin()
             tampering = self._store.tampering()  # before anything is added to the record
             broken, damage = self._enforcement.enforce(step, planted)
-            left = self._store.keep_attachments(
+            left = self._files.keep_attachments(
                 execution.log, self._config.limits.max_attachment_bytes
             )
             changes = self._keep_changes(step, execution.log, left.kept)
@@ -254,7 +256,7 @@ class Runner:
             stand_in = {"stand_in": True} if action.stand_in else {}
             self._record(Kind.STEP_FINISHED, step=step, **result.event_data(), **stand_in)
             self._withholding.discard()
-            log_tampering = self._store.log_finished(execution.log, result.log_sha256)
+            log_tampering = self._files.log_finished(execution.log, result.log_sha256)
             self._note_tampering(tampering, log_tampering)
             self._note_damage(damage)
             if left.words:
@@ -268,7 +270,7 @@ class Runner:
             return None
         path = ""
         if found.text:
-            kept.append(self._store.keep_attachment(log, DIFF, found.text))
+            kept.append(self._files.keep_attachment(log, DIFF, found.text))
             path = kept[-1].path
         counts = {"files": found.files, "added": found.added, "removed": found.removed}
         return {**counts, "whole": found.is_whole, "diff": path}
@@ -309,8 +311,8 @@ class Runner:
             boxed = self._sandbox is not None and self._sandbox.encloses(step)
             run = self._sessions.in_sandbox(command) if boxed else run
         text = template.render(run, round=self.state.round, step=name)
-        self._store.begin_attachments()
-        with self._store.open_log(log_name) as log:
+        self._files.begin_attachments()
+        with self._files.open_log(self.state, log_name) as log:
             live = Live(step, text, log_path=log.path, started_at=clock.utc())
             yield Execution(command, text, log, live, session)
         live.pid = None

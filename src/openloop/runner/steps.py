@@ -20,7 +20,7 @@ from openloop.process.supervisor import Job, Processes
 from openloop.record import log_tail
 from openloop.record.mission import Mission
 from openloop.record.projections import Live
-from openloop.record.store import Log
+from openloop.record.writer.step_files import Log
 from openloop.runner import agent_availability
 from openloop.runner.execution import environment, limits_of, repeat
 

@@ -18,8 +18,8 @@ from openloop.record import chain, integrity, reader
 from openloop.record.chain import Broken
 from openloop.record.integrity import Mismatch
 from openloop.record.lock import Lock
-from openloop.record.tamper_watch import signature
 from openloop.record.workspace import EVENTS, Workspace
+from openloop.record.writer.tamper_watch import signature
 
 SHADOWED = 4 << 20  # bytes of an older record that are copied; more would slow every start
 _BLOCK = 1 << 20  # bytes

@@ -1,0 +1,1 @@
+"""The parts of `record.store`, which alone writes a workspace."""
