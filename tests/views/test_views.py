@@ -14,6 +14,7 @@ import subprocess
 import sys
 import termios
 import unittest
+from collections.abc import Sequence
 from typing import Any
 from unittest.mock import patch
 
@@ -34,12 +35,14 @@ CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u20
 CLEAR = "\r\x1b[2K"  # before a live line is drawn again
 
 
-def in_a_terminal(*words: str, **env: str) -> tuple[int, str]:
+def in_a_terminal(
+    *words: str, program: Sequence[str] = (sys.executable, "-m", "openloop"), **env: str
+) -> tuple[int, str]:
     """Run the program with its output on a real terminal: (exit code, all that was written)."""
     ours, theirs = pty.openpty()
     try:
         process = subprocess.Popen(
-            [sys.executable, "-m", "openloop", *words],
+            [*program, *words],
             env=environment(**{"TERM": "xterm", **env}),
             stdin=theirs,
             stdout=theirs,

@@ -77,6 +77,10 @@ class TamperError(OpenLoopError):
     exit_code = ExitCode.BLOCKED
 
 
+class LimitError(TamperError):
+    """A scan of the project took longer than a limit allows: nobody knows what is in it."""
+
+
 class Interrupted(OpenLoopError):
     """A signal asked for the end, and the exit code says which."""
 

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from openloop.core.errors import TamperError
+from openloop.core.errors import LimitError, TamperError
 from openloop.core.vocabulary import Kind, OnViolation, Status, Step
 from openloop.fs.content import Tick, no_tick
 from openloop.loop.state import State
@@ -37,11 +37,14 @@ class Enforced(NamedTuple):
 class Enforcement:
     """Applies the policy; does nothing without a policy, `keep_best` and a holdout/ folder."""
 
-    def __init__(self, mission: Mission, record: Record, tick: Tick = no_tick) -> None:
+    def __init__(
+        self, mission: Mission, record: Record, tick: Tick = no_tick, show: Tick = no_tick
+    ) -> None:
         """record: appends an event and shows it; takes the fields of `Store.record`.
-        tick: see `snapshot.scan`."""
+        tick: see `snapshot.scan`. show: see Holdout."""
         self._mission = mission
         self._tick = tick
+        self._show = show
         self._record = record
         policy, baseline = mission.config.policy, mission.config.baseline
         is_needed = policy is not None or (baseline is not None and baseline.keep_best)
@@ -69,7 +72,7 @@ class Enforcement:
                 return None
             from openloop.policy.holdout import Holdout
 
-            self._held_out = Holdout(self._mission.workspace, self._tick)
+            self._held_out = Holdout(self._mission.workspace, self._tick, self._show)
         return self._held_out
 
     def _holdout_digest(self) -> str:
@@ -140,7 +143,7 @@ class Enforcement:
             self._record(Kind.CHECKPOINT_RESTORED, why="settled", text=text, paths=paths)
 
     def differences(self, before: State) -> list[str]:
-        """The differences from the reference of the latest run, in words."""
+        """The differences from the reference of the latest run, in words. Raises LimitError."""
         found: list[str] = []
         holdout = self._holdout_digest()
         if holdout != before.digests.get(HOLDOUT, ""):
@@ -148,6 +151,8 @@ class Enforcement:
         if self._project and self._project.has_reference(before.digests):
             try:
                 found += self._project.differences(before.digests)
+            except LimitError:  # what differs is not known
+                raise
             except TamperError as error:
                 found.append(error.what)
         return found

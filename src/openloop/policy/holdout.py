@@ -30,9 +30,12 @@ _NAME = os.fsencode(HOLDOUT)
 class Holdout:
     """The folder during a run; without `take_reference`, nothing of it was there at the start."""
 
-    def __init__(self, workspace: Workspace, tick: Tick = no_tick) -> None:
+    def __init__(self, workspace: Workspace, tick: Tick = no_tick, show: Tick = no_tick) -> None:
+        """tick: see `snapshot.scan`. show: called instead while the folder is restored, which is
+        always finished: nothing but the copy has its contents."""
         self._root = workspace.path
         self._tick = tick
+        self._show = show
         self._unlinked: UnlinkedCopy | None = None
         self._reference = self._last = Manifest({}, 0)
 
@@ -70,7 +73,7 @@ class Holdout:
         try:
             if paths := difference(self._reference, self._last).paths:
                 intent = restoring.plan(self._root, self._last, self._reference, paths)
-                _refuse(restoring.carry_out(intent, self._find, tick=self._tick))
+                _refuse(restoring.carry_out(intent, self._find, tick=self._show))
         finally:
             if self._unlinked:
                 self._unlinked.close()

@@ -159,7 +159,9 @@ class ProjectReference:
         paths = [path for path in self.tree if self._rules.protects(path)]
         # In a resumed run protected files may differ already; then the store has them.
         with contextlib.suppress(ChangedMeanwhile):
-            self._unlinked = UnlinkedCopy(self._root, self.tree, paths, folder=self._home)
+            self._unlinked = UnlinkedCopy(
+                self._root, self.tree, paths, folder=self._home, tick=self._tick
+            )
 
     # --- ignore rules ---
 

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
+from openloop.core.errors import LimitError, UsageError
 from openloop.core.vocabulary import Decision, Kind, RoundOutcome, Status
 from openloop.fs.content import Tick
 from openloop.loop.actions import FinishRound
@@ -37,7 +38,7 @@ def accept(mission: Mission, show: Callable[[str], None]) -> Acceptance:
     show: called about once a second with words on a scan that takes longer than that.
 
     Raises HeldError when a live runner holds the workspace, TamperError when the record itself
-    is broken.
+    is broken, UsageError when the scan of the project takes longer than a limit allows.
     """
     grace = mission.config.limits.kill_grace
     with contextlib.ExitStack() as stack:
@@ -49,7 +50,10 @@ def accept(mission: Mission, show: Callable[[str], None]) -> Acceptance:
         before = store.state
         files = store.mismatches()
         watch = ScanWatch((), mission.config.limits, show)  # a signal ends this process at once
-        differences = tuple(_differences(mission, store, files, watch.tick))
+        try:
+            differences = tuple(_differences(mission, store, files, watch.tick))
+        except LimitError as error:
+            raise UsageError(f"nothing was accepted: {error.what}", fix=error.fix) from None
         if differences:
             _close_run(store)
             text = f"{_REASON}: {'; '.join(differences)}"

@@ -97,7 +97,7 @@ class Runner:
             sessions,
             self._scans.tick,
         )
-        self._enforcement = Enforcement(mission, self._record, self._scans.tick)
+        self._enforcement = Enforcement(mission, self._record, self._scans.tick, self._scans.show)
 
     @property
     def state(self) -> State:

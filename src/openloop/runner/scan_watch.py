@@ -7,7 +7,7 @@ from signal import Signals
 
 from openloop.config.config import Limits
 from openloop.core.clock import monotonic
-from openloop.core.errors import Interrupted, TamperError
+from openloop.core.errors import Interrupted, LimitError
 from openloop.process.watchdog import BEAT_INTERVAL
 
 PATIENCE = 0.25  # seconds that a scan may still take after a signal
@@ -35,7 +35,7 @@ class ScanWatch:
 
     def tick(self, seen: int) -> None:
         """To be called between pieces of a scan. seen: files that it has seen by now, 0 where
-        nothing is counted. Raises Interrupted soon after a signal, TamperError when time is up."""
+        nothing is counted. Raises Interrupted soon after a signal, LimitError when time is up."""
         now = monotonic()
         if self._received and now >= self._patience(now):
             name = self._received[0].name
@@ -45,7 +45,7 @@ class ScanWatch:
                 fix="run again: it goes on where it stopped",
             )
         if now >= self._began + self._longest:
-            raise TamperError(
+            raise LimitError(
                 f"{_WORDS} took longer than {self._longest:g} s",
                 fix="remove what makes it so large, or raise the limit in openloop.json: a "
                 "look may take as long as a command, and as the whole run",
