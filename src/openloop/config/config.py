@@ -104,7 +104,8 @@ class Policy(NamedTuple):
 
     @property
     def limits_changes(self) -> bool:
-        """Whether a change has to be compared with the state before it."""
+        """Whether the policy limits the size of a change, so that it is compared with the state
+        before."""
         limits = (self.allow, self.max_changed_files, self.max_diff_lines)
         return any(limit is not None for limit in limits)
 
@@ -127,7 +128,7 @@ class Config(NamedTuple):
 
     @property
     def gates(self) -> tuple[Step, ...]:
-        """What must pass, in the order of a round."""
+        """The configured gates, in the order of a round."""
         return tuple(gate for gate in GATES if gate in self.commands or self._measures(gate))
 
     @property
@@ -152,7 +153,7 @@ class Config(NamedTuple):
 
 
 def fits_environment(text: str) -> bool:
-    """Whether a variable may hold it: Linux starts nothing with one of 128 KiB."""
+    """Whether the text fits into one environment variable; Linux allows less than 128 KiB."""
     return len(text.encode(errors="replace")) <= 64 << 10
 
 
@@ -177,7 +178,7 @@ def _checker() -> schema.Checker:
 
 
 def formats() -> Mapping[str, schema.Format]:
-    """What the `format` of a schema means, in every file that a person writes."""
+    """The checks behind the `format` keyword of the schemas, by name."""
     return {
         "shell-command": _check_command,
         "regex": check_regex,
@@ -234,7 +235,7 @@ def _check_outside_path(text: str) -> Iterator[Complaint]:
 
 
 def _compile(pattern: AnyStr) -> re.Pattern[AnyStr] | str:
-    """The compiled expression, or why there is none."""
+    """The compiled expression, or the reason why it cannot be compiled."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -249,7 +250,7 @@ def _broken(text: str, why: str) -> Complaint:
 
 
 def _config(document: Mapping[str, Any]) -> Config:
-    """From a document that holds; sections and keys that are absent take their defaults."""
+    """The configuration of a valid document; absent sections and keys take their defaults."""
     top = {**schema.defaults(), **document}
     limits = _limits(document.get("limits", {}))
     hooks = document.get("hooks", {})

@@ -97,7 +97,7 @@ class Globs:
         return any(start[: len(names)] == names[: len(start)] for start in self._starts)
 
     def _covered_on_the_way(self, path: bytes) -> bool:
-        """Look at each folder from the top: the first that is covered settles what is below."""
+        """Whether the path or a folder above it is covered; the topmost covered folder decides."""
         end = 0
         while end < len(path):
             end = path.find(b"/", end) + 1 or len(path)
@@ -130,7 +130,7 @@ def literal(path: bytes) -> str:
 
 class _Rule(NamedTuple):
     """One pattern. expression: matches from the start of a path to the end of a name in it.
-    start: the names that each path begins with that it matches, as far as they are certain."""
+    start: the leading names that every path matched by it has in common."""
 
     negated: bool
     anchored: bool
@@ -197,7 +197,7 @@ def _bytes(name: str) -> bytes:
 
 
 def _any(rules: Iterable[_Rule]) -> bytes:
-    """One expression for all; what floats shares its way through the folders."""
+    """One regular expression for all rules; those that match at any depth share their prefix."""
     rules = list(rules)
     floating = b"|".join(rule.expression for rule in rules if not rule.anchored)
     anchored = [rule.expression for rule in rules if rule.anchored]
@@ -242,7 +242,7 @@ def _name(name: str) -> bytes:
 
 
 def _unit(name: str, at: int) -> tuple[bytes, int]:
-    """The expression of what matches one byte or letter, and where it ends in the name."""
+    """The expression for the next unit of a name, and the index behind that unit."""
     match name[at]:
         case "?":
             return rb"[^/]", at + 1
@@ -257,7 +257,7 @@ def _unit(name: str, at: int) -> tuple[bytes, int]:
 
 
 def _set(name: str, at: int) -> tuple[bytes, int]:
-    """The same for `[…]`, from behind its bracket."""
+    """The same for a set `[…]`, from the index behind its bracket."""
     negated = name.startswith(("!", "^"), at)
     first = at = at + negated
     members: set[int] = set()
@@ -281,7 +281,7 @@ def _set(name: str, at: int) -> tuple[bytes, int]:
 
 
 def _member(name: str, at: int) -> tuple[int, int]:
-    """One letter of a set, as a byte, and where it ends."""
+    """The byte of one member of a set, and the index behind it."""
     at += name.startswith("\\", at)
     if at >= len(name):
         raise ValueError(

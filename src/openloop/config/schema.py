@@ -36,7 +36,7 @@ _TYPO = 0.8  # from this likeness on (difflib) a key is a known one, mistyped
 
 
 class Problem(NamedTuple):
-    """One place that breaks a rule. `what` reads on from the path: "must be …, got …"."""
+    """One place that breaks a rule. `what` continues the path: "must be …, got …"."""
 
     path: Path
     what: str
@@ -50,7 +50,7 @@ class Object(dict[str, Any]):
 
     @classmethod
     def read(cls, pairs: list[tuple[str, Any]]) -> Object:
-        """For `object_pairs_hook`; of a repeated key the last value stands."""
+        """For `object_pairs_hook`: the last value of a repeated key is kept."""
         found = cls(pairs)
         if len(found) < len(pairs):
             seen: set[str] = set()
@@ -71,7 +71,7 @@ def load(name: str = "openloop") -> Rule:
 
 
 def defaults(*section: str) -> dict[str, Any]:
-    """What a section's keys are when absent; keys without a default are left out."""
+    """The default values of a section; keys without a default are left out."""
     rule = load()
     for name in section:
         rule = rule["properties"][name]
@@ -110,7 +110,7 @@ class Checker:
             )
 
     def _resolve(self, rule: Rule) -> Rule:
-        """The rule that a `$ref` points to; what stands beside the `$ref` goes before it."""
+        """The rule that a `$ref` points to, overridden by the keywords beside the `$ref`."""
         while "$ref" in rule:
             target = self._root["$defs"][rule["$ref"].removeprefix("#/$defs/")]
             beside = {key: part for key, part in rule.items() if key != "$ref"}
@@ -118,7 +118,7 @@ class Checker:
         return rule
 
     def _choose(self, value: object, rule: Rule) -> Rule:
-        """Of an `anyOf`, the branch that the value's type asks for."""
+        """The branch of an `anyOf` that fits the type of the value."""
         for branch in map(self._resolve, rule.get("anyOf", ())):
             if _has_type(value, branch):
                 return branch
@@ -173,7 +173,7 @@ class Checker:
             yield from rule["else"]["required"]
 
     def _missing(self, key: str, rule: Rule, path: Path) -> Iterator[Problem]:
-        """A missing object is reported by the keys that it must have."""
+        """Report a missing key; for a missing object, the keys that it must have."""
         part = self._resolve(rule["properties"][key])
         if "required" in part:
             yield from self._check({}, part, (*path, key))
@@ -193,7 +193,7 @@ class Checker:
         return Problem(place, "is not a known key", f"the nearest known key is {near}; {hint}")
 
     def _home(self, key: str, path: Path) -> Path | None:
-        """Where a key belongs that stands in the wrong section."""
+        """The section that a misplaced key belongs to; "" when no section has it."""
         sections = self._root["properties"]
         if len(path) > 1:
             return None
@@ -235,7 +235,7 @@ def _part(key: str, rule: Rule) -> Any:
 
 
 def _fits(value: object, rule: Rule) -> bool:
-    """Of the right type, and not below what the rule allows."""
+    """Whether a value has the right type and lies within the bounds of the rule."""
     if "anyOf" in rule or not _has_type(value, rule):
         return False
     if "const" in rule and value != rule["const"]:
@@ -269,7 +269,7 @@ def _is_of(value: Any, kind: str) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    """Finite, that is: times nothing it is nothing, unlike NaN and the infinities."""
+    """Whether it is a finite number: 0 times NaN or an infinity is not 0."""
     return isinstance(value, int | float) and not isinstance(value, bool) and value * 0 == 0
 
 

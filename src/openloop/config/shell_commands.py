@@ -1,7 +1,7 @@
 """The simple commands of a shell command, and what hides their exit code.
 
-A reading good enough for warnings: quotes, comments, substitutions and compound commands are
-followed, and where they cannot be, nothing is reported.
+A parser good enough for warnings: it follows quotes, comments, substitutions and compound
+commands; for a text that it cannot follow, nothing is reported.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Simple:
 
 
 def simple_commands(text: str) -> list[Simple]:
-    """In the order of the text; empty when the text cannot be followed."""
+    """The simple commands in the order of the text; empty when the text cannot be parsed."""
     found: list[Simple] = []
     current = Simple([], "", 0, [])
     depth = 0

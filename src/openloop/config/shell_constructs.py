@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 
 class Form(StrEnum):
-    """What goes in for a placeholder; `%s` is the name of an environment variable."""
+    """The text that replaces a placeholder; `%s` is the name of an environment variable."""
 
     WORD = '"${%s}"'
     QUOTED = "${%s}"  # inside "…" and in a heredoc
@@ -21,7 +21,8 @@ class Form(StrEnum):
 
 
 class Place(StrEnum):
-    """Where only an inert value may stand: no reference can, or the shell computes with it."""
+    """A place for inert values only: a reference is impossible there, or the shell calculates with
+    it."""
 
     BACKSLASH = "directly after a backslash"
     SUBSCRIPT = "in an array subscript"
@@ -102,5 +103,5 @@ _PLAINER = {"[[": "write [ … ]", "$[": "write $((…))", ")": "write $( (…) 
 
 
 def plainer(odd: str) -> str:
-    """How to fix what shells may read differently."""
+    """How to fix text that shells may read differently."""
     return _PLAINER.get(odd, "write it in a plainer way, or move it into a script")

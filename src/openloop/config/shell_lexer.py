@@ -24,7 +24,7 @@ from openloop.config.shell_constructs import (
 
 
 class Problem(NamedTuple):
-    """What is wrong, at which index of the text, and how to fix it."""
+    """An error: what is wrong, at which index of the text, and how to fix it."""
 
     at: int
     what: str
@@ -32,7 +32,7 @@ class Problem(NamedTuple):
 
 
 class Reading:
-    """What was found out about each placeholder, by its index.
+    """The form found for each placeholder, by its index.
 
     before: the simple command up to the word, or up to the heredoc, that holds the placeholder.
     problems: in the order of the text; without any, `forms` is complete.
@@ -63,7 +63,7 @@ def read(text: str, names: Mapping[int, str], inert: frozenset[str]) -> Reading:
 
 
 class _Doubt(Exception):
-    """From here on it is not certain how the text is read."""
+    """Raised where it becomes uncertain how shells read the rest of the text."""
 
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem)
@@ -82,7 +82,7 @@ _DELIMITER = re.compile(
 
 
 class _Heredoc(NamedTuple):
-    """One that was announced by `<<`; its body begins on the next line."""
+    """A heredoc announced by `<<`; its body begins on the next line."""
 
     start: int  # of the simple command that reads it
     at: int
@@ -143,7 +143,7 @@ class _Lexer:
         return self.text.startswith(text, self.position, self.end)
 
     def scan(self, context: Context, stop: str = "") -> None:
-        """Go on to `stop`, or to the end."""
+        """Read on to `stop`, or to the end of the text."""
         while self.position < self.end:
             here = self.position
             char = self.text[here]
@@ -190,12 +190,12 @@ class _Lexer:
             self.refuse_waiting_heredoc()
 
     def finish(self) -> None:
-        """At the end of a list of commands."""
+        """Check what is still open at the end of a list of commands."""
         for heredoc in self.frame.heredocs:
             raise _Doubt(Problem(heredoc.at, "this heredoc has no body", "begin it on a new line"))
 
     def refuse_waiting_heredoc(self) -> None:
-        """Where a line goes on behind its end: does the body begin there?"""
+        """Refuse a line that continues after a `<<`: shells differ in where the body begins."""
         for heredoc in self.frame.heredocs:
             what = "shells differ in where the body of this heredoc begins"
             raise _Doubt(Problem(heredoc.at, what, "keep the rest of the command on one line"))
@@ -256,7 +256,7 @@ class _Lexer:
             frame.word = None
 
     def hash(self) -> None:
-        """A comment, where a word could begin."""
+        """Skip a comment, if a word could begin here."""
         self.position += 1
         while self.frame.word is None and self.position < self.end and not self.at("\n"):
             if self.at("\0"):

@@ -1,4 +1,4 @@
-"""JSON that a person wrote, read strictly: where it breaks off, and how to fix it."""
+"""Strict reading of JSON that a person wrote; errors say where and how to fix them."""
 
 from __future__ import annotations
 
@@ -64,5 +64,5 @@ def _refusal(what: str, where: str, fix: str) -> ConfigError:
 
 
 def _integer(digits: str) -> int | float:
-    """Python refuses to read very long integers; as a float they are out of every range."""
+    """An integer; a very long one, which Python refuses to read, as an infinite float."""
     return int(digits) if len(digits) < _SAFE_DIGITS else float(digits)

@@ -8,7 +8,7 @@ monotonic = time.monotonic
 
 
 def booted() -> str:
-    """When this machine was started, as `utc` says it; the two compare as text."""
+    """When this machine was started, in the format of `utc`; the two compare as text."""
     return utc(-time.clock_gettime(time.CLOCK_BOOTTIME))
 
 
@@ -19,8 +19,10 @@ def utc(seconds_from_now: float = 0.0) -> str:
 
 
 def rest(until: str, end: float) -> float:
-    """Seconds that a wait still takes, 0 or less when it is over: at the moment `until` (UTC), and
-    at `end` (monotonic) at the latest. A clock that is set back makes no wait longer."""
+    """Seconds left of a wait; 0 or less when it is over.
+
+    It ends at `until` (UTC), or at `end` (monotonic) if that comes first, so that a clock that is
+    set back cannot prolong it."""
     return min(seconds_until(until), end - monotonic())
 
 

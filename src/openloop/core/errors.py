@@ -43,7 +43,7 @@ class UsageError(OpenLoopError):
 
 
 class ConfigError(OpenLoopError):
-    """A file that a person wrote has problems; carries every one of them, in the file's order."""
+    """A file that a person wrote has errors; holds all of them, in the order of the file."""
 
     def __init__(self, problems: tuple[OpenLoopError, ...]) -> None:
         super().__init__("; ".join(problem.what for problem in problems))
@@ -54,13 +54,13 @@ class ConfigError(OpenLoopError):
 
 
 class OutputError(OpenLoopError):
-    """The answer cannot be printed: standard output takes nothing."""
+    """The output cannot be written: standard output is closed or full."""
 
     exit_code = ExitCode.FAILED
 
 
 class JudgeError(OpenLoopError):
-    """The cases cannot be judged to the end: that is no pass."""
+    """The judge could not finish all cases, which never counts as a pass."""
 
     exit_code = ExitCode.FAILED
 
@@ -82,7 +82,7 @@ class LimitError(TamperError):
 
 
 class Interrupted(OpenLoopError):
-    """A signal asked for the end, and the exit code says which."""
+    """A signal asked the program to stop; its number is in the exit code."""
 
     def __init__(self, signum: int, what: str, *, fix: str) -> None:
         super().__init__(what, fix=fix)

@@ -1,4 +1,4 @@
-"""Text that came from elsewhere, made fit to be shown; and the word that was probably meant."""
+"""Untrusted text made safe to display, and the nearest known word to a misspelt one."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def _without_backspaces(text: str) -> str:
 
 
 def fit(text: str, columns: int) -> str:
-    """The beginning of a text that takes so many columns of a terminal at most."""
+    """The longest beginning of a text that fits into this many columns of a terminal."""
     if text.isascii():
         return text[:columns]
     import unicodedata  # slow to import, and few lines need it
@@ -81,12 +81,13 @@ def counted(count: int, thing: str) -> str:
 
 
 def nearest(word: str, known: Iterable[str], *, likeness: float = 0.6) -> str:
-    """The known word most like `word`; "" when none is. likeness: 0 (any) to 1 (the same)."""
+    """The known word most similar to `word`; "" when none is similar. likeness: 0 (any) to 1 (the
+    same)."""
     import difflib  # only a mistake needs it, and it is slow to import
 
     return next(iter(difflib.get_close_matches(word[:100], list(known), 1, likeness)), "")
 
 
 def number(value: float) -> str:
-    """The shortest text that tells this number from every other one."""
+    """The shortest text that reads back as the same number."""
     return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)

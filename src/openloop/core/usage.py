@@ -27,11 +27,12 @@ class Figures(NamedTuple):
         return Figures(*(_sum((getattr(self, n), getattr(other, n))) for n in FIGURES))
 
     def minus(self, other: Figures) -> Figures:
-        """What was added since `other`; a figure that fell is taken as it is."""
+        """The difference from `other`. A figure below its earlier value is returned whole, because
+        its count began again."""
         return Figures(*(_less(getattr(self, n), getattr(other, n)) for n in FIGURES))
 
     def over(self, other: Figures) -> Figures:
-        """These figures, and where one is unknown that of `other`."""
+        """These figures; an unknown one is taken from `other`."""
         own = ((getattr(self, n), getattr(other, n)) for n in FIGURES)
         return Figures(*(theirs if mine is None else mine for mine, theirs in own))
 
@@ -40,7 +41,8 @@ FIGURES = Figures._fields
 
 
 class Usage(NamedTuple):
-    """What one session used, and who reported it. complete: nothing that it reported was missed."""
+    """What one session used, and who reported it. complete: false when a part of its report may be
+    missing."""
 
     agent: str | None = None
     model: str | None = None
@@ -49,7 +51,7 @@ class Usage(NamedTuple):
     complete: bool = True
 
     def to_json(self) -> dict[str, Any]:
-        """As events and artifacts show it."""
+        """The usage as a JSON object, as events and artifacts hold it."""
         shown: dict[str, Any] = {
             "agent": self.agent,
             "model": self.model,
@@ -110,7 +112,7 @@ def in_words(total: Total) -> str:
 
 
 def of_step(data: Mapping[str, Any] | None) -> str:
-    """`$0.50, 1.1k tokens` of one session, as its event has it; "" where nothing is known."""
+    """`$0.50, 1.1k tokens` of one session, from its event; "" when nothing is known."""
     figures = Usage.from_json(data).figures if data else Figures()
     parts = [] if figures.cost_usd is None else [dollars(figures.cost_usd)]
     parts += [] if figures.tokens is None else [f"{count(figures.tokens)} tokens"]
@@ -118,7 +120,7 @@ def of_step(data: Mapping[str, Any] | None) -> str:
 
 
 def dollars(amount: float) -> str:
-    """`$1.20`; below a cent as many digits as say something."""
+    """`$1.20`; below a cent with enough digits to show it."""
     return f"${amount:.2f}" if amount >= 0.1 or amount == 0 else f"${amount:.2g}"
 
 

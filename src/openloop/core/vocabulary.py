@@ -1,4 +1,4 @@
-"""The words that the record and the heartbeat begin with; part of `states`, but quick to import."""
+"""The enumerations that the record is written in: statuses, events, steps, outcomes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Status(StrEnum):
 
     @property
     def is_over(self) -> bool:
-        """A run with this status is finished: the next `run` is a new one."""
+        """Whether a run with this status has ended, so that the next `run` starts a new one."""
         return self in (Status.COMPLETE, Status.EXHAUSTED, Status.BLOCKED)
 
 
@@ -42,7 +42,7 @@ class Kind(StrEnum):
 
 
 class Step(StrEnum):
-    """One station of a round. Gates measure the project; changes mutate it."""
+    """One step of a round. Gates measure the project; changes modify it."""
 
     PLAY = "play"
     SCAN = "scan"
@@ -94,7 +94,7 @@ class Refusal(StrEnum):
 
     @property
     def passes(self) -> bool:
-        """Whether waiting helps."""
+        """Whether the cause goes away with time."""
         return self in (Refusal.LIMIT, Refusal.OVERLOADED)
 
     @property
@@ -111,7 +111,7 @@ class RoundOutcome(StrEnum):
 
 
 class Decision(StrEnum):
-    """What a finished round leads to."""
+    """What a run does after a finished round."""
 
     COMPLETE = "complete"
     CONTINUE = "continue"
@@ -139,7 +139,7 @@ class Direction(StrEnum):
                 return value < threshold
 
     def better(self, value: float, than: float) -> bool:
-        """Strictly nearer to where this direction points."""
+        """Whether `value` is strictly better than `than` in this direction."""
         if self in (Direction.GREATER_EQUAL, Direction.GREATER):
             return value > than
         return value < than
@@ -169,7 +169,7 @@ class SandboxMode(StrEnum):
 
 
 class Hook(StrEnum):
-    """Moments at which a command of a person's own is run; it changes nothing of the verdict."""
+    """A moment at which a user's own command runs. It cannot change the verdict."""
 
     ROUND = "round"
     COMPLETE = "complete"

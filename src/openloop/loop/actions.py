@@ -1,7 +1,7 @@
 """The loop itself, pure: what to do next.
 
-`opening` and `next_action` decide from the configuration and the state; `apply` makes the next
-state of what came of it. None of them knows a process, a file or a clock: a whole mission can
+`opening` and `next_action` decide from the configuration and the state; `transitions.apply` makes
+the next state from the result. None of them knows a process, a file or a clock: a whole mission can
 be replayed from a table of outcomes.
 """
 
@@ -134,7 +134,7 @@ def next_action(config: Config, state: State) -> Action:
 
 
 def _repeat(config: Config, state: State, step: Step) -> Action | None:
-    """The change again whose agent was unavailable; None when that is given up."""
+    """Repeat the change whose agent was unavailable; None once that is given up."""
     gave_up = waits.given_up(config, state)
     if gave_up and gave_up[0] is Decision.BLOCKED:
         return _finish_round(config, state)
@@ -161,7 +161,7 @@ def _after_round(state: State) -> Action:
 
 
 def _next_step(config: Config, state: State) -> RunStep | Wait | None:
-    """The next step of the trip around the figure; None when the round is at its end."""
+    """The next step of the round; None when the round is at its end."""
     done = {result.step for result in state.steps}
     if Step.VERIFY not in done:
         return _down_to_verify(config, state, done)
@@ -233,7 +233,7 @@ def _after_verify(config: Config, state: State, done: set[Step]) -> RunStep | Wa
 
 
 def _measure_again(config: Config, state: State) -> RunStep | None:
-    """Gates that the change at the end of this round left stale, when no round follows."""
+    """Gates made stale by the last change of this round, when no round follows to measure them."""
     for gate in gates.stale(config, state):
         if gate is not Step.BASELINE or _passed(state, Step.VERIFY):
             return RunStep(gate, confirm=True)
@@ -258,7 +258,7 @@ def _passed(state: State, gate: Step) -> bool:
 
 
 def _round_follows(config: Config, state: State) -> bool:
-    """Whether the run would go on if the round ended as things stand."""
+    """Whether another round would follow if this one ended now."""
     return _finish_round(config, state).decision is Decision.CONTINUE
 
 
@@ -294,7 +294,7 @@ def _why_unhealthy(config: Config, state: State) -> str:
 
 
 def _work_is_over(config: Config, state: State) -> str:
-    """Why no new change may begin in this run, "" while one may."""
+    """Why no new change may begin in this run; "" while one may."""
     limit = config.limits.max_runtime
     if limit is not None and state.elapsed >= limit:
         return f"max_runtime_seconds {limit:g} is over"

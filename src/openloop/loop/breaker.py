@@ -17,7 +17,7 @@ def count_after(state: State, *, failed: bool) -> int:
 
 
 def reason_to_trip(config: Config, state: State, *, failed: bool, complete: bool) -> str:
-    """Why the breaker trips after a round that ends so; "" when it stays closed."""
+    """Why the breaker trips at the end of this round; "" when it stays closed."""
     count = count_after(state, failed=failed)
     if complete:
         return ""

@@ -1,4 +1,4 @@
-"""What the agents of a run may still cost."""
+"""The limits on tokens and cost of a run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from openloop.loop.state import State
 
 
 def used_up(config: Config, state: State) -> str:
-    """Why no further session may begin, "" while one may."""
+    """Why no further session may begin; "" while one may."""
     limits, total = config.limits, state.usage
     if limits.max_cost is not None and total.unpriced:
         number = f"{total.unpriced} of {total.sessions} sessions"
@@ -18,7 +18,8 @@ def used_up(config: Config, state: State) -> str:
 
 
 def over(config: Config, total: Total, session: Figures) -> str:
-    """Which limit the run has reached, "" for none. session: of a session that still runs."""
+    """The limit that the run has reached; "" for none. session: usage of a session that still
+    runs."""
     limits, used = config.limits, total.figures.plus(session)
     if limits.max_cost is not None and (used.cost_usd or 0) >= limits.max_cost:
         return f"max_cost_usd {limits.max_cost:g} is used up: {usage.dollars(used.cost_usd or 0)}"

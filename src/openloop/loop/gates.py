@@ -1,4 +1,4 @@
-"""What a step's facts amount to: its outcome, its metric, and when a mission is complete."""
+"""Judges a step by its facts: the outcome, the metric, and whether the mission is complete."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def _exit_words(end: Exit) -> str:
 
 
 def is_certain(verdicts: Sequence[Verdict], *, single_failure: bool) -> bool:
-    """Whether more repetitions could not change what they amount to.
+    """Whether further repetitions cannot change the result any more.
 
     single_failure: one failure decides, as for a measurement.
     """
@@ -180,7 +180,7 @@ def error_line(step: Step, verdict: Verdict, last_line: str) -> str:
 
 
 def measurement(baseline: Baseline, verdict: Verdict) -> Measurement:
-    """What a baseline with this verdict measured."""
+    """The measurement of a baseline with this verdict."""
     return Measurement(
         baseline.metric_name,
         verdict.value,
@@ -224,7 +224,8 @@ def fresh(config: Config, state: State) -> tuple[Step, ...]:
 
 
 def unanswered(config: Config, state: State) -> tuple[Step, ...]:
-    """Failures that no change has answered yet; one whose agent was refused answers nothing."""
+    """Failures after which no change has run yet; a change whose agent was unavailable does not
+    count."""
     return tuple(
         gate for gate in failing(config, state) if state.gates[gate].seq >= state.answer_seq
     )

@@ -151,8 +151,8 @@ class StepResult(NamedTuple):
     changes: Mapping[str, Any] | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """As a report shows it. usage, refusal, changes and attachments: only where there are
-        some."""
+        """The result as artifacts and reports hold it; usage, refusal, changes and attachments only
+        when there are some."""
         found = {name: getattr(self, name) for name in self._fields if name not in _OPTIONAL}
         for name in ("usage", "refusal", "changes"):
             if (value := getattr(self, name)) is not None:
@@ -162,7 +162,7 @@ class StepResult(NamedTuple):
         return found
 
     def event_data(self) -> dict[str, Any]:
-        """The fields of its step_finished."""
+        """The fields of its `step_finished` event."""
         data = self.to_json()
         del data["step"]  # every event names its step
         if self.measurement:
@@ -241,7 +241,7 @@ class GateResult(NamedTuple):
 
 
 class Violation(NamedTuple):
-    """What the policy undid after one step: in words, and the paths, printable."""
+    """What the policy undid after one step: a sentence, and the paths, both printable."""
 
     round: int
     step: Step
@@ -330,7 +330,7 @@ class State(NamedTuple):
         return self.running is not None and self.running.is_change
 
     def to_json(self) -> dict[str, Any]:
-        """What a later process needs to go on from here: the carried part of the state."""
+        """The part of the state that a later process needs to continue the run."""
         return {
             "gates": _gates_json(self.gates),
             "change_seq": self.change_seq,

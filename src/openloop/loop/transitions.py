@@ -1,4 +1,4 @@
-"""What an event makes of the state: `apply` is the one door through which it changes."""
+"""Applies events to the state: `apply` is the only function that changes it."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def _step_started(state: State, event: Event) -> State:
 
 
 def _with_digest(state: State, name: str, digest: str | None) -> State:
-    """Keep the digest of a checkpoint, or of an intent to put one back."""
+    """Keep the digest of a checkpoint, or of an intent to restore one."""
     return state._replace(digests={**state.digests, name: digest}) if digest else state
 
 
@@ -135,7 +135,7 @@ def _step_finished(state: State, event: Event) -> State:
 
 
 def _session_ended(state: State, event: Event, result: StepResult) -> State:
-    """What an agent used, and whether its provider let it work."""
+    """Add what an agent used, and note whether its provider let it work."""
     stand_in = bool(event.data.get("stand_in"))
     if result.usage is not None:
         usage = Usage.from_json(result.usage)
@@ -243,7 +243,7 @@ def _noted(state: State, event: Event) -> State:
 
 
 def _tampered(state: State, event: Event) -> State:
-    """Damage that could not be undone stays unsettled until it is, or until a person accepts it."""
+    """Damage that could not be undone stays open until it is, or until a person accepts it."""
     state = state._replace(tampering=state.tampering or event.data["text"])
     if not event.data.get("unsettled"):
         return state
@@ -289,8 +289,8 @@ def _policy_violated(state: State, event: Event) -> State:
 
 
 def _checkpoint_restored(state: State, event: Event) -> State:
-    """What the policy undid changes nothing that is known; a return to the best checkpoint
-    brings back what was known there."""
+    """A restore by the policy changes no result; a return to the best checkpoint restores the
+    results that were measured there."""
     state = state._replace(
         checkpoints=(*state.checkpoints, event.text("text")),
         digests={name: digest for name, digest in state.digests.items() if name != "intent"},

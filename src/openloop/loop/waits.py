@@ -1,7 +1,7 @@
 """Agents that are unavailable: when to wait, when to use the fallback, and when to give up.
 
-The clock is the time of the latest event, `state.time`; a wait that was finished counts as over
-whatever a clock says that was set meanwhile.
+The clock is the time of the latest event, `state.time`. A finished wait counts as over even if a
+clock was set back meanwhile.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _FIX = {
 
 
 class RunStep(NamedTuple):
-    """stand_in: with the fallback of the step's command."""
+    """Run a step. stand_in: use the fallback of its command."""
 
     step: Step
     confirm: bool = False
@@ -29,7 +29,7 @@ class RunStep(NamedTuple):
 
 
 class Wait(NamedTuple):
-    """until: UTC. seconds: the longest that it may take, whatever the clocks say."""
+    """until: UTC. seconds: an upper bound of the wait, by the monotonic clock."""
 
     step: Step
     agent: str
@@ -39,12 +39,12 @@ class Wait(NamedTuple):
 
 
 def pause(times: int) -> float:
-    """Seconds before an agent is tried again that was refused so many times in a row."""
+    """Seconds to wait before an agent that was refused `times` times in a row is tried again."""
     return min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(times - 1, 10))
 
 
 def start(config: Config, state: State, step: Step) -> RunStep | Wait | None:
-    """Run the change, or its fallback, or wait for one of them; None when no wait helps."""
+    """Run the change or its fallback, or wait for one of them; None when waiting cannot help."""
     refused = _refused(config, state, step)
     for stand_in, one in enumerate(refused):
         if one is None or (one.kind.passes and one.until <= state.time):
@@ -70,7 +70,7 @@ def _refused(config: Config, state: State, step: Step) -> list[Refused | None]:
 
 
 def key(step: Step, stand_in: bool) -> str:
-    """How State.refused names a command."""
+    """The key of a command in `State.refused`."""
     return f"{step} fallback" if stand_in else str(step)
 
 
