@@ -15,6 +15,7 @@ import time
 import unittest
 from typing import Any
 
+from openloop.web.server import remove_abandoned
 from support import PATIENCE, Case, Nobody, environment, run_openloop, wait_until
 
 SLOW = True  # left out by scripts/run_tests.sh --quick
@@ -380,6 +381,27 @@ class Sockets(WebCase):
         self.addCleanup(self._end, page)
         done = run_openloop("ui", "--no-open", place.path, "--socket", path, exitcode=2)
         self.assertIn("another server listens there", done.err)
+        self.assertTrue(os.path.exists(path))
+
+    def test_a_socket_that_another_server_replaces_meanwhile_stays(self) -> None:
+        path = os.path.join(self.folder, "s")
+        with socket.socket(socket.AF_UNIX) as other, socket.socket(socket.AF_UNIX) as client:
+            other.bind(path)
+            other.listen()
+            remove_abandoned(path)  # by a server that saw a dead one there a moment ago
+            client.connect(path)
+        remove_abandoned(path)
+        self.assertEqual(os.listdir(self.folder), [])
+
+    def test_a_socket_of_another_server_is_not_removed_at_the_end(self) -> None:
+        place = self.ran()
+        path = os.path.join(self.folder, "s")
+        page = Page(place.path, "--socket", path, port=False)
+        self.addCleanup(self._end, page)
+        os.unlink(path)
+        other = Page(place.path, "--socket", path, port=False)
+        self.addCleanup(self._end, other)
+        self.assertEqual(page.end(), 0)
         self.assertTrue(os.path.exists(path))
 
     def test_what_cannot_be_listened_on_is_never_removed(self) -> None:

@@ -91,7 +91,9 @@ def _log(handler: Handler, query: Query, key: str, identifier: str) -> None:
         length = _number(query, "length") or logs.PIECE
         found = logs.piece(log, _number(query, "offset"), length)
         first = handler.site.lines.before(log, found["offset"])
-        shown = {"log": step.log, "step": step.step, "round": step.round, "first_line": first}
+        name = handler.site.catalogue.row(key)["name"]
+        shown = {"name": name, "log": step.log, "step": step.step, "round": step.round}
+        shown["first_line"] = first
         shown["recorded_size"] = step.result.log_bytes if step.result else None
         handler.document({"version": 1, **shown, **found})
     finally:

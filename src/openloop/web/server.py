@@ -58,7 +58,7 @@ def _on_socket(handler: type[Handler], path: str) -> Server:
     """Raises UsageError. A socket that a killed server left behind is replaced."""
     try:
         if _is_abandoned(path):
-            os.unlink(path)
+            remove_abandoned(path)
         return Server(handler, port=0, path=path)
     except OSError as error:
         fix = "name another path with --socket, a short one in a folder that you may write"
@@ -85,6 +85,19 @@ def _is_abandoned(path: str) -> bool:
     return False
 
 
+def remove_abandoned(path: str) -> None:
+    """Remove a socket on which nobody listened a moment ago. Raises OSError.
+
+    Another server may have replaced it since, so it is moved aside first and looked at there.
+    """
+    aside = os.path.join(os.path.dirname(path), f".{os.getpid()}")
+    os.rename(path, aside)
+    if _is_abandoned(aside):
+        os.unlink(aside)
+    else:
+        os.rename(aside, path)
+
+
 def serve(
     paths: Sequence[str],
     *,
@@ -96,6 +109,7 @@ def serve(
 ) -> None:
     """Serve until Ctrl-C. port: None for the usual one. say: prints a line. Raises UsageError."""
     site = start(paths, port=PORT if port is None else port, socket=socket, private=private)
+    own = os.lstat(socket) if socket else None
     for number in _ENDS:  # a shell ignores the first for what runs beside it
         signal.signal(number, signal.default_int_handler)
     threading.Thread(target=site.catalogue.document, daemon=True).start()  # ready when a person is
@@ -114,8 +128,8 @@ def serve(
         for number in _ENDS:  # a second Ctrl-C must not keep the socket
             signal.signal(number, signal.SIG_IGN)
         site.server.server_close()
-        if socket:
-            with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(FileNotFoundError):
+            if own and os.path.samestat(own, os.lstat(socket)):  # a person may have replaced it
                 os.unlink(socket)
 
 

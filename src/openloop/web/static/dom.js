@@ -45,17 +45,18 @@ export function tag(word) {
 
 export function seconds(count) {
   if (count === null || count === undefined) return "";
-  if (count < 1) return `${Math.round(count * 1000)} ms`;
+  if (count > 0 && count < 0.001) return "< 1\u00a0ms";
+  if (count < 1) return `${Math.round(count * 1000)}\u00a0ms`;
   const [amount, unit] = count < 60 ? [count, "s"] : count < 3600 ? [count / 60, "min"] : count < 172800 ? [count / 3600, "h"] : [count / 86400, "days"];
-  return `${amount.toFixed(amount < 10 ? 1 : 0)} ${unit}`;
+  return `${amount.toFixed(amount < 10 ? 1 : 0)}\u00a0${unit}`;
 }
 
 export function bytes(count) {
   if (count === null || count === undefined) return "";
   for (const [unit, size] of [["GB", 1e9], ["MB", 1e6], ["KB", 1e3]]) {
-    if (count >= size) return `${(count / size).toFixed(1)} ${unit}`;
+    if (count >= size) return `${(count / size).toFixed(1)}\u00a0${unit}`;
   }
-  return `${count} B`;
+  return `${count}\u00a0B`;
 }
 
 // A time in the reader's zone; UTC when one points at it.
@@ -68,7 +69,7 @@ export function time(utc) {
 
 export function age(utc) {
   const past = (Date.now() - new Date(utc).getTime()) / 1000;
-  return !Number.isFinite(past) ? "" : past < 5 ? "just now" : `${seconds(past)} ago`;
+  return !Number.isFinite(past) ? "" : past < 5 ? "just now" : `${seconds(past)}\u00a0ago`;
 }
 
 export function usageWords(usage) {
@@ -85,5 +86,5 @@ export function metricWords(metric) {
   if (!metric) return "";
   const value = metric.value ?? "not measured";
   const aim = { greater_equal: "≥", less_equal: "≤", greater: ">", less: "<" }[metric.direction] || "";
-  return `${metric.name} ${value} (wanted ${aim} ${metric.threshold}, best ${metric.best ?? "none"})`;
+  return `${metric.name} ${value} (wanted ${aim}\u00a0${metric.threshold}, best\u00a0${metric.best ?? "none"})`;
 }

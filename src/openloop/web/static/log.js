@@ -73,8 +73,8 @@ export function log(main, id, step, at) {
     start = got.offset;
     end = got.end;
     place.replaceChildren(earlier, ...lines(got), later);
-    title.textContent = `${got.log}`;
-    crumbs([["loop", `#/loop/${id}`], [`round ${got.round}, ${got.step || "hook"}`, ""]]);
+    title.textContent = got.log;
+    crumbs([[got.name, `#/loop/${id}`], [`round ${got.round}, ${got.step || "hook"}`, ""]]);
     signal("idle", got.log);
     edges();
     if (offset === null) place.scrollTop = place.scrollHeight;

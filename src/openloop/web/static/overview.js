@@ -4,16 +4,16 @@ import { ask, poll } from "./api.js";
 import { announce, signal } from "./page.js";
 import { age, el, metricWords, seconds, show, tag, usageWords } from "./dom.js";
 
-const FIRST = 60; // rows that are made before the page is painted
+const FIRST = 40; // rows that are made before the page is painted
 const SORTS = {
-  "what needs a person": (a, b) => a.rank - b.rank,
+  "needs a person first": (a, b) => a.rank - b.rank,
   name: (a, b) => a.name.localeCompare(b.name),
   "latest first": (a, b) => (b.updated_at || "").localeCompare(a.updated_at || ""),
 };
 
 export function overview(main) {
   const text = el("input", { type: "search", placeholder: "Filter by name, path, mission", "aria-label": "Filter", oninput: draw });
-  const status = el("select", { "aria-label": "Status", onchange: draw }, el("option", {}, "every"));
+  const status = el("select", { "aria-label": "Status", onchange: draw }, el("option", {}, "any"));
   const sort = el("select", { "aria-label": "Order", onchange: draw },
     ...Object.keys(SORTS).map((name) => el("option", {}, name)));
   const group = el("input", { type: "checkbox", onchange: draw });
@@ -24,13 +24,14 @@ export function overview(main) {
       el("label", {}, group, " by fleet")), list);
   let rows = [];
   let seen = null;
+  let updates = 0;
 
   function draw() {
     const words = text.value.toLowerCase();
     const wanted = status.value;
-    const shown = rows.filter((row) => (!wanted || wanted === "every" || row.status === wanted || row.needs === wanted)
+    const shown = rows.filter((row) => (!wanted || wanted === "any" || row.status === wanted || row.needs === wanted)
       && `${row.name} ${row.path} ${row.mission || ""} ${row.fleet}`.toLowerCase().includes(words));
-    shown.sort(SORTS[sort.value] || SORTS["what needs a person"]);
+    shown.sort(SORTS[sort.value] || SORTS["needs a person first"]);
     if (group.checked) shown.sort((a, b) => a.fleet.localeCompare(b.fleet));
     if (!rows.length) {
       show(list, "none", () => el("li", { class: "quiet" }, "No loop here yet. Create one: openloop init .openloop/main"));
@@ -63,10 +64,13 @@ export function overview(main) {
       if (list.contains(focused)) focused.focus();
     }
     const rest = ordered.slice(FIRST);
-    (function some() {
+    const update = ++updates;
+    const later = () => requestAnimationFrame(() => setTimeout(() => {
+      if (update !== updates) return; // a newer one fills them
       rest.splice(0, 100).forEach(fill);
-      if (rest.length) setTimeout(some);
-    })();
+      if (rest.length) later();
+    }));
+    if (rest.length) later(); // once the first rows are painted
   }
 
   function move(event) {
@@ -88,7 +92,7 @@ export function overview(main) {
       const words = `${rows.length} ${rows.length === 1 ? "loop" : "loops"}: ${needs} ${needs === 1 ? "needs" : "need"} a person, ${running} running`;
       counts.textContent = found.complete_search ? words : `${words} (the search stopped at its bound)`;
       const names = [...new Set(rows.flatMap((row) => [row.status, row.needs]).filter(Boolean))].sort();
-      show(status, names, () => ["every", ...names].map((name) => el("option", {}, name)));
+      show(status, names, () => ["any", ...names].map((name) => el("option", {}, name)));
       signal(needs ? "needs" : running ? "running" : "idle", needs ? `(${needs}) Loops` : "Loops");
       announce(words, { person: needs > 0 });
       draw();
