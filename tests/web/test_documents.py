@@ -10,8 +10,10 @@ import re
 import signal
 import time
 import unittest
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from openloop.web.catalogue import STALE
 from openloop.web.static import FILES
 from support import Workspace, wait_until
 from web.test_security import Page, WebCase
@@ -59,9 +61,25 @@ class Overview(WebCase):
             },
         )
         self.assertEqual([row["rank"] for row in listed], sorted(row["rank"] for row in listed))
-        os.kill(live.heartbeat["runner_pid"], signal.SIGSTOP)
-        self.addCleanup(os.kill, live.heartbeat["runner_pid"], signal.SIGCONT)
-        wait_until(lambda: self.rows(page)["live"]["needs"] == "stale", "the missing beats")
+
+    def test_a_runner_without_beats_is_stale(self) -> None:
+        place = self.loop("live", commands={"verify": "sleep 600"})
+        self.started(place)
+        wait_until(lambda: place.running_step("verify"), "the command")
+        page, runner = self.page(self.folder), place.heartbeat["runner_pid"]
+        self.assertEqual(self.rows(page)["live"]["needs"], "")
+        self.addCleanup(os.kill, runner, signal.SIGCONT)
+        os.kill(runner, signal.SIGSTOP)
+        beat = place.heartbeat
+
+        def needs(seconds: float) -> str:
+            """What the row says when the latest beat is so old."""
+            latest = datetime.now(UTC) - timedelta(seconds=seconds)
+            self.write(place, "heartbeat.json", json.dumps({**beat, "updated_at": str(latest)}))
+            return str(self.rows(page)["live"]["needs"])
+
+        self.assertEqual(needs(STALE - 5), "")
+        wait_until(lambda: needs(STALE + 1) == "stale", "the missing beats")
 
     def test_a_heartbeat_says_no_more_than_the_record(self) -> None:
         once = {"limits": {"max_consecutive_failures": 1}}

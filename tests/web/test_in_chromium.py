@@ -8,8 +8,10 @@ import sys
 import unittest
 from typing import Any
 
-from openloop.core.errors import UsageError
-from support import Done, need, run_openloop, wait_until
+from browser.pages import Browsing
+from openloop.browser.failure import Failure
+from openloop.browser.playing import title_of
+from support import wait_until
 from web.test_security import Page, WebCase
 
 SLOW = True  # left out by scripts/run_tests.sh --quick
@@ -20,7 +22,8 @@ FITS = "return document.documentElement.scrollWidth <= innerWidth"
 NOTED = """
 window.noted = [];
 window.Notification = class {
-  static permission = "granted";
+  static permission = "default";
+  static async requestPermission() { Notification.permission = "granted"; }
   constructor(title, { body }) { noted.push(body); }
 };
 return true;
@@ -38,26 +41,40 @@ open(sys.argv[1], "wb").write(b"\\x89PNG\\r\\n\\x1a\\n" + parts)
 FOCUS = "document.querySelector('.row').focus(); return document.activeElement.className"
 
 
-class InChromium(WebCase):
-    def setUp(self) -> None:
-        super().setUp()
-        from openloop.browser.chromium import find
+class InChromium(Browsing, WebCase):
+    """Tests that share a browser."""
 
-        try:
-            find(None)
-        except UsageError:
-            need(False, "Chromium")
-
-    def play(self, page: Page, *steps: dict[str, Any], exitcode: int = 0, **more: Any) -> Done:
+    def play(self, page: Page, *steps: dict[str, Any]) -> None:
         """Play steps on a page that has been opened by its address."""
-        opened = {"open": f"/?token={page.token}", "url": "/"}
-        base = f"http://127.0.0.1:{page.port}"
-        path = os.path.join(self.folder, "play.json")
-        with open(path, "w", encoding="utf-8") as file:
-            json.dump({"version": 1, "base": base, **more, "steps": [opened, *steps]}, file)
-        out = os.path.join(self.folder, "out")
-        return run_openloop("browse", path, "--out", out, exitcode=exitcode)
+        address = f"http://127.0.0.1:{page.port}/"
+        opened = {"open": f"{address}?token={page.token}", "url": address}
+        *given, leave = self.parsed([opened, *steps, {"open": "about:blank"}]).steps
+        try:
+            for step in given:
+                self.player.perform(step)
+        except Failure as failure:
+            self.fail(f"{title_of(step)}: {failure.what} {failure.expected} {failure.seen}")
+        finally:
+            self.player.perform(
+                leave
+            )  # before the server ends, which would be an error of the page
+            self.player.observed.take()
 
+    def without_a_mouse(self) -> None:
+        self.ran(limits={"max_consecutive_failures": 1})
+        self.play(
+            self.page(self.folder),
+            {"expect": {"at": ".row", "text": "complete"}},
+            {"script": FITS, "equals": True},
+            {"script": FOCUS, "equals": "row"},
+            {"press": "ArrowDown"},
+            {"press": "Enter"},
+            {"expect": {"at": ".verdict", "text": "every gate passed"}},
+            {"script": FITS, "equals": True},
+        )
+
+
+class Shown(InChromium):
     def test_a_live_run_is_watched_to_its_end(self) -> None:
         place = self.workspace(
             mission="Keep it going",
@@ -153,9 +170,7 @@ class InChromium(WebCase):
 
     def test_a_notification_when_a_loop_needs_a_person(self) -> None:
         place = self.workspace(
-            commands={
-                "verify": f"until test -e {self.folder}/out/seen.png; do sleep 0.1; done; false"
-            },
+            commands={"verify": f"until test -e {self.out}/seen.png; do sleep 0.1; done; false"},
             limits={"max_consecutive_failures": 1},
         )
         run = self.started(place, "--quiet")
@@ -164,36 +179,30 @@ class InChromium(WebCase):
             self.page(self.folder),
             {"script": NOTED, "equals": True},
             {"expect": {"text": "0 need a person"}},
+            {"click": "role=button[name=Notify me]"},
+            {"expect": {"gone": "role=button[name=Notify me]"}},
             {"screenshot": "seen"},
             {"expect": {"at": ".row", "text": "blocked"}, "timeout_seconds": 30},
             {"script": "return noted[0]", "equals": "1 loop: 1 needs a person, 0 running"},
         )
         self.assertEqual(run.wait(30), 3)
 
-    def test_narrow_dark_and_without_a_mouse(self) -> None:
-        self.ran(limits={"max_consecutive_failures": 1})
-        for width, dark in ((320, True), (1200, False)):
-            with self.subTest(width=width):
-                self.play(
-                    self.page(self.folder),
-                    {"expect": {"at": ".row", "text": "complete"}},
-                    {
-                        "script": FITS,
-                        "equals": True,
-                    },
-                    {
-                        "script": FOCUS,
-                        "equals": "row",
-                    },
-                    {"press": "ArrowDown"},
-                    {"press": "Enter"},
-                    {"expect": {"at": ".verdict", "text": "every gate passed"}},
-                    {
-                        "script": FITS,
-                        "equals": True,
-                    },
-                    viewport={"width": width, "height": 700, "dark": dark},
-                )
+    def test_wide_and_without_a_mouse(self) -> None:
+        self.without_a_mouse()
+
+    def test_a_log_that_was_changed_since_its_step(self) -> None:
+        place = self.ran()
+        page = self.page(place.path)
+        log = (
+            {"click": ".row"},
+            {"click": 'text="log"'},
+            {"expect": {"at": ".log", "text": "seen"}},
+        )
+        self.play(page, *log, {"expect": {"at": "#crumbs", "text": "/ ws / round 1, verify"}})
+        with open(place.file("logs/round-0001-verify.log"), "a", encoding="utf-8") as file:
+            file.write("more\n")
+        note = "This log has 10\u00a0B; when its step ended, it had 5\u00a0B. It was changed since"
+        self.play(page, *log, {"expect": {"at": ".problem", "text": note}})
 
     def test_a_thousand_loops(self) -> None:
         place = self.ran()
@@ -208,6 +217,13 @@ class InChromium(WebCase):
             {"fill": {"at": "label=Filter", "text": "loop-0999"}},
             {"expect": {"at": ".row", "count": 1}},
         )
+
+
+class Narrow(InChromium):
+    options = {"viewport": {"width": 320, "height": 700, "dark": True}}  # noqa: RUF012
+
+    def test_narrow_dark_and_without_a_mouse(self) -> None:
+        self.without_a_mouse()
 
 
 if __name__ == "__main__":

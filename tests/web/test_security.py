@@ -7,16 +7,18 @@ import http.client
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import unittest
-from typing import Any
+from typing import Any, ClassVar
 
 from openloop.web.server import remove_abandoned
-from support import PATIENCE, Case, Nobody, environment, run_openloop, wait_until
+from support import PATIENCE, Case, Nobody, Workspace, environment, run_openloop, wait_until
 
 SLOW = True  # left out by scripts/run_tests.sh --quick
 
@@ -116,11 +118,20 @@ class WebCase(Case):
         return f"loops/{loop['id']}/steps/{found['steps'][position]['id']}"
 
 
-class WaysIn(WebCase):
-    def setUp(self) -> None:
-        super().setUp()
-        self.place = self.ran()
-        self.web = self.page(self.folder)
+class Asked(WebCase):
+    """Requests to one server, which nothing here changes."""
+
+    place: ClassVar[Workspace]
+    web: ClassVar[Page]
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        folder = os.path.realpath(tempfile.mkdtemp(prefix="openloop-test-"))
+        cls.addClassCleanup(shutil.rmtree, folder)
+        cls.place = Workspace(folder, {"commands": {"verify": "echo seen"}})
+        cls.place.run()
+        cls.web = Page(folder, "--port", "0")
+        cls.addClassCleanup(cls.web.end)
 
     def status(self, path: str, method: str = "GET", **how: Any) -> int:
         return self.web.ask(path, method, **how)[0]
@@ -212,34 +223,6 @@ class WaysIn(WebCase):
                 code, _, _ = self.web.ask(f"/api/v1/{prefix}/{offset}/log")
                 self.assertEqual(code, 404)
 
-    def test_planted_links_and_pipes_are_not_opened(self) -> None:
-        log = self.place.file("logs/round-0001-verify.log")
-        secret = os.path.join(self.folder, "secret")
-        with open(secret, "w", encoding="utf-8") as file:
-            file.write("secret")
-        step = self.step(self.web)
-        knowledge = self.place.file("knowledge/note.md")
-        os.makedirs(os.path.dirname(knowledge), exist_ok=True)
-        for plant in (os.symlink, lambda _, name: os.mkfifo(name)):
-            for path, address in (
-                (log, f"/api/v1/{step}/log"),
-                (log, f"/api/v1/{step}/download"),
-                (knowledge, f"/api/v1/{step.rpartition('/steps')[0]}/knowledge?name=note.md"),
-            ):
-                with self.subTest(path=path), contextlib.suppress(FileNotFoundError):
-                    os.unlink(path)
-                plant(secret, path)
-                code, _, body = self.web.ask(address)
-                self.assertEqual(code, 404)
-                self.assertNotIn(b"secret", body)
-                os.unlink(path)
-        os.rename(os.path.dirname(log), f"{self.folder}/logs")
-        os.symlink(f"{self.folder}/logs", os.path.dirname(log))
-        os.rename(os.path.dirname(knowledge), f"{self.folder}/names")
-        os.symlink("/etc", os.path.dirname(knowledge))
-        self.assertEqual(self.status(f"/api/v1/{step}/log"), 404)
-        self.assertEqual(self.web.document(step.partition("/steps")[0])["knowledge"], [])
-
     def test_bodies_and_methods(self) -> None:
         self.assertEqual(self.status("/api/v1/loops", Content_Length="1000000000"), 413)
         self.assertEqual(self.status("/api/v1/loops", Transfer_Encoding="chunked"), 413)
@@ -279,21 +262,6 @@ class WaysIn(WebCase):
             threads = int(re.search(r"Threads:\s+(\d+)", file.read())[1])  # type: ignore[index]
         self.assertLess(threads, 100)
 
-    def test_a_slow_reader_costs_nobody_anything(self) -> None:
-        path = self.place.file("logs/round-0001-verify.log")
-        with open(path, "wb") as file:
-            file.write(b"line\n" * (1 << 22))
-        step = self.step(self.web)
-        links = []
-        for _ in range(10):
-            link = socket.create_connection(("127.0.0.1", self.web.port), PATIENCE)
-            self.addCleanup(link.close)
-            link.sendall(self.web.request(f"{step}/download"))
-            links.append(link)
-        began = time.monotonic()
-        self.assertEqual(self.status("/api/v1/loops"), 200)
-        self.assertLess(time.monotonic() - began, 5)
-
     def test_the_workspace_is_not_written(self) -> None:
         def facts() -> dict[str, float]:
             return {
@@ -310,6 +278,56 @@ class WaysIn(WebCase):
         self.assertEqual(self.web.ask(f"/api/v1/{loop}/audit", "POST")[0], 202)
         wait_until(lambda: self.web.document(loop)["audit"].get("intact"), "the audit")
         self.assertEqual(facts(), before)
+
+
+class Changed(WebCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.place = self.ran()
+        self.web = self.page(self.folder)
+
+    def test_planted_links_and_pipes_are_not_opened(self) -> None:
+        log = self.place.file("logs/round-0001-verify.log")
+        secret = os.path.join(self.folder, "secret")
+        with open(secret, "w", encoding="utf-8") as file:
+            file.write("secret")
+        step = self.step(self.web)
+        knowledge = self.place.file("knowledge/note.md")
+        os.makedirs(os.path.dirname(knowledge), exist_ok=True)
+        for plant in (os.symlink, lambda _, name: os.mkfifo(name)):
+            for path, address in (
+                (log, f"/api/v1/{step}/log"),
+                (log, f"/api/v1/{step}/download"),
+                (knowledge, f"/api/v1/{step.rpartition('/steps')[0]}/knowledge?name=note.md"),
+            ):
+                with self.subTest(path=path), contextlib.suppress(FileNotFoundError):
+                    os.unlink(path)
+                plant(secret, path)
+                code, _, body = self.web.ask(address)
+                self.assertEqual(code, 404)
+                self.assertNotIn(b"secret", body)
+                os.unlink(path)
+        os.rename(os.path.dirname(log), f"{self.folder}/logs")
+        os.symlink(f"{self.folder}/logs", os.path.dirname(log))
+        os.rename(os.path.dirname(knowledge), f"{self.folder}/names")
+        os.symlink("/etc", os.path.dirname(knowledge))
+        self.assertEqual(self.web.ask(f"/api/v1/{step}/log")[0], 404)
+        self.assertEqual(self.web.document(step.partition("/steps")[0])["knowledge"], [])
+
+    def test_a_slow_reader_costs_nobody_anything(self) -> None:
+        path = self.place.file("logs/round-0001-verify.log")
+        with open(path, "wb") as file:
+            file.write(b"line\n" * (1 << 22))
+        step = self.step(self.web)
+        links = []
+        for _ in range(10):
+            link = socket.create_connection(("127.0.0.1", self.web.port), PATIENCE)
+            self.addCleanup(link.close)
+            link.sendall(self.web.request(f"{step}/download"))
+            links.append(link)
+        began = time.monotonic()
+        self.assertEqual(self.web.ask("/api/v1/loops")[0], 200)
+        self.assertLess(time.monotonic() - began, 5)
 
 
 class Content(WebCase):
