@@ -45,7 +45,7 @@ export function tag(word) {
 
 export function seconds(count) {
   if (count === null || count === undefined) return "";
-  if (count > 0 && count < 0.001) return "< 1\u00a0ms";
+  if (count < 0.001) return "< 1\u00a0ms";
   if (count < 1) return `${Math.round(count * 1000)}\u00a0ms`;
   const [amount, unit] = count < 60 ? [count, "s"] : count < 3600 ? [count / 60, "min"] : count < 172800 ? [count / 3600, "h"] : [count / 86400, "days"];
   return `${amount.toFixed(amount < 10 ? 1 : 0)}\u00a0${unit}`;
