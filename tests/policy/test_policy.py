@@ -141,19 +141,6 @@ class Cheats(Project):
     )
     INSIDE = ("src/easy", "src/easy/test_calc.py", "src/calc_test.py", "src/.gitignore")
 
-    def test_every_cheat_is_undone_in_a_repository(self) -> None:
-        for number, (title, script) in enumerate(self.CHEATS):
-            with self.subTest(title):
-                place = self.place(script, name=str(number), repository=True)
-                sources, modes = self.protected(place), self.modes(place)
-                place.run(exitcode=1)
-                self.assertEqual("policy", self.outcome(place, 2))
-                self.assertEqual("failed", self.outcome(place, 2, "verify"))
-                self.assertEqual(sources, self.protected(place))
-                left = self.modes(place)
-                self.assertEqual(modes, {path: left[path] for path in modes})
-                self.assertTrue(place.artifact(2)["policy"]["violations"])
-
     def protected(self, place: Workspace) -> dict[str, object]:
         """All but what the agent was allowed to write."""
         found = self.sources(place)
@@ -161,17 +148,26 @@ class Cheats(Project):
         return {path: found[path] for path in found if path not in (*self.INSIDE, exclude)}
 
     def test_one_after_the_other_and_then_an_honest_repair(self) -> None:
-        place = self.place(*[script for _, script in self.CHEATS], repair())
-        before = self.protected(place)
+        for repository in (False, True):
+            with self.subTest(repository=repository):
+                self.assert_all_are_undone(repository)
+
+    def assert_all_are_undone(self, repository: bool) -> None:
+        scripts = [script for _, script in self.CHEATS]
+        place = self.place(*scripts, repair(), name=f"git-{repository}", repository=repository)
+        before, modes = self.protected(place), self.modes(place)
         place.run()
         for number, (title, _) in enumerate(self.CHEATS, 2):
             with self.subTest(title):
                 self.assertEqual("policy", self.outcome(place, number))
                 self.assertEqual("failed", self.outcome(place, number, "verify"))
+                self.assertTrue(place.artifact(number)["policy"]["violations"])
         last = place.artifact(len(self.CHEATS) + 2)
         self.assertEqual(("repaired", "complete"), (last["outcome"], last["decision"]))
         repaired = {**before, "src/calc.py": BROKEN.replace("-", "+").encode()}
         self.assertEqual(repaired, self.protected(place))
+        left = self.modes(place)
+        self.assertEqual(modes, {path: left[path] for path in modes})
         place.audit()
 
     def test_a_name_made_in_one_round_and_written_through_in_the_next(self) -> None:
