@@ -278,7 +278,7 @@ class Store:
         self._last_status = status
 
     def close(self) -> None:
-        """Write a last heartbeat, which says that and why the runner has ended; close the record."""
+        """Write a last heartbeat, which says why the runner has ended, and close the record."""
         self._writer = Writer(None, self._writer.host)
         self._live.pid = None
         is_open = self.state.status is Status.RUNNING  # not taken to its end
