@@ -15,7 +15,7 @@ from typing import Any
 
 from faults.bench import QUIET, Bench, Row, Trial, discard, require, until
 from openloop.browser import chromium
-from openloop.fs import scratch
+from openloop.fs import temporary_folders
 from openloop.process import tree
 from support import Workspace, environment
 
@@ -56,7 +56,7 @@ def kills(bench: Bench) -> Row:
         process.communicate(timeout=60)
         if os.listdir(temporary):
             stayed.append(victim)
-            scratch.remove_leftovers(temporary)
+            temporary_folders.remove_leftovers(temporary)
         require(not os.listdir(temporary), f"{os.listdir(temporary)} left: {victim}")
         discard(place)
         return Trial(1, [seconds])

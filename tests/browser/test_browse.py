@@ -14,7 +14,7 @@ from typing import Any
 from browser.pages import Site, program
 from openloop.browser import output
 from openloop.browser.output import Output
-from openloop.fs import scratch
+from openloop.fs import temporary_folders
 from openloop.process import tree
 from support import Case, Done, Workspace, environment, run_openloop, start_openloop, wait_until
 
@@ -261,7 +261,7 @@ class Ends(Browse):
     def test_what_a_killed_play_left_is_removed_by_the_next(self) -> None:
         left = os.path.join(self.tmp, "openloop-browse-left")
         os.makedirs(os.path.join(left, "profile"))
-        scratch.remove_leftovers(self.tmp)
+        temporary_folders.remove_leftovers(self.tmp)
         self.assertEqual(os.listdir(self.tmp), [])
 
     def test_the_runner_is_killed_with_and_without_its_guard(self) -> None:

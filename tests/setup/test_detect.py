@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 
 from openloop.config import config
 from openloop.core.vocabulary import Step
-from openloop.setup.detect import Detection, detect
+from openloop.setup.detection.detect import Detection, detect
+from openloop.setup.detection.project_listing import FILE_BYTES, FILES_READ
 from openloop.setup.findings import REPLACE_ME
-from openloop.setup.project_listing import FILE_BYTES, FILES_READ
 from support import environment, need
 
 CASE = """import unittest

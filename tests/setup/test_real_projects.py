@@ -22,7 +22,7 @@ from typing import Any
 
 from openloop.config.globs import Globs
 from openloop.core.vocabulary import Step
-from openloop.setup.detect import Detection, detect
+from openloop.setup.detection.detect import Detection, detect
 from openloop.setup.findings import REPLACE_ME
 from support import Case as TestCase
 from support import by_round, run_openloop

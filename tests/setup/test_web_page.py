@@ -7,8 +7,8 @@ import os
 import unittest
 
 from openloop.browser.plays import play
-from openloop.setup import web_page
-from openloop.setup.project_listing import Listing
+from openloop.setup.detection import web_page
+from openloop.setup.detection.project_listing import Listing
 from support import SRC, Case, environment, run_openloop
 
 

@@ -13,7 +13,7 @@ from openloop.browser.failure import Gone
 from openloop.browser.guarded import Guarded
 from openloop.browser.pipe import Message, Pipe
 from openloop.core.errors import UsageError
-from openloop.fs import dirfd, scratch
+from openloop.fs import dirfd, temporary_folders
 
 NAMES = (
     *("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"),
@@ -73,16 +73,16 @@ def is_there() -> bool:
     return any(map(shutil.which, (os.environ.get("OPENLOOP_BROWSER") or "", *NAMES)))
 
 
-class Scratch:
+class PlayFolder:
     """A folder for one play, locked for as long as this process lives. The browser's guard knows
     of it before it is made, and removes it at its end."""
 
     def __init__(self) -> None:
         home = tempfile.gettempdir()
         self.home = home if len(home) < _TOO_LONG else "/tmp"
-        scratch.remove_leftovers(self.home)
+        temporary_folders.remove_leftovers(self.home)
         name = base64.urlsafe_b64encode(os.urandom(6)).decode()  # long ones do not fit
-        self.path = os.path.join(self.home, f"{scratch.BROWSE}{name}")
+        self.path = os.path.join(self.home, f"{temporary_folders.BROWSE}{name}")
         self.guarded = Guarded(discard=self.path)
         while True:
             os.mkdir(self.path, 0o700)
@@ -114,8 +114,10 @@ def _is_at(path: str, folder: int) -> bool:
 class Chromium:
     """A running browser."""
 
-    def __init__(self, program: str, folder: Scratch, on_event: Callable[[Message], None]) -> None:
-        self._scratch = folder
+    def __init__(
+        self, program: str, folder: PlayFolder, on_event: Callable[[Message], None]
+    ) -> None:
+        self._folder = folder
         self._guarded = folder.guarded
         commands, writing = os.pipe2(os.O_CLOEXEC)
         reading, answers = os.pipe2(os.O_CLOEXEC)
@@ -127,20 +129,20 @@ class Chromium:
 
     @property
     def _log(self) -> str:
-        return self._scratch.file("browser.log")
+        return self._folder.file("browser.log")
 
     def _flags(self) -> list[str]:
-        flags = [*_FLAGS, f"--user-data-dir={self._scratch.file('profile')}"]
+        flags = [*_FLAGS, f"--user-data-dir={self._folder.file('profile')}"]
         return [*flags, "--no-sandbox"] if os.geteuid() == 0 else flags
 
     def _environment(self) -> dict[str, str]:
-        """Whatever it writes is written into the scratch folder."""
-        path = self._scratch.path
+        """Whatever it writes is written into the folder of the play."""
+        path = self._folder.path
         return {
             "HOME": path,
             "XDG_CONFIG_HOME": path,
             "XDG_CACHE_HOME": path,
-            "TMPDIR": self._scratch.file("tmp"),
+            "TMPDIR": self._folder.file("tmp"),
             "DBUS_SESSION_BUS_ADDRESS": "disabled:",
             "CHROMIUM_FLAGS": "",
         }

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 from openloop.browser import actions, expectations, pictures
-from openloop.browser.chromium import Chromium, Scratch
+from openloop.browser.chromium import Chromium, PlayFolder
 from openloop.browser.downloads import Downloads
 from openloop.browser.failure import Failure, Gone, NoAnswer, Refused
 from openloop.browser.observed import Observed
@@ -36,19 +36,19 @@ _DIALOG = 2_000  # characters of a dialog that are kept
 class Player:
     """One play in one browser."""
 
-    def __init__(self, play: Play, program: str, scratch: Scratch, out: Output) -> None:
+    def __init__(self, play: Play, program: str, folder: PlayFolder, out: Output) -> None:
         self._play = play
         self._out = out
         self.port = 0  # of the server
         self.observed = Observed(play.allow_console, play.allow_requests)
-        self.browser = Chromium(program, scratch, self._event)
+        self.browser = Chromium(program, folder, self._event)
         self.pipe = self.browser.pipe
         self._pages: dict[str, Page] = {}  # session → page, in the order in which they came
         self._sessions: dict[str, str] = {}  # target → session
         self._current: Page | None = None
         self._context = ""  # of the play's pages
         self._dialog: Mapping[str, Any] | None = None  # the answer for the next one
-        self._downloads = Downloads(scratch.file("downloads"))
+        self._downloads = Downloads(folder.file("downloads"))
         self._comparer = Comparer(self.pipe)
         self.measured: dict[str, float] = {}
 

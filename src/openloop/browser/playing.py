@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from openloop.browser import chromium, expectations, film_strip, output
-from openloop.browser.chromium import Scratch
+from openloop.browser.chromium import PlayFolder
 from openloop.browser.failure import Failure, Gone
 from openloop.browser.film_strip import Frame
 from openloop.browser.guarded import Family
@@ -104,8 +104,8 @@ def _running(
     what: Play, program: str, out: Output, interrupts: Interrupts
 ) -> Iterator[tuple[Player, str]]:
     """The browser and the server, both ready; nothing of them is left afterwards."""
-    family, scratch, server = Family(), Scratch(), None
-    player = Player(what, program, scratch, out)
+    family, folder, server = Family(), PlayFolder(), None
+    player = Player(what, program, folder, out)
 
     def stop() -> None:
         raise Interrupted
@@ -129,7 +129,7 @@ def _running(
             server.close()
         player.browser.close()
         family.end()
-        scratch.close()
+        folder.close()
 
 
 def _ready(player: Player, server: Server | None) -> str:

@@ -18,7 +18,7 @@ DOORS = (
     "symlinks",
     "git",
     "ignore_rules",
-    "scratch",
+    "temporary_folders",
     "mounts",
     "programs",
 )

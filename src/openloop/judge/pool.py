@@ -21,10 +21,10 @@ from openloop.core.clock import monotonic
 from openloop.core.errors import JudgeError, UsageError
 from openloop.fs import files
 from openloop.judge import cases, copied_project, isolation
+from openloop.judge.case_folders import CaseFolders
 from openloop.judge.case_run import CaseRun
 from openloop.judge.cases import Answer, Case, GeneratorLine
 from openloop.judge.isolation import View
-from openloop.judge.scratch import Scratch
 from openloop.process import log_scan, tree
 from openloop.process.guard_client import ANSWER, GuardClient
 from openloop.process.messages import Ended, Ending, Entered, Message, NotStarted, Start, Started
@@ -162,7 +162,7 @@ class _Pool:
         self._command = command
         self._interrupts = interrupts
         self._note = note
-        self._scratch = Scratch(note)
+        self._folders = CaseFolders(note)
         self._selector = selectors.DefaultSelector()
         self._selector.register(interrupts.wakeup, selectors.EVENT_READ, interrupts.drain)
         self._workers: list[_Worker] = []
@@ -176,17 +176,17 @@ class _Pool:
         """Choose the command's views, and copy the project. hidden: the path to hide from the
         command, "" for none."""
         if copy:
-            project = copied_project.make(self._scratch.new_place(), hidden, self._look_for_signals)
+            project = copied_project.make(self._folders.new_place(), hidden, self._look_for_signals)
             self._inside = project.inside
             self._place = project.inside(self._place)
             for name, value in self._environment.items():
                 self._environment[name] = project.inside(value)
             self._views = isolation.views(
-                [hidden, project.root], [project.copy], self._scratch.path
+                [hidden, project.root], [project.copy], self._folders.path
             )
         elif hidden:
             root = os.environ.get("OPENLOOP_PROJECT_ROOT") or self._place
-            self._views = isolation.views([hidden], [self._place, root], self._scratch.path)
+            self._views = isolation.views([hidden], [self._place, root], self._folders.path)
 
     def _look_for_signals(self) -> None:
         if self._interrupts.received:
@@ -235,7 +235,7 @@ class _Pool:
         """
         lacking = ""
         for _ in range(_ATTEMPTS):
-            guard = GuardClient(self._scratch.lock, 0, self._environment)
+            guard = GuardClient(self._folders.lock, 0, self._environment)
             entered = guard.enter(self._views[0].order) if self._views else Entered(True, ())
             if entered.done:
                 self._note_limits(lacking, entered.shared)
@@ -263,7 +263,7 @@ class _Pool:
 
     def _start(self, worker: _Worker, case: Case) -> None:
         self._number += 1
-        attempt = worker.attempt = CaseRun(case, self._number, self._scratch.new_place())
+        attempt = worker.attempt = CaseRun(case, self._number, self._folders.new_place())
         try:
             streams = attempt.prepare()
         except OSError as error:
@@ -355,7 +355,7 @@ class _Pool:
             with contextlib.suppress(KeyError):  # at its end already
                 self._selector.unregister(pipe)
             os.close(pipe)
-        self._scratch.remove(attempt.place)
+        self._folders.remove(attempt.place)
         look = cases.failure if attempt.case.expects else cases.unrecordable
         why = look(attempt.case, answer, log_scan.search)
         self._finished.append(Result(attempt.case, answer, why))
@@ -396,4 +396,4 @@ class _Pool:
             for pipe in attempt.pipes:
                 os.close(pipe)
         self._selector.close()
-        self._scratch.close()
+        self._folders.close()

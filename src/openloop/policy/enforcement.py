@@ -11,7 +11,7 @@ from openloop.core.errors import LimitError, TamperError
 from openloop.core.vocabulary import Kind, OnViolation, Status, Step
 from openloop.fs.content import Tick, no_tick
 from openloop.loop.state import State
-from openloop.policy.findings import Findings, listed, readable
+from openloop.policy.step_violations import StepViolations, listed, readable
 from openloop.record.mission import Mission
 from openloop.record.workspace import CONFIG, HOLDOUT
 
@@ -195,7 +195,7 @@ class Enforcement:
         """
         violation = ""
         try:
-            found = self._project.violations(step) if self._project else Findings()
+            found = self._project.violations(step) if self._project else StepViolations()
             found = found.with_planted(planted)
             holdout = self._holdout if step.is_gate else None
             if holdout:

@@ -15,7 +15,6 @@ from openloop.fs.diff import LARGEST, changed_lines
 from openloop.fs.manifest import FILE, SYMLINK, Entry, Manifest
 from openloop.fs.mounts import mount_points
 from openloop.policy.change_diff import COMPARED, ChangeDiff, describe
-from openloop.policy.findings import Findings, listed, readable, shown
 from openloop.policy.path_rules import Rules, is_byte_code, is_litter, source_folder
 from openloop.policy.project_reference import (
     BEFORE,
@@ -26,6 +25,7 @@ from openloop.policy.project_reference import (
     ProjectReference,
 )
 from openloop.policy.replaced_files import ReplacedFiles
+from openloop.policy.step_violations import StepViolations, listed, readable, shown
 from openloop.policy.violations import Comparison
 from openloop.record.mission import Mission
 
@@ -97,7 +97,7 @@ class ProjectPolicy:
         self._before = self._last = self.reference.keep(self.reference.scan(self._last))
         return self.reference.save_before(self._before)
 
-    def violations(self, step: Step) -> Findings:
+    def violations(self, step: Step) -> StepViolations:
         """Compare the project after a step; nothing is restored yet."""
         if step.is_gate:
             self._before = self._last
@@ -113,7 +113,7 @@ class ProjectPolicy:
             self._rules, self.reference.ignored, self.reference.tree, self._before, self._last
         )
 
-    def _compared_with_policy(self, step: Step) -> Findings:
+    def _compared_with_policy(self, step: Step) -> StepViolations:
         return self._comparison().violations(step, self._policy, self._changed_lines)
 
     def change_diff(self) -> ChangeDiff:
@@ -154,7 +154,7 @@ class ProjectPolicy:
 
     # --- restoring ---
 
-    def restore(self, step: Step, found: Findings, announce: Callable[[str], None]) -> None:
+    def restore(self, step: Step, found: StepViolations, announce: Callable[[str], None]) -> None:
         """Restore the paths that `violations` found, and check the result. announce: see
         Checkpoints.restore. Raises TamperError for paths that cannot be restored."""
         if mounts := self._new_mounts():
@@ -186,7 +186,7 @@ class ProjectPolicy:
         TamperError."""
         self._before = self._last
         paths = self._comparison().protected()
-        self.restore(Step.VERIFY, Findings(to_reference=tuple(paths)), announce)
+        self.restore(Step.VERIFY, StepViolations(to_reference=tuple(paths)), announce)
         return shown(paths)
 
     def keep_best(self) -> str:

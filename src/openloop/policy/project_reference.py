@@ -22,8 +22,8 @@ from openloop.fs.manifest import FOLDER, Entry, Manifest
 from openloop.fs.object_store import ChangedMeanwhile
 from openloop.fs.snapshot import Wanted
 from openloop.fs.symlinks import Aliases, aliases
-from openloop.policy.findings import listed, readable
 from openloop.policy.path_rules import SMALL, ProjectBoundary, Rules, too_large, unfit
+from openloop.policy.step_violations import listed, readable
 from openloop.policy.violations import IgnoredPaths
 from openloop.record.mission import Mission
 from openloop.record.workspace import CHECKPOINTS

@@ -17,8 +17,8 @@ from openloop.fs.diff import Changes, difference
 from openloop.fs.ignore_rules import IgnoreRules
 from openloop.fs.manifest import FOLDER, Entry, Manifest
 from openloop.fs.snapshot import is_too_deep
-from openloop.policy.findings import Findings, listed, readable, shown
 from openloop.policy.path_rules import Rules, is_litter
+from openloop.policy.step_violations import StepViolations, listed, readable, shown
 
 CountLines = Callable[[bytes], int]  # path → lines that a change added to it and removed from it
 
@@ -51,7 +51,7 @@ class Comparison(NamedTuple):
     before: Manifest
     now: Manifest
 
-    def violations(self, step: Step, policy: Policy | None, lines: CountLines) -> Findings:
+    def violations(self, step: Step, policy: Policy | None, lines: CountLines) -> StepViolations:
         """The violations of the step. Raises what `lines` raises."""
         return self._of_gate() if step.is_gate else self._of_change(policy, lines)
 
@@ -103,7 +103,7 @@ class Comparison(NamedTuple):
         ignored = self.ignored.among(new, self.now) if new else set()
         return [path for path in new if is_too_deep(path) or path not in ignored]
 
-    def _of_gate(self) -> Findings:
+    def _of_gate(self) -> StepViolations:
         """Violations of a gate: it may create protected files, which are removed again, but not
         change or remove them."""
         protected, others = self.protected(), self._others()
@@ -112,9 +112,9 @@ class Comparison(NamedTuple):
         outside += self._stray_folders(others._replace(changed_folders=()), outside)
         phrases = [f"{self._words(path)} while it ran" for path in broken]
         back = (*outside, *self._unreadable())
-        return Findings(listed(phrases), shown(broken), tuple(protected), back)
+        return StepViolations(listed(phrases), shown(broken), tuple(protected), back)
 
-    def _of_change(self, policy: Policy | None, lines: CountLines) -> Findings:
+    def _of_change(self, policy: Policy | None, lines: CountLines) -> StepViolations:
         protected, others = self.protected(), self._others()
         written = sorted((*others.created, *others.changed, *others.removed))
         outside = [path for path in written if not self.rules.allows(path)]
@@ -131,7 +131,7 @@ class Comparison(NamedTuple):
         broken = [*protected, *strayed, *unreadable, *(inside if too_much else ())]
         back = (*outside, *unreadable, *(others.paths if too_much else ()))
         text = "; ".join(filter(None, (listed(phrases), *too_much)))
-        return Findings(text, shown(broken), tuple(protected), back)
+        return StepViolations(text, shown(broken), tuple(protected), back)
 
     def _stray_folders(self, others: Changes, back: Iterable[bytes]) -> list[bytes]:
         """Forbidden changes of folders alone: created ones that will be empty, removed ones whose

@@ -111,7 +111,7 @@ class Guard:
             if self.record and self.has_run:
                 from openloop.process import record_rescue  # hardly ever needed
 
-                _remove_scratch()
+                _remove_temporary_folders()
                 record_rescue.restore(self.events, self.record)
 
     def _listen(self, seconds: float | None) -> None:
@@ -238,14 +238,14 @@ class Guard:
             self.runner_lives = False
 
 
-def _remove_scratch() -> None:
+def _remove_temporary_folders() -> None:
     """Remove what commands had no time to remove."""
     import tempfile
 
-    from openloop.fs import scratch
+    from openloop.fs import temporary_folders
 
     with contextlib.suppress(OSError):
-        scratch.remove_leftovers(tempfile.gettempdir())
+        temporary_folders.remove_leftovers(tempfile.gettempdir())
 
 
 def _message(error: OSError | ValueError) -> str:

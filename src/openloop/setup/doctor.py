@@ -7,20 +7,16 @@ import os
 import re
 import shlex
 import shutil
-import sys
 from collections.abc import Iterator
 
 from openloop.config import config, template
-from openloop.config.config import NO_POLICY, Command, Config
-from openloop.config.globs import Globs
+from openloop.config.config import Command, Config
 from openloop.config.shell_commands import pitfalls
 from openloop.core.errors import ConfigError, UsageError
-from openloop.core.text import printable
-from openloop.core.vocabulary import CHANGES, SandboxMode, Status, Step
-from openloop.fs import programs, snapshot
+from openloop.core.vocabulary import CHANGES, Step
 from openloop.fs.files import NotRegular
 from openloop.process import log_scan
-from openloop.record import chain, integrity, tail, withheld
+from openloop.record import chain, integrity, tail
 from openloop.record import workspace as places
 from openloop.record.lock import runner_lives
 from openloop.record.workspace import (
@@ -29,12 +25,11 @@ from openloop.record.workspace import (
     EVENTS,
     FOLDERS,
     HEARTBEAT,
-    HOLDOUT,
     HOME,
     Workspace,
 )
 from openloop.runner import documents
-from openloop.setup import agent_findings
+from openloop.setup import agent_findings, policy_findings
 from openloop.setup.findings import REPLACE_ME, Finding, Report, ok, problem, warning
 from openloop.setup.gate_programs import Programs
 from openloop.setup.missions import known_tools
@@ -43,7 +38,6 @@ _ROOM = 200 << 20  # bytes of free disk below which logs may not fit
 _LITTLE_ROOM = 10 << 20  # bytes below which not even the record may
 _ORDINARY = "collected 12 items\n............ [100%]\n12 passed in 0.34s\nscore=0.5\n"
 _HARD = ("a" * 5000 + "!", "1" * 5000 + "!", " " * 5000 + "!", "a1 " * 2000 + "\n")
-_SHOWN = (".py", ".sh", ".js", ".mjs", ".rb", ".pl", "play.json")
 _BY_MODULE = re.compile(r"\bpython[\d.]*\s+-m\s+openloop\b")  # the current directory comes first
 
 
@@ -187,11 +181,11 @@ def _mission(place: Workspace, known: Config, root: str) -> Iterator[Finding]:
             what = f"{name}: a file or folder in the project that is called openloop would be run"
             yield warning(f"{what} instead", "write openloop: it is first on the PATH of commands")
     yield from _expressions(known)
-    yield from _policy(place, known, root)
-    yield from _sandbox(known, root)
+    yield from policy_findings.patterns(place, known, root)
+    yield from policy_findings.sandbox(known, root)
     yield from agent_findings.findings(known)
-    yield from _installation(known, root)
-    yield from _withheld(place, known, root)
+    yield from policy_findings.installation(known, root)
+    yield from policy_findings.withheld_files(place, known)
 
 
 def _gates(known: Config, root: str) -> Iterator[Finding]:
@@ -210,117 +204,6 @@ def _gates(known: Config, root: str) -> Iterator[Finding]:
         if known.policy:
             programs = Programs(f"commands.{change}", known.commands[change], root)
             yield from programs.rewritable(known.policy)
-
-
-def _sandbox(known: Config, root: str) -> Iterator[Finding]:
-    policy = known.policy or NO_POLICY
-    changes = policy.sandbox is not SandboxMode.NONE and known.improver is not None
-    if not (changes or policy.sandbox_gates):
-        if policy.writable:
-            fix = 'add "sandbox": "auto"'
-            yield warning("policy.writable has no effect without a sandbox", fix)
-        return
-    from openloop.policy import bubblewrap
-
-    why = bubblewrap.trouble(root)
-    if not why:
-        yield ok(f"the sandbox works: {bubblewrap.PROVEN}")
-    elif policy.sandbox is not SandboxMode.AUTO:
-        yield problem(f"the sandbox cannot be used: {why}", bubblewrap.remedy())
-    else:
-        who = bubblewrap.enclosed(changes, policy.sandbox_gates)
-        yield warning(f"{who} run without a sandbox: {why}", bubblewrap.remedy())
-    for path in policy.writable:
-        if not os.path.exists(os.path.expanduser(path)):
-            fix = "create it, or remove the line"
-            yield warning(f"policy.writable {path!r} is not there: it cannot be written", fix)
-
-
-def _installation(known: Config, root: str) -> Iterator[Finding]:
-    """Whether a change may write what OpenLoop is made of."""
-    policy = known.policy or NO_POLICY
-    own = {
-        os.path.dirname(os.path.dirname(__file__)),
-        sys.executable,
-        shutil.which("openloop") or "",
-    }
-    fix = "install OpenLoop where no change can write, for example with pipx"
-    for path in sorted(filter(None, own)):
-        if programs.is_below(root, path):
-            yield warning(f"OpenLoop itself lies in the project: {path}", fix)
-        for folder in map(os.path.expanduser, policy.writable):
-            if programs.is_below(folder, path):
-                yield warning(f"policy.writable holds OpenLoop itself: {path}", fix)
-
-
-def _withheld(place: Workspace, known: Config, root: str) -> Iterator[Finding]:
-    policy = known.policy or NO_POLICY
-    if (archive := withheld.lying_at(place)) and not runner_lives(place):
-        words = f"withheld files are away since a run was killed, kept in {archive}"
-        if (tail.heartbeat(place) or {}).get("status") == Status.READY:  # a new record
-            what = f"{words}, and the record knows nothing of it"
-            yield problem(what, "unpack it with tar, move what is in it back, then remove it")
-            return
-        yield warning(words, "start a run; it restores them first")
-        return
-    open_gates = [gate for gate in known.gates if not known.command(gate).private]
-    if not policy.withhold:
-        open_gates = [gate for gate in open_gates if _reads_holdout(known.command(gate).run)]
-    if open_gates and known.improver:
-        fix = 'add "private": true to those that use what is withheld'
-        yield warning(f"the logs of {', '.join(open_gates)} can be read by the agent", fix)
-
-
-def _reads_holdout(command: str) -> bool:
-    """Whether a command names a file of holdout/ that is not a program or a play: those print
-    what the agent is to know."""
-    words = [word.strip("\"'") for word in command.split() if f"/{HOLDOUT}" in word]
-    return any(not word.endswith(_SHOWN) for word in words)
-
-
-def _policy(place: Workspace, known: Config, root: str) -> Iterator[Finding]:
-    """Whether the patterns name anything: a mistyped one protects nothing, and what cannot be
-    read cannot be held to anything."""
-    policy = known.policy or NO_POLICY
-    if not (policy.protect or policy.withhold):
-        if known.improver and policy.allow is None:
-            fix = 'add for example "policy": {"protect": ["tests/**"]}'
-            yield warning("nothing keeps a change from editing the checks themselves", fix)
-        return
-    skip = snapshot.outside_project(root, place.path)
-    # slow to import, and many a workspace has no policy
-    from openloop.policy.path_rules import Rules, unfit
-
-    rules = Rules(policy)
-    paths = snapshot.scan(root, skip=skip, wanted=rules.protects)
-    yield from (problem(what, fix) for what, fix in unfit(paths, rules))
-    keys = ("protect", "allow") if withheld.lying_at(place) else ("protect", "allow", "withhold")
-    for key in keys:
-        patterns: tuple[str, ...] = getattr(policy, key) or ()
-        for pattern in patterns:
-            if _may_match_nothing(key, pattern, root):
-                continue
-            found = Globs((pattern,))
-            if not any(map(found.matches, paths)):
-                fix = f"write it from {root} as in .gitignore"
-                yield warning(f"policy.{key} {pattern!r} matches no file", fix)
-    hidden, allowed = Globs(policy.withhold), Globs(policy.allow or ())
-    both = [path for path in paths if hidden.matches(path) and allowed.matches(path)]
-    if both:
-        shown = printable(os.fsdecode(both[0]))
-        fix = "take it out of allow: a pattern that begins with ! takes back"
-        yield warning(f"{shown} is both allowed and withheld: it counts as protected", fix)
-
-
-def _may_match_nothing(key: str, pattern: str, root: str) -> bool:
-    """Whether a pattern makes sense without a file that it matches: an exception, a name that must
-    not be created in a folder, a file that a change may create."""
-    folder, _, name = pattern.strip("/").rpartition("/")
-    if pattern.startswith("!"):
-        return True
-    if "/**/" in pattern:
-        return os.path.isdir(os.path.join(root, folder.partition("/**")[0]))
-    return key == "allow" and bool(name) and name != "**" and not folder
 
 
 def _commands(known: Config) -> Iterator[tuple[str, Command]]:

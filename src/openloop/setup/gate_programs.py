@@ -72,7 +72,7 @@ class Programs:
     def writable(self, policy: Policy | None) -> Iterator[Finding]:
         """What a change may write of what the command runs."""
         from openloop.fs.ignore_rules import LISTED
-        from openloop.setup import source_layout
+        from openloop.setup.detection import source_layout
 
         rules = policy or NO_POLICY
         kept, ignored = Globs((*rules.protect, *rules.withhold)), Globs(LISTED)
@@ -199,8 +199,8 @@ class Programs:
         """Whether the packages of package.json are installed."""
         if one.name not in ("npm", "pnpm", "yarn", "npx"):
             return
-        from openloop.setup import javascript_project
-        from openloop.setup.project_listing import Listing
+        from openloop.setup.detection import javascript_project
+        from openloop.setup.detection.project_listing import Listing
 
         needs = javascript_project.has_dependencies(Listing(self._root, (), True))
         there = ("node_modules", ".pnp.cjs", ".pnp.js")
@@ -225,8 +225,8 @@ class Programs:
                     for info in glob.glob(f"{glob.escape(self._root)}/{folder}*.egg-info"):
                         yield from self._below(os.path.join(info, "entry_points.txt"))
             if one.name in ("npm", "pnpm", "yarn"):
-                from openloop.setup import javascript_project
-                from openloop.setup.project_listing import Listing
+                from openloop.setup.detection import javascript_project
+                from openloop.setup.detection.project_listing import Listing
 
                 script = next(
                     (word for word in one.words[1:] if word not in ("run", "--silent")), ""
@@ -265,7 +265,7 @@ def _started(text: str) -> list[Simple]:
 
 def _protecting(path: str) -> list[str]:
     """Lines for `policy.protect` that guard a path."""
-    from openloop.setup import source_layout
+    from openloop.setup.detection import source_layout
 
     if folder := source_layout.dependency_folder(path):
         changes = next(one.changes for one in source_layout.DEPENDENCIES if one.name == folder)

@@ -37,7 +37,7 @@ from openloop.record.workspace import (
     Workspace,
 )
 from openloop.runner import documents
-from openloop.setup import detect, web_page
+from openloop.setup.detection import detect, web_page
 from openloop.setup.missions import known_tools, templates
 
 _SCHEMA = "openloop.schema.json"

@@ -12,8 +12,8 @@ from openloop.fs import snapshot
 from openloop.fs.ignore_rules import LISTED
 from openloop.fs.manifest import FILE, Manifest, to_text
 from openloop.record.mission import Mission
-from openloop.setup import detect
-from openloop.setup.project_listing import Listing
+from openloop.setup.detection import detect
+from openloop.setup.detection.project_listing import Listing
 
 SOURCES = 10  # files that are modified in each way
 TESTS = 3  # tests that are removed

@@ -93,7 +93,7 @@ class Canaries:
         place = opened.enter_context(scratch_copy.copy(mission.root, mission.workspace.path))
         return self._trials(place, opened)
 
-    def _trials(self, place: scratch_copy.Scratch, opened: contextlib.ExitStack) -> Trials:
+    def _trials(self, place: scratch_copy.ScratchCopy, opened: contextlib.ExitStack) -> Trials:
         processes = Processes(self._lock, self._interrupts, lambda gap: None, place.view)
         opened.callback(processes.close)
         return Trials(self._mission, processes, place.root)

@@ -19,7 +19,7 @@ from openloop.process import namespaces
 
 
 @dataclass(frozen=True, slots=True)
-class Scratch:
+class ScratchCopy:
     """One copy. root: its path as commands see it. view: that their guard must enter, or None."""
 
     root: str
@@ -27,21 +27,21 @@ class Scratch:
 
 
 @contextlib.contextmanager
-def overlay(root: str) -> Iterator[Scratch]:
+def overlay(root: str) -> Iterator[ScratchCopy]:
     """An overlay over `root`; whether it can be entered is only known when it is."""
     with _folder() as folder:
         for name in (namespaces.LOWER, namespaces.UPPER, namespaces.WORK):
             os.mkdir(os.path.join(folder, name))
-        yield Scratch(root, {"overlay": [root, folder]})
+        yield ScratchCopy(root, {"overlay": [root, folder]})
 
 
 @contextlib.contextmanager
-def copy(root: str, workspace: str) -> Iterator[Scratch]:
+def copy(root: str, workspace: str) -> Iterator[ScratchCopy]:
     """A copy of `root` without the workspace, see `project_copy.copy`. Raises TooLarge, OSError."""
     with _folder() as folder:
         place = os.path.join(folder, os.path.basename(root) or "project")
         project_copy.copy(root, place, (workspace,))
-        yield Scratch(place, None)
+        yield ScratchCopy(place, None)
 
 
 @contextlib.contextmanager

@@ -7,8 +7,8 @@ import os
 import re
 import shlex
 
-from openloop.setup.ecosystems import Candidate, Kit
-from openloop.setup.project_listing import FILES_READ, Listing
+from openloop.setup.detection.ecosystems import Candidate, Kit
+from openloop.setup.detection.project_listing import FILES_READ, Listing
 
 START_FOLDERS = 4  # of unittest, before pytest is the simpler answer
 

@@ -21,7 +21,7 @@ _NAME = re.compile(f"{re.escape(tempfile.gettempprefix())}[a-z0-9_]{{8}}")  # as
 _CASE = re.compile("[0-9a-f]{16}")
 
 
-class Scratch:
+class CaseFolders:
     """A temporary folder, locked while this process or a guard lives."""
 
     def __init__(self, note: Callable[[str], None]) -> None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase, translate
 from typing import NamedTuple
 
-from openloop.setup.project_listing import Listing
+from openloop.setup.detection.project_listing import Listing
 
 _CODE = re.compile(
     r".+\.(py[ix]?|[cm]?[jt]sx?|vue|svelte|rs|go|[ch]|cc|cpp|cxx|hh|hpp|hxx|inc|java|kt|kts|scala"

@@ -6,8 +6,8 @@ import json
 import re
 from typing import Any
 
-from openloop.setup.ecosystems import Kit
-from openloop.setup.project_listing import Listing
+from openloop.setup.detection.ecosystems import Kit
+from openloop.setup.detection.project_listing import Listing
 
 _RUNNERS = (  # lock file, what runs scripts, how
     ("pnpm-lock.yaml", "pnpm", "pnpm run {}"),

@@ -15,7 +15,7 @@ _NAMED = 3  # paths that a sentence names
 _RECORDED = 200  # paths that the record names
 
 
-class Findings(NamedTuple):
+class StepViolations(NamedTuple):
     """The violations of one step.
 
     text: in words, "" for none. paths: the same, printable. to_reference, to_before: paths to
@@ -27,12 +27,12 @@ class Findings(NamedTuple):
     to_reference: tuple[bytes, ...] = ()
     to_before: tuple[bytes, ...] = ()
 
-    def with_planted(self, planted: Sequence[str]) -> Findings:
+    def with_planted(self, planted: Sequence[str]) -> StepViolations:
         """A copy with these printable paths, created in place of withheld files."""
         found = self.with_words([f"put something where {path} was withheld" for path in planted])
         return found._replace(paths=(*self.paths, *planted)[:_RECORDED])
 
-    def with_words(self, phrases: Sequence[str]) -> Findings:
+    def with_words(self, phrases: Sequence[str]) -> StepViolations:
         """A copy with these violations."""
         words = listed(phrases)
         return self._replace(text="; ".join(filter(None, (self.text, words))))

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from openloop.setup.project_listing import Listing
+from openloop.setup.detection.project_listing import Listing
 
 FILE = "play.json"  # in the workspace
 COMMAND = f"openloop browse {{workspace}}/{FILE}"

@@ -12,18 +12,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from openloop.core.vocabulary import Step
-from openloop.setup import (
+from openloop.setup.detection import (
     ecosystems,
     javascript_project,
     python_project,
     source_layout,
     web_page,
 )
-from openloop.setup.ecosystems import LANGUAGES, MARKERS, RUNNERS, Kit
+from openloop.setup.detection.ecosystems import LANGUAGES, MARKERS, RUNNERS, Kit
+from openloop.setup.detection.project_listing import Listing
+from openloop.setup.detection.source_layout import Layout
+from openloop.setup.detection.web_page import WebPage
 from openloop.setup.findings import REPLACE_ME
-from openloop.setup.project_listing import Listing
-from openloop.setup.source_layout import Layout
-from openloop.setup.web_page import WebPage
 
 # In the order in which one is made verify.
 _KINDS: tuple[Callable[[Listing], Kit | None], ...] = (

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from openloop.setup.project_listing import Listing, top
+from openloop.setup.detection.project_listing import Listing, top
 
 
 @dataclass(frozen=True, slots=True)

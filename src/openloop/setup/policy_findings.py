@@ -1,0 +1,134 @@
+"""What `doctor` finds about the policy: its patterns, the sandbox, withheld files."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+
+import openloop
+from openloop.config.config import NO_POLICY, Config
+from openloop.config.globs import Globs
+from openloop.core.text import printable
+from openloop.core.vocabulary import SandboxMode, Status
+from openloop.fs import programs, snapshot
+from openloop.record import tail, withheld
+from openloop.record.lock import runner_lives
+from openloop.record.workspace import HOLDOUT, Workspace
+from openloop.setup.findings import Finding, ok, problem, warning
+
+_SHOWN = (".py", ".sh", ".js", ".mjs", ".rb", ".pl", "play.json")
+
+
+def patterns(place: Workspace, known: Config, root: str) -> Iterator[Finding]:
+    """Whether each pattern matches a file: a mistyped one protects nothing. Paths that cannot be
+    read cannot be protected either."""
+    policy = known.policy or NO_POLICY
+    if not (policy.protect or policy.withhold):
+        if known.improver and policy.allow is None:
+            fix = 'add for example "policy": {"protect": ["tests/**"]}'
+            yield warning("nothing keeps a change from editing the checks themselves", fix)
+        return
+    skip = snapshot.outside_project(root, place.path)
+    # slow to import, and many a workspace has no policy
+    from openloop.policy.path_rules import Rules, unfit
+
+    rules = Rules(policy)
+    paths = snapshot.scan(root, skip=skip, wanted=rules.protects)
+    yield from (problem(what, fix) for what, fix in unfit(paths, rules))
+    keys = ("protect", "allow") if withheld.lying_at(place) else ("protect", "allow", "withhold")
+    for key in keys:
+        patterns: tuple[str, ...] = getattr(policy, key) or ()
+        for pattern in patterns:
+            if _may_match_nothing(key, pattern, root):
+                continue
+            found = Globs((pattern,))
+            if not any(map(found.matches, paths)):
+                fix = f"write it from {root} as in .gitignore"
+                yield warning(f"policy.{key} {pattern!r} matches no file", fix)
+    hidden, allowed = Globs(policy.withhold), Globs(policy.allow or ())
+    both = [path for path in paths if hidden.matches(path) and allowed.matches(path)]
+    if both:
+        shown = printable(os.fsdecode(both[0]))
+        fix = "take it out of allow: a pattern that begins with ! takes back"
+        yield warning(f"{shown} is both allowed and withheld: it counts as protected", fix)
+
+
+def _may_match_nothing(key: str, pattern: str, root: str) -> bool:
+    """Whether a pattern makes sense without a file that it matches: an exception, a name that must
+    not be created in a folder, a file that a change may create."""
+    folder, _, name = pattern.strip("/").rpartition("/")
+    if pattern.startswith("!"):
+        return True
+    if "/**/" in pattern:
+        return os.path.isdir(os.path.join(root, folder.partition("/**")[0]))
+    return key == "allow" and bool(name) and name != "**" and not folder
+
+
+def sandbox(known: Config, root: str) -> Iterator[Finding]:
+    """Whether the sandbox that the policy asks for works here."""
+    policy = known.policy or NO_POLICY
+    changes = policy.sandbox is not SandboxMode.NONE and known.improver is not None
+    if not (changes or policy.sandbox_gates):
+        if policy.writable:
+            fix = 'add "sandbox": "auto"'
+            yield warning("policy.writable has no effect without a sandbox", fix)
+        return
+    from openloop.policy import bubblewrap
+
+    why = bubblewrap.trouble(root)
+    if not why:
+        yield ok(f"the sandbox works: {bubblewrap.PROVEN}")
+    elif policy.sandbox is not SandboxMode.AUTO:
+        yield problem(f"the sandbox cannot be used: {why}", bubblewrap.remedy())
+    else:
+        who = bubblewrap.enclosed(changes, policy.sandbox_gates)
+        yield warning(f"{who} run without a sandbox: {why}", bubblewrap.remedy())
+    for path in policy.writable:
+        if not os.path.exists(os.path.expanduser(path)):
+            fix = "create it, or remove the line"
+            yield warning(f"policy.writable {path!r} is not there: it cannot be written", fix)
+
+
+def installation(known: Config, root: str) -> Iterator[Finding]:
+    """Whether a change may write the files of OpenLoop itself."""
+    policy = known.policy or NO_POLICY
+    own = {
+        os.path.dirname(openloop.__file__),
+        sys.executable,
+        shutil.which("openloop") or "",
+    }
+    fix = "install OpenLoop where no change can write, for example with pipx"
+    for path in sorted(filter(None, own)):
+        if programs.is_below(root, path):
+            yield warning(f"OpenLoop itself lies in the project: {path}", fix)
+        for folder in map(os.path.expanduser, policy.writable):
+            if programs.is_below(folder, path):
+                yield warning(f"policy.writable holds OpenLoop itself: {path}", fix)
+
+
+def withheld_files(place: Workspace, known: Config) -> Iterator[Finding]:
+    """Whether withheld files are still away, and whether logs could show them to the agent."""
+    policy = known.policy or NO_POLICY
+    if (archive := withheld.lying_at(place)) and not runner_lives(place):
+        words = f"withheld files are away since a run was killed, kept in {archive}"
+        if (tail.heartbeat(place) or {}).get("status") == Status.READY:  # a new record
+            what = f"{words}, and the record knows nothing of it"
+            yield problem(what, "unpack it with tar, move what is in it back, then remove it")
+            return
+        yield warning(words, "start a run; it restores them first")
+        return
+    open_gates = [gate for gate in known.gates if not known.command(gate).private]
+    if not policy.withhold:
+        open_gates = [gate for gate in open_gates if _reads_holdout(known.command(gate).run)]
+    if open_gates and known.improver:
+        fix = 'add "private": true to those that use what is withheld'
+        yield warning(f"the logs of {', '.join(open_gates)} can be read by the agent", fix)
+
+
+def _reads_holdout(command: str) -> bool:
+    """Whether a command names a file of holdout/ that is not a program or a play: those print
+    what the agent is to know."""
+    words = [word.strip("\"'") for word in command.split() if f"/{HOLDOUT}" in word]
+    return any(not word.endswith(_SHOWN) for word in words)
