@@ -48,7 +48,8 @@ class LogCase(Case):
     def facts(self, data: bytes | str, baseline: Baseline | None = None, **how: Any) -> LogFacts:
         self.write(data)
         reader = LogReader(self.log, how.pop("oom_markers", OOM_MARKERS))
-        return reader.read(COMMAND._replace(**how), baseline)
+        code = how.pop("code", 1)
+        return reader.read(COMMAND._replace(**how), baseline, code)
 
     def values(self, data: bytes | str, **changed: Any) -> tuple[str, ...]:
         return self.facts(data, BASELINE._replace(**changed)).values
@@ -61,7 +62,7 @@ class WholeLog(LogCase):
         for data in (b"", b"one line\n", b"no end", bytes(range(256)) * 20_000):
             self.write(data)
             reader = LogReader(self.log, OOM_MARKERS)
-            reader.read(COMMAND, None)
+            reader.read(COMMAND, None, 1)
             self.assertEqual(hashlib.sha256(data).hexdigest(), reader.sha256)
             self.assertEqual(len(data), reader.size)
 
@@ -72,8 +73,8 @@ class WholeLog(LogCase):
             more = b"score=%d\n" % number
             os.write(self.log, more)
             data += more
-            self.assertEqual((str(number),), reader.read(COMMAND, BASELINE).values)
-        self.assertEqual((), reader.read(COMMAND, BASELINE).values)
+            self.assertEqual((str(number),), reader.read(COMMAND, BASELINE, 0).values)
+        self.assertEqual((), reader.read(COMMAND, BASELINE, 0).values)
         self.assertEqual(hashlib.sha256(data).hexdigest(), reader.sha256)
 
     def test_the_log_itself_is_left_as_it_is(self) -> None:
@@ -175,6 +176,11 @@ class Markers(LogCase):
 
     def test_escapes_are_shown(self) -> None:
         self.assertEqual("MemoryError: \\x1b[2J", self.facts("MemoryError: \x1b[2J\n").oom_marker)
+
+    def test_none_after_a_success(self) -> None:
+        self.assertEqual("MemoryError", self.facts("MemoryError\n", code=None).oom_marker)
+        facts = self.facts("MemoryError\n", code=0)
+        self.assertEqual(("", ""), (facts.oom_marker, facts.trouble))
 
     def test_markers_of_ones_own(self) -> None:
         self.assertEqual("no room", self.facts("no room\n", oom_markers=("^no room",)).oom_marker)
@@ -372,7 +378,7 @@ sys.path[:0] = sys.argv[2:]
 from process.test_log_scan import BASELINE, COMMAND, LogReader, OOM_MARKERS
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 log = os.open(sys.argv[1], os.O_RDONLY)
-facts = LogReader(log, OOM_MARKERS).read(COMMAND._replace(expect="ready", reject="^no"), BASELINE)
+facts = LogReader(log, OOM_MARKERS).read(COMMAND._replace(expect="ready", reject="^no"), BASELINE, 1)
 after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 print(json.dumps([after - before, facts.values, facts.expected, facts.rejected]))
 """

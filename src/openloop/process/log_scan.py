@@ -52,10 +52,14 @@ class LogReader:
     def sha256(self) -> str:
         return self._hash.hexdigest()
 
-    def read(self, command: Command, baseline: Baseline | None) -> LogFacts:
-        """Facts of the output since the last call. baseline: has the metric to extract."""
+    def read(self, command: Command, baseline: Baseline | None, code: int | None) -> LogFacts:
+        """Facts of the output since the last call.
+
+        baseline: has the metric to extract. code: what the command exited with; OOM markers
+        count, and are searched, only when it is not 0.
+        """
         begin = self.size
-        markers = _Markers(self._markers)
+        markers = _Markers(self._markers if code != 0 else ())
         asked = [
             _Search(pattern) if pattern is not None else None
             for pattern in (command.expect, command.reject)
@@ -232,7 +236,7 @@ class _Markers:
         self.trouble = ""
 
     def look(self, new: bytes, last: bool) -> None:
-        if self.line:
+        if self.line or not self._patterns:
             return
         seen = len(self._kept)
         window = self._kept + new

@@ -78,7 +78,7 @@ class Steps:
 
         def once() -> tuple[Exit, LogFacts]:
             end = self._run(step, command, execution, state)
-            return end, reader.read(command, baseline)
+            return end, reader.read(command, baseline, end.code)
 
         runs = repeat(command, baseline, once)
         execution.live.log_bytes = reader.size

@@ -55,4 +55,5 @@ class Trials:
             )
             if end.ended is Outcome.INTERRUPTED:
                 raise KeyboardInterrupt
-            return end, LogReader(log.fileno(), config.limits.oom_markers).read(command, baseline)
+            reader = LogReader(log.fileno(), config.limits.oom_markers)
+            return end, reader.read(command, baseline, end.code)
