@@ -103,6 +103,8 @@ Out of memory handling: see the manual
 * out of memory: what to do
 out of memory tests: 12 passed
 memory usage: 512 MB
+collected 12 items
+12 passed in 0.34s
 free memory: 80 %
 Peak memory allocation of the run: 3 MB
 "Out of memory: Killed process" is what the kernel says

@@ -9,8 +9,7 @@ import re
 import shutil
 import signal
 import subprocess
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from openloop.agents.preset import Preset
 
@@ -18,8 +17,7 @@ PATIENCE = 20.0  # seconds for a program that only prints something
 _VERSION = re.compile(r"\d+\.\d+(?:[\w.+-]*\w)?")
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
+class Check(NamedTuple):
     """The check of one agent. path: of its program, "" when it is not installed. version: ""
     when it says none. missing: options of the preset that its help does not name; None when it
     was not asked or prints none. login: what shows a key or a login, "" when nothing does."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from openloop.core.text import printable
 from openloop.core.vocabulary import Refusal
@@ -45,8 +45,7 @@ _BY_WORDS = (
 _COMPILED = tuple((kind, re.compile(words, re.IGNORECASE)) for kind, words in _BY_WORDS)
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(NamedTuple):
     """Why a session could not work or failed. kind: a Refusal, or ERROR. says: the agent's own
     sentence, printable. reset: the time given for its end, as it was written; "" for none.
     retries: the agent itself tries again. times: reported in a row, by

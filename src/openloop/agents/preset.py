@@ -7,23 +7,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from openloop.agents.rules import Rule
 from openloop.config import config, schema, strict_json
 from openloop.core.errors import ConfigError, OpenLoopError
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(NamedTuple):
     """Rules for the output of an agent. exits: what a refusal ends with. exit_words: what a code
     means where it reads like something else."""
 
     rules: tuple[Rule, ...] = ()
-    exits: Mapping[int, str] = field(default_factory=dict)
-    exit_words: Mapping[int, str] = field(default_factory=dict)
+    exits: Mapping[int, str] = {}
+    exit_words: Mapping[int, str] = {}
 
     @property
     def reports(self) -> tuple[str, ...]:
@@ -36,8 +34,7 @@ class Reading:
         return tuple(found)
 
 
-@dataclass(frozen=True, slots=True)
-class Preset:
+class Preset(NamedTuple):
     """How to run one coding agent as `commands.fix` or `commands.improve`.
 
     run: the command, with `{prompt_file}` where it takes its task. state: what the agent keeps

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from openloop.core.usage import Figures
 
@@ -15,8 +14,7 @@ _NUMBER = re.compile(r"(\d+(?:\.\d+)?)([kKmM]?)\Z")
 LARGEST = 10**15  # a figure above it is no count of tokens
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(NamedTuple):
     """One rule, as a preset writes it.
 
     when: dotted paths into a JSON record, and what must stand there. line: a regex for a line

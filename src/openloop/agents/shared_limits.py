@@ -12,15 +12,14 @@ import json
 import os
 import re
 import time
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from openloop.agents.failures import LONGEST as LONGEST_SENTENCE
 from openloop.agents.reset_time import LONGEST
 from openloop.core.text import printable
 
 
-@dataclass(frozen=True, slots=True)
-class SharedLimit:
+class SharedLimit(NamedTuple):
     """until: seconds since 1970. says: the agent's own message."""
 
     until: float

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 _TOKEN = re.compile(
     r"""(?P<comment>(?:(?<=\s)|^)\#[^\n]*)
@@ -32,8 +32,7 @@ _FILTERS = frozenset(
 )
 
 
-@dataclass(slots=True)
-class Simple:
+class Simple(NamedTuple):
     """One simple command. before, after: the operators around it ("" at the ends). depth: how many
     compound commands it stands in. assignments: words before it, such as `CI=1`."""
 
@@ -65,10 +64,9 @@ def simple_commands(text: str) -> list[Simple]:
     def end(operator: str) -> None:
         nonlocal current
         if current.words or current.assignments:
-            current.after = operator
-            found.append(current)
+            found.append(current._replace(after=operator))
         elif found and operator and operator not in ("\n", "("):
-            found[-1].after = operator
+            found[-1] = found[-1]._replace(after=operator)
         current = Simple([], operator, depth, [])
 
     for match in _TOKEN.finditer(text):
@@ -81,7 +79,7 @@ def simple_commands(text: str) -> list[Simple]:
         elif match["word"]:
             if not current.words and token in _OPENS | _CLOSES | _GOES_ON:
                 depth += (token in _OPENS) - (token in _CLOSES)
-                current.depth = depth
+                current = current._replace(depth=depth)
             elif not current.words and _ASSIGNMENT.match(token):
                 current.assignments.append(token)
             else:

@@ -17,7 +17,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
 
 from openloop.core.text import printable
@@ -68,7 +67,9 @@ class UnlinkedCopy:
         disk. tick: see Checkpoints. Raises ChangedMeanwhile, OSError."""
         self._tick = tick
         self._offsets: dict[str, int] = {}
-        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
+        with dirfd.open_tree(folder) as opened:
+            descriptor = files.unlinked(opened.folder(b""))
+        self._file = open(descriptor, "r+b")  # noqa: SIM115
         self._descriptor = self._file.fileno()
         try:
             self._fill(root, manifest, paths)

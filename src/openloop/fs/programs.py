@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 
 
 def find_outside(root: str, name: str) -> str:
@@ -12,9 +11,9 @@ def find_outside(root: str, name: str) -> str:
     OpenLoop itself runs no program that an agent could have written.
     """
     for folder in os.get_exec_path():
-        found = shutil.which(os.path.join(os.path.abspath(folder), name))
-        if found and not is_below(root, found):
-            return found
+        path = os.path.join(os.path.abspath(folder), name)
+        if os.path.isfile(path) and os.access(path, os.X_OK) and not is_below(root, path):
+            return path
     return ""
 
 

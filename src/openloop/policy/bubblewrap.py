@@ -15,7 +15,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from openloop.config.config import NO_POLICY, Policy
 from openloop.core.errors import UsageError
@@ -75,8 +75,7 @@ _LOOK = 'echo "$0 $$"; : 2>/dev/null >"$1/written"'
 PROVEN = "a command is the first process of a PID namespace, and cannot write outside"
 
 
-@dataclass(frozen=True, slots=True)
-class Sandbox:
+class Sandbox(NamedTuple):
     """bubblewrap on this machine, PROVEN by a probe. program: its absolute path. changes, gates:
     whether these steps run in it."""
 

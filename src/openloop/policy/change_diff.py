@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import stat
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
@@ -110,6 +109,8 @@ class _Work:
         """The lines of the hunks; of very many lines the one half removed and the other added."""
         self._pairs -= len(was) * len(is_now)
         if self._pairs >= 0:
+            import difflib  # slow to import, and many a run changes nothing
+
             return difflib.diff_bytes(difflib.unified_diff, was, is_now, *names)
         ranges = f"@@ -1,{len(was)} +1,{len(is_now)} @@\n".encode()
         return iter(

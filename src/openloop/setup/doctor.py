@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 from openloop.config import config, template
 from openloop.config.config import Command, Config
+from openloop.config.oom_markers import OOM_MARKERS
 from openloop.config.shell_commands import pitfalls
 from openloop.core.errors import ConfigError, UsageError
 from openloop.core.vocabulary import CHANGES, Step
@@ -29,10 +30,9 @@ from openloop.record.workspace import (
     Workspace,
 )
 from openloop.runner import documents
-from openloop.setup import agent_findings, policy_findings
+from openloop.setup import policy_findings
 from openloop.setup.findings import REPLACE_ME, Finding, Report, ok, problem, warning
 from openloop.setup.gate_programs import Programs
-from openloop.setup.missions import known_tools
 
 _ROOM = 200 << 20  # bytes of free disk below which logs may not fit
 _LITTLE_ROOM = 10 << 20  # bytes below which not even the record may
@@ -45,8 +45,11 @@ def examine(path: str) -> Report:
     """Look at the workspace at `path`, or at the loops of other tools that lie there; runs none of
     their commands, but asks agents for their version and options. Raises UsageError."""
     place = places.existing_folder(path)
-    if not os.path.lexists(place.file(CONFIG)) and (others := known_tools.found(place.path)):
-        return Report(tuple(finding for loop in others for finding in loop.findings))
+    if not os.path.lexists(place.file(CONFIG)):
+        from openloop.setup.missions import known_tools
+
+        if others := known_tools.found(place.path):
+            return Report(tuple(finding for loop in others for finding in loop.findings))
     _refuse_project(place)
     findings = [*_folders(place), *_disk(place), *_record(place), *_machine()]
     known = _config(place, findings)
@@ -183,7 +186,10 @@ def _mission(place: Workspace, known: Config, root: str) -> Iterator[Finding]:
     yield from _expressions(known)
     yield from policy_findings.patterns(place, known, root)
     yield from policy_findings.sandbox(known, root)
-    yield from agent_findings.findings(known)
+    if known.improver:
+        from openloop.setup import agent_findings  # slow to import
+
+        yield from agent_findings.findings(known)
     yield from policy_findings.installation(known, root)
     yield from policy_findings.withheld_files(place, known)
 
@@ -260,7 +266,8 @@ def _expressions(known: Config) -> Iterator[Finding]:
             yield from _expression(f"{name}.reject", command.reject, "can never pass")
     if known.baseline:
         yield from _speed("baseline.regex", known.baseline.regex)
-    for position, marker in enumerate(known.limits.oom_markers):
+    own = known.limits.oom_markers if known.limits.oom_markers != OOM_MARKERS else ()
+    for position, marker in enumerate(own):
         name = f"limits.oom_markers[{position}]"
         if log_scan.search(marker, _ORDINARY):
             fix = "anchor it at the start of a line and name the whole message"

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from openloop.core.text import printable
 
@@ -19,8 +18,7 @@ class Level(StrEnum):
     PROBLEM = "problem"
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(NamedTuple):
     """One thing looked at. fix: how to fix it, "" when nothing is wrong."""
 
     level: Level
@@ -43,8 +41,7 @@ def problem(what: str, fix: str) -> Finding:
     return Finding(Level.PROBLEM, what, fix)
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(NamedTuple):
     """runnable: whether the configuration and the project are there, so that gates can be run."""
 
     findings: tuple[Finding, ...]
