@@ -195,17 +195,23 @@ class Doctor(Place):
         self.silent(clean, "trusts what it finds")
 
     def test_what_init_proposes_is_not_warned_of(self) -> None:
-        root = os.path.join(self.folder, "project")
-        os.makedirs(os.path.join(root, "src/x"))
-        os.makedirs(os.path.join(root, "tests"))
-        for name in ("src/x/__init__.py", "tests/test_x.py"):
-            with open(os.path.join(root, name), "w", encoding="utf-8") as file:
-                file.write(
-                    "import unittest\nclass T(unittest.TestCase):\n    def test(self): pass\n"
-                )
-        run_openloop("init", os.path.join(root, ".openloop/m"), exitcode=0)
-        output = run_openloop("doctor", os.path.join(root, ".openloop/m"), exitcode=0).out
-        self.assertNotIn("matches no file", output)
+        case = "import unittest\nclass T(unittest.TestCase):\n    def test(self): pass\n"
+        package = '{"scripts": {"test": "node --test"}}'
+        packages = {f"packages/{name}/package.json": "{}" for name in "abc"}
+        projects = (
+            {"src/x/__init__.py": case, "tests/test_x.py": case},
+            {"package.json": package, "packages/a/src/x.js": "", **packages},
+        )
+        for number, files in enumerate(projects):
+            root = os.path.join(self.folder, f"project{number}")
+            for name, text in files.items():
+                os.makedirs(os.path.dirname(os.path.join(root, name)), exist_ok=True)
+                with open(os.path.join(root, name), "w", encoding="utf-8") as file:
+                    file.write(text)
+            run_openloop("init", os.path.join(root, ".openloop/m"), exitcode=0)
+            output = run_openloop("doctor", os.path.join(root, ".openloop/m")).out
+            self.assertIn("gates verify", output)
+            self.assertNotIn("matches no file", output)
 
     def test_a_project_is_no_workspace(self) -> None:
         os.makedirs(os.path.join(self.folder, "project"))

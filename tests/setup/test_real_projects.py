@@ -33,7 +33,7 @@ FOLDER = os.path.join(os.path.dirname(os.path.dirname(__file__)), "corpus", "pro
 KINDS = ("verify", "scan", "play", "allow", "protect", "no hole")
 # Names that say that a file is no source, independently of the rules that are tested.
 STEERS = re.compile(
-    r"(^|/)(__)?(tests?|specs?)(__)?/|(^|/)(package\.json|pyproject\.toml|conftest\.py|tox\.ini"
+    r"(^|/)(__)?(tests?|specs?|testdata|fixtures|snapshots)(__)?/|(^|/)(package\.json|pyproject\.toml|conftest\.py|tox\.ini"
     r"|setup\.(py|cfg)|Makefile|CMakeLists\.txt|meson\.build|pom\.xml|Cargo\.toml|build\.rs|go\.mod"
     r"|Gemfile|Rakefile|composer\.json|[^/]*\.(gradle(\.kts)?|csproj|sln|config\.[cm]?[jt]s))$"
     r"|[._-](test|spec|test-d|tst)\.[a-z]+$|(^|/)test(s|_[^/]*)?\.(py|[cm]?[jt]s|c|rs|go)$"

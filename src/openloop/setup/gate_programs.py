@@ -158,8 +158,9 @@ class Programs:
         if not module or not re.fullmatch(r"\w[\w.]*", module[0]):
             return
         if not self._has_module(module[0].partition(".")[0], place, one):
-            other = "name the project's interpreter" if os.path.exists(own) else "install it there"
-            yield problem(f"{self._name}: {one.name} ({place}) has no module {module[0]}", other)
+            install = f"install it there: {one.name} -m pip install {module[0]}"
+            fix = "name the project's interpreter" if os.path.exists(own) else install
+            yield problem(f"{self._name}: {one.name} ({place}) has no module {module[0]}", fix)
 
     def _has_module(self, module: str, python: str, one: Simple) -> bool:
         """Without running anything of the project, not even its interpreter."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import shutil
 import sys
@@ -62,7 +63,7 @@ def _may_match_nothing(key: str, pattern: str, root: str) -> bool:
     if pattern.startswith("!"):
         return True
     if "/**/" in pattern:
-        return os.path.isdir(os.path.join(root, folder.partition("/**")[0]))
+        return any(glob.iglob(f"{glob.escape(root)}/{folder.partition('/**')[0]}/"))
     return key == "allow" and bool(name) and name != "**" and not folder
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -53,7 +54,8 @@ class Ecosystem(NamedTuple):
     """An ecosystem known by a file at the root; the first candidate that fits is taken.
 
     proof: names of test files, and what one of them must say, where the test command passes
-    when it finds no tests at all. example: where verify has none without conditions.
+    when it finds no tests at all. example: where verify has none without conditions. steering: a
+    pattern of what the file at the root says, whose group is a path that decides as well.
     """
 
     name: str
@@ -63,6 +65,7 @@ class Ecosystem(NamedTuple):
     proof: tuple[str, ...] = ()
     proof_text: str = ""
     example: str = ""
+    steering: str = ""
 
     def kit(self, project: Listing) -> Kit | None:
         marker = project.first(*self.markers)
@@ -80,7 +83,15 @@ class Ecosystem(NamedTuple):
             verify=verify.command if verify and proven else "",
             scan=scan,
             example=self.example or self.verify[-1].command,
+            steers=tuple(self._steers(project, marker)),
         )
+
+    def _steers(self, project: Listing, marker: str) -> Iterator[str]:
+        """The globs of what the file at the root names: a folder with its whole."""
+        found = re.search(self.steering, project.text(marker), re.MULTILINE)
+        if self.steering and found and project.has(found[1]):
+            folder, _, name = found[1].rpartition("/")
+            yield f"{folder}/**" if folder else f"/{name}"
 
     def _is_proven(self, project: Listing) -> bool:
         """Whether there are tests to run, as far as that can be seen."""
@@ -119,6 +130,7 @@ LANGUAGES = (
         ),
         proof=("*.rs",),
         proof_text=r"#\[(\w+::)*test\b|#\[cfg\(test\)\]|#\[rstest|^[ \t]*//[/!] ```",
+        steering=r'^build *= *"([\w./-]+)"',
     ),
     Ecosystem(
         "Go",
@@ -151,7 +163,7 @@ LANGUAGES = (
         ".NET",
         ("*.sln", "*.slnx", "*.csproj", "*.fsproj"),
         (Candidate("dotnet test"),),
-        proof=("*.csproj", "*.fsproj"),
+        proof=("*.csproj", "*.fsproj", "*.props", "*.targets"),
         proof_text=r"Microsoft\.NET\.Test\.Sdk|<IsTestProject>true|MSTest\.Sdk",
     ),
     Ecosystem("Elixir", ("mix.exs",), (Candidate("mix test"),), proof=("*_test.exs",)),
@@ -196,7 +208,7 @@ LANGUAGES = (
         "Meson",
         ("meson.build",),
         (
-            Candidate(_MESON, among=r"(^|/)tests?/(.*/)?meson\.build$"),
+            Candidate(_MESON, among=r"^(?!subprojects/)(.+/)?tests?/(.+/)?meson\.build$"),
             Candidate(_MESON, text=r"^test\("),
         ),
         example=_MESON,
@@ -234,11 +246,17 @@ MARKERS = frozenset(
 def bats(project: Listing) -> Kit | None:
     """Shell scripts that bats tests."""
     files = project.named("*.bats")
-    if not files:
+    if not files or _makes_bats(project):
         return None
     deep = " -r" if any(path.count("/") > 1 for path in files) else ""
     folders = sorted({top(path) if "/" in path else "." for path in files})
     return Kit("bats", f"{files[0]} is there", verify=f"bats{deep} {' '.join(folders)}")
+
+
+def _makes_bats(project: Listing) -> bool:
+    """Whether a Makefile has the tests of bats, often with a bats that it fetches itself."""
+    file = project.first(*_MAKEFILES)
+    return bool(file) and project.says(file, r"\bbats\b") and _has_target(project, file, "test")
 
 
 def make(project: Listing) -> Kit | None:
@@ -247,7 +265,8 @@ def make(project: Listing) -> Kit | None:
     file = project.first(*_MAKEFILES)
     if not file:
         return None
-    run = "make -B" if project.named("*.c", "*.cc", "*.cpp") else "make"
+    builds = project.named("*.c", "*.cc", "*.cpp") and not _makes_bats(project)
+    run = "make -B" if builds else "make"
     test = next((name for name in ("test", "check") if _has_target(project, file, name)), "")
     verify = f"{run} {test}" if test else ""
     if not test and (program := _built_test(project.text(file))):

@@ -26,12 +26,22 @@ _OTHER_TESTS = ("test:unit", "test-unit", "unit", "test:ci", "test-ci", "test-co
 _LINTS = (("lint", "lint:check", "check:lint"), ("typecheck", "type-check", "check:type", "types"))
 _TABLES = ("ava", "mocha", "jest", "tap", "c8", "nyc", "vitest")  # settings inside package.json
 _FILE = r"(?<![\w./-])(?:\./)?([\w-][\w.-]*\.[cm]?[jt]sx?)\b"
+_STARTED = (  # a script that a command of package.json starts, or loads first
+    r"\b(?:node|tsx|ts-node|babel-node|bash|sh)(?: --?[\w=.:/-]+)* (?:\./)?([\w][\w./-]*\.\w+)"
+    r"|(?:-r|--require|--import|--loader)[ =](?:\./)?([\w][\w./-]*\.\w+)"
+)
+_SETTINGS = ("jest.config*", "vitest.config*", "vite.config*", "karma.conf*", ".mocharc*")
+_LOADED = (  # what a test program loads before the tests, or in place of its own parts
+    r"""\b(?:setupFiles\w*|globalSetup|globalTeardown|testEnvironment|resolver|runner|testRunner"""
+    r"""|require|file|import)["']?\s*:\s*(\[[^\]]*\]|["'][^"']*["'])"""
+)
+_QUOTED = r"""["'](?:<rootDir>/|\./)?([\w][\w./-]*)["']"""
 
 
 def kit(project: Listing) -> Kit | None:
     if not project.has("package.json"):
         return None
-    package = _package(project)
+    package = read_package(project)
     if package is None:
         return Kit("JavaScript", "package.json is not a JSON object that can be read")
     scripts = _Scripts(project, package)
@@ -49,13 +59,13 @@ def kit(project: Listing) -> Kit | None:
 
 
 def has_dependencies(project: Listing) -> bool:
-    package = _package(project) or {}
+    package = read_package(project) or {}
     return bool(package.get("dependencies") or package.get("devDependencies"))
 
 
 def started(project: Listing, script: str) -> list[str]:
     """The programs that a script of package.json starts."""
-    package = _package(project)
+    package = read_package(project)
     return _Scripts(project, package).started(script) if package else []
 
 
@@ -97,10 +107,10 @@ class _Scripts:
         return bool(re.search(_MUTATES, self.whole(name)))
 
 
-def _package(project: Listing) -> dict[str, Any] | None:
-    """package.json; None when it cannot be read."""
+def read_package(project: Listing, path: str = "package.json") -> dict[str, Any] | None:
+    """A package.json; None when it cannot be read."""
     try:
-        package = json.loads(project.text("package.json", _LARGEST))
+        package = json.loads(project.text(path, _LARGEST))
     except (ValueError, RecursionError):
         return None
     return package if isinstance(package, dict) else None
@@ -136,8 +146,14 @@ def _scan(scripts: _Scripts) -> str:
 
 
 def _mentioned(project: Listing, package: dict[str, Any], scripts: _Scripts) -> tuple[str, ...]:
-    """Files at the root that the test script or a test program's settings name."""
-    text = scripts.whole("test") + json.dumps([package.get(table) for table in _TABLES])
-    names = dict.fromkeys(re.findall(_FILE, text))
+    """Files that the test script or a test program's settings name, but what is published."""
+    tables = json.dumps([package.get(table) for table in _TABLES])
+    script = scripts.whole("test")
+    settings = "".join(project.text(path) for path in project.named(*_SETTINGS) if "/" not in path)
+    names = re.findall(_FILE, script + tables)
+    names += ["".join(pair) for pair in re.findall(_STARTED, script)]
+    for loaded in re.findall(_LOADED, tables + settings):
+        names += re.findall(_QUOTED, loaded)
     mains = json.dumps([package.get(key) for key in ("main", "module", "exports", "bin", "types")])
-    return tuple(f"/{name}" for name in names if project.has(name) and name not in mains)
+    files = set(project.files)
+    return tuple(f"/{name}" for name in dict.fromkeys(names) if name in files and name not in mains)

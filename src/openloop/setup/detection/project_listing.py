@@ -23,44 +23,49 @@ FILES_READ = 60  # of one kind, for what their text says
 
 _ENVIRONMENT = "pyvenv.cfg"  # lies in a virtual environment, whatever that is called
 # Not the project's own work; folders whose names begin with a dot are left out as well.
-_ASIDE = re.compile(
-    "node_modules|site-packages|__pycache__|vendor|third_party|deps|build|dist"
-    "|target|out|obj|coverage|htmlcov|examples|samples|docs|fixtures|testdata"
-)
+_FOREIGN = re.compile("node_modules|site-packages|__pycache__|vendor|third_party|deps")
+_TEST_DATA = re.compile("fixtures|testdata")
+_BESIDE_SOURCES = re.compile("build|dist|target|out|obj|coverage|htmlcov|examples|samples|docs")
+# Below these, the names of folders are those of packages: src/main/java/org/example/samples.
+_SOURCES = re.compile("(^|/)(src|lib|internal|pkg|cmd)/")
 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
     """The files of a project as far as they were looked at; paths relative, with slashes.
 
-    whole: whether all of them were. No method raises for what it finds, or does not.
+    whole: whether all of them were. test_data: folders whose files are left out because they are
+    data of tests. No method raises for what it finds, or does not.
     """
 
     root: str
     files: tuple[str, ...]
     whole: bool
+    test_data: tuple[str, ...] = ()
 
     @classmethod
     def below(cls, root: str) -> Listing:
         """What git knows of the project, or what a walk finds where git gives no answer in time."""
-        known = _known_to_git(root)
+        known, test_data = _known_to_git(root)
         if not known:
             return cls._walked(root)
         found = (path for path in known if os.path.isfile(os.path.join(root, path)))
         files = tuple(itertools.islice(found, GIT_FILES + 1))
-        return cls(root, files[:GIT_FILES], len(files) <= GIT_FILES)
+        return cls(root, files[:GIT_FILES], len(files) <= GIT_FILES, test_data)
 
     @classmethod
     def _walked(cls, root: str) -> Listing:
         files: list[str] = []
+        test_data: list[str] = []
         waiting, left, whole = deque([""]), ENTRIES, True
         while waiting and left > 0:
             entries, seen, complete = _entries(root, waiting.popleft(), min(left, FOLDER_ENTRIES))
             left -= seen
             whole = whole and complete
             files += [path for path, is_folder in entries if not is_folder]
-            waiting += [path for path, is_folder in entries if is_folder]
-        return cls(root, tuple(files), whole and not waiting)
+            for path in (path for path, is_folder in entries if is_folder):
+                (test_data if _TEST_DATA.fullmatch(_name(path)) else waiting).append(path)
+        return cls(root, tuple(files), whole and not waiting, tuple(test_data))
 
     def has(self, name: str) -> bool:
         """Asked of the disk: a heap of other files at the root cannot hide a project file."""
@@ -74,7 +79,7 @@ class Listing:
     def named(self, *patterns: str) -> list[str]:
         """The files whose own name, not path, matches one of the patterns."""
         fits = _one_of(patterns).match
-        return [path for path in self.files if fits(path.rpartition("/")[2])]
+        return [path for path in self.files if fits(_name(path))]
 
     def text(self, path: str, limit: int = FILE_BYTES) -> str:
         """What a file begins with; "" for one that is missing, unreadable or not regular.
@@ -116,36 +121,44 @@ def _one_of(patterns: tuple[str, ...]) -> re.Pattern[str]:
     return re.compile("|".join(map(fnmatch.translate, patterns)))
 
 
-def _known_to_git(root: str) -> list[str]:
-    """The paths of the project's own files, the highest first; empty where git says nothing."""
+def _known_to_git(root: str) -> tuple[list[str], tuple[str, ...]]:
+    """The paths of the project's own files, the highest first, and the folders of test data; both
+    empty where git says nothing."""
     folder = os.fsencode(root)
     try:
         if not git.has_repository(folder):
-            return []
+            return [], ()
         names = map(os.fsdecode, git.Git(root).files(folder, patience=GIT_PATIENCE))
         paths = set(names)
     except (git.Refused, ValueError):
-        return []
+        return [], ()
+    test_data: set[str] = set()
 
     @functools.cache
     def is_own(folder: str) -> bool:
-        above, _, name = folder.rpartition("/")
         if not folder:
             return True
-        aside = _is_aside(name) or f"{folder}/{_ENVIRONMENT}" in paths
-        return not aside and _is_plain(name) and is_own(above)
+        aside = _is_aside(folder) or f"{folder}/{_ENVIRONMENT}" in paths
+        if aside or not _is_plain(_name(folder)) or not is_own(os.path.dirname(folder)):
+            return False
+        if is_data := bool(_TEST_DATA.fullmatch(_name(folder))):
+            test_data.add(folder)
+        return not is_data
 
-    own = (path for path in paths if is_own(path.rpartition("/")[0]) and _is_plain_path(path))
-    return sorted(own, key=lambda path: (path.count("/"), path))
+    own = [path for path in paths if is_own(os.path.dirname(path)) and _is_plain(_name(path))]
+    return sorted(own, key=lambda path: (path.count("/"), path)), tuple(sorted(test_data))
 
 
-def _is_plain_path(path: str) -> bool:
-    name = path.rpartition("/")[2]
-    return bool(name) and _is_plain(name)
+def _name(path: str) -> str:
+    return path.rpartition("/")[2]
 
 
 def _is_aside(folder: str) -> bool:
-    return folder.startswith(".") or bool(_ASIDE.fullmatch(folder))
+    """Whether a folder is not the project's own work, as far as its path says."""
+    name = _name(folder)
+    if name.startswith(".") or _FOREIGN.fullmatch(name):
+        return True
+    return bool(_BESIDE_SOURCES.fullmatch(name)) and not _SOURCES.search(folder)
 
 
 def _entries(root: str, folder: str, limit: int) -> tuple[list[tuple[str, bool]], int, bool]:
@@ -157,21 +170,19 @@ def _entries(root: str, folder: str, limit: int) -> tuple[list[tuple[str, bool]]
         return [], 0, True
     entries = []
     for entry in sorted(seen[:limit], key=lambda entry: entry.name):
-        kind = _kind(entry)
+        path = f"{folder}/{entry.name}".lstrip("/")
+        kind = _kind(entry, path)
         if kind is not None and _is_plain(entry.name):
-            entries.append((f"{folder}/{entry.name}".lstrip("/"), kind))
+            entries.append((path, kind))
     return entries, len(seen), len(seen) <= limit
 
 
-def _kind(entry: os.DirEntry[str]) -> bool | None:
+def _kind(entry: os.DirEntry[str], path: str) -> bool | None:
     """True for a folder to go into, False for a file, None for what is left out."""
     try:
         if entry.is_dir(follow_symlinks=False):
-            return (
-                None
-                if _is_aside(entry.name) or os.path.exists(f"{entry.path}/{_ENVIRONMENT}")
-                else True
-            )
+            aside = _is_aside(path) or os.path.exists(f"{entry.path}/{_ENVIRONMENT}")
+            return None if aside else True
         return False if entry.is_file() else None
     except OSError:
         return None  # a symlink to itself
@@ -179,4 +190,4 @@ def _kind(entry: os.DirEntry[str]) -> bool | None:
 
 def _is_plain(name: str) -> bool:
     """A name that can stand in a command, a glob and JSON: no option, placeholder, stray byte."""
-    return name.isprintable() and name[0] != "-" and not set(name) & set("{}*?[]\\")
+    return name.isprintable() and name[:1] not in ("", "-") and not set(name) & set("{}*?[]\\")

@@ -100,6 +100,8 @@ def _verify(project: Listing, tests: list[str], python: str) -> tuple[str, str]:
     cases = project.telling(written, _CASES)
     if not cases:
         return "", "no tests were seen"
+    if program := _test_program(project):
+        return f"{paths}{python} -m {program}", f"the package {program} runs the tests"
     cases += tests[FILES_READ:]  # unread, but likely of the same kind: none may be left out
     starts = _starts(project, cases)
     if len(starts) > START_FOLDERS:
@@ -121,6 +123,19 @@ def _pytest_reason(project: Listing, tests: list[str]) -> str:
     if written and not project.telling(written, _CASES):
         return _some(written, "hold") + " plain test functions"
     return ""
+
+
+def _test_program(project: Listing) -> str:
+    """The package whose `__main__` runs the tests; "" if there is none."""
+    return next(
+        (
+            os.path.dirname(path).removeprefix("src/").replace("/", ".")
+            for path in project.named("__main__.py")
+            if re.search(r"(^|/)tests?/__main__\.py$", path)
+            and f"{os.path.dirname(path)}/__init__.py" in project.files
+        ),
+        "",
+    )
 
 
 def _path(project: Listing) -> str:

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase, translate
 from typing import NamedTuple
 
-from openloop.setup.detection.project_listing import Listing
+from openloop.setup.detection import javascript_project
+from openloop.setup.detection.project_listing import Listing, top
 
 _CODE = re.compile(
     r".+\.(py[ix]?|[cm]?[jt]sx?|vue|svelte|rs|go|[ch]|cc|cpp|cxx|hh|hpp|hxx|inc|java|kt|kts|scala"
@@ -23,13 +24,15 @@ _CODE = re.compile(
 )
 _TEST_FOLDER = re.compile(
     r"_*(tests?|typetests|specs?|benchmarks?|e2e|snapshots|mocks|fixtures|testdata|cypress)_*"
-    r"|(.+[-_.])(tests?|specs?|snapshots|mocks|testing)([-_.].+)?"
+    r"|(.+[-_.])(tests?|specs?|snapshots|mocks)([-_.].+)?"
     r"|(tests?|spec|tap)[-_].+|[\w.]*[a-z.](Tests?|Specs)|(Test|Spec)s?([A-Z]\w*)?"
+    r"|.+[-_]testing([-_.].+)?|test(util|helper|support|lib|kit|harness)s?"
 )
 _TEST_FILES = (
     # Not of shells, where such a name is rather a source about tests.
     *("test[_-]*.[!bsz]*", "*[_-]test.[!bsz]*", "*_tests.[!bsz]*", "test.*", "tests.*"),
     *("*.test.*", "*.spec.*", "*.test-d.*", "*.tst.*", "*.e2e.*", "*.cy.*", "*.snap", "*.bats"),
+    *("run[_-]tests*", "runtests*", "*.feature"),
     *(
         "check-*",
         "conftest.py",
@@ -49,23 +52,26 @@ _STEERING = (  # names of files that say how to build and test
     *("ruff*.toml", ".ruff.toml", ".pylintrc", "requirements*.txt", "manage.py"),
     *("package.json", "pnpm-workspace.yaml", "tsconfig*.json", "jsconfig.json", ".npmrc"),
     *(".yarnrc*", ".pnpmfile.cjs", "*.config.*", "vitest[.-]*", "babel.*", ".*rc", ".*rc.*"),
+    *("*.conf.js", "*.conf.[cm]js", "*.conf.ts"),
     *("biome.json*", "*eslintignore", "lerna.json", "nx.json", "turbo.json", "deno.json*"),
     *("Cargo.toml", "build.rs", "rust-toolchain*", "clippy.toml", ".clippy.toml"),
     *("go.mod", "go.work", ".golangci.*", "Makefile*", "makefile", "GNUmakefile", "*.mk"),
     *("CMakeLists.txt", "CMakePresets.json", "*.cmake", "meson.build", "meson*options*"),
     *("configure", "configure.ac", "justfile", "Justfile", ".justfile", "Taskfile*"),
     *("pom.xml", "mvnw", "build.gradle*", "settings.gradle*", "gradle.properties", "gradlew"),
-    *("*.sln", "*.slnx", "*.csproj", "*.fsproj", "*.runsettings", "Directory.*.props"),
-    *("Directory.*.targets", "global.json", "[nN]u[gG]et.[cC]onfig", "Build.ps1"),
+    *("*.sln", "*.slnx", "*.csproj", "*.fsproj", "*.runsettings", "*.props", "*.targets"),
+    *("global.json", "[nN]u[gG]et.[cC]onfig", "Build.ps1"),
     *("Gemfile", "Rakefile", "*.gemspec", ".rspec", ".rubocop.yml", "mix.exs"),
     *("composer.json", "phpunit.xml*", "phpstan*.neon*", "psalm*.xml", "phpcs.xml*", "build.xml"),
-    *("BUILD", "BUILD.bazel", "WORKSPACE", "MODULE.bazel", "checkstyle.xml"),
+    *("BUILD", "BUILD.bazel", "WORKSPACE", "MODULE.bazel", "*checkstyle*.xml"),
 )
-_STEERING_FOLDERS = (".cargo", ".config", ".configs", ".mvn", ".yarn/releases", "gradle/wrapper")
+_STEERING_FOLDERS = (
+    *(".cargo", ".config", ".configs", ".mvn", ".tshy", ".yarn/releases", "gradle/wrapper"),
+)
 _TOOL_FOLDER = re.compile(
     r"(?i)scripts?|tools?|tasks?|ci|cmake|m4|meson|configs?|contrib|release|packaging|patches|hooks"
     r"|support|verify|fuzz(ing)?|_*perf(ormance)?([-_].*)?|bench.*|metrics|docker|build-support"
-    r"|build-?src|gradle|subprojects|vendor|third[-_]party|codemods|integrations?|overrides"
+    r"|build-?src|gradle|subprojects|vendor|third[-_]party|codemods|integrations?|overrides|rake|rakelib"
 )
 _TOOL_FILES = ("bench*", "[gG]runtfile*", "[gG]ulpfile*", "[rR]ollup*", "release.*", "build.*")
 _PROSE_FOLDER = re.compile(
@@ -76,7 +82,9 @@ _SAMPLES = (  # some tests run what is there
     *("examples", "example", "samples", "demos", "demo", "playground", "playgrounds", "sandbox"),
     *("tutorial", "tutorials"),
 )
-_TEST_PROGRAMS = ("jest", "vitest", "playwright", "karma", "mocha")  # at the root: their settings
+# At the root: their settings.
+_TEST_PROGRAMS = ("jest", "vitest", "playwright", "karma", "mocha", "rubocop")
+_GO_HELPERS = re.compile(r"(^|/)internal/(?:.+/)?([a-z]+test)/[^/]+\.go")
 _JVM_FOLDER = re.compile(r"src/(\w+)/(?:java|kotlin|groovy|scala|resources)/")
 _SCRIPT_FOLDERS = ("bin", "libexec", "sbin")  # with code that has no ending
 _MANIFESTS = (
@@ -87,6 +95,7 @@ _APART = (_TEST_FOLDER, _TOOL_FOLDER, _PROSE_FOLDER, re.compile("|".join(_SAMPLE
 _TESTS, _SETTINGS, _TOOLS = (
     re.compile("|".join(map(translate, globs))) for globs in (_TEST_FILES, _STEERING, _TOOL_FILES)
 )
+_PACKAGES = 300  # of JavaScript, whose package.json is read
 _DEPTH = 3  # of folders in which a part of the project may have a manifest
 _FEW = 6  # files of one kind that are named one by one
 _SIBLINGS = 3  # parts beside each other that are named together
@@ -130,7 +139,8 @@ def layout(project: Listing, steers: Iterable[str] = (), guards: Iterable[str] =
     found = _sort(project, with_tools=True)
     if not found.allow:  # nothing else is there: then the tools are the program
         found = _sort(project, with_tools=False)
-    own = list(steers)
+    whole = [f"/{glob.removesuffix('**')}" for glob in found.protect if glob.endswith("/**")]
+    own = [glob for glob in steers if not glob.startswith(tuple(whole))]
     allow = [glob for glob in found.allow if glob not in own]
     protect = [*found.protect, *own]
     protect += [f"{name}/**" for name in _STEERING_FOLDERS if project.has(name)]
@@ -156,9 +166,11 @@ def _sort(project: Listing, *, with_tools: bool) -> _Sorted:
     parts = _parts(project)
     shown = _together(parts)
     programs = _packages_without_tests(project)
+    own = (*_TEST_PROGRAMS, *_features(project))
     found = _Sorted()
     loose: dict[tuple[str, str], list[str]] = defaultdict(list)  # sources beside a manifest
-    for path in project.files:
+    data = (f"{folder}/*" for folder in project.test_data)
+    for path in (*project.files, *data):
         part = next(folder for folder in _above(path) if folder in parts)
         place, inside = shown[part], path[len(part) :].lstrip("/")
         head, _, rest = inside.partition("/")
@@ -167,18 +179,18 @@ def _sort(project: Listing, *, with_tools: bool) -> _Sorted:
                 found.protect[f"{place}/{glob}"] = None
             elif _CODE.fullmatch(head):
                 loose[place, head.rpartition(".")[2]].append(head)
-        elif _decides(head, with_tools) or (not part and head in _TEST_PROGRAMS):
+        elif _decides(head, with_tools) or (not part and head in own):
             found.protect[_tied(f"{place}/{head}/**")] = None
         elif match := _JVM_FOLDER.match(inside):
             is_source = match[1].lower().endswith("main")
             chosen = found.allow if is_source else found.protect
             chosen[_tied(f"{place}/src/{match[1]}/**")] = None
         elif not _PROSE_FOLDER.fullmatch(head) or path.endswith(".go"):
-            top = _tied(f"{place}/{head}/**")
+            folder = _tied(f"{place}/{head}/**")
             if _CODE.fullmatch(path) or (head in _SCRIPT_FOLDERS and "." not in rest):
-                found.allow[top] = None
+                found.allow[folder] = None
             if glob := _nested(path, len(path) - len(rest), programs):
-                found.protect[f"{top}/{glob}"] = None
+                found.protect[f"{folder}/{glob}"] = None
     for (place, ending), names in loose.items():
         several = len(set(names)) > _FEW
         globs = [f"*.{ending}"] if several else sorted(set(names))
@@ -190,6 +202,11 @@ def _decides(folder: str, with_tools: bool) -> bool:
     """Whether a folder beside a manifest is one of tests, tools or samples."""
     tools = with_tools and (_TOOL_FOLDER.fullmatch(folder) or folder in _SAMPLES)
     return bool(_TEST_FOLDER.fullmatch(folder) or tools)
+
+
+def _features(project: Listing) -> set[str]:
+    """Folders at the root with features in Gherkin: their steps lie there too."""
+    return {top(path) for path in project.named("*.feature") if path.count("/") == 1}
 
 
 def _tied(glob: str) -> str:
@@ -215,6 +232,8 @@ def _nested(path: str, start: int, programs: set[str]) -> str:
         name = folder.rpartition("/")[2]
         if _TEST_FOLDER.fullmatch(name) and folder not in programs:
             return f"{name}/**"
+    if helper := _GO_HELPERS.search(path):  # of this project's tests alone, as Go enforces
+        return f"{helper[2]}/**"
     name = path.rpartition("/")[2]
     if name == "test.py":  # among sources rather a part of the program
         return ""
@@ -225,13 +244,34 @@ def _nested(path: str, start: int, programs: set[str]) -> str:
 def _parts(project: Listing) -> set[str]:
     """The root, folders below it that have a manifest of their own, and those between."""
     parts = {""}
+    needed = _needed_packages(project)
     for path in project.named(*_MANIFESTS):
         folder = path.rpartition("/")[0]
-        names = folder.split("/")
-        aside = any(pattern.fullmatch(name) for pattern in _APART for name in names)
-        if folder and len(names) <= _DEPTH and not aside:
+        is_near = folder.count("/") < _DEPTH
+        if folder and is_near and (folder in needed or not _is_apart(folder)):
             parts.update(_above(path))  # those above hold parts, not sources of their own
     return parts
+
+
+def _needed_packages(project: Listing) -> set[str]:
+    """Folders of JavaScript packages that another package needs to run: part of the program,
+    whatever they are called."""
+    packages = {
+        path.rpartition("/")[0]: javascript_project.read_package(project, path) or {}
+        for path in project.named("package.json")[:_PACKAGES]
+    }
+    needed = {
+        name
+        for folder, package in packages.items()
+        if not _is_apart(folder)
+        for name in package.get("dependencies") or ()
+    }
+    return {folder for folder, package in packages.items() if package.get("name") in needed}
+
+
+def _is_apart(folder: str) -> bool:
+    """Whether one of the names of a path is that of tests, tools, prose or samples."""
+    return any(pattern.fullmatch(name) for pattern in _APART for name in folder.split("/"))
 
 
 def _together(parts: set[str]) -> dict[str, str]:

@@ -13,6 +13,10 @@ FILE = "play.json"  # in the workspace
 COMMAND = f"openloop browse {{workspace}}/{FILE}"
 _FOLDERS = ("", "public", "site", "static", "www")  # where a page without a server may lie
 _SCRIPTS = ("dev", "start", "serve", "preview")  # of package.json, the likeliest first
+# Pages that show documentation, or that only lead elsewhere.
+_NO_PROGRAM = r"(?i)docsify|http-equiv=.?refresh"
+# A server of files shows a page only where one lies: built ones are not there yet.
+_FILE_SERVER = r"^(?:npx )?(?:http-server|serve)\b(?: --?\w+)*(?: (?:\./)?([\w./-]+))?"
 _SERVERS = (  # what serves, and how it is given a port
     (
         r"\bvite\b|\bastro\b|\bparcel\b|\bng serve\b|\bnuxt\b|\bwebpack( serve|-dev-server)\b",
@@ -38,7 +42,7 @@ def detect(project: Listing) -> WebPage | None:
         return WebPage(f"package.json has a server ({name})", _play(run, 60))
     for folder in _FOLDERS:
         path = f"{folder}/index.html".lstrip("/")
-        if path in project.named("index.html"):
+        if path in project.named("index.html") and _is_program(project, path):
             directory = f" --directory {folder}" if folder else ""
             run = f"exec python3 -m http.server {{port}} --bind 127.0.0.1{directory}"
             return WebPage(f"{path} is a web page", _play(run, 20))
@@ -53,12 +57,19 @@ def _dev_server(project: Listing) -> tuple[str, str] | None:
         scripts = json.loads(project.text("package.json", 1 << 20)).get("scripts", {})
         for name in _SCRIPTS:
             for pattern, option in _SERVERS:
-                if re.search(pattern, scripts.get(name, "")):
+                text = scripts.get(name, "")
+                files = re.search(_FILE_SERVER, text)
+                page = f"{files[1] or '.'}/index.html" if files else ""
+                if re.search(pattern, text) and (not page or _is_program(project, page)):
                     words = f" -- {option} {{port}}" if option else ""
                     return name, f"npm run --silent {name}{words}"
     except (ValueError, RecursionError, AttributeError, TypeError):
         return None
     return None
+
+
+def _is_program(project: Listing, page: str) -> bool:
+    return project.has(page) and not project.says(page, _NO_PROGRAM)
 
 
 def _play(run: str, patience: int) -> dict[str, Any]:
