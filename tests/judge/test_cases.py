@@ -8,7 +8,7 @@ import unittest
 from typing import Any
 
 from openloop.core.errors import ConfigError, OpenLoopError
-from openloop.judge import cases
+from openloop.judge import case_lines, cases, compare
 from openloop.judge.cases import Answer, Case
 
 WHERE = "cases.jsonl"
@@ -20,12 +20,12 @@ def search(pattern: str, text: str) -> bool | None:
 
 def read(*lines: object, recording: bool = False) -> tuple[Case, ...]:
     texts = [line if isinstance(line, str) else json.dumps(line) for line in lines]
-    return cases.parse("\n".join(texts).encode(), where=WHERE, recording=recording)
+    return case_lines.parse("\n".join(texts).encode(), where=WHERE, recording=recording)
 
 
 def problems(data: bytes, recording: bool = False) -> tuple[OpenLoopError, ...]:
     try:
-        cases.parse(data, where=WHERE, recording=recording)
+        case_lines.parse(data, where=WHERE, recording=recording)
     except ConfigError as error:
         return error.problems
     return ()
@@ -35,7 +35,7 @@ def why(output: str | bytes, code: int = 0, /, **line: Any) -> str:
     """Why this output is not what a case with these keys expects."""
     (case,) = read(line)
     data = output if isinstance(output, bytes) else output.encode()
-    return cases.failure(case, Answer(data, b"", code), search)
+    return compare.failure(case, Answer(data, b"", code), search)
 
 
 class Reading(unittest.TestCase):
@@ -189,15 +189,15 @@ class Comparing(unittest.TestCase):
     def test_standard_error(self) -> None:
         (case,) = read({"stdout": 5, "stderr": "oops", "match": "number"})
         for stderr, failure in ((b"oops\n", ""), (b"oop", "stderr differs in line 1")):
-            self.assertEqual(failure, cases.failure(case, Answer(b"5.0", stderr, 0), search))
+            self.assertEqual(failure, compare.failure(case, Answer(b"5.0", stderr, 0), search))
 
     def test_exit_code_and_trouble_come_first(self) -> None:
         self.assertEqual("exit code 1, expected 0", why("5", 1, stdout="5"))
         self.assertEqual("", why("5", 3, stdout="5", exit_code=3))
         (case,) = read({"stdout": "5"})
         trouble = Answer(b"5", b"", 0, "ran longer than 10 s")
-        self.assertEqual("ran longer than 10 s", cases.failure(case, trouble, search))
-        self.assertTrue(cases.failure(case, Answer(b"5"), search), "no exit code at all")
+        self.assertEqual("ran longer than 10 s", compare.failure(case, trouble, search))
+        self.assertTrue(compare.failure(case, Answer(b"5"), search), "no exit code at all")
 
     def test_bytes_that_are_no_text(self) -> None:
         self.assertEqual("stdout is not UTF-8 (byte 1)", why(b"5\xff", stdout="5"))
@@ -212,7 +212,7 @@ class Comparing(unittest.TestCase):
 class Recording(unittest.TestCase):
     def line(self, text: str, stdout: bytes = b"out\n", code: int = 0) -> str:
         (case,) = read(text, recording=True)
-        return cases.recorded(text, case, Answer(stdout, b"", code))
+        return case_lines.recorded(text, case, Answer(stdout, b"", code))
 
     def test_the_line_stays_as_it_was_written(self) -> None:
         self.assertEqual('{"stdin":"x", "stdout": "out"}', self.line('{"stdin":"x"}'))
@@ -228,7 +228,7 @@ class Recording(unittest.TestCase):
         for match, stdout in (("trim", b" a\n"), ("exact", b" a\n"), ("json", b'{"a": 1.50}\n'),
                               ("number", b"1.50 m\n")):  # fmt: skip
             (case,) = read(self.line(json.dumps({"match": match}), stdout))
-            self.assertEqual("", cases.failure(case, Answer(stdout, b"", 0), search), match)
+            self.assertEqual("", compare.failure(case, Answer(stdout, b"", 0), search), match)
 
     def test_what_cannot_be_recorded(self) -> None:
         for line, answer in (
@@ -241,9 +241,9 @@ class Recording(unittest.TestCase):
         ):
             (case,) = read(line, recording=True)
             with self.subTest(line=line, answer=answer):
-                self.assertTrue(cases.unrecordable(case, answer, search))
+                self.assertTrue(case_lines.unrecordable(case, answer))
         (case,) = read({}, recording=True)
-        self.assertEqual("", cases.unrecordable(case, Answer(b"a", code=3), search))
+        self.assertEqual("", case_lines.unrecordable(case, Answer(b"a", code=3)))
 
 
 if __name__ == "__main__":

@@ -126,10 +126,12 @@ class Verdicts(Judging):
         self.assertIn("no case", done.err)
 
     def test_a_score_is_never_rounded_up_to_one(self) -> None:
-        from openloop.judge import cases, judging, pool
+        from openloop.judge import case_lines, cases, judging
 
-        (case,) = cases.parse(b'{"stdout": "x"}', where="")
-        results = [pool.Result(case, cases.Answer(), "why"[: 3 * (n == 0)]) for n in range(99999)]
+        (case,) = case_lines.parse(b'{"stdout": "x"}', where="")
+        results = [
+            cases.CaseResult(case, cases.Answer(), "why"[: 3 * (n == 0)]) for n in range(99999)
+        ]
         self.assertEqual(["99998 of 99999 cases", "score=0.9999"], judging.summary(results))
 
     def test_what_a_program_can_do_to_fail(self) -> None:

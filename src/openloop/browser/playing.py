@@ -31,14 +31,14 @@ _LAST = Step("end of the play", "", {}, 0.0)
 Say = Callable[[list[str]], None]
 
 
-class Interrupted(Exception):
-    """A signal asked to stop."""
+class _Stopped(Exception):
+    """A signal asked the play to stop, or the guard above ended."""
 
 
 @dataclass(slots=True)
-class Result:
-    """What became of one step. image: the page after it, b"" for none. files: names of pictures
-    that show a failure."""
+class PlayedStep:
+    """The result of one step of a play. image: the page after it, b"" for none. files: names of
+    the pictures that show a failure."""
 
     title: str
     seconds: float
@@ -62,7 +62,7 @@ def browse(given: str, *, out: str | None, browser: str | None, as_json: bool, s
     with Interrupts() as interrupts:
         try:
             code = _play(what, program, files, interrupts, as_json, say)
-        except Interrupted:
+        except _Stopped:
             return 128 + next(iter(interrupts.received), signal.SIGINT)
         except OSError as error:
             what_failed = f"what was seen cannot be kept: {error.strerror or error}"
@@ -75,7 +75,7 @@ def _play(
     what: Play, program: str, out: Output, interrupts: Interrupts, as_json: bool, say: Say
 ) -> int:
     with _running(what, program, out, interrupts) as (player, version):
-        results: list[Result] = []
+        results: list[PlayedStep] = []
         for step in [*what.steps, _LAST]:
             result, lines = _one(player, step, out)
             if step is _LAST and result.passed:
@@ -108,7 +108,7 @@ def _running(
     player = Player(what, program, folder, out)
 
     def stop() -> None:
-        raise Interrupted
+        raise _Stopped
 
     try:
         player.pipe.watch(interrupts.wakeup, stop)
@@ -153,7 +153,7 @@ def _address_of(serve: Serve, player: Player) -> str:
         raise UsageError(failure.what, fix="correct base or serve.ready in the play") from None
 
 
-def _one(player: Player, step: Step, out: Output) -> tuple[Result, list[str]]:
+def _one(player: Player, step: Step, out: Output) -> tuple[PlayedStep, list[str]]:
     """One step: what became of it, and the lines that it prints besides its own."""
     began = monotonic()
     title = title_of(step)
@@ -161,14 +161,14 @@ def _one(player: Player, step: Step, out: Output) -> tuple[Result, list[str]]:
         lines = player.perform(step) if step is not _LAST else player.look_once_more()
         seconds = monotonic() - began
         image = player.glimpse("jpeg") if step is not _LAST else b""
-        return Result(title, seconds, None, image), lines
+        return PlayedStep(title, seconds, None, image), lines
     except Failure as failure:
         seconds = monotonic() - began
         image = b"" if isinstance(failure, Gone) else _last_glimpse(player)
         if image:
             out.write(output.FAILURE, image)
         files = [*([output.FAILURE] if image else []), *failure.files]
-        return Result(title, seconds, failure, image, files), []
+        return PlayedStep(title, seconds, failure, image, files), []
 
 
 def _last_glimpse(player: Player) -> bytes:
@@ -178,7 +178,7 @@ def _last_glimpse(player: Player) -> bytes:
         return b""
 
 
-def _frame(result: Result) -> Frame:
+def _frame(result: PlayedStep) -> Frame:
     notes = [] if result.failure is None else list(_why(result.failure))
     return Frame(result.title, result.passed, result.seconds, result.image, notes)
 
@@ -200,7 +200,7 @@ def title_of(step: Step) -> str:
     return f"{step.kind} {words}".strip()[:_TITLE]
 
 
-def line(number: int, result: Result) -> list[str]:
+def line(number: int, result: PlayedStep) -> list[str]:
     """`passed    3  click #start  0.1 s`, and below a failure what it is about."""
     verdict = "passed" if result.passed else "failed"
     first = f"{verdict}  {number:>3}  {result.title}  {result.seconds:.1f} s"
@@ -221,7 +221,7 @@ def _why(failure: Failure) -> Iterator[str]:
         yield f"and {len(failure.also) - _ALSO} more"
 
 
-def _verdict(what: Play, results: Sequence[Result]) -> str:
+def _verdict(what: Play, results: Sequence[PlayedStep]) -> str:
     passed = sum(result.passed for result in results)
     verdict = f"{passed} of {len(what.steps)} steps passed"
     if (last := results[-1]).failure:
@@ -231,7 +231,7 @@ def _verdict(what: Play, results: Sequence[Result]) -> str:
 
 
 def _document(
-    what: Play, results: Sequence[Result], player: Player, out: Output, version: str
+    what: Play, results: Sequence[PlayedStep], player: Player, out: Output, version: str
 ) -> dict[str, Any]:
     return {
         "play": what.name,

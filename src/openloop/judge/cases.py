@@ -1,33 +1,17 @@
-"""Cases that a command is judged by: parse them, and compare them with its answers.
-
-A file of cases is JSON lines; blank lines and lines that begin with `#` are comments.
-case.schema.json has the schema of a line.
-"""
+"""A case that a command is judged by, the command's answer to it, and the result."""
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
-from functools import cache
-from typing import Any
 
-from openloop.config import schema, strict_json
-from openloop.config.schema import Complaint, Problem
-from openloop.core.errors import ConfigError, OpenLoopError
-from openloop.core.text import number
-from openloop.judge import compare
-
-Search = Callable[[str, str], bool | None]  # (expression, text); None when it takes too long
 _DIR = re.compile(r"\{\{dir\}\}|\{dir\}")
-_DEEPEST = 200  # folders above a file of a case
-_ANSWERS = ("stdout", "stderr", "exit_code")
 
 
-class Comparison(StrEnum):
+class Match(StrEnum):
     """How output is compared with the expected output."""
 
     EXACT = "exact"
@@ -50,7 +34,7 @@ class Case:
     env: Mapping[str, str]
     stdout: str | None
     stderr: str | None
-    match: Comparison
+    match: Match
     tolerance: Decimal
     exit_code: int
     timeout: float
@@ -82,206 +66,16 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """A line with a case: its number, its text, its JSON document."""
+class CaseResult:
+    """The result of one case. failure: why it failed, or ""."""
 
-    number: int
-    text: str
-    document: Any
+    case: Case
+    answer: Answer
+    failure: str
 
-
-def parse(
-    data: bytes, *, where: str, recording: bool = False, names: str = "case "
-) -> tuple[Case | GeneratorLine, ...]:
-    """The cases and generators in the bytes, in order.
-
-    where: the file's name. recording: a case may lack expectations. names: the prefix of generated
-    names for cases without one. Raises ConfigError with every problem found.
-    """
-    problems: list[OpenLoopError] = []
-    found: list[Case | GeneratorLine] = []
-    for line in lines(data, where, problems):
-        place = f"{where}, line {line.number}"
-        wrong = list(_problems(line.document, recording))
-        problems += [_error(problem, place) for problem in wrong]
-        if wrong:
-            continue
-        if _generates(line.document):
-            document = _defaults("judge/generator") | line.document
-            timeout = float(document["timeout_seconds"])
-            found.append(GeneratorLine(line.number, document["generate"], timeout))
-        else:
-            found.append(_case(line, f"{names}{len(found) + 1}"))
-    cases = [each for each in found if isinstance(each, Case)]
-    for case, other in repeated(cases):
-        what = f"name {schema.shown(case.name)} stands in line {other.line} too"
-        place = f"{where}, line {case.line}"
-        problems.append(OpenLoopError(what, where=place, fix="give each case its own"))
-    if problems:
-        raise ConfigError(tuple(problems))
-    return tuple(found)
-
-
-def repeated(cases: Iterable[Case]) -> Iterator[tuple[Case, Case]]:
-    """(case, first case of that name) for each case whose name is taken."""
-    first: dict[str, Case] = {}
-    for case in cases:
-        if case.name in first:
-            yield case, first[case.name]
-        first.setdefault(case.name, case)
-
-
-def _generates(document: Any) -> bool:
-    return isinstance(document, dict) and "generate" in document
-
-
-def lines(data: bytes, where: str, problems: list[OpenLoopError]) -> Iterator[Line]:
-    """The lines with cases; lines that are not JSON are added to `problems`.
-
-    Raises ConfigError when the file is not UTF-8.
-    """
-    for position, text in enumerate(strict_json.decode(data, where).split("\n"), 1):
-        if not text.strip() or text.lstrip().startswith("#"):
-            continue
-        try:
-            document = strict_json.read(text, where, line=position)
-        except ConfigError as error:
-            problems += error.problems
-        else:
-            yield Line(position, text, document)
-
-
-def _error(problem: Problem, where: str) -> OpenLoopError:
-    name = schema.dotted(problem.path) if problem.path else "the case"
-    return OpenLoopError(f"{name} {problem.what}", where=where, fix=problem.fix)
-
-
-@cache
-def _checker(name: str) -> schema.Checker:
-    return schema.Checker(schema.load(name), {})
-
-
-def _problems(document: Any, recording: bool) -> Iterator[Problem]:
-    if _generates(document):
-        yield from _checker("judge/generator").problems(document)
-        return
-    found = list(_checker("judge/case").problems(document))
-    yield from found or _contradictions(document, recording)
-
-
-def _defaults(name: str) -> dict[str, Any]:
-    rules = schema.load(name)["properties"]
-    return {key: rule["default"] for key, rule in rules.items() if "default" in rule}
-
-
-def _contradictions(case: Mapping[str, Any], recording: bool) -> Iterator[Problem]:
-    """Problems between keys, which the schema cannot express."""
-    match = Comparison(case.get("match", Comparison.TRIM))
-    if not recording and not any(key in case for key in _ANSWERS):
-        yield Problem(
-            (),
-            "says nothing of what is expected",
-            "add stdout, stderr or exit_code, or let --record add them",
-        )
-    if "tolerance" in case and match not in (Comparison.JSON, Comparison.NUMBER):
-        yield Problem(("tolerance",), f"has no meaning with match {match}", "use json or number")
-    for name in case.get("files", ()):
-        if name.count("/") > _DEEPEST:
-            what = f"lies more than {_DEEPEST} folders deep"
-            yield Problem(("files", name), what, "use fewer folders")
-        if any(other.startswith(f"{name}/") for other in case["files"]):
-            what = "is a file, and a folder for another one"
-            yield Problem(("files", name), what, "rename one of them")
-    if "stdout" in case:
-        for what, fix in _expectation(case["stdout"], match):
-            yield Problem(("stdout",), what, fix)
-    if match is Comparison.REGEX and (what := _broken(case.get("stderr", ""))):
-        yield Problem(("stderr",), what, "write it as Python's re module reads it")
-
-
-def _expectation(value: Any, match: Comparison) -> Iterator[Complaint]:
-    if match is Comparison.JSON:
-        try:
-            compare.read_json(_expected(value, match))
-        except ValueError as error:
-            yield f"must be JSON, got {schema.shown(value)}: {error}", "write a JSON value"
-    elif match is Comparison.NUMBER:
-        if isinstance(value, bool) or not isinstance(value, str | int | float):
-            yield f"must be a number or a string, got {schema.shown(value)}", "write a number"
-        elif not any(map(compare.NUMBER.fullmatch, _expected(value, match).split())):
-            yield f"must hold a number, got {schema.shown(value)}", "or use match trim"
-    elif not isinstance(value, str):
-        what = f"must be a string with match {match}, got {schema.shown(value)}"
-        yield what, 'put it in "…", or use match json'
-    elif match is Comparison.REGEX and (why := _broken(value)):
-        yield why, "write it as Python's re module reads it, every backslash twice"
-
-
-def _broken(pattern: str) -> str:
-    try:
-        re.compile(pattern, re.MULTILINE)
-    except (re.error, ValueError, OverflowError, RecursionError) as error:
-        return f"must be a regular expression, got {schema.shown(pattern)}: {error}"
-    return ""
-
-
-def _case(line: Line, name: str) -> Case:
-    """The case of a valid document, with defaults for absent keys."""
-    found = _defaults("judge/case") | line.document
-    match = Comparison(found["match"])
-    return Case(
-        name=found.get("name", name),
-        line=line.number,
-        args=tuple(found.get("args", ())),
-        stdin=found["stdin"],
-        files=dict(found.get("files", {})),
-        env=dict(found.get("env", {})),
-        stdout=_expected(found["stdout"], match) if "stdout" in found else None,
-        stderr=found.get("stderr"),
-        match=match,
-        tolerance=Decimal(number(float(found["tolerance"]))),
-        exit_code=int(found["exit_code"]),
-        timeout=float(found["timeout_seconds"]),
-        expects=any(key in line.document for key in _ANSWERS),
-    )
-
-
-def _expected(value: Any, match: Comparison) -> str:
-    """The expected output as text; with json and number the file may have a JSON value."""
-    return value if isinstance(value, str) else json.dumps(value)
-
-
-# --- recording --------------------------------------------------------------------------
-
-
-def unrecordable(case: Case, answer: Answer, search: Search) -> str:
-    """Why the answer cannot be recorded as the expectation, or ""."""
-    if answer.trouble:
-        return answer.trouble
-    try:
-        text = answer.stdout.decode()
-    except UnicodeDecodeError as error:
-        return f"stdout is not UTF-8 (byte {error.start})"
-    if "\0" in text:
-        return "stdout holds a NUL character"
-    if case.match is Comparison.REGEX:
-        return "a regular expression cannot be recorded"
-    what = next((what for what, _ in _expectation(text, case.match)), "")
-    return f"stdout {what}" if what else ""
-
-
-def recorded(text: str, case: Case, answer: Answer) -> str:
-    """The case's line with the answer appended as its expectation."""
-    stdout = answer.stdout.decode()
-    added: dict[str, Any] = {"stdout": stdout if case.match is Comparison.EXACT else stdout.strip()}
-    if answer.code != 0:
-        added["exit_code"] = answer.code
-    before = text.rstrip().removesuffix("}").rstrip()
-    comma = "" if before.endswith("{") else ", "
-    return f"{before}{comma}{json.dumps(added, ensure_ascii=False)[1:-1]}}}"
-
-
-# --- placeholders -----------------------------------------------------------------------
+    @property
+    def passed(self) -> bool:
+        return not self.failure
 
 
 def filled(text: str, folder: str) -> str:
@@ -292,46 +86,3 @@ def filled(text: str, folder: str) -> str:
 def masked(output: bytes, folder: str) -> bytes:
     """Output with `{dir}` in place of the case's own folder, whose name is random."""
     return output.replace(folder.encode(), b"{dir}")
-
-
-# --- comparing --------------------------------------------------------------------------
-
-
-def failure(case: Case, answer: Answer, search: Search) -> str:
-    """Why the answer fails the case, or "".
-
-    Quotes neither answer nor expectation: agents read logs, and must not learn the cases from them.
-    """
-    if answer.trouble:
-        return answer.trouble
-    if answer.code != case.exit_code:
-        return f"exit code {answer.code}, expected {case.exit_code}"
-    for name, output, expected in (
-        ("stdout", answer.stdout, case.stdout),
-        ("stderr", answer.stderr, case.stderr),
-    ):
-        if expected is not None and (why := _differs(case, name, output, expected, search)):
-            return f"{name} {why}"
-    return ""
-
-
-def _differs(case: Case, name: str, output: bytes, expected: str, search: Search) -> str:
-    try:
-        text = output.decode()
-    except UnicodeDecodeError as error:
-        return f"is not UTF-8 (byte {error.start})"
-    if not text and expected.strip() and case.match is not Comparison.REGEX:
-        return "is empty"
-    match case.match:
-        case Comparison.EXACT:
-            return compare.texts(text, expected)
-        case Comparison.REGEX:
-            found = search(expected, text)
-            if found is None:
-                return "keeps the regular expression busy for too long"
-            return "" if found else "does not match"
-        case Comparison.JSON if name == "stdout":
-            return compare.values(text, expected, case.tolerance)
-        case Comparison.NUMBER if name == "stdout":
-            return compare.words(text.split(), expected.split(), case.tolerance)
-    return compare.texts(text.strip(), expected.strip())

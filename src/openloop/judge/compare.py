@@ -7,13 +7,57 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from decimal import Context, Decimal
 from typing import Any
 
 from openloop.config.schema import Object
+from openloop.judge.cases import Answer, Case, Match
+
+Search = Callable[[str, str], bool | None]  # (expression, text); None when it takes too long
 
 NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,9})?", re.ASCII)
 _ARITHMETIC = Context(prec=60, traps=[])  # far finer than a float; an overflow is no match
+
+
+def failure(case: Case, answer: Answer, search: Search) -> str:
+    """Why the answer fails the case, or "".
+
+    Quotes neither answer nor expectation: agents read logs, and must not learn the cases from them.
+    """
+    if answer.trouble:
+        return answer.trouble
+    if answer.code != case.exit_code:
+        return f"exit code {answer.code}, expected {case.exit_code}"
+    for name, output, expected in (
+        ("stdout", answer.stdout, case.stdout),
+        ("stderr", answer.stderr, case.stderr),
+    ):
+        if expected is not None and (why := _differs(case, name, output, expected, search)):
+            return f"{name} {why}"
+    return ""
+
+
+def _differs(case: Case, name: str, output: bytes, expected: str, search: Search) -> str:
+    try:
+        text = output.decode()
+    except UnicodeDecodeError as error:
+        return f"is not UTF-8 (byte {error.start})"
+    if not text and expected.strip() and case.match is not Match.REGEX:
+        return "is empty"
+    match case.match:
+        case Match.EXACT:
+            return texts(text, expected)
+        case Match.REGEX:
+            found = search(expected, text)
+            if found is None:
+                return "keeps the regular expression busy for too long"
+            return "" if found else "does not match"
+        case Match.JSON if name == "stdout":
+            return values(text, expected, case.tolerance)
+        case Match.NUMBER if name == "stdout":
+            return words(text.split(), expected.split(), case.tolerance)
+    return texts(text.strip(), expected.strip())
 
 
 def texts(text: str, expected: str) -> str:

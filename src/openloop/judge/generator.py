@@ -16,9 +16,10 @@ from openloop.core.clock import monotonic
 from openloop.core.errors import ConfigError, JudgeError, OpenLoopError
 from openloop.core.text import printable
 from openloop.fs.programs import is_below
-from openloop.judge import cases
+from openloop.judge import case_lines
+from openloop.judge.case_file import LARGEST, CaseFile
 from openloop.judge.cases import Case, GeneratorLine
-from openloop.judge.pool import GRACE, LARGEST, CaseFile, Interrupted
+from openloop.judge.pool import GRACE, interruption
 from openloop.process.guard_client import GuardClient
 from openloop.process.messages import Ended, NotStarted, Start
 from openloop.process.signals import Interrupts
@@ -35,7 +36,7 @@ def expand(sheet: CaseFile, seed: str) -> CaseFile:
             found.append(entry)
         else:
             found += _generated(entry, sheet, seed)
-    for case, _ in cases.repeated(found):
+    for case, _ in case_lines.repeated(found):
         what = f"two cases are called {printable(case.name)}"
         raise ConfigError((OpenLoopError(what, where=sheet.given, fix="give each its own name"),))
     return replace(sheet, entries=tuple(found), hidden=_hidden(sheet))
@@ -51,7 +52,7 @@ def _hidden(sheet: CaseFile) -> str:
 def _generated(generator: GeneratorLine, sheet: CaseFile, seed: str) -> list[Case]:
     where = f"{sheet.given}, line {generator.line}"
     data = _output_of(generator, os.path.dirname(sheet.path), seed, where)
-    made = cases.parse(data, where=f"output of {where}", names=f"case {generator.line}.")
+    made = case_lines.parse(data, where=f"output of {where}", names=f"case {generator.line}.")
     found = [each for each in made if isinstance(each, Case)]
     if not found or len(found) < len(made):
         what = "the generator printed no cases, or a generator of its own"
@@ -90,7 +91,7 @@ def _wait(guard: GuardClient, timeout: float, interrupts: Interrupts) -> str:
     while (left := deadline - monotonic()) > 0:
         ready, _, _ = select.select([guard.socket.fileno(), interrupts.wakeup], [], [], left)
         if interrupts.received:
-            raise Interrupted(128 + interrupts.received[0])
+            raise interruption(interrupts)
         messages = guard.read() if guard.socket.fileno() in ready else []
         if messages is None:
             return "lost its guard"

@@ -8,20 +8,21 @@ from collections.abc import Sequence
 
 from openloop.core.errors import JudgeError
 from openloop.fs import dirfd, files
-from openloop.judge import cases
-from openloop.judge.pool import CaseFile, Result
+from openloop.judge import case_lines
+from openloop.judge.case_file import CaseFile
+from openloop.judge.cases import CaseResult
 
 _TEMPORARY = b".openloop-recorded"
 
 
-def filled(sheet: CaseFile, results: Sequence[Result]) -> bytes:
+def filled(sheet: CaseFile, results: Sequence[CaseResult]) -> bytes:
     """The file with expectations added to cases that had none; other lines are unchanged."""
     answers = {result.case.line: result for result in results if not result.case.expects}
     lines = sheet.data.decode().split("\n")
     for number, result in answers.items():
-        lines[number - 1] = cases.recorded(lines[number - 1], result.case, result.answer)
+        lines[number - 1] = case_lines.recorded(lines[number - 1], result.case, result.answer)
     data = "\n".join(lines).encode()
-    cases.parse(data, where=sheet.given)  # a later run must be able to read it
+    case_lines.parse(data, where=sheet.given)  # a later run must be able to read it
     return data
 
 

@@ -13,12 +13,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from openloop.core import clock
-from openloop.core.errors import ExitCode, JudgeError, UsageError
+from openloop.core.errors import ExitCode, Interrupted, JudgeError, UsageError
 from openloop.core.text import printable
 from openloop.fs import files
-from openloop.judge import golden, pool
-from openloop.judge.cases import Case
-from openloop.judge.pool import CaseFile, Interrupted, Result
+from openloop.judge import case_file, golden, pool
+from openloop.judge.case_file import CaseFile
+from openloop.judge.cases import Case, CaseResult
 from openloop.views import junit_xml
 from openloop.views.console import Screen
 
@@ -53,10 +53,10 @@ def judge(
     if not command:
         fix = "write it behind --: openloop judge CASES -- python3 solver.py"
         raise UsageError("COMMAND is missing", fix=fix)
-    sheet = pool.load(path, recording=options.record)
+    sheet = case_file.load(path, recording=options.record)
     _check(sheet, options)
     pool.check(command)
-    report = None if options.junit is None else _Report(options.junit, sheet)
+    report = None if options.junit is None else _JUnitFile(options.junit, sheet)
     screen = Screen(sys.stderr)
     started, began = clock.utc(), clock.monotonic()
     try:
@@ -65,7 +65,7 @@ def judge(
         results = list(_results(sheet, command, options, screen, say))
     except Interrupted as stop:
         screen.end_live()
-        return stop.exit_code
+        return 128 + stop.signum
     if report:
         report.write(_suite(sheet, results, started, clock.monotonic() - began))
     if not results:
@@ -109,11 +109,11 @@ def _results(
     options: Options,
     screen: Screen,
     say: Callable[[list[str]], None],
-) -> Iterator[Result]:
+) -> Iterator[CaseResult]:
     """The results in the order of the cases, each printed as soon as possible."""
     total, done, failed = len(sheet.cases), 0, 0
 
-    def watched(results: Iterator[Result]) -> Iterator[Result]:
+    def watched(results: Iterator[CaseResult]) -> Iterator[CaseResult]:
         nonlocal done, failed
         for result in results:
             done += 1
@@ -142,7 +142,7 @@ def _results(
     screen.end_live()
 
 
-def _recorded(sheet: CaseFile, results: Sequence[Result], passed: bool) -> str:
+def _recorded(sheet: CaseFile, results: Sequence[CaseResult], passed: bool) -> str:
     new = sum(not result.case.expects for result in results)
     if not passed:
         return f"nothing was recorded in {sheet.given}: not every case passed"
@@ -152,7 +152,7 @@ def _recorded(sheet: CaseFile, results: Sequence[Result], passed: bool) -> str:
 
 
 def _suite(
-    sheet: CaseFile, results: Sequence[Result], started: str, seconds: float
+    sheet: CaseFile, results: Sequence[CaseResult], started: str, seconds: float
 ) -> junit_xml.Suite:
     group = os.path.splitext(os.path.basename(sheet.path))[0]
     tests = [
@@ -163,7 +163,7 @@ def _suite(
     return junit_xml.Suite(sheet.given, started, socket.gethostname(), seconds, tests, out)
 
 
-class _Report:
+class _JUnitFile:
     """The file for `--junit`, checked before any case runs, so that no result is lost."""
 
     def __init__(self, path: str, sheet: CaseFile) -> None:
@@ -203,9 +203,9 @@ class _Report:
 # --- output -----------------------------------------------------------------------------
 
 
-def ordered(results: Iterator[Result], wanted: Sequence[Case]) -> Iterator[Result]:
+def ordered(results: Iterator[CaseResult], wanted: Sequence[Case]) -> Iterator[CaseResult]:
     """The results in the order of the cases, each once all earlier ones have arrived."""
-    early: dict[str, Result] = {}
+    early: dict[str, CaseResult] = {}
     left = deque(wanted)
     for result in results:
         early[result.case.name] = result
@@ -213,7 +213,7 @@ def ordered(results: Iterator[Result], wanted: Sequence[Case]) -> Iterator[Resul
             yield early.pop(left.popleft().name)
 
 
-def line(result: Result) -> str:
+def line(result: CaseResult) -> str:
     """`failed    empty input  0.0 s  stdout differs in line 1`."""
     done = "passed" if result.case.expects else "recorded"
     verdict = f"{done if result.passed else 'failed':<8}"
@@ -221,7 +221,7 @@ def line(result: Result) -> str:
     return f"{words}  {result.failure}" if result.failure else words
 
 
-def details(result: Result) -> list[str]:
+def details(result: CaseResult) -> list[str]:
     """The expected and actual output of a failed case, for a person only."""
     shown = []
     for name in ("stdout", "stderr"):
@@ -240,7 +240,7 @@ def _quoted(title: str, text: str) -> list[str]:
     return [*shown, f"    {'':<15} | ({left} more lines)"] if left > 0 else shown
 
 
-def summary(results: Sequence[Result]) -> list[str]:
+def summary(results: Sequence[CaseResult]) -> list[str]:
     passed = sum(result.passed for result in results)
     score = passed / len(results) if results else 0.0  # 0.99999 must not print as 1.0000
     return [

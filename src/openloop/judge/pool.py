@@ -15,15 +15,14 @@ import selectors
 import shutil
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass
 
 from openloop.core.clock import monotonic
-from openloop.core.errors import JudgeError, UsageError
-from openloop.fs import files
-from openloop.judge import cases, copied_project, isolation
+from openloop.core.errors import Interrupted, JudgeError, UsageError
+from openloop.judge import case_lines, compare, copied_project, isolation
+from openloop.judge.case_file import CaseFile
 from openloop.judge.case_folders import CaseFolders
 from openloop.judge.case_run import CaseRun
-from openloop.judge.cases import Answer, Case, GeneratorLine
+from openloop.judge.cases import Answer, Case, CaseResult
 from openloop.judge.isolation import View
 from openloop.process import log_scan, tree
 from openloop.process.guard_client import ANSWER, GuardClient
@@ -31,66 +30,9 @@ from openloop.process.messages import Ended, Ending, Entered, Message, NotStarte
 from openloop.process.signals import Interrupts
 
 GRACE = 0.5  # seconds between SIGTERM and SIGKILL for what a case leaves behind
-LARGEST = 256 << 20  # bytes of a file of cases
 _LITTER = 64 << 20  # bytes of memory that a guard's cases may leave behind, see `namespaces.litter`
 _ATTEMPTS = 5  # to start a guard
 _OPEN, _OPEN_EACH = 30, 4  # descriptors of this process, and of each job
-
-
-@dataclass(frozen=True, slots=True)
-class CaseFile:
-    """A file of cases as read once. path: absolute, symlinks resolved. hidden: the file or folder
-    to hide from the command."""
-
-    path: str
-    given: str
-    data: bytes
-    entries: tuple[Case | GeneratorLine, ...]
-    hidden: str
-
-    @property
-    def cases(self) -> list[Case]:
-        return [each for each in self.entries if isinstance(each, Case)]
-
-    @property
-    def generates(self) -> bool:
-        return len(self.cases) < len(self.entries)
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """The result of one case. failure: why it failed, or ""."""
-
-    case: Case
-    answer: Answer
-    failure: str
-
-    @property
-    def passed(self) -> bool:
-        return not self.failure
-
-
-class Interrupted(Exception):
-    """A signal asked to stop; every process has been ended."""
-
-    def __init__(self, exit_code: int) -> None:
-        super().__init__(exit_code)
-        self.exit_code = exit_code
-
-
-def load(path: str, *, recording: bool = False) -> CaseFile:
-    """The file of cases. Raises UsageError, or ConfigError with every problem in it."""
-    real = os.path.realpath(path)
-    try:
-        data = files.read(real, limit=LARGEST + 1)
-    except OSError as error:
-        why = "is not a regular file" if isinstance(error, files.NotRegular) else error.strerror
-        fix = "name a file of JSON lines that you may read"
-        raise UsageError(f"CASES cannot be read: {why}", where=path, fix=fix) from None
-    if len(data) > LARGEST:
-        what = f"CASES holds more than {LARGEST >> 20} MB"
-        raise UsageError(what, where=path, fix="split it, and judge by each part")
-    return CaseFile(real, path, data, cases.parse(data, where=path, recording=recording), real)
 
 
 def check(command: Sequence[str]) -> None:
@@ -120,7 +62,7 @@ def run(
     hide: bool = True,
     copy: bool = False,
     note: Callable[[str], None],
-) -> Generator[Result, None, None]:
+) -> Generator[CaseResult, None, None]:
     """Run every case; yields the results in the order in which the cases end.
 
     jobs: the most to run at once. hide: whether to hide CASES and this process from the command and
@@ -136,6 +78,12 @@ def run(
             yield from judge.results(sheet.cases, min(jobs, _room()))
         finally:
             judge.close()
+
+
+def interruption(interrupts: Interrupts) -> Interrupted:
+    """The error for the first signal that was received."""
+    signal = interrupts.received[0]
+    return Interrupted(signal, f"interrupted by {signal.name}", fix="judge again")
 
 
 class _Worker:
@@ -166,7 +114,7 @@ class _Pool:
         self._selector = selectors.DefaultSelector()
         self._selector.register(interrupts.wakeup, selectors.EVENT_READ, interrupts.drain)
         self._workers: list[_Worker] = []
-        self._finished: deque[Result] = deque()
+        self._finished: deque[CaseResult] = deque()
         self._number = 0  # of cases started
         self._views: list[View] = []
         self._environment = isolation.environment()
@@ -190,9 +138,9 @@ class _Pool:
 
     def _look_for_signals(self) -> None:
         if self._interrupts.received:
-            raise Interrupted(128 + self._interrupts.received[0])
+            raise interruption(self._interrupts)
 
-    def results(self, waiting: Sequence[Case], jobs: int) -> Iterator[Result]:
+    def results(self, waiting: Sequence[Case], jobs: int) -> Iterator[CaseResult]:
         left = deque(waiting)
         while left or any(worker.attempt for worker in self._workers):
             self._assign(left, jobs)
@@ -356,9 +304,11 @@ class _Pool:
                 self._selector.unregister(pipe)
             os.close(pipe)
         self._folders.remove(attempt.place)
-        look = cases.failure if attempt.case.expects else cases.unrecordable
-        why = look(attempt.case, answer, log_scan.search)
-        self._finished.append(Result(attempt.case, answer, why))
+        if attempt.case.expects:
+            why = compare.failure(attempt.case, answer, log_scan.search)
+        else:
+            why = case_lines.unrecordable(attempt.case, answer)
+        self._finished.append(CaseResult(attempt.case, answer, why))
 
     def _replace_dead(self, worker: _Worker) -> None:
         """Handle a dead guard: end its children, which this process has adopted."""
