@@ -36,6 +36,11 @@ DEMO = "scripts/demo.sh"
 PICTURE = "assets/openloop-demo.svg"
 CHEAT = ".openloop/cheat"
 CASES = "openloop judge cases.jsonl"
+CONFIG = {
+    "version": 1,
+    "commands": {"verify": "test -e done", "fix": "touch done"},
+    "policy": {"allow": ["done"]},
+}
 WHOLE_SUITE = ("scripts/run_tests.sh", "scripts/bench.py --full")
 PROMISE = re.compile(r"# exit code (\d+)$")
 UNREACHABLE = re.compile(
@@ -265,17 +270,14 @@ class Prompts(Case):
 
     def test_every_command(self) -> None:
         words = {"NAME": "work", "AGENT": "claude", "FLEET": "fleet", "TASK": "one"}
+        shown = "".join(block.text for block in blocks(PROMPTS, "text"))
         found = [
             re.sub("|".join(words), lambda match: words[match[0]], line)
-            for block in blocks(PROMPTS, "text")
-            for line in re.findall(r"^(?:\d+\.)? +(openloop .*)$", block.text, re.MULTILINE)
+            for line in re.findall(r"^ +(openloop .*)$", shown, re.MULTILINE)
         ]
-        self.assertGreater(len(found), 12)
-        task = {"name": "one", "project_root": "."}
-        self.write("fleet.json", {"version": 1, "config": "loop.json", "tasks": [task]})
-        commands = {"verify": "test -e done", "fix": "touch done"}
-        config = {"version": 1, "commands": commands, "policy": {"allow": ["done"]}}
-        self.write("loop.json", config)
+        self.assertEqual(len(found), shown.count("openloop "), "a command is not in its own line")
+        self.assertGreater(len(found), 15)
+        self.make_project()
         for command in found:
             with self.subTest(command):
                 if command.startswith("openloop ui"):
@@ -283,7 +285,19 @@ class Prompts(Case):
                     continue
                 run_openloop(*shlex.split(command)[1:], cwd=self.folder, exitcode=0)
                 if command.startswith("openloop init"):
-                    self.write(".openloop/work/openloop.json", {**config, "project_root": "."})
+                    self.write(".openloop/work/openloop.json", {**CONFIG, "project_root": "."})
+
+    def make_project(self) -> None:
+        """A repository, and a fleet of one task on it."""
+        need(shutil.which("git"), "git")
+        task = {"name": "one", "project_root": "."}
+        fleet = {"version": 1, "config": "loop.json", "isolation": "worktree", "tasks": [task]}
+        self.write("fleet.json", fleet)
+        commands = {"verify": "test -e landed", "fix": "touch landed"}
+        self.write("loop.json", {"version": 1, "commands": commands})
+        git = ("git", "-c", "user.name=P", "-c", "user.email=p@localhost")
+        for words in (("init", "-q"), ("add", "."), ("commit", "-qm", "begin")):
+            subprocess.run([*git, *words], cwd=self.folder, check=True)
 
     def write(self, name: str, document: object) -> None:
         with open(os.path.join(self.folder, name), "w", encoding="utf-8") as file:

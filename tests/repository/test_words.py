@@ -31,6 +31,7 @@ from repository.markdown import (
     ENVIRONMENT,
     EXIT_CODES,
     JUDGE,
+    PROMPTS,
     README,
     RECORD,
     RUNS,
@@ -88,6 +89,20 @@ class Links(unittest.TestCase):
 def _text(path: str) -> str:
     with open(path, encoding="utf-8") as file:
         return file.read()
+
+
+class AgentPack(unittest.TestCase):
+    """What agents are given to read. Their context is dear, so it stays short."""
+
+    def test_its_length(self) -> None:
+        for document in (AGENT, PROMPTS):
+            self.assertLess(len(read(document).split()), 365, document)
+
+    def test_every_command_in_its_prose_is_in_a_block(self) -> None:
+        shown = "".join(block.text for block in blocks(AGENT, "sh"))
+        for words in code(prose(AGENT)):
+            if words.startswith("openloop "):
+                self.assertIn(words, shown)
 
 
 class ConfigurationReference(unittest.TestCase):
@@ -295,7 +310,7 @@ class Meanings(Case):
             self.assertEqual(status[str(number)], [word])
 
     def test_the_agent_instructions_list_the_same_codes(self) -> None:
-        described = section(AGENT, "### Telling a person what came of it")
+        described = section(AGENT, "### Reporting")
         for mine in (section(README, "## When a run ends"), section(EXIT_CODES, "## openloop run")):
             self.assertEqual([row[0] for row in rows(described)], [row[0] for row in rows(mine)])
 
