@@ -12,7 +12,7 @@ import unittest
 
 from fleet.fleets import LAUNCH, SAYS_SO, Engine, Place, eager, names, running
 from openloop.fleet.launchers import launch
-from support import Case, lives, recomputed_head, run_openloop, wait_until
+from support import Case, environment, lives, recomputed_head, run_openloop, wait_until
 
 SLOW = True  # left out by scripts/run_tests.sh --quick
 
@@ -25,6 +25,19 @@ GATED = {  # says so and waits for a file of its name
         'until [ -e "$PWD/go-$name" ] || [ -e "$PWD/go" ]; do sleep 0.05; done'
     },
 }
+
+
+COUNTS_OPENS = """
+import os, sys
+from openloop.cli import main
+path, opened = sys.argv[1], []
+def note(event, arguments):
+    if event == "open" and arguments[0] == path:
+        opened.append(path)
+sys.addaudithook(note)
+main(sys.argv[2:])
+print(len(opened))
+"""
 
 
 class Runs(Case):
@@ -54,6 +67,24 @@ class Runs(Case):
         junit = place.do("report", "--format", "junit").out
         self.assertEqual(3, junit.count('<testcase name="verify"'))
         self.assertIn('<testsuite id="0" name="a"', junit)
+
+    def test_the_record_is_read_once(self) -> None:
+        place = self.place(tasks=names("a"))
+        place.do("run")
+        record = place.file("fleet.fleet/events.jsonl")
+        done = subprocess.run(
+            [sys.executable, "-c", COUNTS_OPENS, record, "fleet", "run", place.path],
+            env=environment(),
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        self.assertEqual("1", done.stdout.splitlines()[-1], done.stdout)
+
+    def test_a_wrong_file_leaves_no_folder(self) -> None:
+        place = self.place(tasks=names("a"), max_parallel=0)
+        place.do("run", exitcode=2)
+        self.assertFalse(os.path.exists(place.state))
 
     def assert_chained(self, place: Place) -> None:
         class Record:

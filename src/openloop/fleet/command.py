@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from openloop.core.errors import ExitCode, HeldError, OpenLoopError, UsageError
@@ -19,6 +20,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from openloop.fleet.coordinator import Coordinator, View
     from openloop.fleet.document import Fleet
+    from openloop.fleet.journal import Journal
     from openloop.process.signals import Interrupts
     from openloop.views.console import Screen
 
@@ -43,10 +45,10 @@ class Asked:
 
 def run(asked: Asked) -> int:
     """Start what waits, adopt what runs, and wait for all of it."""
-    fleet = _load(asked.fleet)
-    for warning in fleet.warnings:
-        print(f"warning: {printable(warning)}", file=sys.stderr)
-    return _coordinate(fleet, asked)
+    with _opened(asked.fleet) as (fleet, state, journal):
+        for warning in fleet.warnings:
+            print(f"warning: {printable(warning)}", file=sys.stderr)
+        return _coordinate(asked, fleet, state, journal)
 
 
 def retry(asked: Asked) -> int:
@@ -62,7 +64,8 @@ def retry(asked: Asked) -> int:
     if names:
         requests.post(fleet.folder, requests.RETRY, names)
     try:
-        return _coordinate(fleet, asked)
+        with _opened(asked.fleet, fleet) as (_, state, journal):
+            return _coordinate(asked, fleet, state, journal)
     except HeldError:
         asked.say(f"the live coordinator starts {len(names)} tasks again")
         return ExitCode.OK
@@ -80,7 +83,7 @@ def cancel(asked: Asked) -> int:
         requests.post(fleet.folder, requests.CANCEL, sorted(names))
     with Interrupts() as interrupts:
         while names and not interrupts.received:
-            if not _cancel_as_coordinator(fleet, names, interrupts):
+            if not _cancel_as_coordinator(asked, fleet, names, interrupts):
                 time.sleep(_WAIT)
             report = Report(asked.fleet)
             tasks = report.state.tasks
@@ -91,20 +94,21 @@ def cancel(asked: Asked) -> int:
     return ExitCode.OK
 
 
-def _cancel_as_coordinator(fleet: Fleet, names: set[str], interrupts: Interrupts) -> bool:
+def _cancel_as_coordinator(
+    asked: Asked, fleet: Fleet, names: set[str], interrupts: Interrupts
+) -> bool:
     """Cancel them ourselves. False where a coordinator lives to do so."""
     from openloop.fleet import coordinator
     from openloop.fleet.views.console import Console
     from openloop.views.console import Screen
 
+    console = Console(Screen(sys.stderr))
     try:
-        mine = coordinator.Coordinator(fleet, Console(Screen(sys.stderr)), fleet.max_parallel)
+        with _opened(asked.fleet, fleet) as (_, state, journal):
+            mine = coordinator.Coordinator(fleet, state, journal, console, fleet.max_parallel)
+            mine.run(interrupts, starting=False, until=coordinator.over(names))
     except HeldError:
         return False
-    try:
-        mine.run(interrupts, starting=False, until=coordinator.over(names))
-    finally:
-        mine.close()
     return True
 
 
@@ -157,7 +161,7 @@ def explain(asked: Asked) -> int:
 def land(asked: Asked) -> int:
     """Merge what is complete; 0 when all of it landed."""
     from openloop.fleet import landing
-    from openloop.fleet.journal import Journal, of_task
+    from openloop.fleet.journal import of_task
     from openloop.fleet.state import Kind
     from openloop.fleet.views.console import Console
     from openloop.process.signals import Interrupts
@@ -168,9 +172,7 @@ def land(asked: Asked) -> int:
     if fleet.isolation != document.WORKTREE:
         fix = 'write "isolation": "worktree" before the fleet is run'
         raise UsageError("nothing can land: the tasks have no worktrees", fix=fix)
-    state = FleetState(task.name for task in fleet.tasks)
-    with Interrupts() as interrupts:
-        journal = Journal(fleet.folder, state.apply)
+    with Interrupts() as interrupts, _opened(asked.fleet, fleet) as (_, state, journal):
         console = Console(Screen(sys.stdout))
         say = functools.partial(print, file=sys.stderr, flush=True)
         work = landing.Landing(fleet, state, interrupts, say)
@@ -195,7 +197,6 @@ def land(asked: Asked) -> int:
                 landed_all = landed_all and bool(found.commit)
         finally:
             work.close()
-            journal.close()
     return ExitCode.OK if landed_all else ExitCode.FAILED
 
 
@@ -227,6 +228,23 @@ def _load(path: str) -> Fleet:
     return document.load(path, state.sha256)
 
 
+@contextlib.contextmanager
+def _opened(path: str, fleet: Fleet | None = None) -> Iterator[tuple[Fleet, FleetState, Journal]]:
+    """FLEET, its state and its record, which is read once and locked. fleet: where it is loaded
+    already. Raises HeldError while a coordinator lives, ConfigError, TamperError, RecordError."""
+    from openloop.fleet.journal import Journal
+
+    folder, state = document.state_folder(path), FleetState(())
+    with contextlib.ExitStack() as stack:
+        journal = None
+        if path and Journal.is_in(folder):  # the first run leaves no folder when FLEET is wrong
+            journal = stack.enter_context(Journal(folder, state.apply))
+        fleet = fleet or document.load(path, state.sha256)
+        journal = journal or stack.enter_context(Journal(folder, state.apply))
+        state.name_tasks(task.name for task in fleet.tasks)
+        yield fleet, state, journal
+
+
 def _chosen(asked: Asked, report: Report) -> list[TaskState]:
     """The tasks that were named, or all. Raises UsageError for a name that is none."""
     known = report.state.tasks
@@ -237,7 +255,7 @@ def _chosen(asked: Asked, report: Report) -> list[TaskState]:
     return [known[name] for name in asked.tasks] or report.state.shown()
 
 
-def _coordinate(fleet: Fleet, asked: Asked) -> int:
+def _coordinate(asked: Asked, fleet: Fleet, state: FleetState, journal: Journal) -> int:
     from openloop.fleet import coordinator
     from openloop.process.signals import Interrupts
     from openloop.views.console import Screen
@@ -249,14 +267,13 @@ def _coordinate(fleet: Fleet, asked: Asked) -> int:
             for stream in (sys.stdout, sys.stderr)
         )
         view = _view(asked, out, err)
-        mine = coordinator.Coordinator(fleet, view, most)
+        mine = coordinator.Coordinator(fleet, state, journal, view, most)
         try:
             _say_of_worktrees(fleet, mine)
             mine.run(interrupts)
             if not interrupts.received:
                 mine.finish()
         finally:
-            mine.close()
             view.close()
         return _ended(mine, asked, out, interrupts)
 

@@ -40,22 +40,18 @@ class View(Protocol):
 
 
 class Coordinator:
-    """Holds the journal's lock as long as it lives. Not for two threads."""
+    """Records in a journal that it does not close. Not for two threads."""
 
-    def __init__(self, fleet: Fleet, view: View, max_parallel: int) -> None:
-        """Raises HeldError, TamperError, RecordError."""
+    def __init__(
+        self, fleet: Fleet, state: FleetState, journal: Journal, view: View, max_parallel: int
+    ) -> None:
+        """state: after all that the journal holds. Raises RecordError."""
+        now = clock.monotonic()
         self.fleet = fleet
+        self.state = state
+        self._journal = journal
         self._view = view
         self._launcher = fleet.launcher
-        self.state = FleetState(task.name for task in fleet.tasks)
-        self._journal = Journal(fleet.folder, self.state.apply)
-        with contextlib.ExitStack() as on_failure:
-            on_failure.callback(self._journal.close)
-            self._begin(max_parallel)
-            on_failure.pop_all()
-
-    def _begin(self, max_parallel: int) -> None:
-        fleet, now = self.fleet, clock.monotonic()
         self._tasks = {task.name: task for task in fleet.tasks}
         self._engine = Engine(fleet)
         self._seen: dict[str, Seen] = {}
@@ -70,9 +66,6 @@ class Coordinator:
             elif task.phase.is_live:
                 self.queue.take(task.name, task.engine)
                 self._seen[task.name] = Seen(now, begun=task.phase is Phase.RUNNING)
-
-    def close(self) -> None:
-        self._journal.close()
 
     # --- the loop ---
 

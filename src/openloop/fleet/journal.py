@@ -12,7 +12,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Self
 
 from openloop.core import clock
 from openloop.core.errors import HeldError, OpenLoopError, RecordError, TamperError
@@ -73,7 +73,14 @@ class Journal:
                 os.ftruncate(self._descriptor, self.size)
             raise
 
-    def close(self) -> None:
+    @staticmethod
+    def is_in(folder: str) -> bool:
+        return os.path.lexists(os.path.join(folder, EVENTS))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
         os.close(self._descriptor)
 
 

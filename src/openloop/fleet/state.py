@@ -103,9 +103,15 @@ class FleetState:
         self.id = ""
         self.sha256 = ""
         self.started = 0
-        self.tasks = {name: TaskState(name) for name in names}
-        self.listed = frozenset(self.tasks)
+        self.tasks: dict[str, TaskState] = {}
+        self.name_tasks(names)
         self.unreachable: dict[str, str] = {}
+
+    def name_tasks(self, names: Iterable[str]) -> None:
+        """Take these for the names in FLEET, in this order."""
+        listed = {name: self.tasks.get(name) or TaskState(name) for name in names}
+        self.tasks = listed | self.tasks
+        self.listed = frozenset(listed)
 
     def word(self, task: TaskState) -> str:
         """The state of a task, as people and programs read it."""
