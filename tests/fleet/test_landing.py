@@ -11,6 +11,7 @@ import unittest
 from typing import Any
 
 from fleet.fleets import Place
+from openloop.fleet.launchers import launch
 from support import Case, _end, lives, need, snapshot, start_openloop, wait_until
 
 SLOW = True  # left out by scripts/run_tests.sh --quick
@@ -148,7 +149,7 @@ class Landing(Repository):
         self.write("unwanted", "")
         self.commit("a person may")
         done = place.do("land", "d")
-        self.assertIn("gates of a do not pass without d either", done.err)
+        self.assertIn("gates of a do not pass without the merge either", done.err)
         self.assertEqual("d\n", self.read("five"))
 
     def test_interrupted_it_leaves_nothing_behind(self) -> None:
@@ -175,6 +176,58 @@ class Landing(Repository):
         open(quick, "w").close()
         place.do("land")
         self.assertEqual("a\n", self.read("one"))
+
+    def test_gates_that_a_killed_landing_left_are_ended(self) -> None:
+        quick, begun = (os.path.join(self.folder, name) for name in ("quick", "begun"))
+        place = self.fleet(
+            changes("a", f"echo a > one; test -e {quick} || {{ touch {begun}; exec sleep 600; }}")
+        )
+        open(quick, "w").close()
+        place.do("run")
+        os.unlink(quick)
+        process = start_openloop("fleet", "land", place.path)
+        self.addCleanup(_end, process)
+        wait_until(lambda: os.path.exists(begun))
+        runner = launch.pid_of(os.path.join(place.state, "landing"), launch.RUN)
+        assert runner
+        process.kill()
+        process.communicate(timeout=20)
+        self.assertTrue(lives(runner))
+        open(quick, "w").close()
+        done = place.do("land")
+        self.assertIn(f"ending process {runner}", done.err)
+        self.assertFalse(lives(runner))
+        self.assertEqual("a\n", self.read("one"))
+
+    def test_gates_of_all_run_once_where_they_pass(self) -> None:
+        """Each task has gates of its own, and is judged by those of all others too."""
+        ran = os.path.join(self.folder, "ran")
+        place = self.fleet(*(changes(n, f"echo {n} > {n}; echo {n} >> {ran}") for n in "abcdefgh"))
+        place.do("run")
+        os.unlink(ran)
+        place.do("land")
+        with open(ran, encoding="utf-8") as file:
+            self.assertEqual([*"abcdefgh"], file.read().split())
+        self.assertEqual(8, len(self.git("log", "--merges", "--oneline", "main").splitlines()))
+        self.assertEqual(
+            [event["commit"] for event in place.events_of("task_landed")],
+            self.git("rev-list", "--merges", "--reverse", "main").split(),
+        )
+
+    def test_the_one_to_blame_among_many_is_found(self) -> None:
+        """f breaks what b promises, though each passes alone; everything else lands."""
+        place = self.fleet(
+            *(changes(n, f"echo {n} > {n}") for n in "a"),
+            changes("b", "echo b > b; test ! -e f"),
+            *(changes(n, f"echo {n} > {n}") for n in "cdefgh"),
+        )
+        place.do("run")
+        done = place.do("land", exitcode=1)
+        self.assertRegex(self.reason(place, "f"), "gates of b, which landed before, do not pass")
+        landed = [event["task"] for event in place.events_of("task_landed")]
+        self.assertEqual([*"abcdegh"], landed)
+        self.assertEqual(1, done.out.count("not landed"))
+        self.assertFalse(os.path.exists(os.path.join(self.repository, "f")))
 
     def beat(self, path: str) -> dict[str, Any]:
         try:

@@ -176,18 +176,18 @@ def land(asked: Asked) -> int:
         console = Console(Screen(sys.stdout))
         say = functools.partial(print, file=sys.stderr, flush=True)
         work = landing.Landing(fleet, state, interrupts, say)
-        landed_all = True
+        landed_all, tasks = True, []
+        for task in fleet.tasks:
+            known = state.tasks[task.name]
+            if task.name not in chosen or known.landed:
+                continue
+            if asked.tasks or known.end == Word.COMPLETE:
+                tasks.append(task)
+                continue
+            landed_all = False
+            console.line(f"not landed  {task.name}  it is {state.word(known)}, not complete")
         try:
-            for task in fleet.tasks:
-                known = state.tasks[task.name]
-                if task.name not in chosen or known.landed:
-                    continue
-                if not asked.tasks and known.end != Word.COMPLETE:
-                    landed_all = False
-                    words = f"not landed  {task.name}  it is {state.word(known)}, not complete"
-                    console.line(words)
-                    continue
-                found = work.land(task, known)
+            for task, found in work.land(tasks):
                 more = {"target": found.target, "commit": found.commit}
                 kind = Kind.TASK_LANDED if found.commit else Kind.TASK_NOT_LANDED
                 event = of_task(kind, task.name, **more, reason=found.reason)

@@ -1,8 +1,9 @@
-"""`fleet land`: merge complete branches one after the other, each only if the gates pass merged.
+"""`fleet land`: merge complete branches, only if the gates pass on the merged tree.
 
-A merge is tried in a worktree of its own. The target branch moves when the gates of the task, and
-of those that landed before it, passed there, and only forward; whatever does not land keeps its
-branch and its worktree.
+The merges are tried in a worktree of their own, all together. The target branch moves when the
+gates of the tasks, and of those that landed before, passed there, and only forward. Where they do
+not, each half is tried by itself, down to a single task; whatever does not land keeps its branch
+and its worktree.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ import json
 import os
 import select
 import shutil
+import signal
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from openloop.core import interpreter
@@ -22,11 +24,13 @@ from openloop.fleet import configuration, preparation, worktrees
 from openloop.fleet.document import Fleet, Task
 from openloop.fleet.git import Trouble, ask, write
 from openloop.fleet.git import top as top_of
-from openloop.fleet.state import FleetState, TaskState, Word
+from openloop.fleet.launchers import launch
+from openloop.fleet.state import FleetState, Word
 from openloop.process.signals import Interrupts
 from openloop.record import workspace
 
 _FOLDER = "landing"
+_PATIENCE = 60.0  # seconds for gates to end that were left behind
 _VERDICTS = (ExitCode.OK, ExitCode.FAILED, ExitCode.BLOCKED)  # exit codes that judge the tree
 
 
@@ -53,21 +57,47 @@ class Landing:
         self._interrupts = interrupts
         self._say = say
         self._scratch: dict[str, str] = {}
+        self._folder = os.path.join(fleet.folder, _FOLDER)
 
-    def land(self, task: Task, known: TaskState) -> Landed:
-        """Try one task. Raises nothing that keeps the others from being tried, but Interrupted."""
+    def land(self, tasks: Iterable[Task]) -> Iterator[tuple[Task, Landed]]:
+        """Try these tasks, and yield how each ended; its caller records that before the next one.
+        Raises Interrupted."""
+        self._end_left_behind()
+        batches: dict[str, list[Task]] = {}
+        for task in tasks:
+            try:
+                batches.setdefault(self._repository(task), []).append(task)
+            except Trouble as error:
+                yield task, Landed("", "", str(error))
+        for top, batch in batches.items():
+            yield from self._land(top, batch)
+
+    def _repository(self, task: Task) -> str:
+        """The top of the repository that holds the task's work, committed. Raises Trouble."""
+        known = self._state.tasks[task.name]
+        if known.end != Word.COMPLETE:
+            raise Trouble(f"it is {known.end or 'not over'}, not complete")
+        if not known.tree_made:
+            raise Trouble('it has no worktree: write "isolation": "worktree" before it is run')
+        worktrees.commit(self._fleet, task)
+        return top_of(task.project_root)
+
+    def _land(self, top: str, batch: list[Task]) -> Iterator[tuple[Task, Landed]]:
+        """All of them together; where that fails each half by itself, down to the one to blame."""
         target = ""
         try:
-            if known.end != Word.COMPLETE:
-                raise Trouble(f"it is {known.end or 'not over'}, not complete")
-            if not known.tree_made:
-                raise Trouble('it has no worktree: write "isolation": "worktree" before it is run')
-            worktrees.commit(self._fleet, task)
-            top = top_of(task.project_root)
             target = self._target(top)
-            return Landed(self._merge(task, top, target), target)
+            commits = self._merge(batch, top, target)
         except Trouble as error:
-            return Landed("", target, str(error))
+            if len(batch) == 1:
+                yield batch[0], Landed("", target, str(error))
+                return
+            half = len(batch) // 2
+            yield from self._land(top, batch[:half])
+            yield from self._land(top, batch[half:])
+        else:
+            for task, commit in zip(batch, commits, strict=True):
+                yield task, Landed(commit, target)
 
     def _target(self, top: str) -> str:
         branch = ask(top, "symbolic-ref", "--quiet", "HEAD", fine=(0, 1))
@@ -75,12 +105,24 @@ class Landing:
             raise Trouble(f"{top} has a detached HEAD: git switch to the branch to land on")
         return branch.removeprefix("refs/heads/")
 
-    def _merge(self, task: Task, top: str, target: str) -> str:
+    def _merge(self, batch: list[Task], top: str, target: str) -> list[str]:
+        """The commits at which each task is part of the target. Raises Trouble when it did not
+        move."""
         before = ask(top, "rev-parse", f"refs/heads/{target}")
-        branch = worktrees.branch_of(task.name)
-        if ask(top, "merge-base", before, branch) == ask(top, "rev-parse", branch):
-            return before  # all of it is there
         scratch = self._clean(top, before)
+        commits = [self._merge_one(task, scratch) for task in batch]
+        merged = commits[-1]
+        if merged != before:
+            self._try_gates(batch, scratch, top, before, merged)
+            self._move(top, target, before, merged)
+        return commits
+
+    def _merge_one(self, task: Task, scratch: str) -> str:
+        """The commit with the task's branch in it. Raises Trouble."""
+        branch = worktrees.branch_of(task.name)
+        before = ask(scratch, "rev-parse", "HEAD")
+        if ask(scratch, "merge-base", before, branch) == ask(scratch, "rev-parse", branch):
+            return before  # all of it is there
         message = f"Land {branch}"
         write(scratch, "merge", "--no-ff", "--no-edit", "-m", message, branch, fine=(0, 1))
         if conflicts := ask(scratch, "diff", "--name-only", "--diff-filter=U").splitlines():
@@ -88,14 +130,12 @@ class Landing:
         merged = ask(scratch, "rev-parse", "HEAD")
         if merged == before:
             raise Trouble(f"git did not merge {branch}")
-        self._try_gates(task, scratch, top, before)
-        self._move(top, target, before, merged)
         return merged
 
     def _clean(self, top: str, commit: str) -> str:
         """The scratch worktree of a repository, at this commit and with nothing else in it."""
         if top not in self._scratch:
-            path = os.path.join(self._fleet.folder, _FOLDER, f"tree-{len(self._scratch) + 1}")
+            path = os.path.join(self._folder, f"tree-{len(self._scratch) + 1}")
             worktrees.discard(top, path)  # of a landing that was killed
             os.makedirs(os.path.dirname(path), exist_ok=True)
             ask(top, "worktree", "add", "--quiet", "--force", "--detach", path, commit)
@@ -109,27 +149,33 @@ class Landing:
         ask(scratch, "clean", "-ffdxq")
         ask(scratch, "checkout", "--quiet", "--force", "--detach", commit)
 
-    def _try_gates(self, task: Task, scratch: str, top: str, before: str) -> None:
-        """Run the gates of the task on the merged tree, then those of the tasks that landed before
-        it, the same ones once. Raises Trouble."""
-        merged = ask(scratch, "rev-parse", "HEAD")
-        if why := self._run_gates(task, scratch):
-            raise Trouble(f"its gates do not pass on the merged tree: {why}")
-        tried = {self._gates(task, scratch)}
+    def _try_gates(
+        self, batch: list[Task], scratch: str, top: str, before: str, merged: str
+    ) -> None:
+        """Run the gates of the tasks on the merged tree, then those of the tasks that landed before
+        them, the same ones once. Raises Trouble."""
+        tried: set[str] = set()
+        for task in batch:
+            if why := self._fails(task, scratch, merged, tried):
+                raise Trouble(f"its gates do not pass on the merged tree: {why}")
         for other in self._landed(top, before):
-            if (gates := self._gates(other, scratch)) in tried:
+            if not (why := self._fails(other, scratch, merged, tried)):
                 continue
-            tried.add(gates)
-            self._check_out(scratch, merged)
-            if not (why := self._run_gates(other, scratch)):
-                continue
-            self._check_out(scratch, before)
-            if not self._run_gates(other, scratch):
+            if not self._fails(other, scratch, before, set()):
                 raise Trouble(
                     f"the gates of {other.name}, which landed before, do not pass on the merged "
                     f"tree: {why}"
                 )
-            self._say(f"the gates of {other.name} do not pass without {task.name} either")
+            self._say(f"the gates of {other.name} do not pass without the merge either")
+
+    def _fails(self, task: Task, scratch: str, commit: str, tried: set[str]) -> str:
+        """Why the gates of the task do not pass at this commit; "" when they do, or were tried.
+        Raises Trouble when nobody knows."""
+        if (gates := self._gates(task, scratch)) in tried:
+            return ""
+        tried.add(gates)
+        self._check_out(scratch, commit)
+        return self._run_gates(task, scratch)
 
     def _landed(self, top: str, before: str) -> Iterator[Task]:
         """The tasks whose work is in this commit of the repository."""
@@ -157,27 +203,26 @@ class Landing:
     def _run_gates(self, task: Task, scratch: str) -> str:
         """Run a task's gates, in a workspace for that: "", or why they do not pass. Raises
         Trouble when nobody knows, Interrupted."""
-        place = os.path.join(self._fleet.folder, _FOLDER, task.name)
+        place = os.path.join(self._folder, task.name)
         data, _, hidden = self._configured(task, scratch)
         preparation.write_configuration(place, data)
         if hidden:
             held = os.path.join(place, workspace.HOLDOUT)
             shutil.copytree(hidden, held, dirs_exist_ok=True)
         self._say(f"gates of {task.name} on the merged tree")
-        code = self._wait(
-            subprocess.Popen(
-                [*interpreter.openloop(), "run", place, "--quiet"],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                start_new_session=True,  # a Ctrl-C is meant for us
-            )
+        process = subprocess.Popen(
+            [*interpreter.openloop(), "run", place, "--quiet"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,  # a Ctrl-C is meant for us
         )
+        launch.put(self._folder, launch.RUN, launch.named(process.pid))
+        code = self._wait(process)
         beat = preparation.heartbeat(place)
         if code == ExitCode.HELD:
             raise Trouble(
-                f"its gates still run for a landing that was killed: end process "
-                f"{beat.get('runner_pid')}, then land again"
+                f"another run holds {place}: end process {beat.get('runner_pid')}, then land again"
             )
         if code not in _VERDICTS:
             raise Trouble(f"its gates ended with exit code {code}: openloop run {place}")
@@ -192,12 +237,35 @@ class Landing:
                 select.select([ended, self._interrupts.wakeup], [], [])
         finally:
             os.close(ended)
-        if received := self._interrupts.received:
+        if self._interrupts.received:
             process.terminate()
             process.wait()
+            self._check_signals()
+        return process.wait()
+
+    def _check_signals(self) -> None:
+        if received := self._interrupts.received:
             what = "landing was interrupted: what did not land stays as it is"
             raise Interrupted(received[0], what, fix="run the same command again")
-        return process.wait()
+
+    def _end_left_behind(self) -> None:
+        """End the gates that a landing which was killed has left running."""
+        pid = launch.pid_of(self._folder, launch.RUN)
+        if pid is None:
+            return
+        try:
+            descriptor = os.pidfd_open(pid)
+        except ProcessLookupError:
+            return
+        try:
+            if launch.pid_of(self._folder, launch.RUN) != pid:
+                return
+            self._say(f"ending process {pid}: gates of a landing that was killed")
+            signal.pidfd_send_signal(descriptor, signal.SIGTERM)
+            select.select([descriptor, self._interrupts.wakeup], [], [], _PATIENCE)
+        finally:
+            os.close(descriptor)
+        self._check_signals()
 
     def _move(self, top: str, target: str, before: str, merged: str) -> None:
         """Move the target forward, with the files of the tree that has it checked out."""

@@ -96,7 +96,7 @@ def started(pid: int) -> str:
     return "" if words[0] in (b"Z", b"X") else words[19].decode()
 
 
-def _named(pid: int) -> dict[str, Any]:
+def named(pid: int) -> dict[str, Any]:
     """A process by what no other one has."""
     return {"host": os.uname().nodename, "pid": pid, "start": started(pid), "boot": boot()}
 
@@ -116,7 +116,7 @@ def pid_of(folder: str, name: str = CLAIM) -> int | None:
 def run(folder: str, on_claim: int = -1) -> int:
     """on_claim: a descriptor that gets a word once the launch is claimed."""
     order = _order(folder)
-    mine = {"launch": order["launch"], **_named(os.getpid())}
+    mine = {"launch": order["launch"], **named(os.getpid())}
     if not claim(folder, mine):
         print(f"launch {order['launch']} was started before, or was given up: nothing is run")
         return 0
@@ -127,7 +127,7 @@ def run(folder: str, on_claim: int = -1) -> int:
     began = time.monotonic()
     pid = _spawn(folder, order)
     with contextlib.suppress(OSError):  # a full disk: only who dies before its run is missed
-        put(folder, RUN, _named(pid))
+        put(folder, RUN, named(pid))
     code = _wait(pid, folder)
     end = {
         "launch": order["launch"],
