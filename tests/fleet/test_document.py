@@ -271,9 +271,9 @@ class Manual(unittest.TestCase):
     def test_launches_are_ended_by_name(self) -> None:
         """Engines use the ids of jobs that they forgot again."""
         own = next(b.text for b in blocks(MANUAL, "text") if '"submit"' in b.text)
-        for document in (json.loads(own), *map(launcher.shipped, launcher.SHIPPED)):
+        for one in (json.loads(own), *map(launcher.shipped, launcher.SHIPPED)):
             for verb in ("cancel", "kill"):
-                self.assertNotIn("{job}", document.get(verb, ""))
+                self.assertNotIn("{job}", one.get(verb, ""))
 
 
 if __name__ == "__main__":

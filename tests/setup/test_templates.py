@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 import unittest
 from collections.abc import Iterator
 from typing import Any
@@ -90,6 +92,22 @@ class Missions(Place):
 
     def test_make_faster(self) -> None:
         self.try_template("make-faster")
+
+    def test_no_constant_passes_the_benchmark_of_make_faster(self) -> None:
+        """An answer that is right for one list by chance is wrong for another."""
+        self.run_program("init", "--template", "make-faster", "p/.openloop/m")
+        code = self.read("p", "pairs.py")
+        self.write(
+            code.replace("    return count", "    print(count)\n    return count"), "p", "pairs.py"
+        )
+        benchmark = self.path("p/.openloop/m/holdout/benchmark.py")
+        words = [sys.executable, "-B", benchmark]
+        done = subprocess.run(words, cwd=self.path("p"), capture_output=True, text=True, check=True)
+        answers = done.stdout.split()[:-1]
+        self.assertEqual(len(answers), 10)
+        self.assertGreater(len(set(answers)), 1)
+        canary = self.config("p/.openloop/m")["baseline"]["command"]["canary"]
+        self.assertIn("return -1", canary)  # which is never the answer
 
     def test_clear_findings(self) -> None:
         self.try_template("clear-findings")
