@@ -220,6 +220,32 @@ class Seeing(Sandboxed):
         with open(place.project_file("src/secret.py"), encoding="utf-8") as file:
             self.assertEqual(file.read(), "the bytes of a secret\n")
 
+    def test_copies_of_replaced_files(self) -> None:
+        """What an earlier step put in the place of a protected file may quote a withheld one."""
+        place = self.changed("true", protect=["tests/**"])
+        for path in ("replaced/1/tests/test_a.py", "checkpoints/objects/1.pack", "withheld/x"):
+            os.makedirs(os.path.dirname(place.file(path)), exist_ok=True)
+            with open(place.file(path), "w", encoding="utf-8") as file:
+                file.write("the bytes of a copy\n")
+        copy = place.file("replaced/1/tests/test_a.py")
+        document = json.loads(place.read("openloop.json"))
+        document["policy"]["sandbox_gates"] = True
+        document["commands"]["verify"] = "test -e measured || { : > measured; exit 1; }"
+        document["commands"]["scan"] = document["commands"]["fix"] = agent(
+            "prowls",
+            *("read", copy, "list", place.file("replaced"), "write", place.file("replaced/new")),
+            *("find", "the_bytes_of_a_copy", self.folder),
+        )
+        place.configure(document)
+        place.run()
+        for step in ("fix", "scan"):
+            log = place.read(f"logs/round-0002-{step}.log")
+            found = [json.loads(line)[-1] for line in log.splitlines() if line.startswith("[")]
+            missing = "error: No such file or directory"
+            self.assertEqual([missing, [], Writing.READ_ONLY, []], found)
+        with open(copy, encoding="utf-8") as file:
+            self.assertEqual("the bytes of a copy\n", file.read())
+
     def test_whole_folders_stay_on_the_disk(self) -> None:
         place = self.changed("sleep 600", withhold=["tests/acceptance/**"])
         runner = self.started(place)

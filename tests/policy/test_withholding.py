@@ -256,6 +256,26 @@ class AtGates(Case):
         place.audit()
         return place
 
+    def test_an_edit_by_a_person_while_a_gate_runs_is_restored_too(self) -> None:
+        """Nobody can tell who edited: the cases are those that the run began with."""
+        place = self.held("until test -e edited; do sleep 0.05; done")
+        before = self.state(place)
+        runner = self.started(place, "--max-rounds", "1")
+        wait_until(lambda: place.running_step("scan"), "the gate")
+        with open(place.file("holdout/c.jsonl"), "w", encoding="utf-8") as file:
+            file.write(self.CASES.replace("right", "wrong"))  # which the program would pass
+        with open(place.file("holdout/more.jsonl"), "w", encoding="utf-8") as file:
+            file.write(self.CASES)
+        with open(place.project_file("edited"), "w", encoding="utf-8"):
+            pass
+        _, err = runner.communicate(timeout=60)
+        self.assertEqual(1, runner.returncode, err)
+        self.assertEqual("policy", place.steps()[0][2])
+        self.assertIn("changed holdout/c.jsonl while it ran", err)
+        self.assertEqual(before, self.state(place))
+        self.assertNotIn((1, "verify", "passed"), place.steps())
+        place.audit()
+
     def test_what_a_gate_adds_is_removed_and_nobodys_fault(self) -> None:
         home = "$OPENLOOP_WORKSPACE/holdout"
         gate = f'mkdir -p "{home}/__pycache__" "{home}/new"; echo > "{home}/__pycache__/x.pyc"; :'
