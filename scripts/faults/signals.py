@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import signal
 import subprocess
 import time
@@ -52,12 +53,15 @@ def at_random_moments(bench: Bench) -> Row:
             intact(place)
             if runs_opened(place) == before:
                 unhandled += 1
-                require(before_a_run(done), f"no run opened, exit code {done.code}: {done.err}")
+                require(
+                    before_a_run(sent, done), f"no run opened, exit code {done.code}: {done.err}"
+                )
                 continue
             names = "+".join(sorted(signum.name for signum in sent))
             allowed = {CODES[signum] for signum in sent}
             require(done.code in {*allowed, 1}, f"{names}: exit code {done.code}")
-            require("Traceback" not in done.err, f"a traceback: {done.err[-2000:]}")
+            words = _DROPPED.sub("", done.err)
+            require("Traceback" not in words, f"a traceback: {words[-2000:]}")
             trial.count += 1
             if done.code in allowed:
                 require(is_open(place), "the run is not open for a resume")
@@ -72,13 +76,37 @@ def at_random_moments(bench: Bench) -> Row:
     return row
 
 
-def before_a_run(done: Done) -> bool:
-    """Whether this is how a signal ends the program before it opens a run: while Python itself
-    starts, or while the project is looked at for the first time."""
-    starting = ("Could not import runpy module", "Fatal Python error: init_import_site")
-    if done.code < 0 or any(words in done.err for words in starting):
-        return True
-    return done.code in CODES.values() and "Traceback" not in done.err
+# The first words of Python itself where Ctrl-C came while it imported what it starts with.
+_PYTHON_STARTS = ("Could not import runpy module", "Fatal Python error: init_")
+# Python drops a KeyboardInterrupt that comes while it lets go of an import's lock, and says so.
+_DROPPED = re.compile(
+    r"Exception ignored in: <function _get_module_lock\b.*\n"
+    r"Traceback .*\n(?:  .*\n)+KeyboardInterrupt: ?\n"
+)
+_IN_OUR_CODE = re.compile(r'/openloop/.*", line \d+, in (?!<module>)')  # of a traceback's lines
+
+
+def before_a_run(sent: set[signal.Signals], done: Done) -> bool:
+    """Whether this is how one of these signals may end the program before it opens a run.
+
+    Up to our first line Python answers, where no handler of ours can be: the signal kills it, it
+    prints the traceback of a KeyboardInterrupt, or it cannot start. From our first line on, the
+    exit code is that of the signal: without a word while the program loads, with one sentence
+    once it scans the project.
+    """
+    by_python = done.err == "" or (
+        signal.SIGINT in sent
+        and done.err.rstrip().endswith("KeyboardInterrupt")
+        and not _IN_OUR_CODE.search(done.err)
+    )
+    if -done.code in sent:
+        return by_python
+    if done.code == 1:
+        return by_python and done.err.startswith(_PYTHON_STARTS)
+    named = [signum for signum in sent if CODES[signum] == done.code]
+    scanned = [f"interrupted by {signum.name} while OpenLoop was looking" for signum in named]
+    loading = named == [signal.SIGINT] and done.err == ""
+    return loading or any(words in done.err and "Traceback" not in done.err for words in scanned)
 
 
 def signalled(

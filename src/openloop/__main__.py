@@ -13,6 +13,13 @@ _HARMLESS = ("--version", "-V", "--help", "-h", "help", "completion")  # they de
 
 def main() -> int:
     """Run `openloop`, in an isolated interpreter; returns the exit code."""
+    try:
+        return _main()
+    except KeyboardInterrupt:  # while it loads; later there is an answer
+        return 130
+
+
+def _main() -> int:
     if _is_exposed() and not (len(sys.argv) > 1 and sys.argv[1] in _HARMLESS):
         from openloop.core import interpreter
 

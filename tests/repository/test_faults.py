@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import os
+import signal
 import subprocess
+import sys
 import unittest
 
-from support import run_script
+from support import ROOT, Done, run_script
 
 SLOW = True  # left out by scripts/run_tests.sh --quick
 
@@ -80,6 +84,55 @@ class Words(unittest.TestCase):
         done = faults("--only", "nothing")
         self.assertEqual(2, done.returncode)
         self.assertIn("invalid choice", done.stderr)
+
+
+class EarlySignals(unittest.TestCase):
+    """How a signal may end the program before it opens a run, and how it may not."""
+
+    SENTENCE = "error: interrupted by {} while OpenLoop was looking at the project\n"
+    OURS = (
+        "Traceback (most recent call last):\n"
+        '  File "/src/openloop/cli/dispatch.py", line 20, in dispatch\n'
+        "KeyboardInterrupt\n"
+    )
+    PYTHONS = (
+        "Traceback (most recent call last):\n"
+        '  File "/src/openloop/__main__.py", line 12, in <module>\n'
+        "KeyboardInterrupt\n"
+    )
+    BROKEN_START = f"Could not import runpy module\n{PYTHONS}"
+
+    def test_what_is_accepted(self) -> None:
+        scripts = os.path.join(ROOT, "scripts")
+        if scripts not in sys.path:
+            sys.path.append(scripts)
+        before_a_run = importlib.import_module("faults.signals").before_a_run
+        ctrl_c, term, hangup = signal.SIGINT, signal.SIGTERM, signal.SIGHUP
+        cases = [
+            ({ctrl_c}, -2, "", True),
+            ({ctrl_c}, -2, self.PYTHONS, True),
+            ({ctrl_c}, -2, self.OURS, False),
+            ({ctrl_c}, -9, "", False),
+            ({ctrl_c}, -11, "", False),
+            ({ctrl_c}, 0, "", False),
+            ({ctrl_c}, 1, self.BROKEN_START, True),
+            ({ctrl_c}, 1, "", False),
+            ({ctrl_c}, 130, "", True),
+            ({ctrl_c}, 130, self.SENTENCE.format("SIGINT"), True),
+            ({ctrl_c}, 130, self.SENTENCE.format("SIGINT") + self.OURS, False),
+            ({ctrl_c}, 130, self.OURS, False),
+            ({term}, -15, "", True),
+            ({term}, -15, "Segmentation fault", False),
+            ({term}, -2, "", False),
+            ({term}, 1, self.BROKEN_START, False),
+            ({term}, 143, self.SENTENCE.format("SIGTERM"), True),
+            ({term}, 143, "", False),
+            ({term}, 129, self.SENTENCE.format("SIGHUP"), False),
+            ({hangup, term}, 129, self.SENTENCE.format("SIGHUP"), True),
+        ]
+        for sent, code, err, accepted in cases:
+            with self.subTest(sent=sent, code=code, err=err):
+                self.assertEqual(accepted, before_a_run(sent, Done(code, "", err)))
 
 
 def _unexpected(stderr: str) -> list[str]:

@@ -16,6 +16,7 @@ import unittest
 from functools import partial
 
 import support
+from openloop.core import interpreter
 from support import Case, Workspace, agent, lives, read_pid, recomputed_head, wait_until
 
 SLOW = True  # left out by scripts/run_tests.sh --quick
@@ -298,23 +299,39 @@ class AnyMoment(SignalCase):
         place.audit()
 
 
+INTERRUPTED_LOADING = """\
+import os, signal, sys, time
+wanted = sys.argv.pop(1)
+class Finder:
+    def find_spec(self, name, path, target=None):
+        if name == wanted:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(5)
+sys.meta_path.insert(0, Finder())
+"""
+
+
 class Loading(Case):
-    def test_ctrl_c_before_the_command_is_loaded(self) -> None:
-        script = (
-            "import os, signal, sys, time\n"
-            "class Finder:\n"
-            "    def find_spec(self, name, path, target=None):\n"
-            "        if name == 'openloop.cli.dispatch':\n"
-            "            os.kill(os.getpid(), signal.SIGINT)\n"
-            "            time.sleep(5)\n"
-            "sys.meta_path.insert(0, Finder())\n"
-            "from openloop.cli import main\n"
-            "sys.exit(main(['status', 'w']))"
+    """Ctrl-C while OpenLoop loads, from its own first line on: an exit code, and no traceback."""
+
+    def interrupted(self, module: str, start: str, *flags: str) -> None:
+        """The signal comes when that module is looked for. start: a program that is given SRC.
+        flags: of the interpreter."""
+        words = [*flags, "-c", INTERRUPTED_LOADING + start, module, support.SRC, "status", "w"]
+        asked = subprocess.run(
+            [sys.executable, *words], env=support.environment(), capture_output=True, check=False
         )
-        words = [sys.executable, "-c", script]
-        env = support.environment()
-        done = subprocess.run(words, env=env, capture_output=True, check=False)
-        self.assertEqual((130, b"", b""), (done.returncode, done.stdout, done.stderr))
+        self.assertEqual((130, b"", b""), (asked.returncode, asked.stdout, asked.stderr))
+
+    def test_each_way_to_start_it(self) -> None:
+        there = "sys.path.append(sys.argv.pop(1))\nfrom openloop.{} import main\nsys.exit(main())"
+        entry = there.format("__main__")
+        self.interrupted("openloop.core.interpreter", entry)
+        self.interrupted("openloop.cli", entry, "-I", "-S")
+        self.interrupted("openloop.cli.dispatch", there.format("cli"))
+        *_, flags, program, _ = interpreter.openloop()
+        self.assertEqual("-c", flags)
+        self.interrupted("openloop.cli", program, "-I", "-S")
 
 
 if __name__ == "__main__":

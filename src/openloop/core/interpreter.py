@@ -6,9 +6,15 @@ Imports nothing that is not loaded already: in an exposed interpreter, that coul
 import os
 import sys
 
-_PROGRAM = (
-    "import sys; sys.path.append(sys.argv.pop(1)); from openloop.cli import main; sys.exit(main())"
-)
+_PROGRAM = """\
+import sys
+sys.path.append(sys.argv.pop(1))
+try:
+    from openloop.cli import main
+except KeyboardInterrupt:
+    sys.exit(130)
+sys.exit(main())
+"""
 
 
 def openloop() -> list[str]:
