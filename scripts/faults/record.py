@@ -14,7 +14,7 @@ from support import Workspace
 Events = list[dict[str, Any]]
 
 
-def intact(place: Workspace) -> audit.Report:
+def intact(place: Workspace) -> audit.AuditReport:
     """The record holds, a torn last line allowed."""
     report = audit.examine(workspace.at(place.path))
     why = report.broken and f"{report.broken.where}: {report.broken.why}"

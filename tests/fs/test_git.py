@@ -63,7 +63,7 @@ class NothingRuns(Case):
         asked.ignores_case(folder)
         try:
             list(asked.tracked(folder))
-        except git.Refused as refusal:
+        except git.GitRefused as refusal:
             self.assertIn("git refuses", str(refusal))
         IgnoreRules.read(self.root, os.path.join(self.folder, "rules"))
         self.assertFalse(os.path.exists(self.ran), "OpenLoop's git ran the program")

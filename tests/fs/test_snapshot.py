@@ -24,7 +24,7 @@ from openloop.fs.manifest import (
     UNHASHED,
     UNREADABLE,
     Entry,
-    Listing,
+    FolderListing,
     Manifest,
 )
 from support import need
@@ -203,7 +203,9 @@ class LookingAgain(Trees):
         """A change in the tick of the scan may leave the signature as it is."""
         first = self.scan()
         wrong = first[b"4"]._replace(content=sha256(b"as it was a moment before"))
-        first.listings[b""] = Listing.of({**dict(first.listings[b""].rows()), b"4": wrong}.items())
+        first.listings[b""] = FolderListing.of(
+            {**dict(first.listings[b""].rows()), b"4": wrong}.items()
+        )
         for trusted in (False, True):
             for before in (first, Manifest(first.listings, 0)):  # in a known folder, or alone
                 last = max(snapshot.reliable_from(entry.signature) for entry in first.values())

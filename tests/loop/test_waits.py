@@ -10,7 +10,7 @@ from openloop.core.usage import Figures, Total, Usage
 from openloop.core.vocabulary import Decision, Outcome, Refusal, Status, Step
 from openloop.loop import budget, waits
 from openloop.loop.actions import FinishRound, RunStep, Wait, next_action
-from openloop.loop.state import GateResult, Refused, State, StepResult
+from openloop.loop.state import GateResult, AgentRefusal, State, StepResult
 
 NOW, LATER, LATEST = (f"2026-11-29T1{n}:00:00.000Z" for n in range(3))
 
@@ -26,8 +26,10 @@ def config(*, fallback: bool = False, **limits: Any) -> Config:
     return Config("m", 9, ".", commands, None, known, {})
 
 
-def refused(kind: Refusal = Refusal.LIMIT, until: str = LATER, seconds: float = 3600) -> Refused:
-    return Refused("a", kind, "no", until if kind.passes else "", seconds, 1)
+def refused(
+    kind: Refusal = Refusal.LIMIT, until: str = LATER, seconds: float = 3600
+) -> AgentRefusal:
+    return AgentRefusal("a", kind, "no", until if kind.passes else "", seconds, 1)
 
 
 def state(**parts: Any) -> State:

@@ -12,7 +12,7 @@ from openloop.core.vocabulary import Decision, Direction, Kind, Outcome, RoundOu
 from openloop.loop.actions import FinishRound
 from openloop.loop.state import Event, Metric, RoundSummary, State, StepResult
 from openloop.record import projections
-from openloop.record.projections import Live, Writer
+from openloop.record.projections import Live, WriterProcess
 
 
 def names(text: str) -> list[str]:
@@ -43,7 +43,7 @@ def heartbeat(state: State, live: Live | None = None, **how: Any) -> dict[str, A
     return projections.heartbeat(
         state,
         live or Live(),
-        Writer(41, "host"),
+        WriterProcess(41, "host"),
         **{"mission": "m", "total_rounds": 5, "now": NOW, "eta": None, "head": "h", **how},
     )
 

@@ -327,7 +327,7 @@ class Meanings(Case):
         written = projections.heartbeat(
             State(),
             projections.Live(),
-            projections.Writer(None, ""),
+            projections.WriterProcess(None, ""),
             mission="",
             total_rounds=0,
             now="",

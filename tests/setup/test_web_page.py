@@ -8,7 +8,7 @@ import unittest
 
 from openloop.browser.plays import play
 from openloop.setup.detection import web_page
-from openloop.setup.detection.project_listing import Listing
+from openloop.setup.detection.project_listing import ProjectListing
 from support import SRC, Case, environment, run_openloop
 
 
@@ -20,7 +20,7 @@ class Pages(Case):
             file.write(text)
 
     def found(self) -> web_page.WebPage | None:
-        return web_page.detect(Listing.below(self.folder))
+        return web_page.detect(ProjectListing.below(self.folder))
 
     def test_what_serves(self) -> None:
         self.assertIsNone(self.found())

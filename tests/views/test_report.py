@@ -24,7 +24,7 @@ from support import HERE, Case, Workspace, by_round, lives, need, run_openloop, 
 SLOW = True  # left out by scripts/run_tests.sh --quick
 
 SCHEMAS = os.path.join(HERE, "corpus", "junit")
-RENDER: dict[str, Callable[[report.Report], str]] = {
+RENDER: dict[str, Callable[[report.RunReport], str]] = {
     "html": report_html.render,
     "md": report_markdown.render,
     "json": lambda made: json.dumps(made.to_json()),

@@ -45,7 +45,7 @@ _BY_WORDS = (
 _COMPILED = tuple((kind, re.compile(words, re.IGNORECASE)) for kind, words in _BY_WORDS)
 
 
-class Failure(NamedTuple):
+class SessionFailure(NamedTuple):
     """Why a session could not work or failed. kind: a Refusal, or ERROR. says: the agent's own
     sentence, printable. reset: the time given for its end, as it was written; "" for none.
     retries: the agent itself tries again. times: reported in a row, by

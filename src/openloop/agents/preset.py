@@ -15,7 +15,7 @@ from openloop.config import config, schema, strict_json
 from openloop.core.errors import ConfigError, OpenLoopError
 
 
-class Reading(NamedTuple):
+class OutputRules(NamedTuple):
     """Rules for the output of an agent. exits: what a refusal ends with. exit_words: what a code
     means where it reads like something else."""
 
@@ -61,7 +61,7 @@ class Preset(NamedTuple):
     timeout_seconds: float
     stall_timeout_seconds: float
     silence_seconds: float
-    reading: Reading
+    reading: OutputRules
     source: str = ""  # the user's own file; "" for one that ships
 
     @property
@@ -159,7 +159,7 @@ def _preset(document: Mapping[str, Any], name: str, source: str) -> Preset:
         timeout_seconds=float(values["timeout_seconds"]),
         stall_timeout_seconds=float(values["stall_timeout_seconds"]),
         silence_seconds=float(values["silence_seconds"]),
-        reading=Reading(
+        reading=OutputRules(
             rules=tuple(map(Rule.read, reading.get("rules", ()))),
             exits={int(code): one["failure"] for code, one in exits.items() if "failure" in one},
             exit_words={int(code): one["means"] for code, one in exits.items() if "means" in one},

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from openloop.agents import catalog, shared_limits
-from openloop.agents.failures import ERROR, Failure
+from openloop.agents.failures import ERROR, SessionFailure
 from openloop.agents.preset import Preset
 from openloop.agents.reset_time import seconds_until
 from openloop.agents.shared_limits import SharedLimit
@@ -25,7 +25,7 @@ WHOLE = 1 << 24  # bytes of a log that is read whole, whatever it holds
 LAST_BYTES = 1 << 19  # of a larger one, that are read at its end when beats could not keep up
 
 
-class Refused(NamedTuple):
+class ReportedRefusal(NamedTuple):
     """A refusal by an agent. kind: why. says: in its own words. seconds: until the reset; None
     when it gave no time, or one that is over."""
 
@@ -77,16 +77,18 @@ class Sessions:
         preset = self.preset(command)
         return preset.in_sandbox(command.run) if preset else command.run
 
-    def known_limit(self, command: Command) -> Refused | None:
+    def known_limit(self, command: Command) -> ReportedRefusal | None:
         """A limit of the command's account that another loop met."""
         if command.agent is None:
             return None
         limit = shared_limits.known(command.agent, command.account)
         if limit is None:
             return None
-        return Refused(Refusal.LIMIT, limit.says, limit.until - time.time())
+        return ReportedRefusal(Refusal.LIMIT, limit.says, limit.until - time.time())
 
-    def tell(self, command: Command, refused: Refused | None, seconds: float | None) -> None:
+    def tell(
+        self, command: Command, refused: ReportedRefusal | None, seconds: float | None
+    ) -> None:
         """Let other loops know how a session ended. seconds: until it may be tried again."""
         if command.agent is None:
             return
@@ -134,7 +136,7 @@ class Session:
         self._preset = preset
         self._transcript = Transcript(preset.reading, preset.name, dict(finished))
         self._read = 0  # bytes
-        self._given_up: Failure | None = None
+        self._given_up: SessionFailure | None = None
 
     def read(self, log: int, size: int) -> None:
         """Read what is new in the log, as far as one beat's share of CPU time goes. log: its
@@ -174,7 +176,7 @@ class Session:
         return usage
 
     @property
-    def failure(self) -> Failure | None:
+    def failure(self) -> SessionFailure | None:
         return self._given_up or self._transcript.failure
 
     @property
@@ -183,14 +185,14 @@ class Session:
         return self._given_up.says if self._given_up else ""
 
     @property
-    def refused(self) -> Refused | None:
+    def refused(self) -> ReportedRefusal | None:
         """Why the agent could not work, if that was its provider's or its login's doing."""
         failure = self.failure
         if failure is None or failure.kind == ERROR:
             return None
         seconds = seconds_until(failure.reset or failure.says, time.time())
         given = seconds if seconds is not None and seconds > 0 else None
-        return Refused(Refusal(failure.kind), failure.says, given)
+        return ReportedRefusal(Refusal(failure.kind), failure.says, given)
 
     @property
     def retries(self) -> str:

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from openloop.agents import failures
-from openloop.agents.failures import ERROR, Failure
-from openloop.agents.preset import Reading
+from openloop.agents.failures import ERROR, SessionFailure
+from openloop.agents.preset import OutputRules
 from openloop.agents.rules import Rule
 from openloop.core.usage import Figures, Usage
 from openloop.core.vocabulary import Refusal
@@ -26,7 +26,7 @@ class Transcript:
     """Feed it the log's bytes in order; ask it for usage and failure at any time."""
 
     def __init__(
-        self, reading: Reading, agent: str | None, before: Mapping[str, Figures] | None = None
+        self, reading: OutputRules, agent: str | None, before: Mapping[str, Figures] | None = None
     ) -> None:
         """before: what sessions that may be resumed had used, by their ids."""
         self._rules = reading.rules
@@ -44,7 +44,7 @@ class Transcript:
         self._goes_on = False  # the total is the session's, not the process's
         self._model = ""
         self._session = ""
-        self._failure: Failure | None = None
+        self._failure: SessionFailure | None = None
         self._failed_at = 0
         self._failed_in_text = False
         self.answer = ""  # the last message of the agent to its user
@@ -82,7 +82,7 @@ class Transcript:
             self._failure is None or self._failure.kind == ERROR
         ):
             says = self._failure.says if self._failure else ""
-            self._failure = Failure(kind, says or f"exit {code}")
+            self._failure = SessionFailure(kind, says or f"exit {code}")
 
     def _lines(self, block: bytes, behind: int) -> None:
         """Whole lines, of which those are parsed that some rule may match. behind: the position
@@ -160,12 +160,12 @@ class Transcript:
         if rule.retries and (attempt := rule.text(record, "attempt")):
             of = rule.text(record, "attempts")
             says = f"{says or kind} (try {attempt}{f' of {of}' if of else ''})"
-        self._failure = Failure(kind, says or kind, reset, rule.retries, times)
+        self._failure = SessionFailure(kind, says or kind, reset, rule.retries, times)
 
     # --- what it amounts to ---
 
     @property
-    def failure(self) -> Failure | None:
+    def failure(self) -> SessionFailure | None:
         """Why the session cannot work, unless it went on to work."""
         return self._failure
 

@@ -23,7 +23,7 @@ from openloop.config.shell_constructs import (
 )
 
 
-class Problem(NamedTuple):
+class ShellProblem(NamedTuple):
     """An error: what is wrong, at which index of the text, and how to fix it."""
 
     at: int
@@ -31,7 +31,7 @@ class Problem(NamedTuple):
     fix: str
 
 
-class Reading:
+class PlaceholderForms:
     """The form found for each placeholder, by its index.
 
     before: the simple command up to the word, or up to the heredoc, that holds the placeholder.
@@ -41,10 +41,10 @@ class Reading:
     def __init__(self) -> None:
         self.forms: dict[int, Form] = {}
         self.before: dict[int, str] = {}
-        self.problems: list[Problem] = []
+        self.problems: list[ShellProblem] = []
 
 
-def read(text: str, names: Mapping[int, str], inert: frozenset[str]) -> Reading:
+def read(text: str, names: Mapping[int, str], inert: frozenset[str]) -> PlaceholderForms:
     """Find a form for each placeholder of `text`.
 
     names: index of each placeholder → its name. inert: the names whose values are digits or
@@ -53,7 +53,7 @@ def read(text: str, names: Mapping[int, str], inert: frozenset[str]) -> Reading:
     lexer = _Lexer(text, names, inert)
     try:
         if text.count("\0") > len(names):
-            raise _Doubt(Problem(0, "a NUL cannot be part of a command", "take it out"))
+            raise _Doubt(ShellProblem(0, "a NUL cannot be part of a command", "take it out"))
         lexer.scan(COMMANDS)
         lexer.finish()
     except _Doubt as doubt:
@@ -65,7 +65,7 @@ def read(text: str, names: Mapping[int, str], inert: frozenset[str]) -> Reading:
 class _Doubt(Exception):
     """Raised where it becomes uncertain how shells read the rest of the text."""
 
-    def __init__(self, problem: Problem) -> None:
+    def __init__(self, problem: ShellProblem) -> None:
         super().__init__(problem)
         self.problem = problem
 
@@ -99,7 +99,7 @@ class _Heredoc(NamedTuple):
                 return index, line_end
             index = line_end + 1
         fix = f"end it with a line that is {self.delimiter} alone"
-        raise _Doubt(Problem(self.at, "this heredoc is never closed", fix))
+        raise _Doubt(ShellProblem(self.at, "this heredoc is never closed", fix))
 
     def may_end_early(self, body: str) -> bool:
         """Whether joined lines, or an inert value, could look like the closing line."""
@@ -130,7 +130,7 @@ class _Lexer:
         self.position, self.end = 0, len(text)
         self.frame = _Frame()
         self.inside: list[Place | None] = []  # the places of the open constructs
-        self.found = Reading()
+        self.found = PlaceholderForms()
         self.actions: dict[str, Callable[[], None]] = {
             "\n": self.newline,
             "#": self.hash,
@@ -154,7 +154,7 @@ class _Lexer:
             if odd := context.odd.match(self.text, here, self.end):
                 shown = odd[0].replace("\0", "{…}").replace("\n", "\\n")
                 what = f"not every shell reads {shown} alike here"
-                raise _Doubt(Problem(here, what, plainer(odd[0])))
+                raise _Doubt(ShellProblem(here, what, plainer(odd[0])))
             if char == "\0":
                 self.place(context.form)
             elif char == "\\" and context.escapes:
@@ -174,13 +174,13 @@ class _Lexer:
         self.inside.append(construct.place or self.subscript())
         if len(self.inside) > _DEEPEST:
             what = f"more than {_DEEPEST} constructs stand inside each other"
-            raise _Doubt(Problem(start, what, plainer(opening)))
+            raise _Doubt(ShellProblem(start, what, plainer(opening)))
         if opening == "$(":
             self.frame = _Frame(self.position, nested=True)
         self.scan(construct.context, construct.stop)
         if not self.at(construct.stop):
             fix = f"close it with {construct.stop}"
-            raise _Doubt(Problem(start, f"this {opening} is never closed", fix))
+            raise _Doubt(ShellProblem(start, f"this {opening} is never closed", fix))
         self.position += len(construct.stop)
         self.inside.pop()
         if opening == "$(":
@@ -192,13 +192,15 @@ class _Lexer:
     def finish(self) -> None:
         """Check what is still open at the end of a list of commands."""
         for heredoc in self.frame.heredocs:
-            raise _Doubt(Problem(heredoc.at, "this heredoc has no body", "begin it on a new line"))
+            raise _Doubt(
+                ShellProblem(heredoc.at, "this heredoc has no body", "begin it on a new line")
+            )
 
     def refuse_waiting_heredoc(self) -> None:
         """Refuse a line that continues after a `<<`: shells differ in where the body begins."""
         for heredoc in self.frame.heredocs:
             what = "shells differ in where the body of this heredoc begins"
-            raise _Doubt(Problem(heredoc.at, what, "keep the rest of the command on one line"))
+            raise _Doubt(ShellProblem(heredoc.at, what, "keep the rest of the command on one line"))
 
     def escape(self) -> None:
         if self.at("\\\n"):
@@ -218,10 +220,10 @@ class _Lexer:
         place = next(filter(None, (place, *self.inside, self.subscript())), None)
         if place and self.names[here] not in self.inert:
             what = f"{shown} cannot be filled in safely {place}"
-            self.found.problems.append(Problem(here, what, place.fix))
+            self.found.problems.append(ShellProblem(here, what, place.fix))
         elif form is Form.VALUE and self.joins(place):
             what = f"{shown} would become part of what stands next to it"
-            self.found.problems.append(Problem(here, what, "keep them apart"))
+            self.found.problems.append(ShellProblem(here, what, "keep them apart"))
         self.found.forms[here] = form
         self.found.before[here] = self.text[self.frame.start : here if word is None else word]
         self.position += 1
@@ -251,7 +253,7 @@ class _Lexer:
             word = self.text[frame.word : self.position].replace("\\\n", "")
             if frame.nested and frame.case and word == "in":
                 what = "the `)` of a pattern in `case` looks like the end of $(…)"
-                raise _Doubt(Problem(frame.word, what, "write if … then, or use a script"))
+                raise _Doubt(ShellProblem(frame.word, what, "write if … then, or use a script"))
             frame.case |= word == "case"
             frame.word = None
 
@@ -288,7 +290,7 @@ class _Lexer:
             self.position = match.end()
         else:
             what = "the delimiter of this heredoc is not one plain or quoted word"
-            raise _Doubt(Problem(self.position, what, "write <<EOF or <<'EOF'"))
+            raise _Doubt(ShellProblem(self.position, what, "write <<EOF or <<'EOF'"))
 
     def newline(self) -> None:
         heredocs, self.frame.heredocs = self.frame.heredocs, []
@@ -302,7 +304,7 @@ class _Lexer:
         last, line_end = heredoc.end(self.text, start, outer_end)
         if heredoc.may_end_early(self.text[start:last]):
             fix = "choose a delimiter in capitals that is nowhere in the text"
-            raise _Doubt(Problem(heredoc.at, "this heredoc may end too early", fix))
+            raise _Doubt(ShellProblem(heredoc.at, "this heredoc may end too early", fix))
         self.frame.start, self.frame.word = heredoc.start, heredoc.at + 2
         if heredoc.quoted:
             for index in (index for index in self.names if start <= index < last):

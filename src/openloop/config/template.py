@@ -64,7 +64,7 @@ def render(command: str, *, round: int, step: str) -> str:
 
 
 @cache
-def _read(command: str) -> tuple[_Source, shell_lexer.Reading | None]:
+def _read(command: str) -> tuple[_Source, shell_lexer.PlaceholderForms | None]:
     """Kept, because a loop fills in the same few commands round after round. The reading is None
     for a command without placeholders."""
     source = _Source.read(command)
@@ -113,7 +113,7 @@ class _Source(NamedTuple):
             text += piece
         return cls(command, text, names, [*origin, len(command)])
 
-    def error(self, problem: shell_lexer.Problem) -> TemplateError:
+    def error(self, problem: shell_lexer.ShellProblem) -> TemplateError:
         before = self.command[: self.origin[problem.at]]
         line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
         return TemplateError(problem.what, fix=problem.fix, line=line, column=column)
@@ -138,7 +138,7 @@ def _lookalikes(command: str) -> Iterator[str]:
             yield f"{{{word}}} is left as it stands: did you mean {{{near[0]}}}?"
 
 
-def _parsed_again(source: _Source, reading: shell_lexer.Reading | None) -> Iterator[str]:
+def _parsed_again(source: _Source, reading: shell_lexer.PlaceholderForms | None) -> Iterator[str]:
     for index, before in reading.before.items() if reading else ():
         name = source.names[index]
         program = re.search(_INTERPRETER, before) or re.match(_PIPED, source.text[index:])

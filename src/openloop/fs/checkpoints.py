@@ -21,10 +21,10 @@ from collections.abc import Callable, Iterable, Iterator
 
 from openloop.core.text import printable
 from openloop.fs import dirfd, files, restore
-from openloop.fs.content import Mismatch, Source, Tick, copy, digest, no_tick
+from openloop.fs.content import FileSection, HashMismatch, Tick, copy, digest, no_tick
 from openloop.fs.manifest import Entry, Manifest, to_text
 from openloop.fs.object_store import ChangedMeanwhile, Objects, Pack, sources
-from openloop.fs.restore import Failure, Intent
+from openloop.fs.restore import Intent, NotRestored
 from openloop.fs.snapshot import Wanted, everything
 
 _OBJECTS = b"objects"
@@ -41,7 +41,7 @@ class Damaged(Exception):
 class Incomplete(Exception):
     """Some paths could not be restored; all others were."""
 
-    def __init__(self, failures: Iterable[Failure]) -> None:
+    def __init__(self, failures: Iterable[NotRestored]) -> None:
         self.failures = tuple(failures)
         shown = "; ".join(f"{printable(to_text(one.path))}: {one.why}" for one in self.failures[:5])
         more = f" and {len(self.failures) - 5} more" if len(self.failures) > 5 else ""
@@ -85,15 +85,15 @@ class UnlinkedCopy:
         for path, entry, source in sources(root, manifest, once.values()):
             try:
                 copy(source, self._descriptor, entry.content, self._tick)
-            except Mismatch:
+            except HashMismatch:
                 raise ChangedMeanwhile(path) from None
             self._offsets[entry.content] = end
             end += entry.size
 
-    def find(self, entry: Entry) -> Iterator[Source]:
+    def find(self, entry: Entry) -> Iterator[FileSection]:
         """The entry's bytes if they are here, unchecked."""
         if entry.content in self._offsets:
-            yield Source(self._descriptor, self._offsets[entry.content], entry.size)
+            yield FileSection(self._descriptor, self._offsets[entry.content], entry.size)
 
     def close(self) -> None:
         self._file.close()
@@ -139,7 +139,7 @@ class Checkpoints:
                 for path, entry, source in sources(root, manifest, paths):
                     try:
                         writer.add(entry.content, source)
-                    except Mismatch:
+                    except HashMismatch:
                         raise ChangedMeanwhile(path) from None
             except ChangedMeanwhile as error:  # the contents copied so far stay
                 changed = error
@@ -312,7 +312,7 @@ def _refill(objects: Objects, intent: Intent, unlinked: UnlinkedCopy) -> None:
         with objects.writer() as writer:
             for entry in lost:
                 for source in unlinked.find(entry):
-                    with contextlib.suppress(Mismatch):
+                    with contextlib.suppress(HashMismatch):
                         writer.add(entry.content, source)
 
 

@@ -20,11 +20,11 @@ _ZEROS = bytes(_BLOCK)
 Tick = Callable[[int], None]
 
 
-class Mismatch(Exception):
+class HashMismatch(Exception):
     """Bytes do not have the expected hash."""
 
 
-class Source(NamedTuple):
+class FileSection(NamedTuple):
     """A stretch of an open file."""
 
     descriptor: int
@@ -36,7 +36,7 @@ def no_tick(seen: int) -> None:
     """A tick that does nothing."""
 
 
-def digest(source: Source, target: int | None = None, tick: Tick = no_tick) -> str:
+def digest(source: FileSection, target: int | None = None, tick: Tick = no_tick) -> str:
     """The sha256 in hex of the source's bytes, which are also appended to `target`.
 
     For a large file it covers its size and each non-zero block after its position: a hole costs
@@ -58,14 +58,14 @@ def digest(source: Source, target: int | None = None, tick: Tick = no_tick) -> s
     return found.hexdigest()
 
 
-def copy(source: Source, target: int, content: str, tick: Tick = no_tick) -> None:
-    """Append the source's bytes to an open file. Raises Mismatch when their hash is not `content`
-    (the bytes written stay), OSError, and what `tick` raises."""
+def copy(source: FileSection, target: int, content: str, tick: Tick = no_tick) -> None:
+    """Append the source's bytes to an open file. Raises HashMismatch when their hash is not
+    `content` (the bytes written stay), OSError, and what `tick` raises."""
     if digest(source, target, tick) != content:
-        raise Mismatch(content)
+        raise HashMismatch(content)
 
 
-def _digest_blocks(source: Source, target: int | None, tick: Tick) -> str:
+def _digest_blocks(source: FileSection, target: int | None, tick: Tick) -> str:
     found = hashlib.sha256(b"%d\n" % source.size)
     start = os.lseek(target, 0, os.SEEK_CUR) if target is not None else 0
     for position, block in _blocks(source, tick):
@@ -80,7 +80,7 @@ def _digest_blocks(source: Source, target: int | None, tick: Tick) -> str:
     return found.hexdigest()
 
 
-def _blocks(source: Source, tick: Tick) -> Iterator[tuple[int, bytes]]:
+def _blocks(source: FileSection, tick: Tick) -> Iterator[tuple[int, bytes]]:
     """(position, bytes) of every non-zero block."""
     position = 0
     while position < source.size:
@@ -97,7 +97,7 @@ def _blocks(source: Source, tick: Tick) -> Iterator[tuple[int, bytes]]:
             tick(0)
 
 
-def _data_from(source: Source, position: int) -> tuple[int, int]:
+def _data_from(source: FileSection, position: int) -> tuple[int, int]:
     """(start, end) of the next stretch of data; both are the file's end when there is none."""
     descriptor, offset = source.descriptor, source.offset
     try:

@@ -35,7 +35,7 @@ _SUBMODULE = b"160000"
 _LARGEST = 16 << 20  # bytes read of a file of rules
 
 
-class Refused(Exception):
+class GitRefused(Exception):
     """Git cannot or will not answer. The text is empty when there is no repository at all."""
 
 
@@ -49,10 +49,10 @@ def has_repository(folder: bytes) -> bool:
 
 
 def top(folder: bytes, inside: bytes) -> bytes:
-    """The top of the repository in which the folder's path is `inside`. Raises Refused."""
+    """The top of the repository in which the folder's path is `inside`. Raises GitRefused."""
     folder = folder.rstrip(b"/") + b"/"
     if not folder.endswith(b"/" + inside):
-        raise Refused("git sees the project root at another path")
+        raise GitRefused("git sees the project root at another path")
     return folder[: len(folder) - len(inside)]
 
 
@@ -65,11 +65,11 @@ class Git:
         self._program = programs.find_outside(root, "git")
 
     def place(self, folder: bytes) -> bytes:
-        """A folder's path in its repository, empty or ending in a slash. Raises Refused."""
+        """A folder's path in its repository, empty or ending in a slash. Raises GitRefused."""
         answer = self.ask(folder, "rev-parse", "--is-inside-work-tree", "--show-prefix")
         inside, _, prefix = answer.partition(b"\n")
         if inside != b"true":
-            raise Refused("the project root is in a repository, but not among its files")
+            raise GitRefused("the project root is in a repository, but not among its files")
         return prefix.removesuffix(b"\n")
 
     def exclude_file(self, folder: bytes) -> bytes:
@@ -94,7 +94,7 @@ class Git:
             yield found[2], found[1] == _SUBMODULE
 
     def files(self, folder: bytes, *, patience: float) -> list[bytes]:
-        """Paths of the files below a folder that are tracked or not ignored. Raises Refused."""
+        """Paths of the files below a folder that are tracked or not ignored. Raises GitRefused."""
         words = ("-z", "--cached", "--others", "--exclude-standard")
         return self.ask(folder, "ls-files", *words, patience=patience).split(b"\0")[:-1]
 
@@ -103,11 +103,11 @@ class Git:
 
         patience: seconds that it may take.
 
-        Raises Refused when git cannot be started, takes too long, or exits with a non-zero code.
+        Raises GitRefused when git cannot be started, takes too long, or exits with a non-zero code.
         """
         assert command in _COMMANDS
         if not self._program:
-            raise Refused("git is not installed outside the project")
+            raise GitRefused("git is not installed outside the project")
         environment = {
             name: value
             for name, value in os.environ.items()
@@ -124,7 +124,7 @@ class Git:
                 start_new_session=True,  # keeps Ctrl-C from git
             )
         except OSError as error:
-            raise Refused(f"git cannot be run: {error}") from error
+            raise GitRefused(f"git cannot be run: {error}") from error
         with running:
             try:
                 output, errors = self._answer(running, patience)
@@ -133,7 +133,7 @@ class Git:
                 raise
         if running.returncode != 0:
             lines = errors.decode(errors="replace").splitlines() or [f"code {running.returncode}"]
-            raise Refused(f"git refuses: {printable(lines[0])}")
+            raise GitRefused(f"git refuses: {printable(lines[0])}")
         return output
 
     def _answer(self, running: subprocess.Popen[bytes], patience: float) -> tuple[bytes, bytes]:
@@ -143,7 +143,7 @@ class Git:
                 return running.communicate(timeout=_TICK)
             self._tick(0)
             if time.monotonic() > end:
-                raise Refused(f"git takes longer than {patience:g} s")
+                raise GitRefused(f"git takes longer than {patience:g} s")
 
 
 def rules_in(path: bytes) -> tuple[str, ...]:

@@ -22,7 +22,7 @@ from openloop.core.errors import RecordError, TamperError
 from openloop.core.text import printable
 from openloop.fs import dirfd, files, git
 from openloop.fs.content import Tick, no_tick
-from openloop.fs.git import Refused
+from openloop.fs.git import GitRefused
 
 LISTED = (
     *("__pycache__/", ".pytest_cache/", ".mypy_cache/", ".ruff_cache/", ".hypothesis/"),
@@ -55,7 +55,7 @@ _DAMAGED = (OSError, ValueError, LookupError, TypeError, AttributeError, Recursi
 _Active = list[tuple[int, Globs]]  # (length of the folder they are relative to, patterns)
 
 
-class Source(NamedTuple):
+class PatternFile(NamedTuple):
     """The patterns of one file, or the built-in ones.
 
     name: for a person, not made printable. folder: the one that the patterns are relative to, from
@@ -177,11 +177,11 @@ class _Zone:
     """
 
     def __init__(
-        self, prefix: bytes, inside: bytes, sources: list[Source], ignore_case: bool
+        self, prefix: bytes, inside: bytes, sources: list[PatternFile], ignore_case: bool
     ) -> None:
         self.prefix = prefix
         self.inside = inside
-        self.sources: list[Source] = []
+        self.sources: list[PatternFile] = []
         self.tracked: frozenset[bytes] = frozenset()
         self._ignore_case = ignore_case
         self._globs: dict[bytes, Globs] = {}
@@ -203,7 +203,7 @@ class _Zone:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> _Zone:
         sources = [
-            Source(name, os.fsencode(folder), tuple(patterns))
+            PatternFile(name, os.fsencode(folder), tuple(patterns))
             for name, folder, patterns in data["sources"]
         ]
         prefix, inside = os.fsencode(data["prefix"]), os.fsencode(data["inside"])
@@ -222,7 +222,7 @@ class _Zone:
     def ignores_itself(self) -> bool:
         return self._active(self.inside) is None
 
-    def add(self, source: Source) -> None:
+    def add(self, source: PatternFile) -> None:
         """Add a source. No path below its folder has been asked for yet."""
         if not source.patterns:
             return
@@ -290,29 +290,29 @@ class _Reader:
     def _zone(self, prefix: bytes) -> _Zone:
         try:
             return self._repository(prefix)
-        except Refused as refusal:
+        except GitRefused as refusal:
             if str(refusal):
                 where = f" in {printable(os.fsdecode(prefix))}" if prefix else ""
                 self._notes.append(f"{refusal}; a list decides instead what is ignored{where}")
-            return _Zone(prefix, b"", [Source(_BUILT_IN, b"", self._listed(prefix))], False)
+            return _Zone(prefix, b"", [PatternFile(_BUILT_IN, b"", self._listed(prefix))], False)
 
     def _repository(self, prefix: bytes) -> _Zone:
         folder = os.path.join(self._root, prefix)
         if not prefix and not git.has_repository(folder):
-            raise Refused
+            raise GitRefused
         inside = self._git.place(folder)
         top = git.top(folder, inside)
         everywhere, exclude = self._git.global_file(folder), self._git.exclude_file(folder)
         sources = [
-            Source(os.fsdecode(everywhere), b"", git.rules_in(everywhere)),
-            Source(self._name(exclude), b"", git.rules_in(exclude)),
+            PatternFile(os.fsdecode(everywhere), b"", git.rules_in(everywhere)),
+            PatternFile(self._name(exclude), b"", git.rules_in(exclude)),
         ]
         for above in reversed([*_folders(inside)]):
             sources.append(self._source(os.path.join(top, above), above))
         zone = _Zone(prefix, inside, sources, self._git.ignores_case(folder))
         if zone.ignores_itself():
             shown = printable(os.fsdecode(top))
-            raise Refused(f"the repository {shown} ignores the project root as a whole")
+            raise GitRefused(f"the repository {shown} ignores the project root as a whole")
         index = list(self._git.tracked(folder))
         self._read_below(zone)
         zone.tracked = frozenset(path for path, _ in index if zone.ignores(path))
@@ -324,9 +324,9 @@ class _Reader:
     def _name(self, path: bytes) -> str:
         return os.fsdecode(path.removeprefix(self._root + b"/"))
 
-    def _source(self, place: bytes, folder: bytes) -> Source:
+    def _source(self, place: bytes, folder: bytes) -> PatternFile:
         path = os.path.join(place, b".gitignore")
-        return Source(self._name(path), folder, git.rules_in(path))
+        return PatternFile(self._name(path), folder, git.rules_in(path))
 
     def _read_below(self, zone: _Zone) -> None:
         """Add the rules of the zone's folder and of those below that are not ignored."""
@@ -351,7 +351,7 @@ class _Reader:
         folder = os.path.join(self._root, prefix)
         if not os.path.lexists(os.path.join(folder, b".git")):
             return False
-        with contextlib.suppress(Refused):
+        with contextlib.suppress(GitRefused):
             if self._git.place(folder):
                 return False  # not a repository of its own: git answers for one above
         if prefix not in self._seen:

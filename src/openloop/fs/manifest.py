@@ -96,7 +96,7 @@ class Entry(NamedTuple):
         return to_bytes(self.content)
 
 
-class Listing:
+class FolderListing:
     """The entries of one folder, sorted by name; immutable, because manifests share it."""
 
     __slots__ = ("contents", "folders", "names", "signatures", "unreadable")
@@ -117,7 +117,7 @@ class Listing:
             self.unreadable = tuple(name for name, entry in self.rows() if entry.is_unreadable)
 
     @classmethod
-    def of(cls, rows: Iterable[tuple[bytes, Entry]]) -> Listing:
+    def of(cls, rows: Iterable[tuple[bytes, Entry]]) -> FolderListing:
         found = sorted(rows)
         return cls(
             tuple(name for name, _ in found),
@@ -136,22 +136,22 @@ class Listing:
         signature = PACKED.unpack_from(self.signatures, at * PACKED.size)
         return Entry(self.contents[at], signature)
 
-    def same_as(self, other: Listing) -> bool:
+    def same_as(self, other: FolderListing) -> bool:
         return (self.names, self.contents, self.signatures) == (
             other.names,
             other.contents,
             other.signatures,
         )
 
-    def with_unreadable(self, names: Iterable[bytes]) -> Listing:
+    def with_unreadable(self, names: Iterable[bytes]) -> FolderListing:
         """A copy in which these folders are UNREADABLE."""
         rows = dict(self.rows())
         for name in names:
             rows[name] = rows[name]._replace(content=UNREADABLE)
-        return Listing.of(rows.items())
+        return FolderListing.of(rows.items())
 
 
-NO_LISTING = Listing((), (), b"")
+NO_LISTING = FolderListing((), (), b"")
 
 
 class _Items(ItemsView[bytes, "Entry"]):
@@ -172,7 +172,7 @@ class Manifest(Mapping[bytes, Entry]):
 
     __slots__ = ("began", "filters", "listings", "seen")
 
-    def __init__(self, listings: dict[bytes, Listing], began: int) -> None:
+    def __init__(self, listings: dict[bytes, FolderListing], began: int) -> None:
         self.listings = listings
         self.began = began
         # By which a later scan recognises an unchanged folder: (digest of its names and
@@ -186,7 +186,7 @@ class Manifest(Mapping[bytes, Entry]):
         for path, entry in entries.items():
             prefix, name = _split(path)
             rows.setdefault(prefix, []).append((name, entry))
-        return cls({prefix: Listing.of(some) for prefix, some in rows.items()}, began)
+        return cls({prefix: FolderListing.of(some) for prefix, some in rows.items()}, began)
 
     def __getitem__(self, path: bytes) -> Entry:
         prefix, name = _split(path)
@@ -230,7 +230,9 @@ class Manifest(Mapping[bytes, Entry]):
         """Whether every folder is unchanged since an earlier scan."""
         return not any(self.changed_folders(before))
 
-    def changed_folders(self, before: Manifest) -> Iterator[tuple[bytes, Listing, Listing]]:
+    def changed_folders(
+        self, before: Manifest
+    ) -> Iterator[tuple[bytes, FolderListing, FolderListing]]:
         """(path, listing before, listing now) of every changed folder."""
         for prefix, listing in self.listings.items():
             old = before.listings.get(prefix, NO_LISTING)
@@ -270,7 +272,7 @@ class Manifest(Mapping[bytes, Entry]):
                     parts.append(bytes(view[:length]))
                     view = view[length:]
                 names, contents, signatures = parts
-                listing = Listing(
+                listing = FolderListing(
                     tuple(names.split(b"\0")) if count else (),
                     tuple(contents.decode(*_CODEC).split("\0")) if count else (),
                     signatures,

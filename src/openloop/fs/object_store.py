@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from openloop.core.text import printable
 from openloop.fs import dirfd, files
-from openloop.fs.content import Mismatch, Source, Tick, copy, digest, no_tick
+from openloop.fs.content import FileSection, HashMismatch, Tick, copy, digest, no_tick
 from openloop.fs.manifest import Entry, Manifest, to_text
 from openloop.fs.snapshot import OUT_OF_RESOURCES
 
@@ -34,7 +34,7 @@ class ChangedMeanwhile(Exception):
 
 def sources(
     root: str, manifest: Manifest, paths: Iterable[bytes]
-) -> Iterator[tuple[bytes, Entry, Source]]:
+) -> Iterator[tuple[bytes, Entry, FileSection]]:
     """(path, entry, open file) for each path; the file is closed before the next one is opened.
     Raises ChangedMeanwhile for one that cannot be read, OSError when out of resources."""
     with dirfd.open_tree(root) as opened:
@@ -48,7 +48,7 @@ def sources(
                     raise
                 raise ChangedMeanwhile(path) from error
             try:
-                yield path, entry, Source(descriptor, 0, entry.size)
+                yield path, entry, FileSection(descriptor, 0, entry.size)
             finally:
                 os.close(descriptor)
 
@@ -106,7 +106,7 @@ class Objects:
         """Whether the store has the content, intact."""
         return any(digest(source, tick=self._tick) == entry.content for source in self.find(entry))
 
-    def find(self, entry: Entry) -> Iterator[Source]:
+    def find(self, entry: Entry) -> Iterator[FileSection]:
         """Each copy of the content, unchecked; a copy is open until the next one is asked for."""
         for name, pack in self._packs.items():
             if entry.content not in pack.offsets:
@@ -116,7 +116,7 @@ class Objects:
             except OSError:
                 continue
             try:
-                yield Source(descriptor, pack.offsets[entry.content], entry.size)
+                yield FileSection(descriptor, pack.offsets[entry.content], entry.size)
             finally:
                 os.close(descriptor)
 
@@ -126,7 +126,7 @@ class Objects:
         return sorted(name for name, pack in self._packs.items() if wanted & pack.offsets.keys())
 
     @contextlib.contextmanager
-    def writer(self) -> Iterator[Writer]:
+    def writer(self) -> Iterator[PackWriter]:
         """The writer of a new pack, which is kept unless it is empty or an exception is raised."""
         name = os.urandom(16).hex() + _SUFFIX
         temporary = os.fsencode(f".{name}")
@@ -134,7 +134,7 @@ class Objects:
         descriptor = os.open(temporary, flags, 0o600, dir_fd=self._folder)
         try:
             with open(descriptor, "r+b", buffering=0):
-                writer = Writer(descriptor, self._tick)
+                writer = PackWriter(descriptor, self._tick)
                 yield writer
                 if writer.offsets:
                     writer.finish()
@@ -170,12 +170,12 @@ class Objects:
             self.writer() as writer,
         ):
             for content in kept:
-                source = Source(file.fileno(), pack.offsets[content], sizes[content])
-                with contextlib.suppress(Mismatch):  # damaged
+                source = FileSection(file.fileno(), pack.offsets[content], sizes[content])
+                with contextlib.suppress(HashMismatch):  # damaged
                     writer.add(content, source)
 
 
-class Writer:
+class PackWriter:
     """Writes one pack."""
 
     def __init__(self, descriptor: int, tick: Tick) -> None:
@@ -184,11 +184,11 @@ class Writer:
         self._descriptor = descriptor
         self._tick = tick
 
-    def add(self, content: str, source: Source) -> None:
-        """Add the source's bytes. Raises Mismatch when their hash is not `content`, OSError."""
+    def add(self, content: str, source: FileSection) -> None:
+        """Add the source's bytes. Raises HashMismatch when their hash is not `content`, OSError."""
         try:
             copy(source, self._descriptor, content, self._tick)
-        except Mismatch:
+        except HashMismatch:
             os.ftruncate(self._descriptor, self.end)
             os.lseek(self._descriptor, self.end, os.SEEK_SET)
             raise

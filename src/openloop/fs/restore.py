@@ -15,17 +15,17 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from openloop.fs import dirfd, files
-from openloop.fs.content import Mismatch, Source, Tick, copy, no_tick
+from openloop.fs.content import FileSection, HashMismatch, Tick, copy, no_tick
 from openloop.fs.dirfd import OpenTree
 from openloop.fs.manifest import FOLDER, OTHER, SYMLINK, Entry, Manifest, to_bytes, to_text
 
-Find = Callable[[Entry], Iterator[Source]]  # the copies of a file's bytes, maybe none
+Find = Callable[[Entry], Iterator[FileSection]]  # the copies of a file's bytes, maybe none
 _TEMPORARY = b".openloop-restored"  # name of a file until it is complete
 _SECOND = 1_000_000_000  # ns
 _LATEST = 2**33 * _SECOND  # ns, the year 2242; some file systems store no later times
 
 
-class Failure(NamedTuple):
+class NotRestored(NamedTuple):
     """A path that was not restored. lost: its content is gone, so a retry would fail too."""
 
     path: bytes
@@ -113,7 +113,7 @@ def _folders_above(path: bytes) -> Iterator[bytes]:
 
 def carry_out(
     intent: Intent, find: Find, *, keep_times: bool = False, tick: Tick = no_tick
-) -> list[Failure]:
+) -> list[NotRestored]:
     """Restore as many paths as possible; returns the failures. Raises OSError when the root cannot
     be entered. keep_times: files and symlinks get the target's times, not newer ones.
     tick: called between paths and between pieces of a file."""
@@ -134,9 +134,9 @@ class _Restoration:
         self._tree = opened
         self._keep_times = keep_times
         self._tick = tick
-        self._failures: list[Failure] = []
+        self._failures: list[NotRestored] = []
 
-    def run(self) -> list[Failure]:
+    def run(self) -> list[NotRestored]:
         # Removals come first: where case does not matter, `File` and `file` are one.
         for path in reversed(self._intent.paths):
             if path not in self._target:
@@ -152,9 +152,9 @@ class _Restoration:
         try:
             act(path)
         except _ContentLost as error:
-            self._failures.append(Failure(path, str(error), True))
+            self._failures.append(NotRestored(path, str(error), True))
         except OSError as error:
-            self._failures.append(Failure(path, error.strerror or str(error), False))
+            self._failures.append(NotRestored(path, error.strerror or str(error), False))
 
     def _remove(self, path: bytes) -> None:
         """A folder stays when it holds files outside the project, as a nested `.git`."""
@@ -204,7 +204,7 @@ class _Restoration:
         for source in self._find(entry):
             os.ftruncate(descriptor, 0)  # after a damaged source
             os.lseek(descriptor, 0, os.SEEK_SET)
-            with contextlib.suppress(Mismatch):
+            with contextlib.suppress(HashMismatch):
                 return copy(source, descriptor, entry.content, self._tick)
         raise _ContentLost("its content is missing from the store, or damaged there")
 

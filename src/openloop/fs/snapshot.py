@@ -19,7 +19,7 @@ from operator import attrgetter, methodcaller
 from struct import error as StructError
 
 from openloop.fs import files
-from openloop.fs.content import Source, Tick, digest, no_tick
+from openloop.fs.content import FileSection, Tick, digest, no_tick
 from openloop.fs.manifest import (
     CTIME,
     FOLDER,
@@ -30,7 +30,7 @@ from openloop.fs.manifest import (
     UNHASHED,
     UNREADABLE,
     Entry,
-    Listing,
+    FolderListing,
     Manifest,
     Signature,
     signature_of,
@@ -171,8 +171,8 @@ class _Scan:
         folder: int,
         prefix: bytes,
         items: Iterable[tuple[str, bytes]],
-        old: Listing | None,
-    ) -> tuple[Listing, int]:
+        old: FolderListing | None,
+    ) -> tuple[FolderListing, int]:
         """(listing of the folder, when its signatures became reliable in ns UTC)."""
         reliable = 0
         known = dict(old.rows()) if old else {}
@@ -192,7 +192,7 @@ class _Scan:
             rows.append((name, entry))
             if entry.is_unreadable:
                 reliable = _NEVER
-        return Listing.of(rows), reliable
+        return FolderListing.of(rows), reliable
 
     def _is_current(self, path: bytes, old: Entry, signature: Signature) -> bool:
         if old.signature != signature or reliable_from(signature) > self._began:
@@ -246,6 +246,6 @@ def _file(folder: int, name: bytes, tick: Tick) -> Entry:
     descriptor = files.open_regular(name, os.O_RDONLY, folder=folder)
     try:
         signature = signature_of(os.fstat(descriptor))
-        return Entry(digest(Source(descriptor, 0, signature[SIZE]), tick=tick), signature)
+        return Entry(digest(FileSection(descriptor, 0, signature[SIZE]), tick=tick), signature)
     finally:
         os.close(descriptor)

@@ -19,7 +19,7 @@ from openloop.config.schema import Complaint, Problem
 from openloop.core.errors import ConfigError, OpenLoopError
 from openloop.core.text import number
 from openloop.judge import compare
-from openloop.judge.cases import Answer, Case, GeneratorLine, Match
+from openloop.judge.cases import Answer, Case, GeneratorLine, OutputMatch
 
 _DEEPEST = 200  # folders above a file of a case
 _ANSWERS = ("stdout", "stderr", "exit_code")
@@ -120,14 +120,14 @@ def _defaults(name: str) -> dict[str, Any]:
 
 def _contradictions(case: Mapping[str, Any], recording: bool) -> Iterator[Problem]:
     """Problems between keys, which the schema cannot express."""
-    match = Match(case.get("match", Match.TRIM))
+    match = OutputMatch(case.get("match", OutputMatch.TRIM))
     if not recording and not any(key in case for key in _ANSWERS):
         yield Problem(
             (),
             "says nothing of what is expected",
             "add stdout, stderr or exit_code, or let --record add them",
         )
-    if "tolerance" in case and match not in (Match.JSON, Match.NUMBER):
+    if "tolerance" in case and match not in (OutputMatch.JSON, OutputMatch.NUMBER):
         yield Problem(("tolerance",), f"has no meaning with match {match}", "use json or number")
     for name in case.get("files", ()):
         if name.count("/") > _DEEPEST:
@@ -139,17 +139,17 @@ def _contradictions(case: Mapping[str, Any], recording: bool) -> Iterator[Proble
     if "stdout" in case:
         for what, fix in _expectation(case["stdout"], match):
             yield Problem(("stdout",), what, fix)
-    if match is Match.REGEX and (what := _broken(case.get("stderr", ""))):
+    if match is OutputMatch.REGEX and (what := _broken(case.get("stderr", ""))):
         yield Problem(("stderr",), what, "write it as Python's re module reads it")
 
 
-def _expectation(value: Any, match: Match) -> Iterator[Complaint]:
-    if match is Match.JSON:
+def _expectation(value: Any, match: OutputMatch) -> Iterator[Complaint]:
+    if match is OutputMatch.JSON:
         try:
             compare.read_json(_expected(value, match))
         except ValueError as error:
             yield f"must be JSON, got {schema.shown(value)}: {error}", "write a JSON value"
-    elif match is Match.NUMBER:
+    elif match is OutputMatch.NUMBER:
         if isinstance(value, bool) or not isinstance(value, str | int | float):
             yield f"must be a number or a string, got {schema.shown(value)}", "write a number"
         elif not any(map(compare.NUMBER.fullmatch, _expected(value, match).split())):
@@ -157,7 +157,7 @@ def _expectation(value: Any, match: Match) -> Iterator[Complaint]:
     elif not isinstance(value, str):
         what = f"must be a string with match {match}, got {schema.shown(value)}"
         yield what, 'put it in "…", or use match json'
-    elif match is Match.REGEX and (why := _broken(value)):
+    elif match is OutputMatch.REGEX and (why := _broken(value)):
         yield why, "write it as Python's re module reads it, every backslash twice"
 
 
@@ -172,7 +172,7 @@ def _broken(pattern: str) -> str:
 def _case(line: Line, name: str) -> Case:
     """The case of a valid document, with defaults for absent keys."""
     found = _defaults("judge/case") | line.document
-    match = Match(found["match"])
+    match = OutputMatch(found["match"])
     return Case(
         name=found.get("name", name),
         line=line.number,
@@ -190,7 +190,7 @@ def _case(line: Line, name: str) -> Case:
     )
 
 
-def _expected(value: Any, match: Match) -> str:
+def _expected(value: Any, match: OutputMatch) -> str:
     """The expected output as text; with json and number the file may have a JSON value."""
     return value if isinstance(value, str) else json.dumps(value)
 
@@ -208,7 +208,7 @@ def unrecordable(case: Case, answer: Answer) -> str:
         return f"stdout is not UTF-8 (byte {error.start})"
     if "\0" in text:
         return "stdout holds a NUL character"
-    if case.match is Match.REGEX:
+    if case.match is OutputMatch.REGEX:
         return "a regular expression cannot be recorded"
     what = next((what for what, _ in _expectation(text, case.match)), "")
     return f"stdout {what}" if what else ""
@@ -217,7 +217,9 @@ def unrecordable(case: Case, answer: Answer) -> str:
 def recorded(text: str, case: Case, answer: Answer) -> str:
     """The case's line with the answer appended as its expectation."""
     stdout = answer.stdout.decode()
-    added: dict[str, Any] = {"stdout": stdout if case.match is Match.EXACT else stdout.strip()}
+    added: dict[str, Any] = {
+        "stdout": stdout if case.match is OutputMatch.EXACT else stdout.strip()
+    }
     if answer.code != 0:
         added["exit_code"] = answer.code
     before = text.rstrip().removesuffix("}").rstrip()

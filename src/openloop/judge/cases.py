@@ -11,7 +11,7 @@ from enum import StrEnum
 _DIR = re.compile(r"\{\{dir\}\}|\{dir\}")
 
 
-class Match(StrEnum):
+class OutputMatch(StrEnum):
     """How output is compared with the expected output."""
 
     EXACT = "exact"
@@ -34,7 +34,7 @@ class Case:
     env: Mapping[str, str]
     stdout: str | None
     stderr: str | None
-    match: Match
+    match: OutputMatch
     tolerance: Decimal
     exit_code: int
     timeout: float

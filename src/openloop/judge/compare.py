@@ -12,7 +12,7 @@ from decimal import Context, Decimal
 from typing import Any
 
 from openloop.config.schema import Object
-from openloop.judge.cases import Answer, Case, Match
+from openloop.judge.cases import Answer, Case, OutputMatch
 
 Search = Callable[[str, str], bool | None]  # (expression, text); None when it takes too long
 
@@ -43,19 +43,19 @@ def _differs(case: Case, name: str, output: bytes, expected: str, search: Search
         text = output.decode()
     except UnicodeDecodeError as error:
         return f"is not UTF-8 (byte {error.start})"
-    if not text and expected.strip() and case.match is not Match.REGEX:
+    if not text and expected.strip() and case.match is not OutputMatch.REGEX:
         return "is empty"
     match case.match:
-        case Match.EXACT:
+        case OutputMatch.EXACT:
             return texts(text, expected)
-        case Match.REGEX:
+        case OutputMatch.REGEX:
             found = search(expected, text)
             if found is None:
                 return "keeps the regular expression busy for too long"
             return "" if found else "does not match"
-        case Match.JSON if name == "stdout":
+        case OutputMatch.JSON if name == "stdout":
             return values(text, expected, case.tolerance)
-        case Match.NUMBER if name == "stdout":
+        case OutputMatch.NUMBER if name == "stdout":
             return words(text.split(), expected.split(), case.tolerance)
     return texts(text.strip(), expected.strip())
 

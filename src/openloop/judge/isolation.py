@@ -30,14 +30,14 @@ _NOT_HIDDEN = (
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class MachineView:
     """order: see `namespaces.enter`. without: the note when a guard cannot enter the view."""
 
     order: Mapping[str, Any]
     without: str
 
 
-def views(hidden: Sequence[str], projects: Sequence[str], folder: str) -> list[View]:
+def views(hidden: Sequence[str], projects: Sequence[str], folder: str) -> list[MachineView]:
     """The possible views for a command, the best first.
 
     hidden: the file of cases, or its folder, and other paths to hide. In a run the copies of
@@ -46,7 +46,7 @@ def views(hidden: Sequence[str], projects: Sequence[str], folder: str) -> list[V
     """
     hide = [*hidden, *_copies_of_files()]
     enclosed = {"hide": hide, "enclosure": _enclosure(projects, folder)}
-    return [View(enclosed, _NOT_ENCLOSED), View({"hide": hide}, _NOT_HIDDEN)]
+    return [MachineView(enclosed, _NOT_ENCLOSED), MachineView({"hide": hide}, _NOT_HIDDEN)]
 
 
 def _copies_of_files() -> Iterator[str]:
@@ -56,7 +56,7 @@ def _copies_of_files() -> Iterator[str]:
         yield from filter(os.path.isdir, map(os.path.realpath, paths))
 
 
-def shared(view: View, paths: Sequence[str]) -> str:
+def shared(view: MachineView, paths: Sequence[str]) -> str:
     """A note on folders that an enclosure could not make private, see `namespaces.shared`."""
     real = tuple(f"{path}/" for path in paths if path in view.order["enclosure"]["temporary"])
     effects = {path: "stays" if f"{path}/".startswith(real) else "is refused" for path in paths}

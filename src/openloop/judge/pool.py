@@ -23,7 +23,7 @@ from openloop.judge.case_file import CaseFile
 from openloop.judge.case_folders import CaseFolders
 from openloop.judge.case_run import CaseRun
 from openloop.judge.cases import Answer, Case, CaseResult
-from openloop.judge.isolation import View
+from openloop.judge.isolation import MachineView
 from openloop.process import log_scan, tree
 from openloop.process.guard_client import ANSWER, GuardClient
 from openloop.process.messages import Ended, Ending, Entered, Message, NotStarted, Start, Started
@@ -116,7 +116,7 @@ class _Pool:
         self._workers: list[_Worker] = []
         self._finished: deque[CaseResult] = deque()
         self._number = 0  # of cases started
-        self._views: list[View] = []
+        self._views: list[MachineView] = []
         self._environment = isolation.environment()
         self._inside: Callable[[str], str] = str  # replaces paths by those in a copy of the project
 

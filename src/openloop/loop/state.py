@@ -120,7 +120,7 @@ class StepResult(NamedTuple):
     duration_seconds is monotonic; peak_rss_bytes is the largest single process of the tree;
     detail says in a few words why the outcome is what it is; error is the `last_error` line.
     measurement: of a baseline. usage: what an agent's session took, as `step_finished` has it.
-    refusal: why its agent was unavailable, see `Refused`. changes: what a change did, counted:
+    refusal: why its agent was unavailable, see `AgentRefusal`. changes: what a change did, counted:
     files, added, removed (lines), whole (whether all is counted and in the diff), and diff, the
     path of that file in the workspace, "" when none is kept.
     """
@@ -194,7 +194,7 @@ _NULLABLE = {"exit_code", "pid", "peak_rss_bytes", "cpu_seconds", "value"}
 _NUMBERS = {"duration_seconds", "log_bytes", *_NULLABLE}
 
 
-class Refused(NamedTuple):
+class AgentRefusal(NamedTuple):
     """Why an agent was unavailable.
 
     agent: its name. says: why, in its own words. until: UTC, from when it may be tried again, ""
@@ -300,7 +300,7 @@ class State(NamedTuple):
     time: str = ""  # UTC, of the latest event
     elapsed: float = 0.0  # seconds of this run
     usage: Total = Total()  # of this run's agents
-    refused: Mapping[str, Refused] = {}  # by command: `waits.key`
+    refused: Mapping[str, AgentRefusal] = {}  # by command: `waits.key`
     unanswered: Step | None = None  # a change whose agent was refused, and that is to be repeated
     waiting: Waiting | None = None
     waited: float = 0.0  # seconds of this run
@@ -394,7 +394,9 @@ class State(NamedTuple):
             kept=Kept.from_json(data["kept"]) if data["kept"] else None,
             digests=data["digests"],
             usage=Total.from_json(data["usage"]) if "usage" in data else Total(),
-            refused={name: Refused.from_json(one) for name, one in data.get("refused", {}).items()},
+            refused={
+                name: AgentRefusal.from_json(one) for name, one in data.get("refused", {}).items()
+            },
             waited=data.get("waited", 0.0),
         )
 

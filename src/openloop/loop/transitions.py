@@ -18,10 +18,10 @@ from openloop.core.vocabulary import (
 )
 from openloop.loop import waits
 from openloop.loop.state import (
+    AgentRefusal,
     Event,
     GateResult,
     Kept,
-    Refused,
     RoundSummary,
     State,
     StepResult,
@@ -149,7 +149,7 @@ def _session_ended(state: State, event: Event, result: StepResult) -> State:
 
 
 def _refused(state: State, step: Step, stand_in: bool, data: Mapping[str, Any]) -> State:
-    refused = {**state.refused, waits.key(step, stand_in): Refused.from_json(data)}
+    refused = {**state.refused, waits.key(step, stand_in): AgentRefusal.from_json(data)}
     return state._replace(refused=refused, unanswered=step)
 
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from openloop.config.config import Config
 from openloop.core.vocabulary import CHANGES, Decision, Refusal, Step
-from openloop.loop.state import Refused, State
+from openloop.loop.state import AgentRefusal, State
 
 FIRST_PAUSE = 60.0  # seconds: where no time of a reset is given, doubled each time
 LONGEST_PAUSE = 3600.0  # seconds
@@ -63,7 +63,7 @@ def patience(config: Config, state: State) -> float:
     return left if longest is None else min(left, longest - state.elapsed)
 
 
-def _refused(config: Config, state: State, step: Step) -> list[Refused | None]:
+def _refused(config: Config, state: State, step: Step) -> list[AgentRefusal | None]:
     """The refusals of the step's command and of its fallback, where there is one."""
     fallback = config.command(step).fallback is not None
     return [state.refused.get(key(step, stand_in)) for stand_in in (False, True)[: 1 + fallback]]

@@ -23,7 +23,7 @@ _SERVER = {"name": "openloop", "title": "OpenLoop", "version": __version__}
 _FRESH = 3_600_000  # milliseconds for which the list of tools may be kept
 
 
-class Refusal(Exception):
+class RequestError(Exception):
     """A request is answered with an error."""
 
     def __init__(self, code: int, message: str, data: Any = None) -> None:
@@ -40,7 +40,10 @@ class Dialogue:
         self._legacy = False
 
     def answer(self, method: str, params: Message) -> Message | None:
-        """The result of a request; None for `tools/call`, which a tool answers. Raises Refusal."""
+        """The result of a request; None for `tools/call`, which a tool answers.
+
+        Raises RequestError.
+        """
         if method == "initialize":
             self._legacy = True
             return {
@@ -65,7 +68,7 @@ class Dialogue:
                 return self.whole({**found, **self._cached(modern)}, params)
             case "ping" if not modern:
                 return {}
-        raise Refusal(NO_METHOD, f"unknown method: {method[:100]}")
+        raise RequestError(NO_METHOD, f"unknown method: {method[:100]}")
 
     def whole(self, result: Message, params: Message) -> Message:
         """A complete result, marked as this era marks it."""
@@ -77,17 +80,17 @@ class Dialogue:
         return {"ttlMs": _FRESH, "cacheScope": "public"} if modern else {}
 
     def _is_modern(self, params: Message) -> bool:
-        """Whether a request belongs to the era without a handshake. Raises Refusal."""
+        """Whether a request belongs to the era without a handshake. Raises RequestError."""
         given = params.get("_meta")
         meta: Message = given if isinstance(given, dict) else {}
         version = meta.get(_VERSION_KEY)
         if version is None:
             if self._legacy:
                 return False
-            raise Refusal(INVALID_PARAMS, f"_meta must hold {_VERSION_KEY}")
+            raise RequestError(INVALID_PARAMS, f"_meta must hold {_VERSION_KEY}")
         if version != MODERN:
             data = {"supported": [MODERN, LEGACY], "requested": version}
-            raise Refusal(UNSUPPORTED_VERSION, "Unsupported protocol version", data)
+            raise RequestError(UNSUPPORTED_VERSION, "Unsupported protocol version", data)
         if not isinstance(meta.get(_CAPABILITIES_KEY), dict):
-            raise Refusal(INVALID_PARAMS, f"_meta must hold {_CAPABILITIES_KEY}")
+            raise RequestError(INVALID_PARAMS, f"_meta must hold {_CAPABILITIES_KEY}")
         return True

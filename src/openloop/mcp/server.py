@@ -9,9 +9,15 @@ from subprocess import TimeoutExpired
 
 from openloop.core.errors import OpenLoopError
 from openloop.mcp.loops import Loops
-from openloop.mcp.protocol import INVALID_PARAMS, INVALID_REQUEST, PARSE_ERROR, Dialogue, Refusal
+from openloop.mcp.protocol import (
+    INVALID_PARAMS,
+    INVALID_REQUEST,
+    PARSE_ERROR,
+    Dialogue,
+    RequestError,
+)
 from openloop.mcp.tools import TOOLS
-from openloop.mcp.wire import Malformed, Message, Output, messages
+from openloop.mcp.wire import Malformed, Message, MessageWriter, messages
 
 _AT_ONCE = 16  # tool calls that may run at the same time
 _NAMES = {tool.name: tool for tool in TOOLS}
@@ -23,7 +29,7 @@ def serve(root: str, *, source: int = 0, target: int = 1) -> None:
     root: absolute path of the folder below which workspaces may be named.
     Calls that still run then are abandoned; runs that were started go on.
     """
-    server = _Server(Loops(root), Output(target))
+    server = _Server(Loops(root), MessageWriter(target))
     for message in messages(source):
         server.take(message)
 
@@ -31,7 +37,7 @@ def serve(root: str, *, source: int = 0, target: int = 1) -> None:
 class _Server:
     """One client's requests, each call of a tool in a thread of its own."""
 
-    def __init__(self, loops: Loops, output: Output) -> None:
+    def __init__(self, loops: Loops, output: MessageWriter) -> None:
         self._loops = loops
         self._output = output
         self._dialogue = Dialogue()
@@ -41,27 +47,27 @@ class _Server:
     def take(self, message: Message | Malformed) -> None:
         """Answer a message, or begin to; what is no request is answered as the protocol says."""
         if isinstance(message, Malformed):
-            self._send({"id": None, "error": Refusal(PARSE_ERROR, str(message)).error})
+            self._send({"id": None, "error": RequestError(PARSE_ERROR, str(message)).error})
             return
         method, identifier, params = (message.get(key) for key in ("method", "id", "params"))
         if "id" not in message:
             self._notice(method, params)
             return
         if isinstance(identifier, bool) or not isinstance(identifier, str | int):
-            refusal = Refusal(INVALID_REQUEST, "an id is a string or a whole number")
+            refusal = RequestError(INVALID_REQUEST, "an id is a string or a whole number")
             self._send({"id": None, "error": refusal.error})
             return
         try:
             if not isinstance(method, str):
-                raise Refusal(INVALID_REQUEST, "a request has a method")
+                raise RequestError(INVALID_REQUEST, "a request has a method")
             if params is not None and not isinstance(params, dict):
-                raise Refusal(INVALID_PARAMS, "params must be an object")
+                raise RequestError(INVALID_PARAMS, "params must be an object")
             result = self._dialogue.answer(method, params or {})
             if result is None:
                 self._begin(identifier, params or {})
             else:
                 self._send({"id": identifier, "result": result})
-        except Refusal as refusal:
+        except RequestError as refusal:
             self._send({"id": identifier, "error": refusal.error})
 
     def _notice(self, method: object, params: object) -> None:
@@ -74,18 +80,18 @@ class _Server:
                 cancelled.set()
 
     def _begin(self, identifier: str | int, params: Message) -> None:
-        """Start a tool's thread. Raises Refusal for a call that names no tool."""
+        """Start a tool's thread. Raises RequestError for a call that names no tool."""
         name, arguments = params.get("name"), params.get("arguments") or {}
         if not isinstance(name, str) or name not in _NAMES:
-            raise Refusal(INVALID_PARAMS, f"unknown tool: {str(name)[:100]}")
+            raise RequestError(INVALID_PARAMS, f"unknown tool: {str(name)[:100]}")
         if not isinstance(arguments, dict):
-            raise Refusal(INVALID_PARAMS, "arguments must be an object")
+            raise RequestError(INVALID_PARAMS, "arguments must be an object")
         cancelled = threading.Event()
         with self._lock:
             if len(self._calls) >= _AT_ONCE:
-                raise Refusal(INVALID_REQUEST, f"{_AT_ONCE} calls are running already")
+                raise RequestError(INVALID_REQUEST, f"{_AT_ONCE} calls are running already")
             if identifier in self._calls:
-                raise Refusal(INVALID_REQUEST, "a call with this id is running already")
+                raise RequestError(INVALID_REQUEST, "a call with this id is running already")
             self._calls[identifier] = cancelled
         work = (identifier, name, arguments, params, cancelled)
         threading.Thread(target=self._call, args=work, daemon=True).start()

@@ -49,7 +49,7 @@ def _finite(text: str) -> float:
     return number
 
 
-class Output:
+class MessageWriter:
     """Where answers go; several threads write, a message at a time."""
 
     def __init__(self, descriptor: int) -> None:

@@ -17,7 +17,7 @@ from openloop.core.text import printable
 from openloop.fs import restore as restoring
 from openloop.fs import snapshot
 from openloop.fs.checkpoints import UnlinkedCopy
-from openloop.fs.content import Source, Tick, no_tick
+from openloop.fs.content import FileSection, Tick, no_tick
 from openloop.fs.diff import difference
 from openloop.fs.manifest import Entry, Manifest, to_text
 from openloop.fs.object_store import ChangedMeanwhile
@@ -82,11 +82,11 @@ class Holdout:
     def _scan(self, before: Manifest | None) -> Manifest:
         return snapshot.scan(self._root, skip=_is_outside, before=before, tick=self._tick)
 
-    def _find(self, entry: Entry) -> Iterator[Source]:
+    def _find(self, entry: Entry) -> Iterator[FileSection]:
         return self._unlinked.find(entry) if self._unlinked else iter(())
 
 
-def _refuse(failures: list[restoring.Failure]) -> None:
+def _refuse(failures: list[restoring.NotRestored]) -> None:
     if failures:
         raise TamperError(
             f"{printable(to_text(failures[0].path))} is not what it was when the run began and "

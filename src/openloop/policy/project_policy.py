@@ -26,7 +26,7 @@ from openloop.policy.project_reference import (
 )
 from openloop.policy.replaced_files import ReplacedFiles
 from openloop.policy.step_violations import StepViolations, listed, readable, shown
-from openloop.policy.violations import Comparison
+from openloop.policy.violations import ProjectComparison
 from openloop.record.mission import Mission
 
 _TRIES = 5  # restores of a project that somebody else is writing to
@@ -108,8 +108,8 @@ class ProjectPolicy:
     def _new_mounts(self) -> list[bytes]:
         return sorted(mount_points(self._root) - self._mounts)
 
-    def _comparison(self) -> Comparison:
-        return Comparison(
+    def _comparison(self) -> ProjectComparison:
+        return ProjectComparison(
             self._rules, self.reference.ignored, self.reference.tree, self._before, self._last
         )
 

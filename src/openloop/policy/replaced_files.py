@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from openloop.core.errors import TamperError
 from openloop.core.text import printable
 from openloop.fs import restore, snapshot
-from openloop.fs.content import Source, Tick
+from openloop.fs.content import FileSection, Tick
 from openloop.fs.dirfd import OWNER
 from openloop.fs.manifest import FILE, FOLDER, MODE, SYMLINK, Entry, Manifest, to_text
 from openloop.fs.object_store import ChangedMeanwhile, sources
@@ -136,7 +136,7 @@ class ReplacedFiles:
             paths[entry.content] = path
         tree = Manifest.of(entries)
 
-        def find(entry: Entry) -> Iterator[Source]:
+        def find(entry: Entry) -> Iterator[FileSection]:
             with contextlib.suppress(ChangedMeanwhile):
                 for _, _, source in sources(root, tree, [paths[entry.content]]):
                     yield source

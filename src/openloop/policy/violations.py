@@ -42,7 +42,7 @@ class IgnoredPaths(NamedTuple):
         return {asked[path] for path in self.rules.ignored(asked)}
 
 
-class Comparison(NamedTuple):
+class ProjectComparison(NamedTuple):
     """The current project, compared with its reference and its state before the step."""
 
     rules: Rules

@@ -21,7 +21,7 @@ from typing import IO, cast
 from openloop.core.errors import TamperError
 from openloop.core.text import printable
 from openloop.fs import dirfd, files, restore
-from openloop.fs.content import Source, Tick, digest
+from openloop.fs.content import FileSection, Tick, digest
 from openloop.fs.manifest import FOLDER, SYMLINK, Entry, Manifest, to_text
 from openloop.policy.covered_paths import WORKSPACE, Item, descend
 from openloop.record.workspace import HOLDOUT, WITHHELD
@@ -168,7 +168,9 @@ class Archive:
         if info.issym():
             target = to_text(os.fsencode(info.linkname))
             return Entry(target, (0, 0, 0, at, 0, stat.S_IFLNK | info.mode))
-        content = digest(Source(self._descriptor, info.offset_data, info.size), tick=self._tick)
+        content = digest(
+            FileSection(self._descriptor, info.offset_data, info.size), tick=self._tick
+        )
         self._offsets[content] = info.offset_data
         return Entry(content, (0, 0, info.size, at, 0, stat.S_IFREG | info.mode))
 
@@ -182,8 +184,8 @@ class Archive:
                 raise OSError(errno.EIO, failure.why, os.fsdecode(failure.path))
         return sum(map(len, self._trees.values()))
 
-    def _find(self, entry: Entry) -> Iterator[Source]:
-        yield Source(self._descriptor, self._offsets[entry.content], entry.size)
+    def _find(self, entry: Entry) -> Iterator[FileSection]:
+        yield FileSection(self._descriptor, self._offsets[entry.content], entry.size)
 
     def _clear_obstacles(self, place: str, tree: Mapping[bytes, Entry]) -> None:
         """Set aside entries that are in the way of a restore."""
@@ -239,7 +241,7 @@ def _matches(entry: Entry, name: bytes, parent: int) -> bool:
         return False
     try:
         same_size = os.fstat(descriptor).st_size == entry.size
-        return same_size and digest(Source(descriptor, 0, entry.size)) == entry.content
+        return same_size and digest(FileSection(descriptor, 0, entry.size)) == entry.content
     finally:
         os.close(descriptor)
 

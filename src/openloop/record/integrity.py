@@ -27,7 +27,7 @@ _ROUND = r"round-(\d{4,12})"
 _BEGUN = ("before-", "best-")  # how checkpoints that only a round makes are called
 
 
-class Mismatch(Exception):
+class RecordMismatch(Exception):
     """A file and the record do not fit together. where: the file, as the user would write it."""
 
     def __init__(self, where: str, why: str, name: str = "") -> None:
@@ -40,10 +40,10 @@ class Mismatch(Exception):
 
 def load(place: Workspace, events: int) -> Record:
     """The record behind an open events.jsonl, whole as far as a look at its end and at the
-    heartbeat tells. Raises Broken, naming the line, or Mismatch."""
+    heartbeat tells. Raises Broken, naming the line, or RecordMismatch."""
     record = reader.load(events)
     if why := reader.lost(record.state, record.head, tail.heartbeat(place)):
-        raise Mismatch(place.shown(EVENTS), why)
+        raise RecordMismatch(place.shown(EVENTS), why)
     if record.state.seq == 0:
         check_empty(place)
     return record
@@ -71,7 +71,7 @@ def _unless_accepted(place: Workspace, accepted: Iterable[str]) -> Iterator[None
     """A person may have accepted that a file is not what the record says."""
     try:
         yield
-    except Mismatch as found:
+    except RecordMismatch as found:
         if found.where not in map(place.shown, accepted):
             raise
 
@@ -85,7 +85,7 @@ def mismatches(place: Workspace, events: int) -> dict[str, str]:
         event = reader.decode_at(number, line)
         try:
             check(place, number, state, event)
-        except Mismatch as mismatch:
+        except RecordMismatch as mismatch:
             name = (
                 mismatch.name
                 or event.data["log_path" if event.kind is Kind.STEP_FINISHED else "artifact"]
@@ -111,9 +111,9 @@ def load_path(place: Workspace) -> Record:
 
 
 def check_empty(place: Workspace) -> None:
-    """Raises Mismatch when there are files of rounds that an empty record knows nothing of."""
+    """Raises RecordMismatch for files of rounds that an empty record does not name."""
     if left := of_rounds(place):
-        raise Mismatch(place.shown(EVENTS), f"no event is left, but {left[0]} is there")
+        raise RecordMismatch(place.shown(EVENTS), f"no event is left, but {left[0]} is there")
 
 
 def highest_round(place: Workspace) -> int:
@@ -150,8 +150,8 @@ def check(
 ) -> None:
     """Hold one event against the state before it and the files that it names.
 
-    largest: bytes of a log up to which it is hashed; None for all. may_lack: which files are not
-    looked at, ARTIFACTS (they are about to be written again) or LOGS. Raises Broken, Mismatch.
+    largest: bytes of a log up to which it is hashed; None for all. may_lack: the files that are
+    not checked, ARTIFACTS (about to be written again) or LOGS. Raises Broken, RecordMismatch.
     """
     try:
         match event.kind:
@@ -196,11 +196,11 @@ def _log(place: Workspace, event: Event, largest: int | None) -> None:
         why = "is missing, or is not a regular file any more"
         if _was_away(place, event):
             why += f", nor is it in {WITHHELD}/{withheld.ARCHIVE}: look for what else was withheld"
-        raise Mismatch(path, why)
+        raise RecordMismatch(path, why)
     if size != event.data["log_bytes"]:
-        raise Mismatch(path, f"holds {size} bytes, recorded were {event.data['log_bytes']}")
+        raise RecordMismatch(path, f"holds {size} bytes, recorded were {event.data['log_bytes']}")
     if digest not in ("", event.data["log_sha256"]):
-        raise Mismatch(path, "was changed after it was recorded: its sha256 differs")
+        raise RecordMismatch(path, "was changed after it was recorded: its sha256 differs")
 
 
 def _attachments(place: Workspace, event: Event, largest: int | None) -> None:
@@ -208,11 +208,13 @@ def _attachments(place: Workspace, event: Event, largest: int | None) -> None:
         name, path = one["path"], place.shown(one["path"])
         size, digest = _digest(place, name, largest)
         if size is None and name not in withheld.archived_files(place):
-            raise Mismatch(path, "is missing, or is not a regular file any more", name)
+            raise RecordMismatch(path, "is missing, or is not a regular file any more", name)
         if size not in (None, one["bytes"]):
-            raise Mismatch(path, f"holds {size} bytes, recorded were {one['bytes']}", name)
+            raise RecordMismatch(path, f"holds {size} bytes, recorded were {one['bytes']}", name)
         if digest not in ("", one["sha256"]):
-            raise Mismatch(path, "was changed after it was recorded: its sha256 differs", name)
+            raise RecordMismatch(
+                path, "was changed after it was recorded: its sha256 differs", name
+            )
 
 
 def _was_away(place: Workspace, event: Event) -> bool:
@@ -224,14 +226,16 @@ def _artifact(place: Workspace, state: State, event: Event, *, on_disk: bool) ->
     path = place.shown(event.data["artifact"])
     expected = projections.to_bytes(projections.artifact_of(state, event))
     if hashlib.sha256(expected).hexdigest() != event.data["artifact_sha256"]:
-        raise Mismatch(path, f"event {event.seq} names a hash that its own events do not give")
+        raise RecordMismatch(
+            path, f"event {event.seq} names a hash that its own events do not give"
+        )
     if not on_disk:
         return
     size, digest = _digest(place, event.data["artifact"], None)
     if size is None:
-        raise Mismatch(path, "is missing; the next run writes the latest ones again")
+        raise RecordMismatch(path, "is missing; the next run writes the latest ones again")
     if digest != event.data["artifact_sha256"]:
-        raise Mismatch(path, "was changed after it was recorded: its sha256 differs")
+        raise RecordMismatch(path, "was changed after it was recorded: its sha256 differs")
 
 
 def _digest(place: Workspace, name: str, largest: int | None) -> tuple[int | None, str]:

@@ -50,7 +50,7 @@ class Live:
         self.eta: float | None = None  # seconds, see `eta_seconds`
 
 
-class Writer(NamedTuple):
+class WriterProcess(NamedTuple):
     """Who writes: `pid` is None once nobody runs."""
 
     pid: int | None
@@ -87,7 +87,7 @@ def eta_seconds(config: Config, state: State, elapsed: float) -> float | None:
 def heartbeat(
     state: State,
     live: Live,
-    writer: Writer,
+    writer: WriterProcess,
     *,
     mission: str,
     total_rounds: int,

@@ -23,7 +23,7 @@ from openloop.loop.state import Event
 from openloop.record import chain, event_format, integrity, projections, tail
 from openloop.record.lock import Lock
 from openloop.record.mission import Mission
-from openloop.record.projections import Live, Writer
+from openloop.record.projections import Live, WriterProcess
 from openloop.record.workspace import (
     ARTIFACTS,
     CONFIG,
@@ -52,7 +52,7 @@ class Store:
         self._live = Live()
         self._folder = lock.folder
         self._mission = mission
-        self._writer = Writer(os.getpid(), socket.gethostname())
+        self._writer = WriterProcess(os.getpid(), socket.gethostname())
         self.step_files = StepFiles(self.workspace, lock.folder, self._cannot_keep)
         self._config = Watched(CONFIG, mission.data, lock.folder)
         self._writing = threading.Lock()  # the watchdog beats while the runner records
@@ -279,7 +279,7 @@ class Store:
 
     def close(self) -> None:
         """Write a last heartbeat, which says why the runner has ended, and close the record."""
-        self._writer = Writer(None, self._writer.host)
+        self._writer = WriterProcess(None, self._writer.host)
         self._live.pid = None
         is_open = self.state.status is Status.RUNNING  # not taken to its end
         if status := self._last_status or (Status.INTERRUPTED if is_open else None):

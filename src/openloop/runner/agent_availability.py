@@ -10,7 +10,7 @@ from openloop.core import clock
 from openloop.core.vocabulary import Kind, Outcome, Refusal
 from openloop.loop import waits
 from openloop.loop.gates import Exit, Verdict
-from openloop.loop.state import Refused, State
+from openloop.loop.state import AgentRefusal, State
 from openloop.loop.waits import RunStep, Wait
 from openloop.process.signals import Interrupts
 from openloop.process.watchdog import BEAT_INTERVAL
@@ -61,8 +61,8 @@ def _in_its_words(verdict: Verdict, end: Exit, session: Session) -> Verdict:
 
 
 def refused(
-    config: Config, state: State, action: RunStep, found: sessions.Refused | None, says: str
-) -> tuple[Refused, float]:
+    config: Config, state: State, action: RunStep, found: sessions.ReportedRefusal | None, says: str
+) -> tuple[AgentRefusal, float]:
     """(what the loop decides on, seconds until the reset). found: what the agent reported; None
     for a command that ended with TEMPORARY. says: why, in words."""
     before = state.refused.get(waits.key(action.step, action.stand_in))
@@ -79,7 +79,7 @@ def refused(
     spread = random.uniform(0, min(most, max(least, delay / 10)))
     seconds = round(min(delay + spread, max(delay, waits.patience(config, state))), 3)
     until = clock.utc(seconds) if kind.passes else ""
-    return Refused(agent, kind, says, until, seconds, times), delay
+    return AgentRefusal(agent, kind, says, until, seconds, times), delay
 
 
 def known_limit(

@@ -16,7 +16,7 @@ from openloop.record.mission import Mission
 from openloop.record.store import opened
 from openloop.record.workspace import CONFIG, EVENTS
 from openloop.runner import documents
-from openloop.runner.runner import Runner, View
+from openloop.runner.runner import Runner, RunView
 
 if TYPE_CHECKING:
     from openloop.agents.sessions import Sessions
@@ -44,7 +44,7 @@ class RunResult(NamedTuple):
 
 
 def run(
-    mission: Mission, *, max_rounds: int | None, view: View, interrupts: Interrupts
+    mission: Mission, *, max_rounds: int | None, view: RunView, interrupts: Interrupts
 ) -> RunResult:
     """Run a mission in this process until it ends. Everything it started is gone then.
 

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 DIFF = "changes.diff"  # what a change did, among its attachments
 
 
-class View(Protocol):
+class RunView(Protocol):
     """Shows a run to a person or a program. Must not raise."""
 
     def event(self, event: Event, state: State, line: bytes) -> None:
@@ -65,7 +65,7 @@ class Runner:
         processes: Processes,
         interrupts: Interrupts,
         gaps: list[float],
-        view: View,
+        view: RunView,
         sandbox: Sandbox | None,
         sessions: Sessions | None,
     ) -> None:

@@ -31,7 +31,7 @@ from openloop.record.workspace import (
 )
 from openloop.runner import documents
 from openloop.setup import policy_findings
-from openloop.setup.findings import REPLACE_ME, Finding, Report, ok, problem, warning
+from openloop.setup.findings import REPLACE_ME, DoctorReport, Finding, ok, problem, warning
 from openloop.setup.gate_programs import Programs
 
 _ROOM = 200 << 20  # bytes of free disk below which logs may not fit
@@ -41,7 +41,7 @@ _HARD = ("a" * 5000 + "!", "1" * 5000 + "!", " " * 5000 + "!", "a1 " * 2000 + "\
 _BY_MODULE = re.compile(r"\bpython[\d.]*\s+-m\s+openloop\b")  # the current directory comes first
 
 
-def examine(path: str) -> Report:
+def examine(path: str) -> DoctorReport:
     """Look at the workspace at `path`, or at the loops of other tools that lie there; runs none of
     their commands, but asks agents for their version and options. Raises UsageError."""
     place = places.existing_folder(path)
@@ -49,17 +49,17 @@ def examine(path: str) -> Report:
         from openloop.setup.missions import known_tools
 
         if others := known_tools.found(place.path):
-            return Report(tuple(finding for loop in others for finding in loop.findings))
+            return DoctorReport(tuple(finding for loop in others for finding in loop.findings))
     _refuse_project(place)
     findings = [*_folders(place), *_disk(place), *_record(place), *_machine()]
     known = _config(place, findings)
     if known is None:
-        return Report(tuple(findings))
+        return DoctorReport(tuple(findings))
     try:
         root = places.existing_project_root(place, known.project_root)
     except UsageError as error:
-        return Report((*findings, problem(error.what, error.fix)))
-    return Report((*findings, *_mission(place, known, root)), runnable=True)
+        return DoctorReport((*findings, problem(error.what, error.fix)))
+    return DoctorReport((*findings, *_mission(place, known, root)), runnable=True)
 
 
 def _refuse_project(place: Workspace) -> None:
@@ -120,7 +120,7 @@ def _record(place: Workspace) -> Iterator[Finding]:
         return
     try:
         record = integrity.load_path(place)
-    except (chain.Broken, integrity.Mismatch, NotRegular) as error:
+    except (chain.Broken, integrity.RecordMismatch, NotRegular) as error:
         fix = (
             f"look at it: openloop audit {place.quoted}; "
             f"to start a new record: openloop init --force {place.quoted}"

@@ -41,7 +41,7 @@ def problem(what: str, fix: str) -> Finding:
     return Finding(Level.PROBLEM, what, fix)
 
 
-class Report(NamedTuple):
+class DoctorReport(NamedTuple):
     """runnable: whether the configuration and the project are there, so that gates can be run."""
 
     findings: tuple[Finding, ...]
@@ -50,8 +50,8 @@ class Report(NamedTuple):
     def of(self, level: Level) -> tuple[Finding, ...]:
         return tuple(finding for finding in self.findings if finding.level is level)
 
-    def with_findings(self, findings: Iterable[Finding]) -> Report:
-        return Report((*self.findings, *findings), self.runnable)
+    def with_findings(self, findings: Iterable[Finding]) -> DoctorReport:
+        return DoctorReport((*self.findings, *findings), self.runnable)
 
     @property
     def sound(self) -> bool:
@@ -65,7 +65,7 @@ class Report(NamedTuple):
         }
 
 
-def lines(report: Report) -> list[str]:
+def lines(report: DoctorReport) -> list[str]:
     """The report for a person, the worst last, where the eye is."""
     shown = []
     for level in Level:

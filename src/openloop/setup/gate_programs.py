@@ -201,9 +201,9 @@ class Programs:
         if one.name not in ("npm", "pnpm", "yarn", "npx"):
             return
         from openloop.setup.detection import javascript_project
-        from openloop.setup.detection.project_listing import Listing
+        from openloop.setup.detection.project_listing import ProjectListing
 
-        needs = javascript_project.has_dependencies(Listing(self._root, (), True))
+        needs = javascript_project.has_dependencies(ProjectListing(self._root, (), True))
         there = ("node_modules", ".pnp.cjs", ".pnp.js")
         if needs and not any(os.path.exists(os.path.join(self._root, name)) for name in there):
             what = f"{self._name}: package.json has dependencies, and node_modules is missing"
@@ -227,12 +227,14 @@ class Programs:
                         yield from self._below(os.path.join(info, "entry_points.txt"))
             if one.name in ("npm", "pnpm", "yarn"):
                 from openloop.setup.detection import javascript_project
-                from openloop.setup.detection.project_listing import Listing
+                from openloop.setup.detection.project_listing import ProjectListing
 
                 script = next(
                     (word for word in one.words[1:] if word not in ("run", "--silent")), ""
                 )
-                for name in javascript_project.started(Listing(self._root, (), True), script):
+                for name in javascript_project.started(
+                    ProjectListing(self._root, (), True), script
+                ):
                     yield from self._below(f"node_modules/.bin/{name}")
 
     def _below(self, path: str) -> Iterator[str]:

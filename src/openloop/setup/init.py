@@ -24,9 +24,9 @@ from openloop.loop.state import Event, State
 from openloop.record import chain, event_format, integrity, projections
 from openloop.record import workspace as places
 from openloop.record.chain import Broken
-from openloop.record.integrity import Mismatch
+from openloop.record.integrity import RecordMismatch
 from openloop.record.lock import Lock
-from openloop.record.projections import Live, Writer
+from openloop.record.projections import Live, WriterProcess
 from openloop.record.workspace import (
     CONFIG,
     EVENTS,
@@ -299,7 +299,7 @@ def _holds(place: Workspace) -> bool:
     UsageError for one that cannot be read, which may well hold."""
     try:
         integrity.load_path(place)
-    except (NotRegular, Broken, Mismatch):
+    except (NotRegular, Broken, RecordMismatch):
         return False
     except OSError as error:
         raise places.unreadable(place, EVENTS, error) from None
@@ -310,7 +310,7 @@ def _ready(known: Config, begun: Event | None) -> dict[str, Any]:
     return projections.heartbeat(
         transitions.apply(State(), begun) if begun else State(),
         Live(),
-        Writer(None, ""),
+        WriterProcess(None, ""),
         mission=known.mission,
         total_rounds=known.total_rounds,
         now="",

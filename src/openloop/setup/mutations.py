@@ -13,7 +13,7 @@ from openloop.fs.ignore_rules import LISTED
 from openloop.fs.manifest import FILE, Manifest, to_text
 from openloop.record.mission import Mission
 from openloop.setup.detection import detect
-from openloop.setup.detection.project_listing import Listing
+from openloop.setup.detection.project_listing import ProjectListing
 
 SOURCES = 10  # files that are modified in each way
 TESTS = 3  # tests that are removed
@@ -56,7 +56,7 @@ class Mutation:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class MutationPlan:
     """What is tried, and how many sources and tests are left out of it."""
 
     mutations: Sequence[Mutation]
@@ -64,7 +64,7 @@ class Plan:
     tests_left: int
 
 
-def plan(mission: Mission) -> Plan:
+def plan(mission: Mission) -> MutationPlan:
     """The built-in canaries of a mission: the largest of its sources, and of its tests."""
     root, policy = mission.root, mission.config.policy
     found = detect.detect(root)
@@ -72,7 +72,7 @@ def plan(mission: Mission) -> Plan:
     protect = found.protect if policy is None or not policy.protect else policy.protect
     skip = snapshot.outside_project(root, mission.workspace.path)
     tree = snapshot.scan(root, skip=skip, wanted=lambda path: False)
-    listing, kept, ignored = Listing(root, (), True), Globs(tuple(protect)), Globs(LISTED)
+    listing, kept, ignored = ProjectListing(root, (), True), Globs(tuple(protect)), Globs(LISTED)
     files = [path for path in _largest(tree) if not ignored.matches(path)]
     sources = [path for path in _matching(files, allow) if not kept.matches(path)]
     endings = {to_text(path): _ending(listing, to_text(path)) for path in sources}
@@ -83,7 +83,7 @@ def plan(mission: Mission) -> Plan:
           for effect in (Effect.EMPTIED, Effect.EXITS) for path in code[:SOURCES]),
         *(Mutation(Effect.REMOVED, path) for path in tests[:TESTS]),
     ]  # fmt: skip
-    return Plan(mutations, max(0, len(code) - SOURCES), max(0, len(tests) - TESTS))
+    return MutationPlan(mutations, max(0, len(code) - SOURCES), max(0, len(tests) - TESTS))
 
 
 def _largest(tree: Manifest) -> list[bytes]:
@@ -103,7 +103,7 @@ def _is_test(path: bytes) -> bool:
     return ending.decode(errors="replace") in _EXITS and (b"test" in stem or b"spec" in stem)
 
 
-def _ending(listing: Listing, path: str) -> str:
+def _ending(listing: ProjectListing, path: str) -> str:
     """The ending of the language that a file is written in, "" for none of ours."""
     ending = os.path.splitext(path)[1]
     if ending in _EXITS:
@@ -114,7 +114,7 @@ def _ending(listing: Listing, path: str) -> str:
     return next((ours for word, ours in _INTERPRETERS if word in first), "")
 
 
-def _mutated(listing: Listing, path: str, ending: str, effect: Effect) -> Mutation:
+def _mutated(listing: ProjectListing, path: str, ending: str, effect: Effect) -> Mutation:
     if effect is Effect.EMPTIED:
         return Mutation(effect, path)
     first = listing.text(path).partition("\n")[0]

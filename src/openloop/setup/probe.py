@@ -218,7 +218,7 @@ def _files(modified: Sequence[Mutation]) -> str:
     return f"{words} and {left} more" if left > 0 else words
 
 
-def _left(plan: mutations.Plan, late: int) -> str:
+def _left(plan: mutations.MutationPlan, late: int) -> str:
     parts = (
         (plan.sources_left, "smaller sources"),
         (plan.tests_left, "smaller tests"),

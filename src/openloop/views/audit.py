@@ -18,12 +18,12 @@ from openloop.fs import files
 from openloop.loop.state import State
 from openloop.record import chain, integrity, reader, tail
 from openloop.record.chain import Broken
-from openloop.record.integrity import Mismatch
+from openloop.record.integrity import RecordMismatch
 from openloop.record.workspace import EVENTS, HEARTBEAT, Workspace
 
 
 @dataclass(slots=True)
-class Finding:
+class FirstBreak:
     """The first thing that is not intact: where, and why."""
 
     where: str
@@ -31,7 +31,7 @@ class Finding:
 
 
 @dataclass(slots=True)
-class Report:
+class AuditReport:
     """The result of an audit. head: of the chain as it stands. notes: what is odd but no break.
     is_whole: whether everything was checked, not only the latest rounds."""
 
@@ -41,7 +41,7 @@ class Report:
     rounds: int = 0
     logs: int = 0
     artifacts: int = 0
-    broken: Finding | None = None
+    broken: FirstBreak | None = None
     notes: list[str] = field(default_factory=list)
     is_whole: bool = True
 
@@ -61,25 +61,25 @@ class Report:
         }
 
 
-def examine(place: Workspace, *, head: str | None = None) -> Report:
+def examine(place: Workspace, *, head: str | None = None) -> AuditReport:
     """Audit a workspace. head: what the chain's head must be, as a run printed it."""
-    report = Report()
+    report = AuditReport()
     beat = tail.heartbeat(place)  # before the events: a live runner is ahead of it
     try:
         heads = _chain(place, report, {head, (beat or {}).get("event_head")})
         _heartbeat(place, report, beat, heads)
         if head is not None and report.head != head:
-            raise Mismatch(place.shown(EVENTS), _wrong_head(head, report, heads))
+            raise RecordMismatch(place.shown(EVENTS), _wrong_head(head, report, heads))
         _replay(place, report)
-    except Mismatch as found:
-        report.broken = Finding(found.where, found.why)
+    except RecordMismatch as found:
+        report.broken = FirstBreak(found.where, found.why)
     return report
 
 
-def examine_latest(place: Workspace, rounds: int) -> Report:
+def examine_latest(place: Workspace, rounds: int) -> AuditReport:
     """Audit a short record whole, and of a long one what a report of its latest rounds shows: their
     events, the files that these name, and the heartbeat."""
-    report = Report()
+    report = AuditReport()
     beat = tail.heartbeat(place)
     try:
         if os.path.lexists(place.file(EVENTS)):
@@ -88,14 +88,14 @@ def examine_latest(place: Workspace, rounds: int) -> Report:
                     report.is_whole = False
                     _replay_latest(place, events, rounds, report, beat)
                     return report
-    except Mismatch as found:
-        report.broken = Finding(found.where, found.why)
+    except RecordMismatch as found:
+        report.broken = FirstBreak(found.where, found.why)
         return report
     return examine(place)
 
 
 def _replay_latest(
-    place: Workspace, events: int, rounds: int, report: Report, beat: dict[str, Any] | None
+    place: Workspace, events: int, rounds: int, report: AuditReport, beat: dict[str, Any] | None
 ) -> None:
     end = tail.window(events, count=rounds)
     begin = end.first + end.rounds[-rounds:][0]
@@ -106,13 +106,13 @@ def _replay_latest(
             report.events += 1
             replay.take(number, line)
     if why := reader.lost(replay.state, report.head, beat):
-        raise Mismatch(place.shown(EVENTS), why)
+        raise RecordMismatch(place.shown(EVENTS), why)
     replay.end()
     report.runs = replay.state.run - replay.first_run + 1
     report.rounds = len(end.rounds[-rounds:])
 
 
-def _wrong_head(head: str, report: Report, heads: dict[str, int]) -> str:
+def _wrong_head(head: str, report: AuditReport, heads: dict[str, int]) -> str:
     if head in heads:
         later = report.events - heads[head]
         words = counted(later, "event")
@@ -126,16 +126,16 @@ def _opened(place: Workspace) -> Iterator[int]:
     try:
         descriptor = files.open_regular(place.file(EVENTS), os.O_RDONLY)
     except OSError as error:
-        raise Mismatch(place.shown(EVENTS), str(error.strerror)) from None
+        raise RecordMismatch(place.shown(EVENTS), str(error.strerror)) from None
     try:
         yield descriptor
     except Broken as error:
-        raise Mismatch(f"{place.shown(EVENTS)}, line {error.line}", error.why) from None
+        raise RecordMismatch(f"{place.shown(EVENTS)}, line {error.line}", error.why) from None
     finally:
         os.close(descriptor)
 
 
-def _chain(place: Workspace, report: Report, asked: set[str | None]) -> dict[str, int]:
+def _chain(place: Workspace, report: AuditReport, asked: set[str | None]) -> dict[str, int]:
     """Check the chain before anything is made of a line: an edited one must not put the blame
     on a file that it names. Returns the line numbers of the heads that are asked about."""
     heads: dict[str, int] = {}
@@ -153,7 +153,7 @@ def _chain(place: Workspace, report: Report, asked: set[str | None]) -> dict[str
     return heads
 
 
-def _replay(place: Workspace, report: Report) -> None:
+def _replay(place: Workspace, report: AuditReport) -> None:
     """Derive everything again from the events that the chain holds together."""
     if report.events == 0:
         integrity.check_empty(place)
@@ -169,10 +169,10 @@ def _replay(place: Workspace, report: Report) -> None:
 class _Replay:
     """Events applied one after the other, each held against the files that it names."""
 
-    def __init__(self, place: Workspace, report: Report) -> None:
+    def __init__(self, place: Workspace, report: AuditReport) -> None:
         self._place = place
         self._report = report
-        self._found: list[Mismatch] = []
+        self._found: list[RecordMismatch] = []
         self.state = State()
         self.first_run = 0
 
@@ -180,7 +180,7 @@ class _Replay:
         event = reader.decode_at(number, line)
         try:
             integrity.check(self._place, number, self.state, event)
-        except Mismatch as mismatch:
+        except RecordMismatch as mismatch:
             self._found.append(mismatch)
         self.first_run = self.first_run or event.run
         self._report.logs += event.kind is Kind.STEP_FINISHED
@@ -192,7 +192,7 @@ class _Replay:
         self._found = [one for one in self._found if one not in accepted]
 
     def end(self) -> None:
-        """Raises Mismatch for the first file that does not fit."""
+        """Raises RecordMismatch for the first file that does not fit."""
         if self._found:
             raise self._found[0]
 
@@ -211,7 +211,7 @@ class _Torn:
 
 
 def _heartbeat(
-    place: Workspace, report: Report, beat: dict[str, Any] | None, heads: dict[str, int]
+    place: Workspace, report: AuditReport, beat: dict[str, Any] | None, heads: dict[str, int]
 ) -> None:
     """The heartbeat must not know more than the record, nor something else."""
     if beat is None:
@@ -222,13 +222,13 @@ def _heartbeat(
         return
     if seq > report.events:
         why = f"ends at event {report.events}, the heartbeat knows event {seq}: the end was cut"
-        raise Mismatch(place.shown(EVENTS), why)
+        raise RecordMismatch(place.shown(EVENTS), why)
     if heads.get(str(head)) != seq:
         why = f"line {seq} is not the one that the heartbeat of that moment knew"
-        raise Mismatch(place.shown(EVENTS), why)
+        raise RecordMismatch(place.shown(EVENTS), why)
 
 
-def counts(report: Report) -> str:
+def counts(report: AuditReport) -> str:
     """How much was checked, in words."""
     return ", ".join(
         counted(getattr(report, thing), thing.removesuffix("s"))
@@ -236,7 +236,7 @@ def counts(report: Report) -> str:
     )
 
 
-def lines(report: Report) -> list[str]:
+def lines(report: AuditReport) -> list[str]:
     """The report for a person."""
     checked = counts(report)
     if report.broken:

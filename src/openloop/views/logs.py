@@ -27,7 +27,7 @@ _BLOCK = 1 << 16  # bytes
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class LogSelection:
     """Whose logs are wanted; None is any."""
 
     round: int | None = None
@@ -102,7 +102,7 @@ def visible(text: str) -> str:
     return "\n".join("\t".join(map(printable, line.split("\t"))) for line in lines)
 
 
-def show(place: Workspace, asked: Asked, *, follow: bool) -> None:
+def show(place: Workspace, asked: LogSelection, *, follow: bool) -> None:
     """Write the latest log that is asked for to standard output; with `follow` go on until the
     run is over. Raises UsageError when there is no such log."""
     sink: Sink = Visible() if sys.stdout.isatty() else Bytes()
@@ -121,15 +121,15 @@ def show(place: Workspace, asked: Asked, *, follow: bool) -> None:
         raise _no_log(place, record, asked)
 
 
-def _no_log(place: Workspace, record: _Record, asked: Asked) -> UsageError:
-    if record.latest(Asked()):
+def _no_log(place: Workspace, record: _Record, asked: LogSelection) -> UsageError:
+    if record.latest(LogSelection()):
         fix = f"look at what there is: ls {place.shown(LOGS)}"
         return UsageError(f"there is no log{asked}", where=place.shown(LOGS), fix=fix)
     what = f"there is no log yet: nothing has run in {place.given}"
     return UsageError(what, fix=f"openloop run {place.quoted}")
 
 
-def _follow(place: Workspace, record: _Record, asked: Asked, shown: _Shown) -> None:
+def _follow(place: Workspace, record: _Record, asked: LogSelection, shown: _Shown) -> None:
     """Write what comes, log after log, until the run, or the round that is asked for, is over."""
     over = False
     while not over:
@@ -217,7 +217,7 @@ class _Record:
         self._place = place
         self._offset = 0  # bytes of it that `new` need not read any more
 
-    def latest(self, asked: Asked) -> Event | None:
+    def latest(self, asked: LogSelection) -> Event | None:
         """The latest step_started that is asked for; `new` goes on after it, or at the end."""
         events = self._open()
         if events < 0:

@@ -51,7 +51,7 @@ class Gate:
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class FailedStep:
     """A step that did not pass."""
 
     round: Round
@@ -59,7 +59,7 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class RunReport:
     """status, reason: as `openloop status` says them. gates: () where no record can be read.
     next: what a person does now, "" while a runner lives."""
 
@@ -76,7 +76,7 @@ class Report:
     consecutive_failures: int
     usage: Total
     history: History
-    audit: audit.Report
+    audit: audit.AuditReport
     problems: tuple[OpenLoopError, ...]
     next: str
 
@@ -96,10 +96,10 @@ class Report:
         return tuple(one for one in self.rounds if one.run == self.run)
 
     @property
-    def failures(self) -> tuple[Failure, ...]:
+    def failures(self) -> tuple[FailedStep, ...]:
         """What did not pass in the rounds that are shown whole, the latest first."""
         return tuple(
-            Failure(one, station.result)
+            FailedStep(one, station.result)
             for one in reversed(self.rounds)
             for station in reversed(one.steps)
             if not station.result.outcome.passed
@@ -166,7 +166,7 @@ class Report:
             "problems": [{"what": p.what, "where": p.where, "fix": p.fix} for p in self.problems],
         }
 
-    def _failure_json(self, failure: Failure) -> dict[str, Any]:
+    def _failure_json(self, failure: FailedStep) -> dict[str, Any]:
         end = self.log_end(failure.result, _LOG_END)
         return {
             "round": failure.round.number,
@@ -203,7 +203,7 @@ def _round_json(one: Round) -> dict[str, Any]:
     }
 
 
-def collect(path: str, *, detailed: int = DETAILED) -> Report:
+def collect(path: str, *, detailed: int = DETAILED) -> RunReport:
     """The report of the workspace at `path`, whatever state it is in. Raises UsageError when
     there is none. detailed: how many rounds are shown whole."""
     seen = status.inspect(path)
@@ -211,7 +211,7 @@ def collect(path: str, *, detailed: int = DETAILED) -> Report:
     beat = seen.heartbeat
     state, head = _state(place)
     past = history.read(place, detailed=detailed)
-    return Report(
+    return RunReport(
         place=place,
         generated_at=clock.utc(),
         status=seen.status,

@@ -21,7 +21,7 @@ from openloop.views.changes import Change
 from openloop.views.charts import text
 from openloop.views.console import duration, size, violation_words
 from openloop.views.history import Round, Station
-from openloop.views.report import Failure, Gate, Report
+from openloop.views.report import FailedStep, Gate, RunReport
 
 _NOT_WHOLE = "Not audited as a whole: openloop audit"
 _LOG_END = 8000  # bytes of a failure's log
@@ -31,7 +31,7 @@ _DIFF_LINES = 400
 _PATHS = 20  # paths that are named for one violation
 
 
-def render(report: Report) -> str:
+def render(report: RunReport) -> str:
     """The page, as text to be encoded in UTF-8."""
     style = resources.files("openloop.views").joinpath("report.css").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
@@ -72,7 +72,7 @@ This page needs no network and runs no script.</footer>
 """
 
 
-def _header(report: Report) -> str:
+def _header(report: RunReport) -> str:
     mission = " ".join(report.mission.split()) or report.name
     rounds = counted(len(report.run_rounds), "round")
     shown = rounds if len(report.run_rounds) < len(report.rounds) else _rounds_words(report)
@@ -99,7 +99,7 @@ def _header(report: Report) -> str:
 """
 
 
-def _rounds_words(report: Report) -> str:
+def _rounds_words(report: RunReport) -> str:
     """How many rounds there are, and how many of them are counted only."""
     earlier = sum(report.history.earlier.values())
     words = counted(len(report.rounds) + earlier, "round")
@@ -111,7 +111,7 @@ def _time(utc: str) -> str:
     return utc[:19].replace("T", " ")
 
 
-def _broken(report: Report) -> str:
+def _broken(report: RunReport) -> str:
     """What cannot be believed or is not valid, before anything else."""
     lines = [str(problem) for problem in report.problems]
     if report.history.broken:
@@ -127,7 +127,7 @@ def _lines(lines: Iterable[str]) -> str:
     return "\n".join(map(text, lines))
 
 
-def _gates(report: Report) -> str:
+def _gates(report: RunReport) -> str:
     if not report.gates:
         return ""
     cards = "".join(map(_card, report.gates))
@@ -148,7 +148,7 @@ def _badge(outcome: str) -> str:
     return f'<span class="badge o-{text(outcome)}">{text(outcome)}</span>'
 
 
-def _timeline(report: Report) -> str:
+def _timeline(report: RunReport) -> str:
     if not report.rounds:
         return ""
     earlier = report.history.earlier
@@ -164,7 +164,7 @@ def _timeline(report: Report) -> str:
 """
 
 
-def _metric(report: Report) -> str:
+def _metric(report: RunReport) -> str:
     measured = report.history.measured
     if not measured:
         return ""
@@ -177,7 +177,7 @@ def _metric(report: Report) -> str:
 """
 
 
-def _usage(report: Report) -> str:
+def _usage(report: RunReport) -> str:
     drawn = charts.usage(report.run_rounds)
     if not drawn:
         return ""
@@ -187,7 +187,7 @@ def _usage(report: Report) -> str:
 """
 
 
-def _failures(report: Report) -> str:
+def _failures(report: RunReport) -> str:
     failures = report.failures
     if not failures:
         return ""
@@ -200,7 +200,7 @@ def _failures(report: Report) -> str:
     return f"<section><h2>What did not pass</h2>{shown}{more}</section>\n"
 
 
-def _failure(report: Report, failure: Failure, *, is_open: bool) -> str:
+def _failure(report: RunReport, failure: FailedStep, *, is_open: bool) -> str:
     result = failure.result
     title = f"round {failure.round.number}, {_name(result.step, confirm=result.confirm)}"
     end = report.log_end(result, _LOG_END)
@@ -227,7 +227,7 @@ def _log(result: StepResult, end: Excerpt | None) -> str:
     )
 
 
-def _changes(report: Report) -> str:
+def _changes(report: RunReport) -> str:
     if not report.changes:
         return ""
     shown = "".join(
@@ -239,7 +239,7 @@ def _changes(report: Report) -> str:
     return f"<section><h2>What each change did</h2>{shown}{more}</section>\n"
 
 
-def _change(report: Report, change: Change, *, is_open: bool) -> str:
+def _change(report: RunReport, change: Change, *, is_open: bool) -> str:
     found, left = changes.quoted(report.place, change, _DIFF_LINES)
     words = f"round {change.round}, {change.result.step}"
     did = f'<span class="why">{text(changes.counted(change.result))}</span>'
@@ -258,7 +258,7 @@ def _diff_line(line: str) -> str:
     return f'<span class="{kind}">{text(line)}</span>' if kind else text(line)
 
 
-def _policy(report: Report) -> str:
+def _policy(report: RunReport) -> str:
     kept = [(one.number, words) for one in reversed(report.rounds) for words in one.checkpoints]
     if not report.undone and not kept:
         return ""
@@ -280,7 +280,7 @@ def _paths(paths: Sequence[str]) -> str:
     return f"<ul>{items}{more}</ul>"
 
 
-def _rounds(report: Report) -> str:
+def _rounds(report: RunReport) -> str:
     if not report.rounds:
         return ""
     shown = "".join(
@@ -329,7 +329,7 @@ def _step(station: Station) -> str:
     return f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
 
 
-def _record(report: Report) -> str:
+def _record(report: RunReport) -> str:
     seen = report.audit
     if seen.broken:
         verdict = f"{_badge('broken')} {text(seen.broken.where)}: {text(seen.broken.why)}"

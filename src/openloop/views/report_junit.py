@@ -15,7 +15,7 @@ from openloop.core.vocabulary import Outcome, Status
 from openloop.loop.state import StepResult
 from openloop.views import junit_xml, report_pictures
 from openloop.views.history import Round
-from openloop.views.report import Report
+from openloop.views.report import RunReport
 
 _LOG_END = 8000  # bytes of each log
 _ERRORS = (Outcome.ERROR, Outcome.INTERRUPTED)  # nothing was measured
@@ -23,14 +23,14 @@ _FINE = (Status.COMPLETE, Status.RUNNING, Status.READY)
 _GONE = "(not there any more)"
 
 
-def render(report: Report) -> str:
+def render(report: RunReport) -> str:
     suites = [_suite(report, one) for one in report.run_rounds]
     if why := _untold(report, suites):
         suites.append(_run(report, printable(why)))
     return junit_xml.document(suites).decode()
 
 
-def _untold(report: Report, suites: Sequence[junit_xml.Suite]) -> str:
+def _untold(report: RunReport, suites: Sequence[junit_xml.Suite]) -> str:
     """Why the run is not complete where no gate shows it, "" otherwise: a run that is blocked
     because of its record must not look as if all had passed."""
     if broken := report.audit.broken:
@@ -39,14 +39,14 @@ def _untold(report: Report, suites: Sequence[junit_xml.Suite]) -> str:
     return "" if is_shown or report.status in _FINE else f"{report.status}: {report.reason}"
 
 
-def _run(report: Report, why: str) -> junit_xml.Suite:
+def _run(report: RunReport, why: str) -> junit_xml.Suite:
     group = printable(f"openloop.{report.name}.run")
     test = junit_xml.Test("run", group, 0.0, failure=why, kind=report.status)
     when, host = report.updated_at or report.generated_at, report.host or "localhost"
     return junit_xml.Suite("run", when, host, 0.0, [test])
 
 
-def _suite(report: Report, one: Round) -> junit_xml.Suite:
+def _suite(report: RunReport, one: Round) -> junit_xml.Suite:
     gates = [station.result for station in one.steps if station.result.step.is_gate]
     return junit_xml.Suite(
         name=f"round {one.number}",
@@ -75,7 +75,7 @@ def _usage(one: Round) -> dict[str, str]:
     return {name: str(value) for name, value in known.items() if value is not None}
 
 
-def _test(report: Report, one: Round, result: StepResult) -> junit_xml.Test:
+def _test(report: RunReport, one: Round, result: StepResult) -> junit_xml.Test:
     name = f"{result.step} again" if result.confirm else str(result.step)
     group = printable(f"openloop.{report.name}.round {one.number}")
     if result.outcome.passed:
@@ -91,18 +91,18 @@ def _test(report: Report, one: Round, result: StepResult) -> junit_xml.Test:
     )
 
 
-def _output(report: Report, result: StepResult) -> str:
+def _output(report: RunReport, result: StepResult) -> str:
     attached = "" if result.private else "".join(_attachments(report, result))
     return f"==> {printable(result.log_path)}\n{_log(report, result)}\n{attached}"
 
 
-def _attachments(report: Report, result: StepResult) -> Iterator[str]:
+def _attachments(report: RunReport, result: StepResult) -> Iterator[str]:
     """As the attachments plug-in of Jenkins and GitLab read them."""
     for one in result.attachments[: report_pictures.NAMED]:
         yield f"[[ATTACHMENT|{printable(report.place.file(one.path))}]]\n"
 
 
-def _log(report: Report, result: StepResult) -> str:
+def _log(report: RunReport, result: StepResult) -> str:
     end = report.log_end(result, _LOG_END)
     return end.text if end else _GONE
 

@@ -10,7 +10,7 @@ from openloop.views import changes, console, report_pictures
 from openloop.views.audit import counts
 from openloop.views.changes import Change
 from openloop.views.console import duration
-from openloop.views.report import Failure, Report
+from openloop.views.report import FailedStep, RunReport
 
 _ROUNDS = 10  # latest rounds in the table
 _FAILURES = 3  # latest failures that are shown with the end of their logs
@@ -20,7 +20,7 @@ _CHANGES = 3  # latest changes that are shown with their diffs
 _UNDONE = 10
 
 
-def render(report: Report) -> str:
+def render(report: RunReport) -> str:
     parts = [
         _verdict(report),
         _gates(report),
@@ -34,7 +34,7 @@ def render(report: Report) -> str:
     return "\n".join(part for part in parts if part)
 
 
-def _verdict(report: Report) -> str:
+def _verdict(report: RunReport) -> str:
     lines = [f"### OpenLoop: {markup(report.status)}", "", _words(report.reason), ""]
     if mission := " ".join(report.mission.split()):
         lines[1:1] = ["", f"> {_words(mission[:300])}"]
@@ -52,7 +52,7 @@ def _words(text: str) -> str:
     return f"<code>{markup(text)}</code>" if text else ""
 
 
-def _gates(report: Report) -> str:
+def _gates(report: RunReport) -> str:
     if not report.gates:
         return ""
     lines = ["| gate | latest result | why |", "|---|---|---|"]
@@ -62,7 +62,7 @@ def _gates(report: Report) -> str:
     return "\n".join([*lines, ""])
 
 
-def _rounds(report: Report) -> str:
+def _rounds(report: RunReport) -> str:
     rounds = report.run_rounds[-_ROUNDS:]
     if not rounds:
         return ""
@@ -83,7 +83,7 @@ def _sign(result: StepResult) -> str:
     return f"{sign} ({used})" if used else sign
 
 
-def _undone(report: Report) -> str:
+def _undone(report: RunReport) -> str:
     found = report.undone[:_UNDONE]
     if not found:
         return ""
@@ -94,7 +94,7 @@ def _undone(report: Report) -> str:
     return "\n".join([*lines, ""])
 
 
-def _failure(report: Report, failure: Failure) -> str:
+def _failure(report: RunReport, failure: FailedStep) -> str:
     result = failure.result
     end = report.log_end(result, _LOG_END)
     title = f"round {failure.round.number}, {result.step} {result.outcome}"
@@ -104,11 +104,11 @@ def _failure(report: Report, failure: Failure) -> str:
     return f"<details><summary>{title}: {_words(result.detail)}</summary>\n\n{log}\n</details>\n"
 
 
-def _changes(report: Report) -> str:
+def _changes(report: RunReport) -> str:
     return "\n".join(_change(report, one) for one in report.changes[:_CHANGES])
 
 
-def _change(report: Report, change: Change) -> str:
+def _change(report: RunReport, change: Change) -> str:
     title = f"round {change.round}, {change.result.step}: {changes.counted(change.result)}"
     found, left = changes.quoted(report.place, change, _LOG_LINES)
     if not found:
@@ -118,7 +118,7 @@ def _change(report: Report, change: Change) -> str:
     return f"<details><summary>{title}</summary>\n\n{diff}\n</details>\n"
 
 
-def _attachments(report: Report) -> str:
+def _attachments(report: RunReport) -> str:
     lines = []
     for left in report_pictures.of(report)[:_ROUNDS]:
         names = _words(report_pictures.names(left.result))
@@ -126,7 +126,7 @@ def _attachments(report: Report) -> str:
     return "\n".join([*lines, ""]) if lines else ""
 
 
-def _record(report: Report) -> str:
+def _record(report: RunReport) -> str:
     seen = report.audit
     if seen.broken:
         words = _words(f"{seen.broken.where}: {seen.broken.why}")

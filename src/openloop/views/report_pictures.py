@@ -13,7 +13,7 @@ from openloop.loop.state import Attachment, StepResult
 from openloop.record.attachments import PICTURES
 from openloop.views.charts import text
 from openloop.views.console import size
-from openloop.views.report import Report
+from openloop.views.report import RunReport
 
 NAMED = 20  # files of one step that are named
 _ROUNDS = 10  # latest rounds whose pictures are shown
@@ -31,7 +31,7 @@ class Left:
     result: StepResult
 
 
-def of(report: Report) -> list[Left]:
+def of(report: RunReport) -> list[Left]:
     """The steps that left something others may see, the latest first."""
     return [
         Left(one.number, station.result)
@@ -53,7 +53,7 @@ def name_of(attachment: Attachment) -> str:
     return attachment.path.split("/", 2)[-1]
 
 
-def render(report: Report) -> str:
+def render(report: RunReport) -> str:
     """A section of the page: the pictures of each round side by side; what is too large is
     named."""
     page = _Page(report)
@@ -66,7 +66,7 @@ def render(report: Report) -> str:
 class _Page:
     """What there is still room for on one page."""
 
-    def __init__(self, report: Report) -> None:
+    def __init__(self, report: RunReport) -> None:
         self._place = report.place
         self._room = _MOST
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _WRITTEN_AGAIN = "the next run writes it again"
 
 
-class Report:
+class WorkspaceStatus:
     """heartbeat: the document, `crashed` derived. problems: what makes it not valid. undone: what
     the policy has restored in this run, the latest last: round, step, text of each. withheld: where
     files are that have been taken off the disk, "" when none are."""
@@ -60,7 +60,7 @@ class Report:
         }
 
 
-def inspect(path: str) -> Report:
+def inspect(path: str) -> WorkspaceStatus:
     """The state of the workspace at `path`. Raises UsageError when there is none."""
     place = workspace.existing(path)
     problems: list[OpenLoopError] = []
@@ -78,7 +78,7 @@ def inspect(path: str) -> Report:
     if seen and (grown := changed_log(place, seen)):
         fix = f"look at it: openloop audit {place.quoted}"
         problems.append(_problem(place, grown[0], grown[1], fix))
-    return Report(place, document, tuple(problems), seen.undone if seen else [])
+    return WorkspaceStatus(place, document, tuple(problems), seen.undone if seen else [])
 
 
 def believed(
@@ -175,7 +175,7 @@ def _from_record(place: Workspace) -> dict[str, Any]:
     return projections.heartbeat(
         record.state,
         projections.Live(),
-        projections.Writer(None, ""),
+        projections.WriterProcess(None, ""),
         mission="",
         total_rounds=0,
         now="",
@@ -184,7 +184,7 @@ def _from_record(place: Workspace) -> dict[str, Any]:
     )
 
 
-def lines(report: Report) -> list[str]:
+def lines(report: WorkspaceStatus) -> list[str]:
     """The report for a person."""
     beat = report.heartbeat
     shown = [f"{report.status}: {text(beat.get('reason')) or nothing_yet(report)}"]
@@ -226,7 +226,7 @@ def text(value: object) -> str:
     return printable(str(value)) if value not in (None, "") else ""
 
 
-def nothing_yet(report: Report) -> str:
+def nothing_yet(report: WorkspaceStatus) -> str:
     """What is shown where no reason is known."""
     if report.status == Status.RUNNING:
         return "no round has ended yet"

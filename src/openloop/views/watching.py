@@ -30,7 +30,7 @@ def for_first_run(place: Workspace) -> None:
         time.sleep(_INTERVAL)
 
 
-def watch(path: str, screen: console.Screen) -> status.Report:
+def watch(path: str, screen: console.Screen) -> status.WorkspaceStatus:
     """Show a live run until it is over: on a terminal the whole page, redrawn; elsewhere a line a
     step. Returns the last report."""
     for_first_run(workspace.existing(path))

@@ -24,6 +24,6 @@ def run(args: argparse.Namespace) -> int:
     from openloop.record import workspace
     from openloop.views import logs
 
-    asked = logs.Asked(args.round, Step(args.step) if args.step else None)
+    asked = logs.LogSelection(args.round, Step(args.step) if args.step else None)
     logs.show(workspace.existing_folder(args.workspace), asked, follow=args.follow)
     return ExitCode.OK

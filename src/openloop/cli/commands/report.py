@@ -9,7 +9,7 @@ from openloop.core.errors import ExitCode
 
 TYPE_CHECKING = False  # typing is slow to import
 if TYPE_CHECKING:
-    from openloop.views.report import Report
+    from openloop.views.report import RunReport
 
 _FORMATS = ("html", "md", "json", "junit")
 
@@ -33,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
     return ExitCode.OK
 
 
-def _rendered(made: Report, form: str) -> str:
+def _rendered(made: RunReport, form: str) -> str:
     match form:
         case "md":
             from openloop.views import report_markdown

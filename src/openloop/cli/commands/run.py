@@ -10,7 +10,7 @@ from openloop.core.text import printable
 
 TYPE_CHECKING = False  # typing is slow to import
 if TYPE_CHECKING:
-    from openloop.runner.runner import View
+    from openloop.runner.runner import RunView
     from openloop.views.console import Screen
 
 
@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
     return result.exit_code
 
 
-def _view(args: argparse.Namespace, out: Screen, screen: Screen) -> View:
+def _view(args: argparse.Namespace, out: Screen, screen: Screen) -> RunView:
     from openloop.views import console, github
 
     if args.quiet:

@@ -16,7 +16,7 @@ from openloop.core.errors import TamperError
 from openloop.fs import files
 from openloop.record import chain, integrity, reader
 from openloop.record.chain import Broken
-from openloop.record.integrity import Mismatch
+from openloop.record.integrity import RecordMismatch
 from openloop.record.lock import Lock
 from openloop.record.workspace import EVENTS, Workspace
 from openloop.record.writer.tamper_watch import signature
@@ -151,7 +151,7 @@ class EventLog:
 def _as_tampering(workspace: Workspace) -> Iterator[None]:
     try:
         yield
-    except (Broken, Mismatch) as error:
+    except (Broken, RecordMismatch) as error:
         events = workspace.shown(EVENTS)
         where, why = getattr(error, "where", events), str(error).removeprefix(f"{events}: ")
         raise TamperError(

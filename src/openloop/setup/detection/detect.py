@@ -20,13 +20,13 @@ from openloop.setup.detection import (
     web_page,
 )
 from openloop.setup.detection.ecosystems import LANGUAGES, MARKERS, RUNNERS, Kit
-from openloop.setup.detection.project_listing import Listing
+from openloop.setup.detection.project_listing import ProjectListing
 from openloop.setup.detection.source_layout import Layout
 from openloop.setup.detection.web_page import WebPage
 from openloop.setup.findings import REPLACE_ME
 
 # In the order in which one is made verify.
-_KINDS: tuple[Callable[[Listing], Kit | None], ...] = (
+_KINDS: tuple[Callable[[ProjectListing], Kit | None], ...] = (
     python_project.kit,
     javascript_project.kit,
     *(ecosystem.kit for ecosystem in LANGUAGES),
@@ -66,7 +66,7 @@ def detect(root: str, *, has_browser: bool = True) -> Detection:
 
     Never raises for what it finds there, or does not: then verify is REPLACE_ME.
     """
-    project = Listing.below(root)
+    project = ProjectListing.below(root)
     kits = [kit for kind in _KINDS if (kit := kind(project))]
     kits.sort(key=lambda kit: (not kit.verify, kit.doubtful))  # stable: _KINDS decides the rest
     verify = next((kit.verify for kit in kits if kit.verify), "")
@@ -100,7 +100,7 @@ def _on_page(page: WebPage | None, is_played: bool) -> Iterator[str]:
         yield f"{page.why}: `openloop browse` could play it, if there were a Chromium."
 
 
-def _policy(project: Listing, kits: list[Kit]) -> Layout:
+def _policy(project: ProjectListing, kits: list[Kit]) -> Layout:
     """The globs of a policy; none where verify is not known."""
     if not any(kit.verify for kit in kits):
         return Layout((), ())
@@ -133,7 +133,7 @@ def _on_scan(scan: str) -> Iterator[str]:
         yield f"scan is `{scan}`: it has to pass on the project as it is, or remove it."
 
 
-def _limits(project: Listing, kits: list[Kit]) -> Iterator[str]:
+def _limits(project: ProjectListing, kits: list[Kit]) -> Iterator[str]:
     """What a person should know before trusting the proposal."""
     if not any(kit.verify for kit in kits):
         yield "No test command was found: verify fails until you replace it."
@@ -149,7 +149,7 @@ def _limits(project: Listing, kits: list[Kit]) -> Iterator[str]:
         yield f"Tests lie inside sources ({hidden}), where a change may edit them."
 
 
-def _tests_in_sources(project: Listing, verify: str) -> str:
+def _tests_in_sources(project: ProjectListing, verify: str) -> str:
     """A source file with tests in it, which no pattern can tell from the source; "" for none."""
     tests = {"cargo": ("*.rs", r"#\[cfg\(test\)\]"), "make": ("*.c", r"^#if(def)? \w*TEST_MAIN")}
     name, text = tests.get(verify.partition(" ")[0], ("", ""))
@@ -157,7 +157,7 @@ def _tests_in_sources(project: Listing, verify: str) -> str:
     return next(iter(project.telling(sources, text)), "") if name else ""
 
 
-def _deeper(project: Listing) -> list[str]:
+def _deeper(project: ProjectListing) -> list[str]:
     """Files two folders down at most that projects are known by."""
     marked = project.named("pyproject.toml", "package.json", *MARKERS)
     return [path for path in marked if 0 < path.count("/") <= 2][:3]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from openloop.setup.detection.project_listing import Listing, top
+from openloop.setup.detection.project_listing import ProjectListing, top
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Candidate(NamedTuple):
     beside: str = ""
     among: str = ""
 
-    def fits(self, project: Listing, marker: str = "") -> bool:
+    def fits(self, project: ProjectListing, marker: str = "") -> bool:
         there = not self.beside or project.has(self.beside)
         among = not self.among or any(re.search(self.among, path) for path in project.files)
         return there and among and project.says(self.file or marker, self.text)
@@ -67,7 +67,7 @@ class Ecosystem(NamedTuple):
     example: str = ""
     steering: str = ""
 
-    def kit(self, project: Listing) -> Kit | None:
+    def kit(self, project: ProjectListing) -> Kit | None:
         marker = project.first(*self.markers)
         if not marker:
             return None
@@ -86,14 +86,14 @@ class Ecosystem(NamedTuple):
             steers=tuple(self._steers(project, marker)),
         )
 
-    def _steers(self, project: Listing, marker: str) -> Iterator[str]:
+    def _steers(self, project: ProjectListing, marker: str) -> Iterator[str]:
         """The globs of what the file at the root names: a folder with its whole."""
         found = re.search(self.steering, project.text(marker), re.MULTILINE)
         if self.steering and found and project.has(found[1]):
             folder, _, name = found[1].rpartition("/")
             yield f"{folder}/**" if folder else f"/{name}"
 
-    def _is_proven(self, project: Listing) -> bool:
+    def _is_proven(self, project: ProjectListing) -> bool:
         """Whether there are tests to run, as far as that can be seen."""
         if not self.proof or not project.whole:
             return True
@@ -243,7 +243,7 @@ MARKERS = frozenset(
 )
 
 
-def bats(project: Listing) -> Kit | None:
+def bats(project: ProjectListing) -> Kit | None:
     """Shell scripts that bats tests."""
     files = project.named("*.bats")
     if not files or _makes_bats(project):
@@ -253,13 +253,13 @@ def bats(project: Listing) -> Kit | None:
     return Kit("bats", f"{files[0]} is there", verify=f"bats{deep} {' '.join(folders)}")
 
 
-def _makes_bats(project: Listing) -> bool:
+def _makes_bats(project: ProjectListing) -> bool:
     """Whether a Makefile has the tests of bats, often with a bats that it fetches itself."""
     file = project.first(*_MAKEFILES)
     return bool(file) and project.says(file, r"\bbats\b") and _has_target(project, file, "test")
 
 
-def make(project: Listing) -> Kit | None:
+def make(project: ProjectListing) -> Kit | None:
     """Targets of a Makefile; with C sources all of it is built again each time, because an object
     file that lies around may be forged."""
     file = project.first(*_MAKEFILES)
@@ -281,7 +281,7 @@ def make(project: Listing) -> Kit | None:
     )
 
 
-def _has_target(project: Listing, file: str, name: str) -> bool:
+def _has_target(project: ProjectListing, file: str, name: str) -> bool:
     """Whether a Makefile has a target, or passes those that it does not have on to src/."""
     target = rf"^([\w.-]+ ){{0,9}}{name}( [\w.-]+){{0,9}} ?:(?!=)"
     passed_on = project.says(file, r"^\.DEFAULT:") and project.says("src/Makefile", target)

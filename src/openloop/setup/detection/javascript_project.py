@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 from openloop.setup.detection.ecosystems import Kit
-from openloop.setup.detection.project_listing import Listing
+from openloop.setup.detection.project_listing import ProjectListing
 
 _RUNNERS = (  # lock file, what runs scripts, how
     ("pnpm-lock.yaml", "pnpm", "pnpm run {}"),
@@ -38,7 +38,7 @@ _LOADED = (  # what a test program loads before the tests, or in place of its ow
 _QUOTED = r"""["'](?:<rootDir>/|\./)?([\w][\w./-]*)["']"""
 
 
-def kit(project: Listing) -> Kit | None:
+def kit(project: ProjectListing) -> Kit | None:
     if not project.has("package.json"):
         return None
     package = read_package(project)
@@ -58,12 +58,12 @@ def kit(project: Listing) -> Kit | None:
     )
 
 
-def has_dependencies(project: Listing) -> bool:
+def has_dependencies(project: ProjectListing) -> bool:
     package = read_package(project) or {}
     return bool(package.get("dependencies") or package.get("devDependencies"))
 
 
-def started(project: Listing, script: str) -> list[str]:
+def started(project: ProjectListing, script: str) -> list[str]:
     """The programs that a script of package.json starts."""
     package = read_package(project)
     return _Scripts(project, package).started(script) if package else []
@@ -72,7 +72,7 @@ def started(project: Listing, script: str) -> list[str]:
 class _Scripts:
     """The scripts of package.json, and how they are run."""
 
-    def __init__(self, project: Listing, package: dict[str, Any]) -> None:
+    def __init__(self, project: ProjectListing, package: dict[str, Any]) -> None:
         named = package.get("scripts")
         pairs = named.items() if isinstance(named, dict) else ()
         self.texts = {name: text for name, text in pairs if isinstance(text, str) and text.strip()}
@@ -107,7 +107,7 @@ class _Scripts:
         return bool(re.search(_MUTATES, self.whole(name)))
 
 
-def read_package(project: Listing, path: str = "package.json") -> dict[str, Any] | None:
+def read_package(project: ProjectListing, path: str = "package.json") -> dict[str, Any] | None:
     """A package.json; None when it cannot be read."""
     try:
         package = json.loads(project.text(path, _LARGEST))
@@ -145,7 +145,9 @@ def _scan(scripts: _Scripts) -> str:
     return " && ".join(chosen)
 
 
-def _mentioned(project: Listing, package: dict[str, Any], scripts: _Scripts) -> tuple[str, ...]:
+def _mentioned(
+    project: ProjectListing, package: dict[str, Any], scripts: _Scripts
+) -> tuple[str, ...]:
     """Files that the test script or a test program's settings name, but what is published."""
     tables = json.dumps([package.get(table) for table in _TABLES])
     script = scripts.whole("test")

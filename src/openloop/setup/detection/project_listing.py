@@ -31,7 +31,7 @@ _SOURCES = re.compile("(^|/)(src|lib|internal|pkg|cmd)/")
 
 
 @dataclass(frozen=True, slots=True)
-class Listing:
+class ProjectListing:
     """The files of a project as far as they were looked at; paths relative, with slashes.
 
     whole: whether all of them were. test_data: folders whose files are left out because they are
@@ -44,7 +44,7 @@ class Listing:
     test_data: tuple[str, ...] = ()
 
     @classmethod
-    def below(cls, root: str) -> Listing:
+    def below(cls, root: str) -> ProjectListing:
         """What git knows of the project, or what a walk finds where git gives no answer in time."""
         known, test_data = _known_to_git(root)
         if not known:
@@ -54,7 +54,7 @@ class Listing:
         return cls(root, files[:GIT_FILES], len(files) <= GIT_FILES, test_data)
 
     @classmethod
-    def _walked(cls, root: str) -> Listing:
+    def _walked(cls, root: str) -> ProjectListing:
         files: list[str] = []
         test_data: list[str] = []
         waiting, left, whole = deque([""]), ENTRIES, True
@@ -130,7 +130,7 @@ def _known_to_git(root: str) -> tuple[list[str], tuple[str, ...]]:
             return [], ()
         names = map(os.fsdecode, git.Git(root).files(folder, patience=GIT_PATIENCE))
         paths = set(names)
-    except (git.Refused, ValueError):
+    except (git.GitRefused, ValueError):
         return [], ()
     test_data: set[str] = set()
 

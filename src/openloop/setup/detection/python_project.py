@@ -8,7 +8,7 @@ import re
 import shlex
 
 from openloop.setup.detection.ecosystems import Candidate, Kit
-from openloop.setup.detection.project_listing import FILES_READ, Listing
+from openloop.setup.detection.project_listing import FILES_READ, ProjectListing
 
 START_FOLDERS = 4  # of unittest, before pytest is the simpler answer
 
@@ -48,7 +48,7 @@ _CASES = r"\bunittest\b|TestCase"
 _DOCTESTS = r"--doctest-glob[= ]+[\"']?([\w*./-]+)"
 
 
-def kit(project: Listing) -> Kit | None:
+def kit(project: ProjectListing) -> Kit | None:
     modules, marker = project.named("*.py"), project.first(*_MARKERS)
     configured = any(way.fits(project) for way in _CONFIGURED_PYTEST)
     if not modules and not marker:
@@ -69,12 +69,12 @@ def kit(project: Listing) -> Kit | None:
     )
 
 
-def _scan(project: Listing) -> str:
+def _scan(project: ProjectListing) -> str:
     commands = dict.fromkeys(way.command for way in _LINTERS if way.fits(project))
     return " && ".join(commands)
 
 
-def _doctests(project: Listing) -> list[str]:
+def _doctests(project: ProjectListing) -> list[str]:
     """Files of prose whose examples pytest runs."""
     texts = [project.text(way.file) for way in _CONFIGURED_PYTEST if way.fits(project)]
     return [f"/{glob}" for text in texts for glob in re.findall(_DOCTESTS, text)]
@@ -83,7 +83,7 @@ def _doctests(project: Listing) -> list[str]:
 # --- verify ---
 
 
-def _verify(project: Listing, tests: list[str], python: str) -> tuple[str, str]:
+def _verify(project: ProjectListing, tests: list[str], python: str) -> tuple[str, str]:
     """The command that runs the tests ("" if there are none), and why it is that one."""
     for way in _HATCH:
         if way.fits(project):
@@ -111,7 +111,7 @@ def _verify(project: Listing, tests: list[str], python: str) -> tuple[str, str]:
     return " && ".join(commands), _some(cases, "hold") + " unittest cases"
 
 
-def _pytest_reason(project: Listing, tests: list[str]) -> str:
+def _pytest_reason(project: ProjectListing, tests: list[str]) -> str:
     for way in _CONFIGURED_PYTEST:
         if way.fits(project):
             return f"{way.file} configures pytest"
@@ -125,7 +125,7 @@ def _pytest_reason(project: Listing, tests: list[str]) -> str:
     return ""
 
 
-def _test_program(project: Listing) -> str:
+def _test_program(project: ProjectListing) -> str:
     """The package whose `__main__` runs the tests; "" if there is none."""
     return next(
         (
@@ -138,13 +138,13 @@ def _test_program(project: Listing) -> str:
     )
 
 
-def _path(project: Listing) -> str:
+def _path(project: ProjectListing) -> str:
     """A prefix that lets tests import a project in src/ that is not installed."""
     in_src = any(re.fullmatch(r"src/(\w+/__init__|\w+)\.py", path) for path in project.files)
     return "PYTHONPATH=src " if in_src else ""
 
 
-def _starts(project: Listing, cases: list[str]) -> list[str]:
+def _starts(project: ProjectListing, cases: list[str]) -> list[str]:
     """The fewest folders from which discovery, which enters packages only, reaches every case."""
     packages = {os.path.dirname(path) for path in project.named("__init__.py")}
 
@@ -159,7 +159,7 @@ def _starts(project: Listing, cases: list[str]) -> list[str]:
     return sorted(starts)
 
 
-def _unittest(project: Listing, start: str, cases: list[str]) -> str:
+def _unittest(project: ProjectListing, start: str, cases: list[str]) -> str:
     mine = [path for path in cases if path.startswith(f"{start}/" if start else "")]
     names = [os.path.basename(path) for path in mine]
     pattern = next(

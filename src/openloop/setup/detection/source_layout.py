@@ -16,7 +16,7 @@ from fnmatch import fnmatchcase, translate
 from typing import NamedTuple
 
 from openloop.setup.detection import javascript_project
-from openloop.setup.detection.project_listing import Listing, top
+from openloop.setup.detection.project_listing import ProjectListing, top
 
 _CODE = re.compile(
     r".+\.(py[ix]?|[cm]?[jt]sx?|vue|svelte|rs|go|[ch]|cc|cpp|cxx|hh|hpp|hxx|inc|java|kt|kts|scala"
@@ -134,7 +134,9 @@ class Layout:
     allow: tuple[str, ...]
 
 
-def layout(project: Listing, steers: Iterable[str] = (), guards: Iterable[str] = ()) -> Layout:
+def layout(
+    project: ProjectListing, steers: Iterable[str] = (), guards: Iterable[str] = ()
+) -> Layout:
     """steers: further globs that decide. guards: names that would decide in a source folder."""
     found = _sort(project, with_tools=True)
     if not found.allow:  # nothing else is there: then the tools are the program
@@ -161,7 +163,7 @@ class _Sorted:
         self.allow: dict[str, None] = {}
 
 
-def _sort(project: Listing, *, with_tools: bool) -> _Sorted:
+def _sort(project: ProjectListing, *, with_tools: bool) -> _Sorted:
     """with_tools: whether folders and files of tools are apart from the sources."""
     parts = _parts(project)
     shown = _together(parts)
@@ -204,7 +206,7 @@ def _decides(folder: str, with_tools: bool) -> bool:
     return bool(_TEST_FOLDER.fullmatch(folder) or tools)
 
 
-def _features(project: Listing) -> set[str]:
+def _features(project: ProjectListing) -> set[str]:
     """Folders at the root with features in Gherkin: their steps lie there too."""
     return {top(path) for path in project.named("*.feature") if path.count("/") == 1}
 
@@ -241,7 +243,7 @@ def _nested(path: str, start: int, programs: set[str]) -> str:
     return next((glob for glob in globs if fnmatchcase(name, glob)), "")
 
 
-def _parts(project: Listing) -> set[str]:
+def _parts(project: ProjectListing) -> set[str]:
     """The root, folders below it that have a manifest of their own, and those between."""
     parts = {""}
     needed = _needed_packages(project)
@@ -253,7 +255,7 @@ def _parts(project: Listing) -> set[str]:
     return parts
 
 
-def _needed_packages(project: Listing) -> set[str]:
+def _needed_packages(project: ProjectListing) -> set[str]:
     """Folders of JavaScript packages that another package needs to run: part of the program,
     whatever they are called."""
     packages = {
@@ -294,7 +296,7 @@ def _above(path: str) -> Iterator[str]:
         yield path
 
 
-def _packages_without_tests(project: Listing) -> set[str]:
+def _packages_without_tests(project: ProjectListing) -> set[str]:
     """Packages of Python: one that is called test may well be a part of the program."""
     tests = (path for path in project.files if _TESTS.match(path.rpartition("/")[2]))
     tested = {folder for path in tests for folder in _above(path)}

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from openloop.setup.detection.project_listing import Listing
+from openloop.setup.detection.project_listing import ProjectListing
 
 FILE = "play.json"  # in the workspace
 COMMAND = f"openloop browse {{workspace}}/{FILE}"
@@ -35,7 +35,7 @@ class WebPage:
     play: dict[str, Any]
 
 
-def detect(project: Listing) -> WebPage | None:
+def detect(project: ProjectListing) -> WebPage | None:
     """The play for a project; None where no web page was seen."""
     if found := _dev_server(project):
         name, run = found
@@ -49,7 +49,7 @@ def detect(project: Listing) -> WebPage | None:
     return None
 
 
-def _dev_server(project: Listing) -> tuple[str, str] | None:
+def _dev_server(project: ProjectListing) -> tuple[str, str] | None:
     """(script, command) of package.json."""
     if not project.has("package.json"):
         return None
@@ -68,7 +68,7 @@ def _dev_server(project: Listing) -> tuple[str, str] | None:
     return None
 
 
-def _is_program(project: Listing, page: str) -> bool:
+def _is_program(project: ProjectListing, page: str) -> bool:
     return project.has(page) and not project.says(page, _NO_PROGRAM)
 
 
