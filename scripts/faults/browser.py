@@ -95,7 +95,8 @@ def _start(place: Workspace, temporary: str, *, by_runner: bool) -> subprocess.P
 def _pids(process: subprocess.Popen[Any], victim: str) -> list[int]:
     below = sorted(tree.descendants(process.pid))
     guards = [pid for pid in below if _GUARD in _command(pid)]
-    browsers = [pid for pid in below if _BROWSER in _command(pid)]
+    chromiums = [pid for pid in below if _BROWSER in _command(pid)]
+    browsers = [pid for pid in chromiums if b"--type=" not in _command(pid)]  # no renderer
     plays = [pid for pid in below if b"\0browse\0" in _command(pid)]
     return {
         "a guard": guards[:1],
