@@ -75,6 +75,12 @@ class Locators(Browsing):
     def test_what_can_be_seen_goes_before_what_cannot(self) -> None:
         self.do("<p hidden>One</p><p>One</p>", expect(at="text=One"), expect(at="p"))
 
+    def test_a_role_on_a_large_page(self) -> None:
+        self.do(
+            "<button>One</button>" + "<p>x <b>y</b> <a href=#>z</a>" * 15_000,
+            expect(at="role=button"),
+        )
+
     def test_no_selector(self) -> None:
         failure = self.fails("<p>", {"click": "p:::", **BRIEF})
         self.assertIn("not a CSS selector", failure.what)

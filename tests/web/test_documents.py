@@ -265,7 +265,8 @@ class Style(unittest.TestCase):
 
     PAIRS = (
         *(("ink", "page"), ("ink", "card"), ("quiet", "page"), ("quiet", "card"), ("ink", "code")),
-        *(("link", "page"), ("link", "card"), ("ink", "bad-soft")),
+        *(("link", "page"), ("link", "card"), ("ink", "bad-soft"), ("ink", "warn-soft")),
+        *(("quiet", "bad-soft"), ("quiet", "warn-soft")),
         *((name, f"{name}-soft") for name in ("good", "bad", "warn", "run", "none")),
         *((name, "card") for name in ("good", "bad", "warn", "run", "none")),
     )

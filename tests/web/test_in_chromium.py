@@ -18,6 +18,10 @@ SLOW = True  # left out by scripts/run_tests.sh --quick
 
 HOSTILE = "<img src=x onerror=document.title='owned'>\x1b[31m\u202e"
 MARKUP = "return document.querySelectorAll('img, .log script').length"
+ENDS = """
+const log = document.querySelector(".log");
+return [log.scrollTop < 50, log.scrollTop + log.clientHeight > log.scrollHeight - 50];
+"""
 FITS = "return document.documentElement.scrollWidth <= innerWidth"
 NOTED = """
 window.noted = [];
@@ -120,7 +124,50 @@ class Shown(InChromium):
         page = self.page(self.folder)
         run.kill()
         run.wait()
-        self.play(page, {"expect": {"at": ".row", "text": "crashed"}, "timeout_seconds": 10})
+        self.play(
+            page,
+            {"expect": {"at": ".row", "text": "crashed"}, "timeout_seconds": 10},
+            {"click": ".row"},
+            {"expect": {"at": "[data-round] > summary", "text": "Round 1 unfinished"}},
+            {"expect": {"at": ".step", "text": "verify unfinished"}},
+        )
+
+    def test_nothing_of_a_record_that_is_not_intact(self) -> None:
+        place = self.ran()
+        with open(place.file("events.jsonl"), "r+b") as file:
+            data = file.read().replace(b'"passed"', b'"failed"', 1)
+            file.seek(0)
+            file.write(data)
+        self.play(
+            self.page(self.folder),
+            {"click": ".row"},
+            {"expect": {"at": ".problem", "text": "events.jsonl is not intact"}},
+            {"expect": {"text": "Not shown, because the record is not intact."}},
+            {"expect": {"gone": "[data-round]"}},
+        )
+
+    def test_a_log_of_colours_redrawn_lines_and_errors(self) -> None:
+        place = self.ran(commands={"verify": "true"})
+        lines = ["10%\r50%\r100% done", "\x1b[31mred\x1b[0m, no error", *["more"] * 999]
+        text = "\n".join([*lines, "ValueError: one", *lines[2:], "end", ""])
+        with open(place.file("logs/round-0001-verify.log"), "w", encoding="utf-8") as file:
+            file.write(text)
+        self.play(
+            self.page(self.folder),
+            {"click": ".row"},
+            {"click": 'text="log"'},
+            {"expect": {"at": 'text="end"'}},
+            {"script": ENDS, "equals": [False, True]},
+            {"click": 'text="Beginning"'},
+            {"expect": {"at": "button[aria-pressed=false]", "text": "Follow"}},
+            {"script": ENDS, "equals": [True, False]},
+            {"expect": {"at": ".line:nth-child(2)", "text": "1 100% done"}},
+            {"expect": {"at": ".line .f1", "text": "red"}},
+            {"click": 'text="First error"'},
+            {"expect": {"text": "1 of 1 found"}},
+            {"expect": {"at": ".line.hit.error", "text": "1002 ValueError: one"}},
+            {"script": "return scrollY", "equals": 0},
+        )
 
     def test_hostile_content_does_nothing(self) -> None:
         show = f"printf '%s\\n' {json.dumps(HOSTILE)} '<script>document.title=1</script>'; exit 1"
@@ -220,10 +267,25 @@ class Shown(InChromium):
 
 
 class Narrow(InChromium):
-    options = {"viewport": {"width": 320, "height": 700, "dark": True}}  # noqa: RUF012
+    options = {  # noqa: RUF012
+        "viewport": {"width": 320, "height": 700, "dark": True},
+        "allow": {"requests": ["/log.*: 403"]},
+    }
 
     def test_narrow_dark_and_without_a_mouse(self) -> None:
         self.without_a_mouse()
+
+    def test_a_private_log(self) -> None:
+        self.ran(commands={"verify": {"run": "echo secret", "private": True}})
+        self.play(
+            self.page(self.folder),
+            {"click": ".row"},
+            {"click": 'text="log"'},
+            {"expect": {"at": ".problem", "text": "this log is private"}},
+            {"expect": {"gone": ".log"}},
+            {"click": "text=back to the loop"},
+            {"expect": {"at": ".verdict", "text": "every gate passed"}},
+        )
 
 
 if __name__ == "__main__":

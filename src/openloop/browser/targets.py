@@ -7,12 +7,13 @@ from typing import Any
 
 from openloop.browser.failure import Failure, NoAnswer, Refused
 from openloop.browser.page import Page
+from openloop.browser.pipe import ANSWER
 from openloop.browser.plays.locators import Locator
 from openloop.core.clock import monotonic
 from openloop.core.text import printable
 
 _PAUSE = 0.03  # seconds between two looks
-_ROLES = 1.0  # seconds that the roles of a frame may take
+_ROLES = 1.0  # seconds that the roles of an inner frame may take
 _NAMES = 8  # of other elements, that a failure lists
 
 
@@ -76,12 +77,14 @@ def _by_page(page: Page, frame: str, locator: Locator) -> dict[str, Any]:
 
 def _nodes(page: Page, frame: str, role: str) -> list[tuple[int, str]]:
     """(node, accessible name) of all with a role."""
-    root = page.document(frame)
+    asked = {"objectId": page.document(frame), "role": role}
+    within = ANSWER if page.is_main(frame) else _ROLES
     try:
-        asked = {"objectId": root, "role": role}
-        tree = page.call("Accessibility.queryAXTree", within=_ROLES, **asked)["nodes"]
-    except NoAnswer:  # a frame of another site that is out of sight is not laid out
-        page.scroll_to_frame(frame)
+        tree = page.call("Accessibility.queryAXTree", within=within, **asked)["nodes"]
+    except NoAnswer:
+        if page.is_main(frame):
+            raise
+        page.scroll_to_frame(frame)  # one of another site that is out of sight is not laid out
         raise Refused("its frame is being brought into sight") from None
     return [
         (node["backendDOMNodeId"], " ".join(str(node.get("name", {}).get("value", "")).split()))

@@ -27,6 +27,15 @@ export async function post(path) {
   if (!answer.ok) throw new Refused(answer.status, (await answer.text()).trim());
 }
 
+// Do what the reader asked for; what goes wrong is shown.
+export async function attempt(work) {
+  try {
+    await work();
+  } catch (error) {
+    connection(words(error));
+  }
+}
+
 // Call `look` now and again after the seconds that it returns, while the page is seen.
 export function poll(look) {
   let timer = 0;
@@ -41,7 +50,7 @@ export function poll(look) {
       wait = await look();
       connection("");
     } catch (error) {
-      connection(error instanceof Refused ? error.message : "the server does not answer; trying again");
+      connection(words(error));
     }
     busy = false;
     if (!over) timer = setTimeout(turn, wait * 1000);
@@ -49,6 +58,10 @@ export function poll(look) {
   document.addEventListener("visibilitychange", turn);
   turn();
   return { again: turn, end() { over = true; clearTimeout(timer); document.removeEventListener("visibilitychange", turn); } };
+}
+
+function words(error) {
+  return error instanceof Refused ? error.message : "the server does not answer; trying again";
 }
 
 function connection(text) {

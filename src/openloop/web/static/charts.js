@@ -7,7 +7,8 @@ function room() {
   return Math.max(280, document.getElementById("main").clientWidth - 40);
 }
 
-export function timeline(rounds) {
+// openWord: what a step without an outcome is, by its round.
+export function timeline(rounds, openWord) {
   const wide = room();
   const shown = rounds.slice(-Math.floor(wide / 14));
   const height = 96;
@@ -18,7 +19,7 @@ export function timeline(rounds) {
     return one.steps.filter((step) => step.duration_seconds != null || !step.outcome).map((step) => {
       const tall = Math.max(2, ((step.duration_seconds || 0) / longest) * 66);
       y -= tall;
-      const word = step.outcome || "running";
+      const word = step.outcome || openWord(one);
       return svg("rect", { x: at * width + 2, y, width: Math.max(2, width - 4), height: Math.max(1, tall - 1), class: tone(word), rx: 1 },
         svg("title", {}, `round ${one.round}, ${step.step}: ${word}, ${seconds(step.duration_seconds)}`));
     });

@@ -32,7 +32,7 @@ export function show(place, key, make) {
 const TONES = {
   complete: "good", passed: "good", healthy: "good", repaired: "good", intact: "good",
   running: "run", ready: "none", "not measured": "none", cancelled: "none", interrupted: "warn",
-  exhausted: "warn", stale: "warn", waiting: "warn", "over budget": "warn", mismatch: "bad", unavailable: "warn", flaky: "warn",
+  exhausted: "warn", stale: "warn", waiting: "warn", "over budget": "warn", mismatch: "bad", unfinished: "warn", unavailable: "warn", flaky: "warn",
 };
 
 export function tone(word) {

@@ -1,6 +1,6 @@
 // A log: opens at its end, follows, is read by pieces, searched on the server.
 
-import { ask, poll } from "./api.js";
+import { ask, attempt, poll } from "./api.js";
 import { crumbs, signal } from "./page.js";
 import { bytes, el } from "./dom.js";
 import { coloured, collapsed, ERROR, plain } from "./text.js";
@@ -28,17 +28,17 @@ export function log(main, id, step, at) {
     el("button", { type: "button", onclick: () => open(null) }, "End"), follow,
     toggle("Wrap", true, (now) => place.classList.toggle("wrap", now)),
     toggle("Line numbers", true, (now) => place.classList.toggle("bare", !now)),
-    el("button", { type: "button", onclick: firstError }, "First error"),
+    el("button", { type: "button", onclick: () => search(`(?-i:${ERROR.source})`, true) }, "First error"),
     el("a", { href: `/api/v1/${path}/download`, download: "" }, "Download")),
   el("div", { class: "tools" }, query, el("label", {}, regex, " regular expression"),
-    el("button", { type: "button", onclick: search }, "Search"),
+    el("button", { type: "button", onclick: () => search() }, "Search"),
     el("button", { type: "button", onclick: () => jump(-1) }, "Previous"),
     el("button", { type: "button", onclick: () => jump(1) }, "Next"), found), place, words);
   const edge = (text, back) => el("button", { type: "button", hidden: true, onclick: back }, text);
-  const earlier = edge("Earlier", () => extend(false));
-  const later = edge("Later", () => extend(true));
-  const changed = el("p", { class: "problem", role: "status", hidden: true });
-  place.before(changed);
+  const earlier = edge("Earlier", () => attempt(() => extend(false)));
+  const later = edge("Later", () => attempt(() => extend(true)));
+  const problem = el("p", { class: "problem", role: "status", hidden: true });
+  place.before(problem);
   let start = 0, end = 0, size = 0;
   let hits = [], hit = -1, whole = null;
 
@@ -63,13 +63,24 @@ export function log(main, id, step, at) {
     const where = offset === null ? "" : `&offset=${offset}`;
     const got = await ask(`${path}/log?length=${length || 65536}${where}`);
     size = got.size;
-    changed.hidden = got.recorded_size === null || got.recorded_size === size;
-    if (!changed.hidden) changed.textContent = `This log has ${bytes(size)}; when its step ended, it had ${bytes(got.recorded_size)}. It was changed since: an audit tells more.`;
+    problem.hidden = got.recorded_size === null || got.recorded_size === size;
+    if (!problem.hidden) problem.textContent = `This log has ${bytes(size)}; when its step ended, it had ${bytes(got.recorded_size)}. It was changed since: an audit tells more.`;
     return got;
   }
 
   async function open(offset, { line = false } = {}) {
-    const got = await piece(line ? Math.max(0, offset - 8192) : offset);
+    let got;
+    try {
+      got = await piece(line ? Math.max(0, offset - 8192) : offset);
+    } catch (error) {
+      crumbs([["back to the loop", `#/loop/${id}`]]);
+      problem.hidden = false;
+      problem.textContent = error.message;
+      place.hidden = true;
+      unfollow();
+      return;
+    }
+    place.hidden = false;
     start = got.offset;
     end = got.end;
     place.replaceChildren(earlier, ...lines(got), later);
@@ -77,7 +88,8 @@ export function log(main, id, step, at) {
     crumbs([[got.name, `#/loop/${id}`], [`round ${got.round}, ${got.step || "hook"}`, ""]]);
     signal("idle", got.log);
     edges();
-    if (offset === null) place.scrollTop = place.scrollHeight;
+    if (offset !== null) unfollow();
+    place.scrollTop = offset === null ? place.scrollHeight : 0;
     if (line) mark(offset);
   }
 
@@ -119,14 +131,14 @@ export function log(main, id, step, at) {
     const all = [...place.querySelectorAll(".line")];
     const line = all.filter((one) => Number(one.dataset.offset) <= offset).pop() || all[0];
     line?.classList.add("hit");
-    line?.scrollIntoView({ block: "center" });
+    if (line) place.scrollTop += line.getBoundingClientRect().top - place.getBoundingClientRect().top - place.clientHeight / 2;
   }
 
-  async function search() {
-    if (!query.value) return;
+  async function search(wanted = query.value, isRegex = regex.checked) {
+    if (!wanted) return;
     found.textContent = "searching…";
     try {
-      const got = await ask(`${path}/search?q=${encodeURIComponent(query.value)}${regex.checked ? "&regex=1" : ""}`);
+      const got = await ask(`${path}/search?q=${encodeURIComponent(wanted)}${isRegex ? "&regex=1" : ""}`);
       [hits, hit, whole] = [got.offsets, -1, got];
       if (hits.length) jump(1); else count();
     } catch (error) {
@@ -147,12 +159,6 @@ export function log(main, id, step, at) {
     unfollow();
     const shown = hits[hit] >= start && hits[hit] < end;
     if (shown) mark(hits[hit]); else open(hits[hit], { line: true });
-  }
-
-  async function firstError() {
-    query.value = ERROR.source;
-    regex.checked = true;
-    await search();
   }
 
   function unfollow() {

@@ -1,6 +1,6 @@
 // One loop: verdict, what runs, gates, pictures, rounds, what lies beside them, the record.
 
-import { ask, poll, post } from "./api.js";
+import { ask, attempt, poll, post } from "./api.js";
 import { announce, crumbs, signal } from "./page.js";
 import { metricChart, timeline } from "./charts.js";
 import { age, bytes, el, metricWords, seconds, show, tag, time, tone, usageWords } from "./dom.js";
@@ -8,7 +8,7 @@ import { age, bytes, el, metricWords, seconds, show, tag, time, tone, usageWords
 export function loop(main, id) {
   const parts = Object.fromEntries(["head", "problems", "facts", "gates", "pictures", "rounds", "beside", "record"]
     .map((name) => [name, el("section")]));
-  const more = el("button", { type: "button", hidden: true, onclick: earlier }, "Earlier rounds");
+  const more = el("button", { type: "button", hidden: true, onclick: () => attempt(earlier) }, "Earlier rounds");
   main.append(...["head", "problems", "facts", "gates", "pictures", "rounds"].map((name) => parts[name]), more, parts.beside, parts.record);
   let rounds = [];
   let next = null;
@@ -18,30 +18,34 @@ export function loop(main, id) {
 
   async function earlier() {
     more.disabled = true;
-    const page = await ask(`loops/${id}/rounds?before=${next}`);
-    rounds.push(...page.rounds);
-    next = page.before;
-    extended = true;
-    more.disabled = false;
+    try {
+      const page = await ask(`loops/${id}/rounds?before=${next}`);
+      rounds.push(...page.rounds);
+      next = page.before;
+      extended = true;
+    } finally {
+      more.disabled = false;
+    }
     draw();
   }
 
   function draw() {
-    show(parts.rounds, rounds.map((one) => one.round), () => [el("h2", {}, "Rounds"),
+    show(parts.rounds, [seen.broken, rounds.map((one) => one.round)], () => [el("h2", {}, "Rounds"),
       ...(rounds.length ? rounds.map((one, at) => el("details", { "data-round": one.round, open: at === 0 },
-        el("summary"), el("div"))) : [el("p", { class: "quiet" }, "No round has started yet.")])]);
+        el("summary"), el("div"))) : [el("p", { class: "quiet" }, seen.broken ? "Not shown, because the record is not intact." : "No round has started yet.")])]);
     const before = predecessors(id, rounds);
     for (const one of rounds) {
       const place = parts.rounds.querySelector(`[data-round="${one.round}"]`);
       const [summary, body] = place.children;
-      show(summary, [one.outcome, one.reason, one.duration_seconds], () => [`Round ${one.round} `, tag(one.outcome || "running"),
+      const open = openWord(one, seen);
+      show(summary, [one.outcome || open, one.reason, one.duration_seconds], () => [`Round ${one.round} `, tag(one.outcome || open),
         ` ${one.duration_seconds != null ? seconds(one.duration_seconds) : ""} `, el("span", { class: "quiet" }, one.reason || "")]);
-      show(body, [one, one.steps.map((step) => (step.attachments || []).map((_, at) => before.get(hrefOf(id, step, at))?.href))], () => roundBody(id, one, before));
+      show(body, [one, open, one.steps.map((step) => (step.attachments || []).map((_, at) => before.get(hrefOf(id, step, at))?.href))], () => roundBody(id, one, before, open));
     }
-    show(parts.pictures, rounds, () => {
+    show(parts.pictures, [rounds, seen.status], () => {
       const inOrder = [...rounds].reverse();
       const chart = metricChart(inOrder);
-      return rounds.length ? [el("h2", {}, "Timeline"), timeline(inOrder), ...(chart ? [el("h2", {}, "Metric"), chart] : [])] : [];
+      return rounds.length ? [el("h2", {}, "Timeline"), timeline(inOrder, (one) => openWord(one, seen)), ...(chart ? [el("h2", {}, "Metric"), chart] : [])] : [];
     });
     more.hidden = next === null;
   }
@@ -60,15 +64,15 @@ export function loop(main, id) {
       show(parts.problems, [found.problems, found.broken, found.withheld], () => problems(found));
       show(parts.gates, found.gates, () => gates(found.gates));
       show(parts.beside, [found.knowledge, found.undone], () => beside(id, found));
-      show(parts.record, [found.head, found.events, found.audit], () => record(found, audit));
+      show(parts.record, [found.head, found.events, found.audit], () => record(found, () => attempt(audit)));
       announce(`${found.status}${found.reason ? `: ${found.reason}` : ""}`, { person: Boolean(found.needs) });
       signal(found.needs ? "needs" : found.status === "running" ? "running" : found.status === "complete" ? "good" : "idle",
         `${found.needs || found.status} ${found.name}`);
     }
     show(parts.facts, [found, found.status === "running" ? Math.floor(Date.now() / 1000) : 0], () => facts(found));
-    const sign = `${found.head} ${found.step} ${found.started_at}`;
+    const sign = `${found.head} ${found.step} ${found.started_at} ${found.status}`;
     if (sign !== latest) {
-      const page = await ask(`loops/${id}/rounds`);
+      const page = found.broken ? { rounds: [], before: null } : await ask(`loops/${id}/rounds`);
       const fresh = new Set(page.rounds.map((one) => one.round));
       rounds = [...page.rounds, ...(extended ? rounds.filter((one) => !fresh.has(one.round)) : [])];
       if (!extended) next = page.before;
@@ -89,11 +93,16 @@ function head(found) {
       found.reason || SILENT[found.status] || "no reason is recorded", ...waiting)];
 }
 
+// What a step is that has no outcome: only the last round of a run that lives is still going on.
+function openWord(round, found) {
+  return !round.outcome && found.status === "running" ? "running" : "unfinished";
+}
+
 const SILENT = { running: "no round has ended yet", ready: "nothing has run yet", unknown: "the record cannot be read" };
 
 function problems(found) {
   const shown = found.problems.map((one) => `${one.what}${one.where ? `\nin: ${one.where}` : ""}${one.fix ? `\nfix: ${one.fix}` : ""}`);
-  if (found.broken) shown.push(`The record is not intact: ${found.broken}`);
+  if (found.broken && !found.problems.some((one) => one.what.includes(found.broken))) shown.push(`The record is not intact: ${found.broken}`);
   if (found.withheld) shown.push(`Withheld files are kept in ${found.withheld}`);
   return shown.map((text) => el("pre", { class: "problem" }, text));
 }
@@ -145,14 +154,14 @@ function predecessors(id, rounds) {
   return found;
 }
 
-function roundBody(id, one, before) {
+function roundBody(id, one, before, open) {
   const kept = one.steps.flatMap((step) => (step.attachments || []).map((file, at) => ({ step, file, at }))
     .filter(({ file }) => file.path !== step.changes?.diff));
   const pictures = kept.filter(({ file }) => PICTURE.test(nameOf(file)));
   const others = kept.filter((one) => !pictures.includes(one));
   return [
     el("p", { class: "small" }, `run ${one.run}, started `, time(one.started_at)),
-    el("ul", { class: "steps" }, ...one.steps.map((step) => stepItem(id, step))),
+    el("ul", { class: "steps" }, ...one.steps.map((step) => stepItem(id, step, open))),
     ...(pictures.length ? [el("div", { class: "shots" }, ...pictures.map((one) => shot(id, one, before)))] : []),
     ...(others.length ? [el("p", { class: "small" }, "files: ", ...others.flatMap((one) => [attachment(id, one), "  "]))] : []),
     ...one.violations.map((found) => el("p", {}, tag("policy"), ` ${found.step}: ${found.text}`)),
@@ -161,11 +170,11 @@ function roundBody(id, one, before) {
   ];
 }
 
-function stepItem(id, step) {
+function stepItem(id, step, open) {
   const exit = step.outcome !== "passed" && step.exit_code != null ? `exit ${step.exit_code}` : "";
   return el("li", {}, el("div", { class: "step" },
     el("span", {}, `${step.step || "hook"}${step.confirm ? " again" : ""}`),
-    el("span", {}, tag(step.outcome || "running")),
+    el("span", {}, tag(step.outcome || open)),
     el("span", { class: "quiet" }, seconds(step.duration_seconds)),
     el("span", {}, step.detail || exit, step.signal ? ` ${step.signal}` : ""),
     el("span", {}, step.log ? el("a", { href: `#/loop/${id}/log/${step.id}` }, "log") : "", step.private ? " (private)" : "")),
@@ -202,7 +211,7 @@ function shot(id, kept, before) {
 
 function factsOf(step) {
   const rows = [["PID", step.pid], ["exit code", step.exit_code], ["signal", step.signal], ["CPU", seconds(step.cpu_seconds)],
-    ["memory", bytes(step.peak_rss_bytes)], ["sandbox", step.sandbox], ["log", step.log ? `${step.log}, ${bytes(step.log_bytes)}` : ""],
+    ["memory", bytes(step.peak_rss_bytes)], ["sandbox", step.sandbox], ["log", [step.log, bytes(step.log_bytes)].filter(Boolean).join(", ")],
     ["usage", usageWords(step.usage)], ["sha256 of the log", step.log_sha256]]
     .filter(([, value]) => value !== null && value !== undefined && value !== "");
   return el("div", {}, el("pre", { class: "folded" }, step.command),

@@ -4,7 +4,7 @@ import { el } from "./dom.js";
 
 const ESCAPE = /\x1b(?:\[([0-9;:?]*)[ -/]*([@-~])|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])/g;
 const CONTROL = /[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
-export const ERROR = /\b(?:FAILED|FAIL|Error|ERROR|Exception|Traceback|panicked|AssertionError|not ok)\b|\berror(?:\[\w+\])?:|✗/;
+export const ERROR = /\b(?:FAILED|FAIL|ERROR|\w*Error|\w*Exception|Traceback|panicked|not ok)\b|\berror(?:\[\w+\])?:|✗/;
 
 // The last state of a line that was redrawn with carriage returns.
 export function collapsed(line) {
