@@ -136,6 +136,18 @@ class Store(Restoring):
         self.checkpoints.keep(self.root, one)
         self.assertEqual([], self.lost(one))
 
+    def test_a_tree_that_is_the_same_as_a_loaded_one_is_not_saved_again(self) -> None:
+        self.write("a", b"one")
+        one = self.kept()
+        digest = self.checkpoints.save("one", one)
+        other = Checkpoints(self.store)
+        again = self.scan()
+        self.assertNotEqual(one.began, again.began)
+        other.load("one", digest, again)
+        self.assertEqual(digest, other.save("one", again))
+        self.write("a", b"two")
+        self.assertNotEqual(digest, other.save("one", self.scan(again)))
+
     def test_unchanged_tree_costs_no_bytes(self) -> None:
         for number in range(300):
             self.write(f"{number % 7}/{number}", b"%d" % number)

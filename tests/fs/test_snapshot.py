@@ -536,6 +536,16 @@ class OnDisk(Trees):
     def test_empty(self) -> None:
         self.assertEqual({}, dict(Manifest.from_bytes(Manifest({}, 5).to_bytes())))
 
+    def test_listings_of_equal_folders_are_shared(self) -> None:
+        self.write_all({"a/1": b"one", "b/2": b"two"})
+        first = self.scan()
+        self.write("b/2", b"TWO")
+        second = self.scan(first)
+        again = Manifest.from_bytes(first.to_bytes(), second)
+        self.assertEqual(dict(first), dict(again))
+        self.assertIs(second.listings[b"a/"], again.listings[b"a/"])
+        self.assertIsNot(second.listings[b"b/"], again.listings[b"b/"])
+
     def test_anything_else_is_refused(self) -> None:
         self.write("x", b"x")
         good = self.scan().to_bytes()

@@ -149,25 +149,31 @@ class Checkpoints:
     def save(self, name: str, manifest: Manifest) -> str:
         """Save a manifest durably; returns its digest. Raises OSError.
 
-        Writes nothing when the tree is the same as the one saved last under that name."""
+        Writes nothing when the tree is the same as one saved or loaded under that name."""
         with self._inside(_MANIFESTS) as folder:
             for (known, digest), saved in self._saved.items():
                 here = known == name and files.exists(_manifest(name, digest), folder=folder)
                 if here and manifest.is_unchanged_since(saved):
                     return digest
-            data = manifest.to_bytes()
-            digest = hashlib.sha256(data).hexdigest()
-            files.replace(_manifest(name, digest), data, folder=folder, durable=True)
+            pieces = manifest.to_pieces()
+            hashed = hashlib.sha256()
+            for piece in pieces:
+                hashed.update(piece)
+            digest = hashed.hexdigest()
+            files.replace(_manifest(name, digest), pieces, folder=folder, durable=True)
         self._saved[name, digest] = manifest
         return digest
 
-    def load(self, name: str, digest: str) -> Manifest:
-        """The manifest whose digest `save` returned. Raises Damaged."""
+    def load(self, name: str, digest: str, like: Manifest | None = None) -> Manifest:
+        """The manifest whose digest `save` returned. like: see `Manifest.from_bytes`. Raises
+        Damaged."""
         with self._inside(_MANIFESTS) as folder:
             try:
-                return Manifest.from_bytes(_read(_manifest(name, digest), digest, folder))
+                data = _read(_manifest(name, digest), digest, folder)
+                manifest = self._saved[name, digest] = Manifest.from_bytes(data, like)
             except (OSError, ValueError) as error:
                 raise Damaged(f"the manifest {name!r} is missing or damaged: {error}") from None
+        return manifest
 
     def read(self, entry: Entry, limit: int = 1 << 30) -> bytes:
         """At most `limit` bytes of one stored file. Raises Damaged."""

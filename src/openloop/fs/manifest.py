@@ -5,6 +5,7 @@ All manifests of a tree share the listings of unchanged folders.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import stat
@@ -247,25 +248,32 @@ class Manifest(Mapping[bytes, Entry]):
         return Manifest.of({path: entry for path, entry in found if entry}, self.began)
 
     def to_bytes(self) -> bytes:
-        """A line of JSON with the lengths of the parts that follow it, folder by folder."""
-        folders, blobs = [], []
+        return b"".join(self.to_pieces())
+
+    def to_pieces(self) -> list[bytes]:
+        """A line of JSON with the lengths of the parts that follow it, then folder by folder."""
+        folders, pieces = [], []
         for prefix, listing in self.listings.items():
             names = b"\0".join(listing.names)
             contents = "\0".join(listing.contents).encode(*_CODEC)
             folders.append((to_text(prefix), len(listing.names), len(names), len(contents)))
-            blobs += [names, contents, listing.signatures]
+            pieces.append(names + contents + listing.signatures)
         document = {"version": _VERSION, "began": self.began, "folders": folders}
-        return json.dumps(document).encode() + b"\n" + b"".join(blobs)
+        return [json.dumps(document).encode() + b"\n", *pieces]
 
     @classmethod
-    def from_bytes(cls, data: bytes) -> Manifest:
-        """Reverse `to_bytes`. Raises ValueError for anything it did not write."""
-        header, _, rest = data.partition(b"\n")
+    def from_bytes(cls, data: bytes, like: Manifest | None = None) -> Manifest:
+        """Reverse `to_bytes`. Raises ValueError for anything it did not write.
+
+        like: its listings of equal folders are shared.
+        """
+        header = io.BytesIO(data).readline()
         try:
             document = json.loads(header)
             if document["version"] != _VERSION:
                 raise ValueError("another version of OpenLoop wrote it")
-            listings, counts, view = {}, [], memoryview(rest)
+            shared = like.listings if like else {}
+            listings, view = {}, memoryview(data)[len(header) :]
             for prefix, count, *lengths in document["folders"]:
                 parts = []
                 for length in (*lengths, count * PACKED.size):
@@ -277,9 +285,12 @@ class Manifest(Mapping[bytes, Entry]):
                     tuple(contents.decode(*_CODEC).split("\0")) if count else (),
                     signatures,
                 )
-                listings[to_bytes(prefix)] = listing
-                counts.append((listing, count))
-            if view or any(len(each.names) != count for each, count in counts):
+                path = to_bytes(prefix)
+                same = path in shared and shared[path].same_as(listing)
+                listings[path] = shared[path] if same else listing
+                if len(listing.names) != count:
+                    raise ValueError("its first line and a folder differ")
+            if view:
                 raise ValueError("it does not match its first line")
             return cls(listings, document["began"])
         except (KeyError, TypeError, AttributeError, StructError, RecursionError) as error:

@@ -87,8 +87,8 @@ class Enforcement:
         digests: dict[str, str] = {}
         if self._project:
             digests = self._project.take_reference(before.digests)
-            for text in self._project.reference.changed_since(before.run):
-                self._record(Kind.NOTE, note="changed", text=text)
+            for words in self._project.reference.changed:
+                self._record(Kind.NOTE, note="changed", text=f"{words} since run {before.run}")
             if names := self._project.reference.unfollowed:
                 text = (
                     f"ignore rules changed since run {before.run} in {listed(names)}: not followed"

@@ -40,11 +40,11 @@ _TRIES = 5  # scans of a project that somebody else is writing to
 class ProjectReference:
     """What a project is compared with and restored from during a run."""
 
-    tree: Manifest  # the reference itself
     ignored: IgnoredPaths  # when the run began
 
     def __init__(self, mission: Mission, rules: Rules, tick: Tick) -> None:
         """tick: see `snapshot.scan`."""
+        self.tree = Manifest({}, 0)  # the reference itself, empty until it is taken or loaded
         self._tick = tick
         self._root = mission.root
         baseline = mission.config.baseline
@@ -56,7 +56,7 @@ class ProjectReference:
         self._boundary = ProjectBoundary(mission.root, mission.workspace.path, rules)
         self._is_small = False  # of how many bytes, see _WHOLE
         self._unlinked: UnlinkedCopy | None = None
-        self._earlier: Manifest | None = None  # the reference of the run before
+        self.changed: list[str] = []  # protected paths that changed since the run before, in words
         self.unfollowed: list[str] = []  # names of ignore rules that changed since that run
         self._digests: dict[str, str] = {}  # of saved checkpoints by name
 
@@ -66,11 +66,9 @@ class ProjectReference:
         """Save the current project as the reference of a new run. Returns the digests for its
         record. Raises UsageError for a project that no policy can protect.
 
-        earlier: the digests of the run before, for `changed_since`.
+        earlier: the digests of the run before, for `changed` and `unfollowed`.
         """
         self._make_private_home()
-        with contextlib.suppress(Damaged, KeyError):  # removed by a person, or no earlier run
-            self._earlier = self._store.load(REFERENCE, earlier[REFERENCE])
         rules = self._boundary.ignored = self._rules_to_follow(earlier)
         first = self.scan(None, self._is_small_and_protected)
         outside = self._boundary.close()
@@ -81,6 +79,7 @@ class ProjectReference:
             raise UsageError(what, where=self._root, fix=fix)
         self._is_small = _bytes_of(now) <= _WHOLE
         self.tree = self.keep(now)
+        self.changed = self._changed_since(earlier)
         self.save(REFERENCE, self.tree)
         self.save(OUTSIDE, outside)
         self._store.prune(self._digests.items())
@@ -111,14 +110,16 @@ class ProjectReference:
         self._copy_protected()
         return now, [readable(path) for path in restored]
 
-    def changed_since(self, run: int) -> list[str]:
-        """`tests/t.txt changed since run 3`, for protected paths that a person changed."""
-        if self._earlier is None:
+    def _changed_since(self, earlier: Mapping[str, str]) -> list[str]:
+        """`tests/t.txt changed`, for protected paths that a person changed."""
+        try:
+            before = self._store.load(REFERENCE, earlier[REFERENCE], self.tree)
+        except (Damaged, KeyError):  # removed by a person, or no earlier run
             return []
-        found = difference(self._earlier, self.tree)
+        found = difference(before, self.tree)
         groups = {"created": found.created, "changed": found.changed, "removed": found.removed}
         return [
-            f"{listed(names)} {verb} since run {run}"
+            f"{listed(names)} {verb}"
             for verb, paths in groups.items()
             if (names := [readable(path) for path in paths if self._rules.protects(path)])
         ]
@@ -248,7 +249,7 @@ class ProjectReference:
     def checkpoint(self, name: str) -> Manifest:
         """A saved checkpoint. Raises TamperError."""
         with _as_tampering():
-            return self._store.load(name, self._digests[name])
+            return self._store.load(name, self._digests[name], self.tree)
 
     def read(self, entry: Entry, limit: int) -> bytes:
         """The kept bytes of a file, at most `limit`. Raises TamperError."""
