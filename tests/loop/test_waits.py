@@ -10,7 +10,7 @@ from openloop.core.usage import Figures, Total, Usage
 from openloop.core.vocabulary import Decision, Outcome, Refusal, Status, Step
 from openloop.loop import budget, waits
 from openloop.loop.actions import FinishRound, RunStep, Wait, next_action
-from openloop.loop.state import GateResult, AgentRefusal, State, StepResult
+from openloop.loop.state import AgentRefusal, GateResult, State, StepResult
 
 NOW, LATER, LATEST = (f"2026-11-29T1{n}:00:00.000Z" for n in range(3))
 

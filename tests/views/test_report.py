@@ -18,17 +18,18 @@ from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
 
 from openloop.record import log_tail, workspace
-from openloop.views import history, report, report_html, report_junit, report_markdown
+from openloop.views import history
+from openloop.views.reports import html_page, junit, markdown, report
 from support import HERE, Case, Workspace, by_round, lives, need, run_openloop, wait_until
 
 SLOW = True  # left out by scripts/run_tests.sh --quick
 
 SCHEMAS = os.path.join(HERE, "corpus", "junit")
 RENDER: dict[str, Callable[[report.RunReport], str]] = {
-    "html": report_html.render,
-    "md": report_markdown.render,
+    "html": html_page.render,
+    "md": markdown.render,
     "json": lambda made: json.dumps(made.to_json()),
-    "junit": report_junit.render,
+    "junit": junit.render,
 }
 ALONE = {"meta", "rect", "path", "circle"}  # elements that have no end tag here
 CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]")
@@ -314,9 +315,9 @@ class Bounded(ReportCase):
         self.assertEqual((made.audit.broken, made.audit.is_whole), (None, False))
         self.assertEqual((made.audit.rounds, made.audit.logs), (3, 3))
         self.assertEqual(made.audit.head, place.heartbeat["event_head"])
-        for render in (report_html.render, report_markdown.render):
+        for render in (html_page.render, markdown.render):
             self.assertIn("ot audited as a whole: openloop audit", render(made))
-        self.assertNotIn("o-intact", report_html.render(made).partition("<body>")[2])
+        self.assertNotIn("o-intact", html_page.render(made).partition("<body>")[2])
         self.damage(place, 13)
         broken = report.collect(place.path, detailed=3).audit.broken
         self.assertIn("round-0013-verify.log", broken.where if broken else "")

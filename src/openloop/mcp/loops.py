@@ -25,7 +25,8 @@ from openloop.core.text import printable
 from openloop.core.vocabulary import Status, Step
 from openloop.record import lock, tail, workspace
 from openloop.record.workspace import LOGS, Workspace
-from openloop.views import discovery, history, report, report_markdown, status
+from openloop.views import discovery, history, status
+from openloop.views.reports import markdown, report
 
 ROWS = 200  # loops that `list` shows
 TEXT = 12_000  # characters of a log or a report in one answer
@@ -207,7 +208,7 @@ class Loops:
         return {"content": [{"type": "text", "text": f"{facts}{more}\n{text}"}], "isError": False}
 
     def _report(self, place: Workspace) -> Result:
-        text = report_markdown.render(report.collect(place.path))
+        text = markdown.render(report.collect(place.path))
         if len(text) > TEXT:
             rest = f"openloop report {self._shown(place.path)} --format md"
             text = f"{text[:TEXT]}\n… cut at {TEXT} characters; the whole: {rest}"

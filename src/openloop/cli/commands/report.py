@@ -9,7 +9,7 @@ from openloop.core.errors import ExitCode
 
 TYPE_CHECKING = False  # typing is slow to import
 if TYPE_CHECKING:
-    from openloop.views.report import RunReport
+    from openloop.views.reports.report import RunReport
 
 _FORMATS = ("html", "md", "json", "junit")
 
@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from openloop.views import report
+    from openloop.views.reports import report
 
     made = report.collect(args.workspace)
     document = _rendered(made, args.format).encode()
@@ -36,17 +36,17 @@ def run(args: argparse.Namespace) -> int:
 def _rendered(made: RunReport, form: str) -> str:
     match form:
         case "md":
-            from openloop.views import report_markdown
+            from openloop.views.reports import markdown
 
-            return report_markdown.render(made)
+            return markdown.render(made)
         case "json":
             import json
 
             return json.dumps(made.to_json(), indent=2) + "\n"
         case "junit":
-            from openloop.views import report_junit
+            from openloop.views.reports import junit
 
-            return report_junit.render(made)
-    from openloop.views import report_html
+            return junit.render(made)
+    from openloop.views.reports import html_page
 
-    return report_html.render(made)
+    return html_page.render(made)

@@ -113,7 +113,7 @@ def _suite(report: Report, task: Any) -> junit_xml.Suite:
 
 def _gates(workspace: str, name: str) -> list[junit_xml.Test]:
     """Of the last round of a workspace; none where it cannot be read."""
-    from openloop.views import report
+    from openloop.views.reports import report
 
     try:
         rounds = report.collect(workspace).run_rounds

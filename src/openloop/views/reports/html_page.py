@@ -15,13 +15,14 @@ from openloop.core.vocabulary import Status, Step
 from openloop.loop.state import StepResult
 from openloop.record import projections
 from openloop.record.log_tail import Excerpt
-from openloop.views import changes, charts, report_pictures
+from openloop.views import changes
 from openloop.views.audit import counts
 from openloop.views.changes import Change
-from openloop.views.charts import text
 from openloop.views.console import duration, size, violation_words
 from openloop.views.history import Round, Station
-from openloop.views.report import FailedStep, Gate, RunReport
+from openloop.views.reports import charts, pictures
+from openloop.views.reports.charts import text
+from openloop.views.reports.report import FailedStep, Gate, RunReport
 
 _NOT_WHOLE = "Not audited as a whole: openloop audit"
 _LOG_END = 8000  # bytes of a failure's log
@@ -33,7 +34,9 @@ _PATHS = 20  # paths that are named for one violation
 
 def render(report: RunReport) -> str:
     """The page, as text to be encoded in UTF-8."""
-    style = resources.files("openloop.views").joinpath("report.css").read_text(encoding="utf-8")
+    style = (
+        resources.files("openloop.views.reports").joinpath("report.css").read_text(encoding="utf-8")
+    )
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     parts = (
         _header(report),
@@ -44,7 +47,7 @@ def render(report: RunReport) -> str:
         _usage(report),
         _failures(report),
         _changes(report),
-        report_pictures.render(report),
+        pictures.render(report),
         _policy(report),
         _rounds(report),
         _record(report),

@@ -11,9 +11,9 @@ from itertools import groupby
 from openloop.fs import files
 from openloop.loop.state import Attachment, StepResult
 from openloop.record.attachments import PICTURES
-from openloop.views.charts import text
 from openloop.views.console import size
-from openloop.views.report import RunReport
+from openloop.views.reports.charts import text
+from openloop.views.reports.report import RunReport
 
 NAMED = 20  # files of one step that are named
 _ROUNDS = 10  # latest rounds whose pictures are shown

@@ -6,11 +6,12 @@ from openloop.core import usage
 from openloop.core.text import counted, markup
 from openloop.loop.state import StepResult
 from openloop.record import log_tail, projections
-from openloop.views import changes, console, report_pictures
+from openloop.views import changes, console
 from openloop.views.audit import counts
 from openloop.views.changes import Change
 from openloop.views.console import duration
-from openloop.views.report import FailedStep, RunReport
+from openloop.views.reports import pictures
+from openloop.views.reports.report import FailedStep, RunReport
 
 _ROUNDS = 10  # latest rounds in the table
 _FAILURES = 3  # latest failures that are shown with the end of their logs
@@ -120,8 +121,8 @@ def _change(report: RunReport, change: Change) -> str:
 
 def _attachments(report: RunReport) -> str:
     lines = []
-    for left in report_pictures.of(report)[:_ROUNDS]:
-        names = _words(report_pictures.names(left.result))
+    for left in pictures.of(report)[:_ROUNDS]:
+        names = _words(pictures.names(left.result))
         lines.append(f"- round {left.round}, {left.result.step} left {names}")
     return "\n".join([*lines, ""]) if lines else ""
 

@@ -13,9 +13,10 @@ from openloop.core.text import printable
 from openloop.core.usage import Total, Usage
 from openloop.core.vocabulary import Outcome, Status
 from openloop.loop.state import StepResult
-from openloop.views import junit_xml, report_pictures
+from openloop.views import junit_xml
 from openloop.views.history import Round
-from openloop.views.report import RunReport
+from openloop.views.reports import pictures
+from openloop.views.reports.report import RunReport
 
 _LOG_END = 8000  # bytes of each log
 _ERRORS = (Outcome.ERROR, Outcome.INTERRUPTED)  # nothing was measured
@@ -98,7 +99,7 @@ def _output(report: RunReport, result: StepResult) -> str:
 
 def _attachments(report: RunReport, result: StepResult) -> Iterator[str]:
     """As the attachments plug-in of Jenkins and GitLab read them."""
-    for one in result.attachments[: report_pictures.NAMED]:
+    for one in result.attachments[: pictures.NAMED]:
         yield f"[[ATTACHMENT|{printable(report.place.file(one.path))}]]\n"
 
 

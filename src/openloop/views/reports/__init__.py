@@ -1,0 +1,1 @@
+"""`openloop report`: what a report contains, and its formats."""
