@@ -1,4 +1,4 @@
-"""What all subcommands share: a parser that prints safely, and types of arguments."""
+"""A parser that prints safely, and argument types, for all subcommands."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Parser(argparse.ArgumentParser):
-    """Repeats what it was given only in a form that a terminal does not interpret."""
+    """A parser that quotes arguments in its messages without control characters."""
 
     def __init__(self, **how: Any) -> None:
         super().__init__(formatter_class=_formatter, allow_abbrev=False, **how)
@@ -24,7 +24,7 @@ class Parser(argparse.ArgumentParser):
         super().error(printable(message))
 
     def _print_message(self, message: str, file: Any = None) -> None:
-        """argparse itself lets it pass when help cannot be written."""
+        """Raise an error when help cannot be written, which argparse ignores."""
         if file is sys.stdout:
             output.say(message.rstrip("\n"))
         else:
@@ -32,7 +32,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def _formatter(prog: str) -> argparse.HelpFormatter:
-    """argparse would ask shutil for the width."""
+    """A help formatter that finds the width without importing shutil, as argparse would."""
     columns = os.environ.get("COLUMNS", "")
     try:
         width = int(columns) if columns.isdecimal() else os.get_terminal_size(1).columns
@@ -42,7 +42,7 @@ def _formatter(prog: str) -> argparse.HelpFormatter:
 
 
 def positive(text: str) -> int:
-    """A `type` of argparse."""
+    """A positive integer: a `type` for argparse."""
     try:
         number = int(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""`openloop completion SHELL`: what a shell needs to complete commands and options.
+"""`openloop completion SHELL`: the script with which a shell completes commands and options.
 
 Everything is taken from the parser of the command line itself, so that no option is forgotten.
 """
@@ -13,7 +13,7 @@ from enum import Enum
 
 
 class Takes(Enum):
-    """What kind of word an option or an argument takes."""
+    """The kind of word that an option or an argument takes."""
 
     NOTHING = "nothing"
     FOLDER = "folder"
@@ -33,7 +33,7 @@ _METAVARS = {
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """An option in all its spellings, or a positional argument by what usage calls it."""
+    """An option in all its spellings, or a positional argument by its name in the usage."""
 
     names: tuple[str, ...]
     help: str

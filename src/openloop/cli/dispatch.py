@@ -1,4 +1,4 @@
-"""Run the subcommand that was asked for: the one boundary at which an error becomes words."""
+"""Runs a subcommand. The only place where errors are turned into messages."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def dispatch(words: list[str]) -> int:
 
 
 def _report(error: OpenLoopError) -> None:
-    """Print an error. Where standard error takes nothing, the exit code says it alone."""
+    """Print an error. If standard error cannot be written, only the exit code tells."""
     try:
         print(error, file=sys.stderr, flush=True)
     except OSError:
@@ -44,8 +44,8 @@ def _report(error: OpenLoopError) -> None:
 
 
 def _open_standard_streams() -> None:
-    """Under `<&- >&- 2>&-` the record must not get the descriptor of a standard stream; and no
-    locale is too small for a word."""
+    """Open closed standard streams, so that no file of the record gets their descriptors, and
+    escape characters that the locale cannot encode."""
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
         os.set_inheritable(descriptor, True)
     os.close(descriptor)
@@ -61,7 +61,7 @@ def _open_standard_streams() -> None:
 
 
 def _failed(error: Exception) -> int:
-    """OpenLoop's own failure: one line, the rest only for who asks for it."""
+    """Report an internal error in one line; the traceback only if it was asked for."""
     if _is_nowhere(error):
         fix = "cd to a folder that is there"
         _report(UsageError("the current directory has been removed", fix=fix))

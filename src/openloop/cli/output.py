@@ -1,4 +1,4 @@
-"""Standard output: what a command answers, and what happens when nobody can take it."""
+"""Standard output of the commands, also when it is closed or full."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def say_lines(lines: Iterable[str]) -> None:
 
 
 def say_lines_to_whoever_listens(lines: Iterable[str]) -> None:
-    """A reader that has gone must neither end the work nor change its exit code."""
+    """Print lines. A reader that has gone neither ends the work nor changes its exit code."""
     try:
         say_lines(lines)
     except BrokenPipeError:
@@ -40,7 +40,7 @@ def say_json(document: Mapping[str, Any]) -> None:
 
 
 def give(document: bytes) -> None:
-    """Write it as it is. Raises OutputError, BrokenPipeError."""
+    """Write a document unchanged. Raises OutputError, BrokenPipeError."""
     with _given():
         sys.stdout.buffer.write(document)
         sys.stdout.flush()
@@ -53,7 +53,7 @@ def nobody_listens() -> None:
 
 @contextlib.contextmanager
 def _given() -> Iterator[None]:
-    """Answers are written in here: standard output may take nothing."""
+    """A context for writing to standard output, which turns its errors into OutputError."""
     try:
         yield
     except BrokenPipeError:

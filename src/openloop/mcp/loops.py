@@ -284,7 +284,7 @@ def _whole(value: object, name: str, *, least: int = 1) -> int:
 
 
 def _same(one: Mapping[str, Any], other: Mapping[str, Any], until: str) -> bool:
-    """Whether nothing has happened that a wait is for."""
+    """Whether nothing has happened that a wait would end for."""
     keys = {"over": ("run",), "round": ("run", "round"), "step": ("run", "round", "step")}
     return all(one.get(key) == other.get(key) for key in keys[until])
 

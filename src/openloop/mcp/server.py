@@ -45,7 +45,7 @@ class _Server:
         self._lock = threading.Lock()
 
     def take(self, message: Message | Malformed) -> None:
-        """Answer a message, or begin to; what is no request is answered as the protocol says."""
+        """Answer a message, or start the thread that answers it; an invalid one gets an error."""
         if isinstance(message, Malformed):
             self._send({"id": None, "error": RequestError(PARSE_ERROR, str(message)).error})
             return
@@ -71,7 +71,7 @@ class _Server:
             self._send({"id": identifier, "error": refusal.error})
 
     def _notice(self, method: object, params: object) -> None:
-        """A notification: only a cancellation means anything here."""
+        """Handle a notification: all but cancellations are ignored."""
         identifier = params.get("requestId") if isinstance(params, dict) else None
         if method == "notifications/cancelled" and isinstance(identifier, str | int):
             with self._lock:

@@ -20,7 +20,7 @@ class Malformed(Exception):
 
 
 def messages(descriptor: int) -> Iterator[Message | Malformed]:
-    """What arrives, until the end of the file. A line that is too long is read past, not kept."""
+    """The messages until end of file. A line that is too long is skipped without being kept."""
     kept, dropping = b"", False
     while data := os.read(descriptor, _BLOCK):
         *lines, kept = (kept + data).split(b"\n")
@@ -43,14 +43,14 @@ def _decoded(line: bytes) -> Message | Malformed:
 
 
 def _finite(text: str) -> float:
-    """NaN and Infinity are no JSON, though Python reads and writes them. Raises ValueError."""
+    """Raises ValueError: NaN and Infinity are not JSON, although Python reads and writes them."""
     if not math.isfinite(number := float(text)):
         raise ValueError(text)
     return number
 
 
 class MessageWriter:
-    """Where answers go; several threads write, a message at a time."""
+    """The output for answers; several threads write to it, one message at a time."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor

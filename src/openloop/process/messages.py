@@ -85,7 +85,8 @@ class Ended(NamedTuple):
 
 
 class Entered(NamedTuple):
-    """done: False where the system allows no such view. shared: see `namespaces.shared`."""
+    """The answer to `Enter`. The answer to `Enter`. done: False where the system allows no such view. shared: see
+    `namespaces.shared`."""
 
     done: bool
     shared: Sequence[str]

@@ -18,7 +18,7 @@ from openloop.process.watchdog import Watch, Watchdog
 
 
 class ViewError(Exception):
-    """This system, or this user, has no mount namespaces."""
+    """Mount namespaces are not available on this system or to this user."""
 
 
 class Processes:

@@ -1,4 +1,4 @@
-"""The workspace: the chained record, its one writer, its readers, and what follows from it.
+"""The workspace: the chained record, its one writer, its readers, and the files derived from it.
 
 `store.Store` writes, with its parts in `writer`; `reader` reads.
 """

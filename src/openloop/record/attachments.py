@@ -26,8 +26,9 @@ _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)  # the record canno
 
 
 class Collected:
-    """What a step left. left_out: in words, the first of them; more: how many others. is_empty:
-    whether the folder is there and holds nothing, as the next command needs it."""
+    """The attachments of a step. left_out: descriptions of the first files that were not taken;
+    more: the number of others. is_empty: whether the folder exists and is empty, as the next
+    command needs it."""
 
     def __init__(self) -> None:
         self.kept: list[Attachment] = []
@@ -43,13 +44,13 @@ class Collected:
 
     @property
     def words(self) -> str:
-        """What was left out, "" for nothing."""
+        """A sentence about the files that were left out; "" for none."""
         more = f", and {self.more} more" if self.more else ""
         return f"{', '.join(self.left_out)}{more}" if self.left_out else ""
 
 
 def folder_of(log_path: str) -> str:
-    """Where the attachments of a step are kept, by the path of its log in the workspace."""
+    """The folder that keeps the attachments of a step. log_path: of its log, in the workspace."""
     return f"{ARTIFACTS}/{log_path.removeprefix(f'{LOGS}/').removesuffix('.log')}"
 
 
@@ -63,7 +64,7 @@ def pictures(workspace: Workspace, log_path: str) -> list[str]:
 
 
 def begin(workspace: int) -> None:
-    """Make the folder for attachments, or empty it. Raises OSError."""
+    """Make an empty folder for attachments. Raises OSError."""
     try:
         os.mkdir(ATTACHMENTS, dir_fd=workspace)
         return
@@ -81,11 +82,9 @@ def begin(workspace: int) -> None:
 
 
 def collect(workspace: int, log_path: str, limit: int) -> Collected:
-    """Move what a step left to where it is kept. workspace: its folder; limit: bytes.
-
-    Regular files only, MOST of them; names become printable. Raises OSError when the disk takes
-    nothing more: then all that was not moved is still there.
-    """
+    """Move the attachments of a step into the record. workspace: its folder; limit: bytes. Only
+    regular files are taken, at most MOST of them; names become printable. Raises OSError when the
+    disk is full; the files not moved by then stay where they are."""
     found = Collected()
     try:
         source = files.open_folder(ATTACHMENTS, folder=workspace)
@@ -102,7 +101,7 @@ def collect(workspace: int, log_path: str, limit: int) -> Collected:
 
 
 def add(workspace: int, log_path: str, name: str, data: bytes) -> Attachment:
-    """Keep a file beside what a step left, for its owner alone. Raises OSError."""
+    """Add a file to the attachments of a step, readable for its owner alone. Raises OSError."""
     artifacts = files.open_or_make_folder(ARTIFACTS, folder=workspace)
     try:
         place = folder_of(log_path)
@@ -188,7 +187,8 @@ def _keep(
 
 
 def _move(name: bytes, parent: int, status: os.stat_result, target: str, home: int) -> None:
-    """A file that has other names as well is copied: they could change it later."""
+    """Move a file; one with other hard links is copied, because it could be changed through
+    them."""
     if status.st_nlink > 1:
         with open(dirfd.open_file(name, parent), "rb") as file:
             files.replace(target, iter(lambda: file.read(_BLOCK), b""), folder=home)
@@ -203,7 +203,7 @@ def _hash(name: str, folder: int) -> tuple[int, str]:
 
 
 def _plain(name: bytes) -> str:
-    """A name that can be shown anywhere: no line break, no bytes that are no text."""
+    """The name without line breaks and without bytes that are not text."""
     text = name.decode(errors="replace")
     plain = "".join(c if c.isprintable() and c != "\ufffd" else "_" for c in text)
     stem, dot, ending = plain.rpartition(".")
@@ -213,7 +213,7 @@ def _plain(name: bytes) -> str:
 
 
 def _free(name: str, folder: int) -> str:
-    """The name, or another one where names became the same."""
+    """The name, with a number where another file has it already."""
     if not files.exists(name, folder=folder):
         return name
     return files.free_name(name, folder=folder, word="other")

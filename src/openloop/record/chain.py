@@ -1,4 +1,4 @@
-"""Lines of events.jsonl without parsing them: their chain, and the event that each names.
+"""The hash chain of events.jsonl, and the kind of each event, read without parsing the lines.
 
 Each line holds the hash of the line before. Imports little, because `status` starts with it.
 """
@@ -53,7 +53,7 @@ def check_chain(
 ) -> Iterator[tuple[int, bytes]]:
     """Yield (line number, line) while each names the hash of the one before.
 
-    prev: what the first line must name; None takes its word for it. Raises Broken.
+    prev: the hash that the first line must name; None accepts any. Raises Broken.
     """
     for number, line in enumerate(lines, first):
         if prev is not None and prev_of(line) != prev:

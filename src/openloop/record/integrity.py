@@ -1,7 +1,7 @@
-"""Whether the files that the record names still are what it says of them.
+"""Checks that the files named by the record still match it.
 
-`audit` asks this of every event; a start asks it of the latest rounds, so that a record with
-lines added by somebody else is not gone on with, at a price that does not grow with its length.
+`audit` checks every event. The start of a run checks the latest rounds, so that it does not
+continue a record with foreign lines, at a cost that does not grow with the length of the record.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _BEGUN = ("before-", "best-")  # how checkpoints that only a round makes are cal
 
 
 class RecordMismatch(Exception):
-    """A file and the record do not fit together. where: the file, as the user would write it."""
+    """A file does not match the record. where: the file, as the user would write it."""
 
     def __init__(self, where: str, why: str, name: str = "") -> None:
         """name: the file's path in the workspace, where it is not the log or the artifact."""
@@ -39,8 +39,8 @@ class RecordMismatch(Exception):
 
 
 def load(place: Workspace, events: int) -> Record:
-    """The record behind an open events.jsonl, whole as far as a look at its end and at the
-    heartbeat tells. Raises Broken, naming the line, or RecordMismatch."""
+    """The record in an open events.jsonl, complete as far as its end and the heartbeat show. Raises
+    Broken, naming the line, or RecordMismatch."""
     record = reader.load(events)
     if why := reader.lost(record.state, record.head, tail.heartbeat(place)):
         raise RecordMismatch(place.shown(EVENTS), why)
@@ -50,12 +50,9 @@ def load(place: Workspace, events: int) -> Record:
 
 
 def check_latest(place: Workspace, events: int, record: Record) -> None:
-    """Hold the latest rounds of the latest run against each other, and when it was cut off
-    against their logs too. Raises as `check` does.
-
-    A runner that came to its end has watched its logs; what happened to them since is a
-    person's affair, and `audit` names it. After a power cut logs may be short or missing.
-    """
+    """Check the latest rounds of the latest run, and their logs too if the run was cut off. Raises
+    as `check` does. A runner that ended in order has watched its logs; later changes to them are
+    left to `audit`. After a power cut logs may be short or missing."""
     running = record.state.status is Status.RUNNING
     cut_off = running and record.events[-1].time > clock.booted()
     largest = LARGEST if cut_off else None
@@ -68,7 +65,7 @@ def check_latest(place: Workspace, events: int, record: Record) -> None:
 
 @contextlib.contextmanager
 def _unless_accepted(place: Workspace, accepted: Iterable[str]) -> Iterator[None]:
-    """A person may have accepted that a file is not what the record says."""
+    """Ignore a mismatch that a person has accepted."""
     try:
         yield
     except RecordMismatch as found:
@@ -77,8 +74,8 @@ def _unless_accepted(place: Workspace, accepted: Iterable[str]) -> Iterator[None
 
 
 def mismatches(place: Workspace, events: int) -> dict[str, str]:
-    """All logs and artifacts that are not what the record says: path in the workspace, and why.
-    Raises Broken for a record that does not follow from itself."""
+    """Every log and artifact that does not match the record: its path in the workspace, and why.
+    Raises Broken when the events contradict each other."""
     found: dict[str, str] = {}
     state = State()
     for number, line in chain.check_chain(reader.lines(events)):
@@ -177,7 +174,7 @@ def _carried(number: int, state: State, event: Event) -> None:
 
 
 def _completion(number: int, state: State, event: Event) -> None:
-    """A round may say complete only when what it measured passed after the last change."""
+    """Check that a completed round has every gate passed after the last change."""
     if event.data["decision"] != Decision.COMPLETE:
         return
     measured = {result.step for result in state.steps if result.step.is_gate} | {Step.VERIFY}
@@ -218,7 +215,7 @@ def _attachments(place: Workspace, event: Event, largest: int | None) -> None:
 
 
 def _was_away(place: Workspace, event: Event) -> bool:
-    """Whether it is a private log, and the workspace has held an archive of such ones."""
+    """Whether it is a private log that the workspace may hold in its archive."""
     return bool(event.data.get("private")) and os.path.isdir(place.file(WITHHELD))
 
 

@@ -1,4 +1,4 @@
-"""Who may write a workspace: one live runner at a time, and its guard after it.
+"""The locks of a workspace: one live runner at a time may write it, and its guard after it.
 
 Two advisory locks. The one on the workspace folder is shared with the guard, so a workspace is
 free only when the last process of a run is gone; a folder leaves no lock file to delete. The

@@ -1,4 +1,4 @@
-"""The end of a log, as a terminal shows it: the last lines, and the one that says what failed."""
+"""The end of a log as a terminal shows it: the last lines, and the line that names the failure."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def end_lines(log: int, size: int) -> Excerpt:
 
 
 def _last_lines(data: bytes, start: int, size: int) -> tuple[Excerpt, bool]:
-    """(the last lines of what a log holds from `start` on, whether no more would fit)."""
+    """(the last lines of a log from byte `start` on, whether no more would fit)."""
     data = data.rstrip()
     raw = data.split(b"\n") if data else []
     shown: list[str] = []
@@ -109,8 +109,8 @@ def _last_lines(data: bytes, start: int, size: int) -> tuple[Excerpt, bool]:
 
 
 def telling_line(log: int) -> str:
-    """The line at the end of an open log that says what failed, else the last one that is not
-    blank; printable, "" for an empty log."""
+    """The line near the end of an open log that names the failure, or else the last non-blank line;
+    printable, "" for an empty log."""
     lines = [line.strip() for line in end_lines(log, _SEARCHED).lines]
     found = (
         line
@@ -121,6 +121,6 @@ def telling_line(log: int) -> str:
 
 
 def counts(log: int) -> str:
-    """The last `7 of 8 cases` that an open log says; "" for none."""
+    """The last count such as `7 of 8 cases` in an open log; "" for none."""
     found = re.findall(_COUNTS, end_lines(log, _SEARCHED).text)
     return str(found[-1]) if found else ""

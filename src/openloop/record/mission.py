@@ -12,7 +12,7 @@ from openloop.record.workspace import CONFIG, Workspace
 
 
 class Mission(NamedTuple):
-    """Read once and kept: what an agent does to the files later changes nothing here.
+    """Read once: later changes to the files have no effect.
 
     data: the bytes of openloop.json. root: the project root's absolute path.
     """

@@ -1,4 +1,4 @@
-"""What people and dashboards look at, made from the state and the events alone."""
+"""The files for people and dashboards, made from the state and the events alone."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ VERSION = 1
 
 
 class Live:
-    """The current or latest command, as far as the record does not know it yet."""
+    """Facts about the running or latest command that are not in the record yet."""
 
     def __init__(
         self,
@@ -37,7 +37,7 @@ class Live:
         started_at: str | None = None,
         own_work: str = "",
     ) -> None:
-        """own_work: what OpenLoop itself does meanwhile."""
+        """own_work: what OpenLoop itself is doing, in words."""
         self.step = step
         self.command = command
         self.pid = pid
@@ -51,7 +51,7 @@ class Live:
 
 
 class WriterProcess(NamedTuple):
-    """Who writes: `pid` is None once nobody runs."""
+    """The process that writes the heartbeat; `pid` is None when no runner is alive."""
 
     pid: int | None
     host: str
@@ -135,13 +135,13 @@ def heartbeat(
 
 
 def usage_json(state: State, live: Live) -> dict[str, Any] | None:
-    """What the run's agents used, the session that runs included; None when no agent ran."""
+    """Usage of all agents in this run, the running session included; None when no agent has run."""
     total = state.usage.plus(live.usage) if live.usage and live.pid else state.usage
     return total.to_json() if total.sessions else None
 
 
 def _waiting_for(state: State, live: Live) -> str | None:
-    """What the run waits for, or what the agent that runs waits for by itself."""
+    """What the run is waiting for, or what the running agent waits for by itself."""
     if state.waiting:
         return f"{state.waiting.agent} ({state.waiting.why})"
     return f"the agent's own retry ({live.agent_waits})" if live.agent_waits else None
@@ -177,7 +177,7 @@ def artifact(
 
 
 def _policy_json(state: State) -> dict[str, Any] | None:
-    """What the policy undid in the round, and what was kept of it; None for nothing."""
+    """What the policy undid in the round, and the copies it kept; None for nothing."""
     if not (state.violations or state.checkpoints):
         return None
     violations = [
@@ -193,7 +193,7 @@ def _step_json(result: StepResult) -> dict[str, Any]:
 
 
 def artifact_of(state: State, event: Event) -> dict[str, Any]:
-    """The same artifact again, from the state before `event` (a round_finished)."""
+    """Rebuild an artifact from the state before `event`, its `round_finished`."""
     end = FinishRound(
         RoundOutcome(event.data["outcome"]),
         Decision(event.data["decision"]),
@@ -209,12 +209,13 @@ def artifact_of(state: State, event: Event) -> dict[str, Any]:
 
 
 def to_bytes(document: Mapping[str, Any]) -> bytes:
-    """An artifact's."""
+    """The bytes of an artifact."""
     return (json.dumps(document, indent=2) + "\n").encode()
 
 
 def heartbeat_bytes(document: Mapping[str, Any]) -> bytes:
-    """A line a field: not indented by `json`, which takes more than twice as long."""
+    """The bytes of a heartbeat, one field a line; `json` with an indent takes more than twice as
+    long."""
     text = json.dumps(document, separators=(",\n  ", ": "))
     return f"{{\n  {text[1:-1]}\n}}\n".encode()
 
@@ -223,7 +224,7 @@ def heartbeat_bytes(document: Mapping[str, Any]) -> bytes:
 
 
 def progress_line(event: Event) -> str:
-    """One Markdown line for what a person cares about; "" for what they do not."""
+    """The line of progress.md for an event; "" for events that it leaves out."""
     words = _progress_words(event)
     if not words:
         return ""

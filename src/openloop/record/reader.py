@@ -20,7 +20,8 @@ from openloop.record.workspace import EVENTS, Workspace
 
 
 class Record(NamedTuple):
-    """What events.jsonl says. size: bytes of its whole lines; torn: what follows them."""
+    """The content of events.jsonl. size: bytes of its whole lines; torn: an incomplete last
+    line."""
 
     state: State
     head: str
@@ -30,7 +31,7 @@ class Record(NamedTuple):
 
 
 def load(events: int) -> Record:
-    """The record behind an open events.jsonl. Raises journal.Broken, naming the line."""
+    """The record in an open events.jsonl. Raises chain.Broken, which names the line."""
     end = window(events)
     state = State()
     head = chain.FIRST_PREV
@@ -45,8 +46,8 @@ def load(events: int) -> Record:
 
 
 def latest_rounds(events: int, count: int) -> Iterator[tuple[int, State, Event]]:
-    """(line number, the state before it, event) of the last `count` rounds, or as many as a start
-    looks at. Raises journal.Broken."""
+    """(line number, the state before it, event) of the last `count` rounds, or as many as the start
+    of a run reads. Raises chain.Broken."""
     end = window(events)
     begin = end.rounds[-count:][0]
     state = State()
@@ -57,7 +58,7 @@ def latest_rounds(events: int, count: int) -> Iterator[tuple[int, State, Event]]
 
 
 def decode_at(number: int, line: bytes) -> Event:
-    """The event of line `number`. Raises journal.Broken."""
+    """The event of line `number`. Raises chain.Broken."""
     try:
         event = event_format.decode(line)
     except ValueError as error:
@@ -68,7 +69,7 @@ def decode_at(number: int, line: bytes) -> Event:
 
 
 def apply_at(number: int, state: State, event: Event) -> State:
-    """The state after line `number`. Raises journal.Broken for what cannot follow."""
+    """The state after line `number`. Raises chain.Broken for an event that cannot follow."""
     try:
         return transitions.apply(state, event)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -96,7 +97,7 @@ def lines(events: int, *, end: int | None = None) -> Iterator[bytes]:
 
 
 def lost(state: State, head: str, heartbeat: dict[str, Any] | None) -> str:
-    """What the heartbeat knows that the record does not; "" for nothing.
+    """A sentence about events that the heartbeat knows and the record lacks; "" for none.
 
     A power cut may lose the events after the latest durable one, which lie in one round.
     """

@@ -1,4 +1,4 @@
-"""The only writer of a workspace: appends events, and rewrites the files that follow from them.
+"""The only writer of a workspace: appends events, and rewrites the files derived from them.
 
 events.jsonl is the truth; heartbeat.json, progress.md and artifacts/ follow from it. What was
 read or written once is kept in memory and never read back from where an agent could write.
@@ -229,16 +229,14 @@ class Store:
     # --- tampering ---
 
     def mismatches(self) -> dict[str, str]:
-        """Logs and artifacts that are not what the record says: path in the workspace, and why."""
+        """Logs and artifacts that do not match the record: path in the workspace, and why."""
         found = integrity.mismatches(self.workspace, self._event_log.descriptor)
         return {name: why for name, why in found.items() if name not in self.state.accepted}
 
     def tampering(self, *, every: bool = False) -> str:
-        """What a command did to the configuration or the record; "" for nothing. every: of finished
-        logs and artifacts look at all, see `Finished`.
-
-        It is restored where that is possible; what stands in its place is kept beside it.
-        """
+        """A sentence about how a command changed the configuration or the record; "" if it did not.
+        every: check all finished logs and artifacts, see `Finished`. The files are restored where
+        possible; the changed ones are kept beside them."""
         with self._writing:
             self._check_folder()
         found, self._removal = [self._removal], ""
@@ -272,8 +270,8 @@ class Store:
         )
 
     def fail(self, why: str, status: Status | None = None) -> None:
-        """Why this process cannot go on, for the last heartbeat. status: for it as well, also where
-        no run is open; otherwise an open run is shown as interrupted."""
+        """Set the reason and status of the last heartbeat when this process cannot continue.
+        Without a status, an open run is shown as interrupted."""
         self._failure = self._failure or why
         self._last_status = status
 
@@ -341,7 +339,7 @@ def _not_started(workspace: Workspace, error: OSError) -> UsageError:
 
 
 def _show_blocked(workspace: Workspace, lock: Lock, reason: str) -> None:
-    """Let the heartbeat of a workspace whose record cannot be continued say so."""
+    """Write `blocked` to the heartbeat of a workspace whose record cannot be continued."""
     document = tail.heartbeat(workspace) or {"version": projections.VERSION}
     document |= {
         "status": Status.BLOCKED,

@@ -1,4 +1,4 @@
-"""What a record says at its end, its chain checked but nothing replayed: enough for `status`.
+"""Reads the end of a record, with its chain checked but no events replayed: enough for `status`.
 
 Imports little, because `status` starts with it; `reader` makes a state of the same lines.
 """
@@ -29,7 +29,7 @@ class Window:
     """The whole lines at the end of events.jsonl, back to the latest round_started at least.
 
     first: number of the first line. rounds: where in `lines` rounds begin, at least one position.
-    size: bytes of all whole lines of the file; torn: what follows them.
+    size: bytes of all whole lines of the file; torn: an incomplete last line.
     """
 
     __slots__ = ("first", "lines", "rounds", "size", "torn")
@@ -45,7 +45,7 @@ class Window:
 
     @property
     def prev(self) -> str | None:
-        """What the first line must name; None takes its word for it."""
+        """The hash that the first line must name; None accepts any."""
         return chain.FIRST_PREV if self.first == 1 else None
 
 
@@ -120,7 +120,7 @@ def _number(line: bytes) -> int:
 
 
 class Glance:
-    """What the end of the record says of the run.
+    """The facts about a run at the end of its record.
 
     head: of the chain. config_sha256: of the configuration that the run was started with, "" before
     the first run. undone: what the policy restored in this run, the latest last. status: of the
@@ -138,7 +138,8 @@ class Glance:
         self.undone: list[dict[str, Any]] = []
 
     def take(self, event: dict[str, Any]) -> None:
-        """As `transitions` does for the whole state. Raises KeyError, TypeError or ValueError."""
+        """Apply an event, as `transitions` does to the whole state. Raises KeyError, TypeError or
+        ValueError."""
         match event["event"]:
             case Kind.RUN_STARTED:
                 self.status = Status.RUNNING
@@ -160,7 +161,7 @@ class Glance:
                 self.status = str(event["status"])
 
     def _carried(self, state: dict[str, Any] | None) -> None:
-        """Take what a round_started carries of the time before it."""
+        """Take the earlier state that a round_started carries."""
         if state is not None:
             self.config_sha256 = state["config_sha256"]
             self.undone = [_undone(*one[:3]) for one in state["undone"]]
@@ -171,7 +172,7 @@ def _undone(number: int, step: str, text: str) -> dict[str, Any]:
 
 
 def look(workspace: Workspace) -> Glance:
-    """At a record that others may be writing. Raises Broken, OSError."""
+    """Read the end of a record that others may be writing. Raises Broken, OSError."""
     try:
         events = files.open_regular(workspace.file(EVENTS), os.O_RDONLY)
     except FileNotFoundError:
@@ -199,7 +200,8 @@ def _take(seen: Glance, number: int, line: bytes) -> None:
 
 
 def _finite(text: str) -> float:
-    """One NaN would make every document that quotes it invalid. Raises ValueError."""
+    """A finite float. Raises ValueError for NaN, which would make every document with it
+    invalid."""
     number = float(text)
     if number - number != 0:  # NaN or infinite
         raise ValueError(text)
@@ -207,7 +209,7 @@ def _finite(text: str) -> float:
 
 
 def heartbeat(workspace: Workspace) -> dict[str, Any] | None:
-    """heartbeat.json as it stands; None when it is missing or garbage."""
+    """The document in heartbeat.json; None when it is missing or invalid."""
     try:
         data = files.read(workspace.file(HEARTBEAT), limit=_HEARTBEAT_LIMIT)
         document = json.loads(data, parse_float=_finite, parse_constant=_finite)

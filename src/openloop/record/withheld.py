@@ -1,6 +1,6 @@
-"""The archive of what is withheld from agents: whether it lies there, and what it holds.
+"""The archive of files withheld from agents: whether it exists, and what it holds.
 
-The policy packs and unpacks it; the record and the views only need to know what is away.
+The policy packs and unpacks it; the record and the views only ask which files are in it.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ ARCHIVE = "away.tar.gz"
 
 
 def lying_at(workspace: Workspace) -> str:
-    """Where that is which is off the disk right now, during a change or since a crash, as the
-    user would write it; "" when nothing is."""
+    """The path, as the user would write it, of the archive that holds the withheld files during a
+    change or since a crash; "" when there is none."""
     name = f"{WITHHELD}/{ARCHIVE}"
     return workspace.shown(name) if os.path.lexists(workspace.file(name)) else ""
 
@@ -36,6 +36,6 @@ def archived(workspace: Workspace) -> list[str]:
 
 
 def archived_files(workspace: Workspace) -> frozenset[str]:
-    """The logs and attachments that are away, by their path in the workspace."""
+    """The logs and attachments in the archive, by their path in the workspace."""
     places = (f"workspace/{LOGS}/", f"workspace/{ARTIFACTS}/")
     return frozenset(n.partition("/")[2] for n in archived(workspace) if n.startswith(places))

@@ -1,4 +1,4 @@
-"""Where things lie in a workspace, and where its project root is."""
+"""The paths in a workspace, and its project root."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Workspace:
 
     @property
     def other_owner(self) -> str:
-        """The user who owns the workspace folder, where that is not who runs this process."""
+        """The user who owns the workspace folder, unless it is the user of this process."""
         owner = os.stat(self.path).st_uid
         if owner == os.geteuid():
             return ""
@@ -66,8 +66,8 @@ class Workspace:
 
     @property
     def base(self) -> str:
-        """What a relative project root starts from: the folder that holds `.openloop`, or
-        else the workspace's parent. Never the current directory."""
+        """The folder that a relative project root is resolved against: the one that holds
+        `.openloop`, or else the workspace's parent. Never the current directory."""
         folder = os.path.dirname(self.path)
         inner = folder
         while inner != os.path.dirname(inner):
@@ -82,7 +82,7 @@ class Workspace:
 
 
 def at(path: str) -> Workspace:
-    """The workspace at `path`, whether or not anything is there. Raises UsageError for ""."""
+    """The workspace at `path`, which need not exist. Raises UsageError for ""."""
     if not path:
         raise UsageError("WORKSPACE is empty", fix="name a folder, such as .openloop/my-task")
     return Workspace(os.path.realpath(path), path)
@@ -100,7 +100,7 @@ def existing_folder(path: str) -> Workspace:
 
 
 def _there(path: str, given: str) -> bool:
-    """Whether anything stands at the path. Raises UsageError where one may not even ask."""
+    """Whether the path exists. Raises UsageError when permission to ask is missing."""
     try:
         os.lstat(path)
     except (FileNotFoundError, NotADirectoryError):
@@ -133,7 +133,7 @@ def read_config(place: Workspace) -> bytes:
 
 
 def unreadable(place: Workspace, name: str, error: OSError) -> UsageError:
-    """That a file of the workspace is there and cannot be read."""
+    """The error for a file of the workspace that cannot be read."""
     fix = "make it readable" if isinstance(error, PermissionError) else ""
     return UsageError(f"{name} cannot be read: {error.strerror}", where=place.shown(name), fix=fix)
 

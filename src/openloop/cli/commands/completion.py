@@ -1,4 +1,5 @@
-"""`openloop completion SHELL`: print what a shell needs to complete commands and options."""
+"""`openloop completion SHELL`: print the script with which a shell completes commands and
+options."""
 
 from __future__ import annotations
 

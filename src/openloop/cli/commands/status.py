@@ -1,4 +1,4 @@
-"""`openloop status WORKSPACE`: say where a run stands."""
+"""`openloop status WORKSPACE`: show the state of a run."""
 
 from __future__ import annotations
 

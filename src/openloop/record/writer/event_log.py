@@ -1,4 +1,4 @@
-"""events.jsonl as its one writer holds it: append, notice what others did, restore it.
+"""The open events.jsonl of its one writer: append to it, detect changes by others, restore it.
 
 What this process appends goes to a second file as well, without a name and on the same disk, so
 that a record which a command cut, edited, replaced or removed can be put together again. So does
@@ -54,7 +54,7 @@ class EventLog:
 
     @property
     def descriptor(self) -> int:
-        """For reading the whole record."""
+        """A descriptor for reading the whole record."""
         return self._events
 
     def drop_torn(self) -> str:
@@ -86,7 +86,8 @@ class EventLog:
         self._own = signature(os.fstat(self._events))
 
     def difference(self) -> str:
-        """What others did to events.jsonl since the last append; "" for nothing."""
+        """A sentence about how others changed events.jsonl since the last append; "" if they did
+        not."""
         try:
             named = os.stat(EVENTS, dir_fd=self._folder, follow_symlinks=False)
         except OSError:
@@ -102,7 +103,7 @@ class EventLog:
         return ""
 
     def _tail_is_ours(self) -> bool:
-        """Whether the file still holds what this process appended, and what was before it."""
+        """Whether the file still holds the lines of this process, and those before them."""
         appended = self.size - self._kept
         for start in range(0, appended, _BLOCK):
             length = min(_BLOCK, appended - start)
@@ -112,7 +113,7 @@ class EventLog:
         return self._start_holds()
 
     def _start_holds(self) -> bool:
-        """Whether what was there at the start still leads to the head known then."""
+        """Whether the lines from before the start still lead to the head known then."""
         head = chain.FIRST_PREV
         with contextlib.suppress(Broken):
             lines = reader.lines(self._events, end=self._kept)
@@ -122,10 +123,8 @@ class EventLog:
         return False
 
     def restore(self) -> str:
-        """Write the record as it was recorded; returns words on what became of the other.
-
-        Raises OSError. What cannot be restored stays as it stands, for `audit` to name.
-        """
+        """Restore the record; returns a sentence about the changed one. Raises OSError. A part that
+        cannot be restored stays as it is, and `audit` names it."""
         if os.fstat(self._events).st_size < self._kept or not self._start_holds():
             return ", and cannot be restored: what was there before this run is damaged too"
         words = ", restored"

@@ -17,8 +17,8 @@ _LOOKED_AT = 100  # latest artifacts that every start checks; `audit` checks all
 
 
 def rebuild_missing(folder: int, events: int) -> None:
-    """Write artifacts again that the latest rounds recorded and that are gone or garbage; what
-    stands in their place is kept beside them."""
+    """Rebuild recorded artifacts of the latest rounds that are missing or changed; a changed one is
+    kept beside its successor."""
     wanted = dict(_recorded(events))
     if not wanted:
         return
@@ -59,7 +59,7 @@ def _write_again(folder: int, events: int, missing: set[str]) -> None:
 
 
 def replay(events: int) -> Iterator[tuple[State, Event]]:
-    """Every event with the state before it. Raises journal.Broken."""
+    """Every event with the state before it. Raises chain.Broken."""
     state = State()
     for number, line in enumerate(reader.lines(events), 1):
         event = reader.decode_at(number, line)
@@ -68,10 +68,8 @@ def replay(events: int) -> Iterator[tuple[State, Event]]:
 
 
 def rebuild_progress(folder: int, events: int, mission: str) -> int:
-    """Open progress.md for appending, rebuilt when it is not what the events say.
-
-    What a person or a command wrote in its place is kept beside it. Returns the descriptor.
-    """
+    """Open progress.md for appending, rebuilt when it does not match the events; the other one is
+    kept beside it. Returns the descriptor."""
     try:
         descriptor = files.open_regular(PROGRESS, os.O_RDWR | os.O_APPEND, folder=folder)
         if _ends_well(descriptor, events):

@@ -30,7 +30,7 @@ class Log(NamedTuple):
 
 
 class StepFiles:
-    """Writes the files of steps and watches the finished ones: they must not change any more."""
+    """Writes the files of steps, and watches the finished ones, which must not change any more."""
 
     def __init__(
         self,
@@ -69,7 +69,8 @@ class StepFiles:
             os.close(folder)
 
     def log_finished(self, log: Log, sha256: str) -> str:
-        """Watch a finished log. Returns what its own command did to it, "" for nothing."""
+        """Watch a finished log. Returns a sentence about how its own command changed it; "" if it
+        did not."""
         return self._finished.add(log.path, log.descriptor, sha256)
 
     def begin_attachments(self) -> None:
@@ -134,7 +135,8 @@ class StepFiles:
             raise self._cannot_keep(f"{ARTIFACTS}/{name}", error) from None
 
     def differences(self, *, every: bool) -> list[str]:
-        """What a command did to finished files, "" for nothing. every: see `Finished`."""
+        """A sentence about how a command changed finished files; "" if it did not. every: see
+        `Finished`."""
         return [each.difference(every=every) for each in (self._finished, self._attached)]
 
     def restore(self) -> int:

@@ -26,7 +26,7 @@ class Watched:
         self._seen: tuple[int, ...] | None = None
 
     def _read_link(self) -> str | None:
-        """Where the name points when a person keeps the file elsewhere."""
+        """The target of the name when a person keeps the file elsewhere behind a symlink."""
         try:
             return os.readlink(self._name, dir_fd=self._folder)
         except OSError:
@@ -56,7 +56,7 @@ class Watched:
         return files.read(os.path.realpath(os.path.join(home, self._name)), limit=limit)
 
     def restore(self) -> str:
-        """Write the known bytes; returns words on where the other ones went."""
+        """Write the known bytes; returns a sentence about where the changed file is kept."""
         return _restore(self._name, self._data, self._folder)
 
 
@@ -68,7 +68,8 @@ class Finished:
         self._known: dict[str, _Known] = {}
 
     def add(self, name: str, file: int, sha256: str, data: bytes | None = None) -> str:
-        """Watch a file of the workspace. Returns what became of it already, "" for nothing.
+        """Watch a file of the workspace. Returns a sentence if it was changed already, ""
+        otherwise.
 
         file: the open file that was written under that name. data: its bytes, when they are to
         be restored later.
@@ -135,7 +136,8 @@ class Finished:
 
 
 def _restore(name: str, data: bytes | Iterable[bytes], workspace: int) -> str:
-    """Put these bytes under the name again; returns words on where the other ones went."""
+    """Restore these bytes under the name; returns a sentence about where the changed file is
+    kept."""
     place, _, base = name.rpartition("/")
     words = ", restored"
     folder = files.open_or_make_folder(place, folder=workspace) if place else os.dup(workspace)
@@ -157,7 +159,7 @@ class _Known:
 
 
 def signature(status: os.stat_result) -> tuple[int, ...]:
-    """Changes with every write, rename and replacement; ctime cannot be set by a program."""
+    """A value that changes with every write, rename and replacement; programs cannot set ctime."""
     return (
         status.st_dev,
         status.st_ino,
