@@ -378,7 +378,8 @@ sys.path[:0] = sys.argv[2:]
 from process.test_log_scan import BASELINE, COMMAND, LogReader, OOM_MARKERS
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 log = os.open(sys.argv[1], os.O_RDONLY)
-facts = LogReader(log, OOM_MARKERS).read(COMMAND._replace(expect="ready", reject="^no"), BASELINE, 1)
+command = COMMAND._replace(expect="ready", reject="^no")
+facts = LogReader(log, OOM_MARKERS).read(command, BASELINE, 1)
 after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 print(json.dumps([after - before, facts.values, facts.expected, facts.rejected]))
 """
