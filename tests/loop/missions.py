@@ -42,7 +42,8 @@ from openloop.loop.actions import (
     StartRound,
     TripBreaker,
 )
-from openloop.loop.state import Event, State
+from openloop.loop.events import Event
+from openloop.loop.state import State
 from openloop.record import chain, event_format
 
 EVERYTHING = "play scan fix verify baseline improve"

@@ -20,7 +20,8 @@ from loop.missions import (
 )
 from openloop.core.vocabulary import HISTORY, Direction, Kind, Outcome, Status, Step
 from openloop.loop import actions, transitions
-from openloop.loop.state import Event, State
+from openloop.loop.events import Event
+from openloop.loop.state import State
 
 
 class Histories(unittest.TestCase):

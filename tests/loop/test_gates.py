@@ -10,15 +10,9 @@ from loop.missions import configured
 from openloop.config.config import Baseline, Command
 from openloop.core.vocabulary import Direction, Kind, Match, Outcome, Step
 from openloop.loop import gates
+from openloop.loop.events import Attachment, Event, Measurement, StepResult
 from openloop.loop.gates import Exit, LogFacts, Verdict
-from openloop.loop.state import (
-    Attachment,
-    Event,
-    GateResult,
-    Measurement,
-    State,
-    StepResult,
-)
+from openloop.loop.state import GateResult, State
 
 COMMAND = Command("true", 900.0, 300.0, {}, expect=None, reject=None)
 BASELINE = Baseline(COMMAND, "score", "score=(.*)", 0.9, Direction.GREATER_EQUAL, 1, Match.ONLY)

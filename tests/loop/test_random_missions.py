@@ -23,7 +23,8 @@ from openloop.config.config import Config
 from openloop.core.vocabulary import GATES, Direction, Kind, Outcome, Status, Step
 from openloop.loop import transitions
 from openloop.loop.actions import FinishRun, RunStep
-from openloop.loop.state import Event, State
+from openloop.loop.events import Event
+from openloop.loop.state import State
 
 MISSIONS = 1500
 SEED = 20260102

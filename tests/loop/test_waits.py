@@ -10,7 +10,8 @@ from openloop.core.usage import Figures, Total, Usage
 from openloop.core.vocabulary import Decision, Outcome, Refusal, Status, Step
 from openloop.loop import budget, waits
 from openloop.loop.actions import FinishRound, RunStep, Wait, next_action
-from openloop.loop.state import AgentRefusal, GateResult, State, StepResult
+from openloop.loop.events import StepResult
+from openloop.loop.state import AgentRefusal, GateResult, State
 
 NOW, LATER, LATEST = (f"2026-11-29T1{n}:00:00.000Z" for n in range(3))
 

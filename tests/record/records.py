@@ -14,7 +14,7 @@ from loop.missions import EVERYTHING, Mission, chained, document, tell
 from openloop.config.config import Config
 from openloop.core.vocabulary import Kind, Step
 from openloop.loop.actions import FinishRound
-from openloop.loop.state import Event
+from openloop.loop.events import Event
 from openloop.record import mission
 from openloop.record.lock import Lock
 from openloop.record.store import Store

@@ -11,7 +11,7 @@ from typing import Any
 from loop.histories import HISTORIES, lived
 from loop.missions import chained
 from openloop.core.vocabulary import Kind, Outcome, Step
-from openloop.loop.state import Event
+from openloop.loop.events import Event
 from openloop.record import chain, event_format
 from openloop.record.chain import FIRST_PREV, Broken
 

@@ -10,7 +10,8 @@ from loop.histories import HISTORIES, lived
 from loop.missions import EVERYTHING, Mission, configured, tell
 from openloop.core.vocabulary import Decision, Direction, Kind, Outcome, RoundOutcome, Status, Step
 from openloop.loop.actions import FinishRound
-from openloop.loop.state import Event, Metric, RoundSummary, State, StepResult
+from openloop.loop.events import Event, Metric, StepResult
+from openloop.loop.state import RoundSummary, State
 from openloop.record import projections
 from openloop.record.projections import Live, WriterProcess
 

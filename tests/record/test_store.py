@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from loop.missions import EVERYTHING, document, replayed, tell, without_reason
 from openloop.core.errors import RecordError, TamperError, UsageError
 from openloop.core.vocabulary import Kind, Step
-from openloop.loop.state import Event
+from openloop.loop.events import Event
 from openloop.record import mission, reader
 from openloop.record.lock import runner_lives
 from openloop.record.workspace import FOLDERS, at

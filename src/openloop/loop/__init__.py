@@ -7,4 +7,4 @@ whole mission can be replayed from a table of outcomes.
 """
 
 MAY_IMPORT = ("core", "config")
-DOORS = ("actions", "gates", "state", "transitions", "waits", "budget")
+DOORS = ("actions", "gates", "events", "state", "transitions", "waits", "budget")

@@ -12,7 +12,8 @@ from typing import NamedTuple
 from openloop.config.config import Baseline, Config
 from openloop.core.vocabulary import Decision, RoundOutcome, Status, Step
 from openloop.loop import breaker, budget, gates, waits
-from openloop.loop.state import State, StepResult
+from openloop.loop.events import StepResult
+from openloop.loop.state import State
 from openloop.loop.transitions import apply
 from openloop.loop.waits import RunStep, Wait
 

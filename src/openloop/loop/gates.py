@@ -10,7 +10,8 @@ from typing import NamedTuple
 from openloop.config.config import Baseline, Command, Config
 from openloop.core.text import number, printable
 from openloop.core.vocabulary import GATES, Match, Outcome, Step
-from openloop.loop.state import Measurement, State, StepResult
+from openloop.loop.events import Measurement, StepResult
+from openloop.loop.state import State
 
 LAST_ERROR_LENGTH = 2000  # characters
 _NUMBER = r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"

@@ -17,14 +17,13 @@ from openloop.core.vocabulary import (
     Step,
 )
 from openloop.loop import waits
+from openloop.loop.events import Event, StepResult
 from openloop.loop.state import (
     AgentRefusal,
-    Event,
     GateResult,
     Kept,
     RoundSummary,
     State,
-    StepResult,
     Violation,
     Waiting,
 )

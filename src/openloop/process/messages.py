@@ -85,7 +85,7 @@ class Ended(NamedTuple):
 
 
 class Entered(NamedTuple):
-    """The answer to `Enter`. The answer to `Enter`. done: False where the system allows no such view. shared: see
+    """The answer to `Enter`. done: False where the system allows no such view. shared: see
     `namespaces.shared`."""
 
     done: bool

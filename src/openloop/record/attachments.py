@@ -12,7 +12,7 @@ from itertools import islice
 
 from openloop.core.text import printable
 from openloop.fs import dirfd, files
-from openloop.loop.state import Attachment
+from openloop.loop.events import Attachment
 from openloop.record.workspace import ARTIFACTS, ATTACHMENTS, LOGS, Workspace
 
 MOST = 1000  # files of one step

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from openloop.core.vocabulary import Kind, Step
-from openloop.loop.state import Event
+from openloop.loop.events import Event
 
 
 def encode(event: Event, prev: str) -> bytes:

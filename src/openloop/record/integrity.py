@@ -15,7 +15,8 @@ from collections.abc import Container, Iterable, Iterator
 from openloop.core import clock
 from openloop.core.vocabulary import Decision, Kind, Status, Step
 from openloop.fs import files
-from openloop.loop.state import Event, State
+from openloop.loop.events import Event
+from openloop.loop.state import State
 from openloop.record import chain, projections, reader, tail, withheld
 from openloop.record.chain import Broken
 from openloop.record.reader import Record

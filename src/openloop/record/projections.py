@@ -19,7 +19,8 @@ from openloop.core.vocabulary import (
     Step,
 )
 from openloop.loop.actions import FinishRound
-from openloop.loop.state import Event, Metric, State, StepResult
+from openloop.loop.events import Event, Metric, StepResult
+from openloop.loop.state import State
 
 VERSION = 1
 

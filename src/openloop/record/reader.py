@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 from openloop.core.vocabulary import Status
 from openloop.fs import files
 from openloop.loop import transitions
-from openloop.loop.state import Event, State
+from openloop.loop.events import Event
+from openloop.loop.state import State
 from openloop.record import chain, event_format
 from openloop.record.tail import blocks, window
 from openloop.record.workspace import EVENTS, Workspace

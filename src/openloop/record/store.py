@@ -19,7 +19,7 @@ from openloop.core.errors import Interrupted, OpenLoopError, RecordError, Tamper
 from openloop.core.vocabulary import Kind, Status, Step
 from openloop.fs import files
 from openloop.loop import actions, transitions
-from openloop.loop.state import Event
+from openloop.loop.events import Event
 from openloop.record import chain, event_format, integrity, projections, tail
 from openloop.record.lock import Lock
 from openloop.record.mission import Mission

@@ -25,7 +25,8 @@ from openloop.loop.actions import (
     TripBreaker,
     Wait,
 )
-from openloop.loop.state import Attachment, Event, State
+from openloop.loop.events import Attachment, Event
+from openloop.loop.state import State
 from openloop.policy.enforcement import Enforcement
 from openloop.policy.withholding import Withholding
 from openloop.process.signals import Interrupts

@@ -11,8 +11,9 @@ from openloop.core.text import printable
 from openloop.core.vocabulary import CHANGES, Hook, Outcome, SandboxMode, Step
 from openloop.loop import budget, gates
 from openloop.loop.actions import RunStep
+from openloop.loop.events import StepResult
 from openloop.loop.gates import Exit, LogFacts, Verdict
-from openloop.loop.state import State, StepResult
+from openloop.loop.state import State
 from openloop.policy.withholding import Withholding
 from openloop.process import watchdog
 from openloop.process.log_scan import LogReader

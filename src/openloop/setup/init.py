@@ -20,7 +20,8 @@ from openloop.core.vocabulary import Kind
 from openloop.fs import files
 from openloop.fs.files import NotRegular
 from openloop.loop import transitions
-from openloop.loop.state import Event, State
+from openloop.loop.events import Event
+from openloop.loop.state import State
 from openloop.record import chain, event_format, integrity, projections
 from openloop.record import workspace as places
 from openloop.record.chain import Broken

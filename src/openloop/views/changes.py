@@ -17,7 +17,7 @@ from openloop.core.text import TAB, printable
 from openloop.core.text import counted as of_things
 from openloop.core.vocabulary import Kind
 from openloop.fs import files
-from openloop.loop.state import StepResult
+from openloop.loop.events import StepResult
 from openloop.record import chain, event_format, tail
 from openloop.record.workspace import EVENTS, Workspace
 

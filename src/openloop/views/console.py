@@ -19,7 +19,8 @@ from typing import Any, TextIO
 from openloop.core import clock, usage
 from openloop.core.text import counted, fit, printable
 from openloop.core.vocabulary import Kind, Outcome, Status
-from openloop.loop.state import Event, State, Violation
+from openloop.loop.events import Event
+from openloop.loop.state import State, Violation
 from openloop.record import projections
 from openloop.record.projections import Live
 from openloop.record.workspace import ARTIFACTS, LOGS, Workspace

@@ -8,7 +8,8 @@ import os
 from openloop.core.text import markup
 from openloop.core.vocabulary import Kind, Status
 from openloop.fs import files
-from openloop.loop.state import Event, State, StepResult
+from openloop.loop.events import Event, StepResult
+from openloop.loop.state import State
 from openloop.record import projections
 from openloop.views.console import Console, Screen, duration
 

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 
 from openloop.core.vocabulary import Decision, Kind, RoundOutcome, Step
 from openloop.fs import files
-from openloop.loop.state import Event, Measurement, Metric, State, StepResult, Violation
+from openloop.loop.events import Event, Measurement, Metric, StepResult
+from openloop.loop.state import State, Violation
 from openloop.record import chain, reader, tail
 from openloop.record.chain import Broken
 from openloop.record.tail import Window

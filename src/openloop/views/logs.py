@@ -17,7 +17,7 @@ from openloop.core.errors import OutputError, UsageError
 from openloop.core.text import printable
 from openloop.core.vocabulary import Kind, Step
 from openloop.fs import files
-from openloop.loop.state import Event
+from openloop.loop.events import Event
 from openloop.record import chain, event_format, lock, tail
 from openloop.record.workspace import EVENTS, LOGS, Workspace
 from openloop.views import watching

@@ -18,7 +18,7 @@ from typing import Any, Generic, TypeVar
 
 from openloop.core.usage import Total
 from openloop.core.vocabulary import Status
-from openloop.loop.state import Metric
+from openloop.loop.events import Metric
 from openloop.record import tail
 from openloop.record.chain import Broken
 from openloop.record.workspace import EVENTS, HEARTBEAT, Workspace

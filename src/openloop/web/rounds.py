@@ -8,7 +8,7 @@ from typing import Any
 
 from openloop.core.vocabulary import Kind
 from openloop.fs import files
-from openloop.loop.state import Event, StepResult
+from openloop.loop.events import Event, StepResult
 from openloop.record import chain, event_format, tail
 from openloop.record.workspace import EVENTS, Workspace
 from openloop.views import changes

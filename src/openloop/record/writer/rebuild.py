@@ -9,7 +9,8 @@ from collections.abc import Iterator
 
 from openloop.core.vocabulary import Kind
 from openloop.fs import files
-from openloop.loop.state import Event, State
+from openloop.loop.events import Event
+from openloop.loop.state import State
 from openloop.record import chain, event_format, projections, reader, tail
 from openloop.record.workspace import ARTIFACTS, PROGRESS
 

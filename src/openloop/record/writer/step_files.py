@@ -9,7 +9,8 @@ from typing import NamedTuple, Self
 from openloop.core.errors import RecordError
 from openloop.core.vocabulary import Step
 from openloop.fs import files
-from openloop.loop.state import Attachment, State
+from openloop.loop.events import Attachment
+from openloop.loop.state import State
 from openloop.record import attachments, chain
 from openloop.record.attachments import Collected
 from openloop.record.workspace import ARTIFACTS, ATTACHMENTS, LOGS, Workspace

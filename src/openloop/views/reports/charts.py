@@ -13,7 +13,7 @@ from html import escape
 from openloop.core.text import counted, number, printable
 from openloop.core.usage import Usage, of_step
 from openloop.core.vocabulary import Direction, Step
-from openloop.loop.state import Metric
+from openloop.loop.events import Metric
 from openloop.views.console import duration
 from openloop.views.history import Measured, Round
 

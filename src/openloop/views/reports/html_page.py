@@ -12,7 +12,7 @@ from openloop import __version__
 from openloop.core import usage
 from openloop.core.text import counted
 from openloop.core.vocabulary import Status, Step
-from openloop.loop.state import StepResult
+from openloop.loop.events import StepResult
 from openloop.record import projections
 from openloop.record.log_tail import Excerpt
 from openloop.views import changes

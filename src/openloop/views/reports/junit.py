@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from openloop.core.text import printable
 from openloop.core.usage import Total, Usage
 from openloop.core.vocabulary import Outcome, Status
-from openloop.loop.state import StepResult
+from openloop.loop.events import StepResult
 from openloop.views import junit_xml
 from openloop.views.history import Round
 from openloop.views.reports import pictures

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from openloop.core import usage
 from openloop.core.text import counted, markup
-from openloop.loop.state import StepResult
+from openloop.loop.events import StepResult
 from openloop.record import log_tail, projections
 from openloop.views import changes, console
 from openloop.views.audit import counts

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from openloop.fs import files
-from openloop.loop.state import Attachment, StepResult
+from openloop.loop.events import Attachment, StepResult
 from openloop.record.attachments import PICTURES
 from openloop.views.console import size
 from openloop.views.reports.charts import text

@@ -18,7 +18,8 @@ from openloop.core.errors import OpenLoopError, OutputError, UsageError
 from openloop.core.usage import Total
 from openloop.core.vocabulary import Status, Step
 from openloop.fs import files
-from openloop.loop.state import GateResult, Metric, State, StepResult, Violation
+from openloop.loop.events import Metric, StepResult
+from openloop.loop.state import GateResult, State, Violation
 from openloop.record import chain, log_tail, reader
 from openloop.record.log_tail import Excerpt
 from openloop.record.workspace import (
