@@ -4,7 +4,7 @@ import { ask, poll } from "./api.js";
 import { announce, signal } from "./page.js";
 import { age, el, metricWords, seconds, show, tag, usageWords } from "./dom.js";
 
-const FIRST = 40; // rows that are made before the page is painted
+const LOWEST = 62; // pixels that a row is high at least
 const SORTS = {
   "needs a person first": (a, b) => a.rank - b.rank,
   name: (a, b) => a.name.localeCompare(b.name),
@@ -24,7 +24,7 @@ export function overview(main) {
       el("label", {}, group, " by fleet")), list);
   let rows = [];
   let seen = null;
-  let updates = 0;
+  let turns = 0; // of `update`
 
   function draw() {
     const words = text.value.toLowerCase();
@@ -40,13 +40,13 @@ export function overview(main) {
     update(shown);
   }
 
-  function update(seen) {
+  function update(shown) {
     // Rows that are there already are moved and filled, so that nothing jumps and focus stays.
     const items = new Map([...list.children].map((item) => [item.dataset.id, item]));
     delete list.dataset.sign;
     const ordered = [];
     let fleet = null;
-    for (const row of seen) {
+    for (const row of shown) {
       if (group.checked && row.fleet !== fleet) {
         fleet = row.fleet;
         const id = `group ${fleet}`;
@@ -55,22 +55,25 @@ export function overview(main) {
       const item = items.get(row.id) || el("li", { "data-id": row.id });
       ordered.push(item);
     }
-    const byId = new Map(seen.map((row) => [row.id, row]));
+    const byId = new Map(shown.map((row) => [row.id, row]));
     const fill = (item) => { const row = byId.get(item.dataset.id); if (row) show(item, row, () => line(row)); };
-    ordered.slice(0, FIRST).forEach(fill);
-    if (ordered.length !== list.children.length || ordered.some((item, i) => list.children[i] !== item)) {
+    const first = ordered.slice(0, Math.max(list.children.length, Math.ceil(innerHeight / LOWEST)));
+    first.forEach(fill);
+    if (first.length !== list.children.length || first.some((item, i) => list.children[i] !== item)) {
       const focused = document.activeElement;
-      list.replaceChildren(...ordered);
+      list.replaceChildren(...first);
       if (list.contains(focused)) focused.focus();
     }
-    const rest = ordered.slice(FIRST);
-    const update = ++updates;
+    const rest = ordered.slice(first.length); // which the window does not show yet
+    const turn = ++turns;
     const later = () => requestAnimationFrame(() => setTimeout(() => {
-      if (update !== updates) return; // a newer one fills them
-      rest.splice(0, 100).forEach(fill);
+      if (turn !== turns) return; // a newer one adds them
+      const next = rest.splice(0, 100);
+      next.forEach(fill);
+      list.append(...next);
       if (rest.length) later();
     }));
-    if (rest.length) later(); // once the first rows are painted
+    if (rest.length) later();
   }
 
   function move(event) {
