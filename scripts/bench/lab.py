@@ -121,8 +121,14 @@ class Lab:
     def amount(self, quick: int, full: int) -> int:
         return full if self.full else quick
 
+    @property
+    def cwd(self) -> str:
+        """Where programs run: OpenLoop starts a second interpreter in a folder that holds it."""
+        return os.path.join(self.folder, "cwd")
+
     def build(self) -> None:
         """An environment with nothing but the standard library and this checkout's package."""
+        os.mkdir(self.cwd)
         place = os.path.join(self.folder, "venv")
         venv.create(place, with_pip=False)
         self.python = os.path.join(place, "bin", "python")
@@ -144,14 +150,14 @@ class Lab:
 
     def start(self, *words: str, **how: Any) -> subprocess.Popen[bytes]:
         quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL}
-        return subprocess.Popen(words, **{"env": environment(), "cwd": self.folder, **quiet, **how})
+        return subprocess.Popen(words, **{"env": environment(), "cwd": self.cwd, **quiet, **how})
 
     def output(self, *words: str, code: int | None = 0) -> str:
         """What a program prints. code: what it must end with; None for anything."""
         done = subprocess.run(
             words,
             env=environment(),
-            cwd=self.folder,
+            cwd=self.cwd,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
