@@ -18,6 +18,7 @@ import contextlib
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 
 from openloop.core.text import printable
 from openloop.fs import dirfd, files, restore
@@ -78,11 +79,10 @@ class UnlinkedCopy:
             raise
 
     def _fill(self, root: str, manifest: Manifest, paths: Iterable[bytes]) -> None:
-        once = {
-            entry.content: path for path, entry in manifest.only(paths).items() if entry.is_hashed
-        }
+        found = manifest.only(paths).items()
+        once = {entry.content: (path, entry) for path, entry in found if entry.is_hashed}
         end = 0
-        for path, entry, source in sources(root, manifest, once.values()):
+        for path, entry, source in sources(root, once.values()):
             try:
                 copy(source, self._descriptor, entry.content, self._tick)
             except HashMismatch:
@@ -120,23 +120,22 @@ class Checkpoints:
         """
         with self._objects() as objects:
             since = self._kept.get(wanted, _NOTHING)
-            missing = {
-                entry.content: prefix + name
+            missing = (
+                (prefix + name, entry)
                 for prefix, _, listing in manifest.changed_folders(since)
                 for name, entry in listing.rows()
                 if entry.is_hashed and wanted(prefix + name) and not objects.has(entry.content)
-            }
-            if missing:
-                self._copy(root, manifest, missing.values(), objects)
+            )
+            if first := next(missing, None):
+                self._copy(root, chain([first], missing), objects)
             self._kept[wanted] = manifest
 
-    def _copy(
-        self, root: str, manifest: Manifest, paths: Iterable[bytes], objects: Objects
-    ) -> None:
+    def _copy(self, root: str, entries: Iterable[tuple[bytes, Entry]], objects: Objects) -> None:
         changed: ChangedMeanwhile | None = None
         with objects.writer() as writer:
             try:
-                for path, entry, source in sources(root, manifest, paths):
+                new = (each for each in entries if each[1].content not in writer.offsets)
+                for path, entry, source in sources(root, new):
                     try:
                         writer.add(entry.content, source)
                     except HashMismatch:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from openloop.core.text import printable
 from openloop.fs import dirfd, files
 from openloop.fs.content import FileSection, HashMismatch, Tick, copy, digest, no_tick
-from openloop.fs.manifest import Entry, Manifest, to_text
+from openloop.fs.manifest import Entry, to_text
 from openloop.fs.snapshot import OUT_OF_RESOURCES
 
 _SUFFIX = ".pack"
@@ -33,14 +33,13 @@ class ChangedMeanwhile(Exception):
 
 
 def sources(
-    root: str, manifest: Manifest, paths: Iterable[bytes]
+    root: str, entries: Iterable[tuple[bytes, Entry]]
 ) -> Iterator[tuple[bytes, Entry, FileSection]]:
-    """(path, entry, open file) for each path; the file is closed before the next one is opened.
-    Raises ChangedMeanwhile for one that cannot be read, OSError when out of resources."""
+    """(path, entry, open file) for each (path, entry); the file is closed before the next one is
+    opened. Raises ChangedMeanwhile for one that cannot be read, OSError when out of resources."""
     with dirfd.open_tree(root) as opened:
-        for path in paths:
+        for path, entry in entries:
             folder, name = dirfd.split(path)
-            entry = manifest[path]
             try:
                 descriptor = dirfd.open_file(name, opened.folder(folder))
             except OSError as error:

@@ -133,12 +133,11 @@ class ReplacedFiles:
             mode = stat.S_IFMT(entry.signature[MODE]) | stat.S_IRUSR | entry.mode & OWNER
             status = (0, 0, entry.size, entry.modified, 0, mode)
             target[place + b"/" + path] = Entry(entry.content, status)
-            paths[entry.content] = path
-        tree = Manifest.of(entries)
+            paths[entry.content] = path, entry
 
         def find(entry: Entry) -> Iterator[FileSection]:
             with contextlib.suppress(ChangedMeanwhile):
-                for _, _, source in sources(root, tree, [paths[entry.content]]):
+                for _, _, source in sources(root, [paths[entry.content]]):
                     yield source
 
         wanted = Manifest.of(target)
