@@ -42,6 +42,7 @@ _LINTERS = (
     ),
     Candidate("mypy", "setup.cfg", r"^\[mypy\](\n(?!\[).*)*\n(files|packages|modules)\b"),
 )
+_CALLERS = ("Makefile", "justfile", "tox.ini")  # that may call a linter
 _DJANGO = Candidate("manage.py", "manage.py", "DJANGO_SETTINGS_MODULE")
 _TEST_FILES = ("test_*.py", "*_test.py", "tests.py")
 _CASES = r"\bunittest\b|TestCase"
@@ -71,7 +72,17 @@ def kit(project: ProjectListing) -> Kit | None:
 
 def _scan(project: ProjectListing) -> str:
     commands = dict.fromkeys(way.command for way in _LINTERS if way.fits(project))
-    return " && ".join(commands)
+    return " && ".join(_as_called(project, command) for command in commands)
+
+
+def _as_called(project: Listing, command: str) -> str:
+    """A linter's command with the paths that the project's own call of it names, if there is one."""
+    program = command.removesuffix(" .")
+    for name in _CALLERS:
+        call = re.search(rf"\b{program}((?: [\w./-]+)+)[ \t]*$", project.text(name), re.MULTILINE)
+        if call and " -" not in call[1]:
+            return program + call[1]
+    return command
 
 
 def _doctests(project: ProjectListing) -> list[str]:
