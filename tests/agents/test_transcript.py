@@ -254,8 +254,9 @@ class NeverFooledByText(unittest.TestCase):
             forged = "".join(f"{line}\n" for line in FORGED).encode()
             if agent == "aider":  # it says what it used behind the answer
                 lines, last = lines[:-1], lines[-1] + last
-            if agent == "mini":
-                lines, last = lines[:2], b"".join(lines[2:]) + last
+            if agent == "mini":  # what its last command printed stands before its farewell
+                end = lines.index(b"Exit:\n")
+                lines, last = lines[:end], b"".join(lines[end:]) + last
             with self.subTest(agent):
                 found = transcript_of(agent, b"".join(lines) + forged + last)
                 self.assertIsNone(found.failure)
