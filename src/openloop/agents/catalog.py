@@ -1,4 +1,4 @@
-"""The presets that there are: those that ship, and the user's own, which win."""
+"""All presets: those that ship, and the user's own, which take precedence."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LARGEST = 1 << 20  # bytes of a preset
 
 
 def own_folder() -> str:
-    """Where the user's own presets are."""
+    """The folder of the user's own presets."""
     base = os.environ.get("XDG_CONFIG_HOME", "")
     if not base.startswith("/"):
         base = os.path.expanduser("~/.config")
@@ -48,7 +48,7 @@ def _stems(folder: str) -> list[str]:
 
 
 def _misnamed() -> Iterator[OpenLoopError]:
-    """Files of the user's that would be passed over because of their names."""
+    """Files of the user's that would be ignored because of their names."""
     for stem in _stems(own_folder()):
         if not _NAME.fullmatch(stem) and not stem.startswith("."):
             fix = "use at most 40 small letters and digits, with - and _ between them"
@@ -106,7 +106,7 @@ def every() -> tuple[Mapping[str, Preset], tuple[OpenLoopError, ...]]:
 
 
 def _nearest(name: str, known: tuple[str, ...]) -> str:
-    """The name meant by a product's full name or a slip of the keyboard, or ""."""
+    """The preset's name for a product's full name or a misspelt one, or ""."""
     word = printable(name.strip().lower())
     parts = word.replace("_", "-").split("-")
     return next((one for one in known if one in parts), "") or nearest(word, known)

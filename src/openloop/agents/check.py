@@ -48,7 +48,7 @@ class Check(NamedTuple):
 
 
 def look(preset: Preset, *, start: bool) -> Check:
-    """What can be seen of an agent. start: ask its program for its version and its help."""
+    """Check one agent. start: ask its program for its version and its help."""
     path = shutil.which(preset.program) or ""
     login = _login(preset)
     if not (path and start):
@@ -104,7 +104,7 @@ def _output(words: list[str]) -> str:
 
 
 def table(checks: list[Check]) -> list[str]:
-    """A line an agent."""
+    """One line for each agent."""
     lines = []
     for one in checks:
         state = one.version or ("installed" if one.path else "-")
@@ -116,7 +116,7 @@ def table(checks: list[Check]) -> list[str]:
 
 
 def details(one: Check) -> list[str]:
-    """Everything about one agent."""
+    """The lines that describe one agent."""
     preset = one.preset
     tried = {"edited": "it changed a file by itself", "flags": "its options were accepted"}
     facts = (
@@ -135,7 +135,7 @@ def details(one: Check) -> list[str]:
 
 
 def troubles(one: Check) -> list[str]:
-    """What would keep the agent from working, as far as it was looked at."""
+    """The reasons found why the agent could not work."""
     found = []
     if one.missing:
         found.append(f"it does not know {', '.join(one.missing)}: it may be too old or too new")

@@ -59,13 +59,13 @@ class SessionFailure(NamedTuple):
 
     @property
     def is_hopeless(self) -> bool:
-        """Whether the agent tries again what no trying helps."""
+        """Whether the agent retries an error that no retry can fix."""
         lasting = self.kind in (Refusal.CREDIT, Refusal.AUTH)
         return lasting and self.retries and self.times >= HOPELESS
 
 
 def kind_of(status: str, says: str) -> str:
-    """What a status code of HTTP and an error message amount to."""
+    """The kind of failure that an HTTP status and an error message report."""
     words = next((kind for kind, regex in _COMPILED if regex.search(says)), None)
     if words is Refusal.CREDIT:  # comes as 400 or 429
         return words

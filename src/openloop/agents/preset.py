@@ -25,7 +25,7 @@ class OutputRules(NamedTuple):
 
     @property
     def reports(self) -> tuple[str, ...]:
-        """Those of tokens, cost, model, session and refusals that the output reports."""
+        """Which of tokens, cost, model, session and refusals the output reports."""
         named = {name for rule in self.rules for name in rule.paths}
         fields = {"tokens": "output", "cost": "cost", "model": "model", "session": "session"}
         found = [word for word, name in fields.items() if name in named]
@@ -66,7 +66,7 @@ class Preset(NamedTuple):
 
     @property
     def program(self) -> str:
-        """What must be on PATH."""
+        """The program that must be on PATH."""
         return self.run.split()[0]
 
     @property
@@ -112,7 +112,7 @@ def _checker() -> schema.Checker:
 
 
 def _beyond_the_schema(document: Mapping[str, Any], where: str) -> list[OpenLoopError]:
-    """What a schema has no words for: a rule must say what it matches."""
+    """The rule that the schema cannot express: each rule must say what it matches."""
     found = []
     for number, rule in enumerate(document.get("reading", {}).get("rules", ())):
         place = f"reading.rules[{number}]"

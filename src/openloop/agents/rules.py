@@ -1,4 +1,4 @@
-"""Rules of a reading: which lines of an agent's output they match, and the values in them."""
+"""The rules of a preset: which lines of an agent's output they match, and the values in them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Rule(NamedTuple):
 
     @classmethod
     def read(cls, data: Mapping[str, Any]) -> Rule:
-        """From a preset that was checked."""
+        """A rule from a preset that the schema has checked."""
         when = tuple(data.get("when", {}).items())
         line = re.compile(data["line"]) if "line" in data else None
         paths = {name: _listed(data[name]) for name in PATHS if name in data}
@@ -90,7 +90,7 @@ def _needle(when: Sequence[tuple[str, Any]]) -> bytes:
 
 
 def values(record: Any, path: str) -> Iterator[Any]:
-    """What stands at a dotted path. `*` is every member, `-1` the last one of a list, and `#`
+    """The values at a dotted path. `*` is every member, `-1` the last one of a list, and `#`
     the first key of an object."""
     return _follow(record, path.split("."))
 

@@ -89,7 +89,7 @@ class Sessions:
     def tell(
         self, command: Command, refused: ReportedRefusal | None, seconds: float | None
     ) -> None:
-        """Let other loops know how a session ended. seconds: until it may be tried again."""
+        """Tell other loops how a session ended. seconds: until the agent may be tried again."""
         if command.agent is None:
             return
         if refused is None:
@@ -181,7 +181,7 @@ class Session:
 
     @property
     def hopeless(self) -> str:
-        """Why the session is to be ended, in the agent's words; "" while it may still succeed."""
+        """Why the session must be ended, in the agent's words; "" while it may still succeed."""
         return self._given_up.says if self._given_up else ""
 
     @property
@@ -196,7 +196,7 @@ class Session:
 
     @property
     def retries(self) -> str:
-        """What the agent itself waits for right now, in its own words; "" for nothing."""
+        """The retry that the agent itself waits for now, in its own words; "" for none."""
         failure = self.failure
         return failure.says if failure and failure.retries else ""
 

@@ -55,7 +55,7 @@ def known(agent: str, account: str) -> SharedLimit | None:
 
 
 def keep(agent: str, account: str, limit: SharedLimit) -> None:
-    """Tell the other loops."""
+    """Write a limit for the other loops."""
     path = path_of(agent, account)
     new = f"{path}.{os.getpid()}.new"
     with contextlib.suppress(OSError):

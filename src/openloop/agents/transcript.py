@@ -23,7 +23,7 @@ REMEMBERED = 10_000  # messages whose figures are kept, so that none is counted 
 
 
 class Transcript:
-    """Feed it the log's bytes in order; ask it for usage and failure at any time."""
+    """Reads the log's bytes in order; knows the usage and the failure so far."""
 
     def __init__(
         self, reading: OutputRules, agent: str | None, before: Mapping[str, Figures] | None = None
@@ -52,7 +52,7 @@ class Transcript:
     # --- what comes in ---
 
     def feed(self, data: bytes) -> None:
-        """The next bytes of the log."""
+        """Read the next bytes of the log."""
         self._position += len(data)
         end = data.rfind(b"\n") + 1
         if end:
@@ -67,12 +67,12 @@ class Transcript:
             self._missed = True
 
     def skip(self, number: int) -> None:
-        """Bytes of the log are not read; the rest begins inside of a line."""
+        """Leave out bytes of the log; the rest begins inside a line."""
         self._position += number
         self._rest, self._in_long_line, self._missed = b"", True, True
 
     def end(self, code: int | None) -> None:
-        """The log is at its end. code: the exit code."""
+        """Read the rest at the end of the log. code: the exit code."""
         if self._rest:
             rest, self._rest = self._rest, b""
             self._lines(rest, self._position)

@@ -19,7 +19,7 @@ _BLOCK = 1 << 16  # bytes read at a time
 
 
 class CaseRun:
-    """For one thread. The caller closes its pipes and removes its folder."""
+    """One running case, for one thread. The caller closes its pipes and removes its folder."""
 
     def __init__(self, case: Case, number: int, place: str) -> None:
         self.case = case

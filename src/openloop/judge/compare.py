@@ -1,4 +1,4 @@
-"""Compare an answer with the expected output: as text, word by word, or as JSON.
+"""Compare an answer with the expectations of its case: as text, word by word, or as JSON.
 
 Every function describes the first difference without quoting either side, "" for none.
 """

@@ -19,7 +19,7 @@ from openloop.fs.programs import is_below
 
 @dataclass(frozen=True, slots=True)
 class CopiedProject:
-    """root: the project's path. copy: the path of its copy."""
+    """A project and its copy. root: the project's path. copy: the path of its copy."""
 
     root: str
     copy: str

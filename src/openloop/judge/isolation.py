@@ -31,7 +31,8 @@ _NOT_HIDDEN = (
 
 @dataclass(frozen=True, slots=True)
 class MachineView:
-    """order: see `namespaces.enter`. without: the note when a guard cannot enter the view."""
+    """A possible view of the machine. order: see `namespaces.enter`. without: the note when a
+    guard cannot enter the view."""
 
     order: Mapping[str, Any]
     without: str

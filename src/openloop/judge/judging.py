@@ -28,10 +28,13 @@ _WIDEST = 200  # characters of a line in the details
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """jobs: None for one a core. junit: a file's path. record: add missing expectations.
-    details: show expectations. hide: hide CASES from the command. copy: run it in a copy of the
-    project. fresh: run the generators in CASES. seed: for them; None for the round's number, or a
-    random one."""
+    """The options of the command.
+
+    jobs: None for one a core. junit: a file's path. record: add missing expectations. details:
+    show expectations. hide: hide CASES from the command. copy: run it in a copy of the project.
+    fresh: run the generators in CASES. seed: for them; None for the round's number, or a random
+    one.
+    """
 
     jobs: int | None = None
     junit: str | None = None

@@ -36,7 +36,7 @@ class _File(NamedTuple):
 
 
 class _Unquotable(Exception):
-    """Why a content is not shown."""
+    """The reason why a content is not shown."""
 
 
 def describe(
@@ -123,7 +123,7 @@ class _Work:
 
 
 def _head(path: bytes, old: Entry | None, new: Entry | None) -> Iterator[bytes]:
-    """As git writes it."""
+    """The header of a file's diff, as git writes it."""
     yield b"diff --git %b %b\n" % (_quoted(b"a/" + path), _quoted(b"b/" + path))
     if old is None and new is not None:
         yield b"new file mode %o\n" % _mode(new)
@@ -156,7 +156,7 @@ def _quoted(path: bytes) -> bytes:
 
 
 def _lines(data: bytes) -> list[bytes]:
-    """With their ends; the last one may have none."""
+    """The lines with their line ends; the last one may have none."""
     *whole, rest = data.split(b"\n")
     return [line + b"\n" for line in whole] + ([rest] if rest else [])
 

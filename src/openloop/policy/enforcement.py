@@ -61,7 +61,7 @@ class Enforcement:
         return ProjectPolicy(self._mission, self._replaced, self._tick)
 
     def _copies_in_words(self) -> str:
-        """Where the copies of replaced files are, see `ReplacedFiles.words`."""
+        """The place of the copies of replaced files, see `ReplacedFiles.words`."""
         return self._replaced.words() if self._replaced else ""
 
     @property
@@ -76,7 +76,7 @@ class Enforcement:
         return self._held_out
 
     def _holdout_digest(self) -> str:
-        """Of the folder as it is from now on to be; "" without one."""
+        """The digest of the folder, which becomes its reference; "" without one."""
         return self._holdout.take_reference() if self._holdout else ""
 
     def begin(self, before: State) -> dict[str, Any]:

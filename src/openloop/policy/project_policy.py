@@ -117,8 +117,7 @@ class ProjectPolicy:
         return self._comparison().violations(step, self._policy, self._changed_lines)
 
     def change_diff(self) -> ChangeDiff:
-        """What the latest change left different, once its violations are restored. Raises
-        TamperError."""
+        """The diff of the latest change, once its violations are restored. Raises TamperError."""
         paths = self._comparison().written()
         return describe(paths, self._before, self._last, self._kept, self._present)
 

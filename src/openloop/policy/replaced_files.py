@@ -103,7 +103,7 @@ class ReplacedFiles:
     def _fitting(
         self, root: str, new: Mapping[bytes, Entry], earlier: Manifest
     ) -> dict[bytes, Entry]:
-        """Those that there is room for."""
+        """The entries that still fit into the bounds."""
         count = size = 0
         if not self.must_keep:
             home = os.path.join(self._workspace, REPLACED)

@@ -1,4 +1,4 @@
-"""What a step did against the policy: in words for people, and as paths to restore.
+"""The violations of one step: in words for people, and as paths to restore.
 
 Imports little: every run reports its findings, most of them none.
 """

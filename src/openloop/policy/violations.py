@@ -72,8 +72,8 @@ class ProjectComparison(NamedTuple):
         return tuple(sorted(going - (set(others.created_folders) & used)))
 
     def written(self) -> list[bytes]:
-        """What differs from before of all that a change may write, sorted; without folders and
-        what checks leave behind."""
+        """The paths that differ from before and that a change may write, sorted; without folders
+        and the files that checks leave behind."""
         return sorted(p for group in self._others()[:3] for p in group if not is_litter(p))
 
     def since_before_words(self) -> str:

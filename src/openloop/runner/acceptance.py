@@ -22,7 +22,7 @@ _REASON = "a person accepted the workspace as it is"
 
 
 class Acceptance(NamedTuple):
-    """What was accepted. run: the latest one. differences: in words, from what it left."""
+    """The result of `accept`. run: the latest one. differences: from what it left, in words."""
 
     run: int
     differences: tuple[str, ...]
@@ -85,7 +85,7 @@ def _differences(
 
 
 def _close_run(store: Store) -> None:
-    """A run that was cut off ends here: the next one is a new one."""
+    """End a run that was cut off, so that the next one is a new run."""
     state = store.state
     if state.in_round:
         failures = state.consecutive_failures

@@ -48,8 +48,8 @@ def judged(verdict: Verdict, end: Exit, session: Session | None, last_line: str)
 
 
 def _in_its_words(verdict: Verdict, end: Exit, session: Session) -> Verdict:
-    """The verdict with what the agent's exit code and its last error say; a session that failed
-    has not passed, whatever its exit code."""
+    """The verdict with the meaning of the agent's exit code and its last error; a session that
+    failed has not passed, whatever its exit code."""
     failure = session.failure
     words = session.exit_words(end.code)
     detail = f"{verdict.detail} ({words})" if words else verdict.detail
@@ -63,7 +63,7 @@ def _in_its_words(verdict: Verdict, end: Exit, session: Session) -> Verdict:
 def refused(
     config: Config, state: State, action: RunStep, found: sessions.ReportedRefusal | None, says: str
 ) -> tuple[AgentRefusal, float]:
-    """(what the loop decides on, seconds until the reset). found: what the agent reported; None
+    """(the refusal for the loop to decide on, seconds until the reset). found: as reported; None
     for a command that ended with TEMPORARY. says: why, in words."""
     before = state.refused.get(waits.key(action.step, action.stand_in))
     times = before.times + 1 if before else 1

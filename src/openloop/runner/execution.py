@@ -1,4 +1,4 @@
-"""What a command of a run needs: its environment, its limits, and as many runs as it says."""
+"""The environment, the limits and the repetitions of a command."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from openloop.record.workspace import ATTACHMENTS, CONFIG
 
 
 class Repetitions(NamedTuple):
-    """What a command's runs amount to."""
+    """The verdict over all runs of a command, and how each ended."""
 
     verdict: Verdict
     ends: tuple[Exit, ...]
@@ -59,8 +59,9 @@ def environment(
     state: State | None = None,
     prompt_file: str = "",
 ) -> dict[str, str]:
-    """What is added to a command's environment. root: the project's, when it is a copy; state: of
-    the run that the command belongs to; prompt_file: absolute path of the latest prompt."""
+    """The variables that are added to a command's environment. root: the project's, when it is a
+    copy; state: of the run that the command belongs to; prompt_file: absolute path of the latest
+    prompt."""
     text = mission.config.mission
     if not fits_environment(text):
         text = f"(too long for the environment: read it in {mission.workspace.file(CONFIG)})"

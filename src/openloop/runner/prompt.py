@@ -1,4 +1,4 @@
-"""The file that a change is given: what the mission is, what failed, what was tried."""
+"""The prompt of a change: the mission, what failed, and what was tried."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ TAIL = 6000  # bytes of each failing log that are quoted
 
 
 class Withheld(Protocol):
-    """What a prompt must not give away."""
+    """The withheld files, which a prompt must not name."""
 
     def is_named_in(self, text: str) -> bool:
-        """Whether the text names something of it."""
+        """Whether the text names one of them."""
 
 
 def build(mission: Mission, state: State, step: Step, withheld: Withheld) -> str:
@@ -93,7 +93,7 @@ def _round(past: RoundSummary) -> str:
 
 
 def _policy(policy: Policy | None) -> str:
-    """What is measured around the change, so that an honest one need not run into it."""
+    """The limits that the change is measured by, so that an honest agent can keep them."""
     if policy is None:
         return ""
     lines = []

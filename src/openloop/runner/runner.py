@@ -127,12 +127,12 @@ class Runner:
         return self.state
 
     def _is_tampered_with(self) -> bool:
-        """Whether the last look before a run ends finds what was not found before. What is known
-        and could not be restored would be found again and again."""
+        """Whether the last check before a run ends finds new tampering. Known tampering that could
+        not be restored is left out: it would be found again and again."""
         return not self.state.tampering and self._note_tampering(self._store.tampering(every=True))
 
     def _restore_withheld(self) -> None:
-        """Restore what a killed run withheld, before anything else."""
+        """Restore the files that a killed run withheld, before anything else."""
         done, damage = self._withholding.recover(self.state.away)
         if self.state.away:
             text = done or "what was withheld cannot be restored"
@@ -265,7 +265,7 @@ class Runner:
                 self._record(Kind.NOTE, note="attachments", text=text)
 
     def _keep_changes(self, step: Step, log: Log, kept: list[Attachment]) -> dict[str, Any] | None:
-        """Keep the diff of a change among its attachments; returns what its event says of it."""
+        """Keep the diff of a change among its attachments; returns the field for its event."""
         found = self._enforcement.change_diff(step)
         if found is None:
             return None
@@ -277,10 +277,10 @@ class Runner:
         return {**counts, "whole": found.is_whole, "diff": path}
 
     def _hook(self, hook: Hook) -> None:
-        """Run a person's own command. Its failure is noted and changes nothing else; neither does
-        what it does to a project that has been measured. What it does to the configuration or
-        the record is restored, and blocks a run that goes on; a run that is over keeps its
-        status, which was decided before the hook began.
+        """Run a hook. Its failure is noted and changes nothing else, and neither do its edits of a
+        project that has been measured. Its edits of the configuration or the record are
+        restored, and block a run that goes on; a run that is over keeps its status, which was
+        decided before the hook began.
         """
         command = self._config.hooks.get(hook)
         if command is None or self._interrupts.received:
@@ -304,7 +304,7 @@ class Runner:
     def _execution(
         self, command: Command, name: Step | Hook, *, log_name: str
     ) -> Iterator[Execution]:
-        """What a command of this round needs to run; shown as ended afterwards."""
+        """Open the log and the session of a command of this round; shown as ended afterwards."""
         step = name if isinstance(name, Step) else None
         session, run = None, command.run
         if self._sessions and step is not None and step.is_change:
@@ -322,20 +322,20 @@ class Runner:
     # --- what happens beside the steps ---
 
     def _note_tampering(self, *found: str) -> bool:
-        """Put on record what commands damaged, "" for nothing. Returns whether there was any,
-        which decides how the run ends."""
+        """Record the damage that commands did, "" for none. Returns whether there was any, which
+        decides how the run ends."""
         unsettled = {"unsettled": True} if self._store.is_unrestored else {}
         for text in filter(None, found):
             self._record(Kind.NOTE, note="tampered", text=text, **unsettled)
         return any(found)
 
     def _note_damage(self, found: str) -> None:
-        """Record what could not be restored: no other run begins before it is."""
+        """Record the paths that could not be restored: no other run begins before they are."""
         if found:
             self._record(Kind.NOTE, note="tampered", text=found, unsettled=True)
 
     def _notice(self) -> None:
-        """Put on record what came from outside since the last look."""
+        """Record the signals and suspensions since the last call."""
         while self._gaps:
             seconds = f"{self._gaps.pop(0):.0f} s"
             text = f"the machine stood still for {seconds}; time limits were extended by that"

@@ -35,8 +35,8 @@ LONGEST = 300  # characters of an agent's words
 
 
 class Execution(NamedTuple):
-    """A command that is about to run. text: what the shell is given; live: what is shown of it;
-    session: what reads the output of a change."""
+    """A command that is about to run. text: for the shell; live: for the heartbeat and the
+    console; session: reads the output of a change."""
 
     command: Command
     text: str
@@ -46,7 +46,7 @@ class Execution(NamedTuple):
 
 
 class Steps:
-    """Commands of one mission, run under one guard."""
+    """Runs the commands of one mission under one guard."""
 
     def __init__(
         self,
@@ -124,7 +124,7 @@ class Steps:
     def _reported(
         self, verdict: Verdict, end: Exit, line: str, execution: Execution
     ) -> tuple[Verdict, str]:
-        """The verdict and the line that says what failed, as the agent itself reports them."""
+        """The verdict and the error line, with the agent's own report taken into account."""
         session = execution.session
         if session is not None:
             session.end(execution.log.descriptor, end.code)
@@ -177,7 +177,7 @@ class Steps:
         return self._processes.run(job, log.descriptor, on_start=on_start, on_beat=on_beat)
 
     def _look(self, execution: Execution, state: State) -> tuple[Outcome, str] | None:
-        """Read what the agent has printed since the last beat. Returns why it must end."""
+        """Read the agent's output since the last beat. Returns why it must end, or None."""
         session, live = execution.session, execution.live
         assert session is not None
         session.read(execution.log.descriptor, live.log_bytes)
@@ -190,8 +190,8 @@ class Steps:
         return (Outcome.BUDGET, over) if over else None
 
     def _limits(self, step: Step | Hook, command: Command, state: State) -> watchdog.CommandLimits:
-        """A change gets no more time than the run has left; a gate that was cut off would
-        say nothing of the project."""
+        """The limits of a command. A change gets no more time than the run has left; a gate keeps
+        its own, as one that was cut off would say nothing about the project."""
         limits = limits_of(command, self._config.limits)
         longest = self._config.limits.max_runtime
         if step in CHANGES and longest is not None:

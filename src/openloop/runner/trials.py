@@ -1,4 +1,4 @@
-"""Gates tried outside of a mission: nothing is recorded."""
+"""Run gates outside of a mission, without recording anything."""
 
 from __future__ import annotations
 

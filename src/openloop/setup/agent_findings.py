@@ -1,4 +1,4 @@
-"""What `doctor` says of the agents that a configuration names. Programs are asked for their
+"""What `doctor` finds about the agents that a configuration names. Programs are asked for their
 version and options; no session is begun."""
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from openloop.setup.findings import Finding, ok, problem, warning
 
 
 def findings(known: Config) -> Iterator[Finding]:
-    """In the order of the configuration; each agent's program is asked once."""
+    """The findings about agents, in the order of the configuration; each program is asked once."""
     presets: dict[str, Preset] = {}
     for place, command in sessions.commands(known):
         if command.agent is None:

@@ -63,7 +63,7 @@ def examine(path: str) -> DoctorReport:
 
 
 def _refuse_project(place: Workspace) -> None:
-    """A folder without any file of a workspace is rather the project. Raises UsageError."""
+    """Raises UsageError for a folder without a file of a workspace: it is probably the project."""
     if any(os.path.lexists(place.file(name)) for name in (CONFIG, EVENTS, HEARTBEAT)):
         return
     made = sorted(glob.glob(os.path.join(glob.escape(place.path), HOME, "*", CONFIG)))
@@ -286,7 +286,7 @@ def _expression(name: str, pattern: str, effect: str) -> Iterator[Finding]:
 
 
 def _speed(name: str, pattern: str) -> Iterator[Finding]:
-    """Whether the expression takes its time on text that makes bad ones explode."""
+    """Whether the expression is fast on text that makes bad ones take exponential time."""
     if any(log_scan.search(pattern, sample) is None for sample in _HARD):
         fix = "avoid nested repetition such as (a+)+; anchor it, or name the text more exactly"
         yield problem(f"{name} {pattern!r} takes longer than 2 s on a line of 5,000 letters", fix)

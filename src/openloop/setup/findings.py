@@ -1,4 +1,4 @@
-"""What doctor found: sentences with a level and a fix, and the report of all of them."""
+"""The findings of doctor: sentences with a level and a fix, and the report of all of them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Level(StrEnum):
 
 
 class Finding(NamedTuple):
-    """One thing looked at. fix: how to fix it, "" when nothing is wrong."""
+    """One finding. fix: how to correct it, "" when nothing is wrong."""
 
     level: Level
     what: str
@@ -42,7 +42,7 @@ def problem(what: str, fix: str) -> Finding:
 
 
 class DoctorReport(NamedTuple):
-    """runnable: whether the configuration and the project are there, so that gates can be run."""
+    """All findings. runnable: whether configuration and project exist, so that gates can run."""
 
     findings: tuple[Finding, ...]
     runnable: bool = False

@@ -1,4 +1,4 @@
-"""What a command starts: whether it is there, and whether a change may write it."""
+"""The programs that a gate starts: whether they exist, and whether a change may write them."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Programs:
         self._paths = self._located(names)
 
     def there(self) -> Iterator[Finding]:
-        """Whether each program can be run, with what it needs."""
+        """Whether each program can be run, and its dependencies are there."""
         first = next(iter(simple_commands(_body(self._command.run))), None)
         if self._paths is None:
             what = f"{self._name}: the search for its programs took longer than {_PATIENCE:g} s"
@@ -70,7 +70,7 @@ class Programs:
                 yield from self._packages(one)
 
     def writable(self, policy: Policy | None) -> Iterator[Finding]:
-        """What a change may write of what the command runs."""
+        """The files that the command runs and that a change may write."""
         from openloop.fs.ignore_rules import LISTED
         from openloop.setup.detection import source_layout
 
@@ -99,7 +99,7 @@ class Programs:
                 yield warning(f"{what} may write", fix)
 
     def rewritable(self, policy: Policy) -> Iterator[Finding]:
-        """For a change: what it runs of the project and may itself rewrite, for the next round."""
+        """For a change: the files of the project that it runs and may itself rewrite."""
         kept, allowed = Globs((*policy.protect, *policy.withhold)), Globs(policy.allow or ("*",))
         for path in dict.fromkeys(self._run_from()):
             name = os.fsencode(path)

@@ -57,7 +57,7 @@ class Mutation:
 
 @dataclass(frozen=True, slots=True)
 class MutationPlan:
-    """What is tried, and how many sources and tests are left out of it."""
+    """The mutations to try, and how many sources and tests are left out."""
 
     mutations: Sequence[Mutation]
     sources_left: int

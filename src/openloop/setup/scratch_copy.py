@@ -1,4 +1,4 @@
-"""A copy of the project that may be spoilt: the original stays as it is.
+"""A scratch copy of the project: commands may modify it, the original stays as it is.
 
 Where the kernel allows it the copy is an overlay over the project root itself, seen by the commands
 of one guard only: nothing is copied, every path stays what it is, an installed package that points

@@ -1,4 +1,4 @@
-"""`openloop audit`: is the whole record intact, and do the files it names still match it?
+"""`openloop audit`: check that the whole record is intact, and that its files match it.
 
 Everything is derived again from events.jsonl: the chain, the transitions, what each round
 knew, every log's size and hash, every artifact. The first thing that is not intact is named.
@@ -32,8 +32,8 @@ class FirstBreak:
 
 @dataclass(slots=True)
 class AuditReport:
-    """The result of an audit. head: of the chain as it stands. notes: what is odd but no break.
-    is_whole: whether everything was checked, not only the latest rounds."""
+    """The result of an audit. head: of the chain. notes: oddities that break nothing. is_whole:
+    whether everything was checked, not only the latest rounds."""
 
     head: str = chain.FIRST_PREV
     events: int = 0
@@ -229,7 +229,7 @@ def _heartbeat(
 
 
 def counts(report: AuditReport) -> str:
-    """How much was checked, in words."""
+    """The numbers of checked events, logs and artifacts, in words."""
     return ", ".join(
         counted(getattr(report, thing), thing.removesuffix("s"))
         for thing in ("events", "runs", "rounds", "logs", "artifacts")

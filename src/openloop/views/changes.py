@@ -1,4 +1,4 @@
-"""What each change did: `openloop diff`, and the same in the reports.
+"""The diffs of changes, for `openloop diff` and for reports.
 
 A terminal gets colours and text whose escapes are visible. Anything else gets the bytes as they
 are.

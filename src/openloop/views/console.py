@@ -63,7 +63,7 @@ class Screen:
             self._write(f"{self._clear()}{text}\n")
 
     def raw(self, text: str) -> None:
-        """Text as it stands, with what moves the cursor."""
+        """Write text as it is, control sequences included."""
         with self._writing:
             self._write(text)
 
@@ -114,7 +114,7 @@ class Screen:
             data = data[written:]
 
     def _is_ready(self) -> bool:
-        """Wait for the reader; False, and the stream is given up, once that is asked for."""
+        """Wait for the reader; False once the wait is given up, which gives up the stream too."""
         while not self._ready.poll(READER_PATIENCE * 1000):
             if self._give_up():
                 self._open = False
@@ -269,7 +269,7 @@ def violation_words(one: Violation) -> str:
 
 
 def next_step(workspace: Workspace, state: State, head: str) -> str:
-    """What a person does after a run that ended so."""
+    """The advice for a person after a run that ended with this status."""
     place = shlex.quote(workspace.given)
     match state.status:
         case Status.COMPLETE:

@@ -1,4 +1,4 @@
-"""What a record says round by round: the latest rounds whole, the earlier ones counted.
+"""The history of a record: the latest rounds in full, the earlier ones counted.
 
 Only the end of a record is read, and no further than its chain is intact: what it costs does not
 grow with the record. A round that is not shown whole is not decoded but for its end and its
@@ -88,7 +88,7 @@ UNREAD = "not read"  # outcome of rounds that lie before the end that is read
 
 @dataclass(slots=True)
 class _Reading:
-    """What has been read so far. kept: the lines of the latest rounds. metric: before them."""
+    """The lines read so far. kept: those of the latest rounds. metric: before them."""
 
     kept: deque[list[Line]]
     metric: Metric | None = None
@@ -108,7 +108,7 @@ class _Reading:
                 self._measure(number, line)
 
     def begin(self, number: int, line: bytes) -> None:
-        """Take what the first round_started that is read says of the time before it."""
+        """Take over the state before the first round_started that is read."""
         event = reader.decode_at(number, line)
         if event.round > 1:
             self.earlier[UNREAD] = event.round - 1
@@ -203,7 +203,7 @@ def _rounds(kept: Iterable[list[Line]]) -> Iterator[Round]:
 
 @dataclass(slots=True)
 class _Story:
-    """What a round's events say beside the state that they add up to."""
+    """The facts about a round that its events hold and the state does not."""
 
     start: Event | None = None
     end: Event | None = None

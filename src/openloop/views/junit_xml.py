@@ -32,8 +32,8 @@ class Test:
 
 @dataclass(frozen=True, slots=True)
 class Suite:
-    """Tests that were run together. started: UTC, ISO 8601. out: what was printed meanwhile.
-    err: what else there is to say. properties: what is known of the suite, by name."""
+    """Tests that were run together. started: UTC, ISO 8601. out: the printed lines. err: further
+    notes. properties: facts about the suite, by name."""
 
     name: str
     started: str

@@ -1,4 +1,4 @@
-"""`openloop logs`: what the commands wrote; the latest log, an older one, or as it is written.
+"""`openloop logs`: print the latest log, an older one, or one while it is written.
 
 A terminal gets text in which every escape is visible. Anything else gets the bytes as they are.
 """
@@ -28,7 +28,7 @@ _BLOCK = 1 << 16  # bytes
 
 @dataclass(frozen=True, slots=True)
 class LogSelection:
-    """Whose logs are wanted; None is any."""
+    """The logs to show, by round and step; None for any."""
 
     round: int | None = None
     step: Step | None = None
@@ -41,7 +41,7 @@ class LogSelection:
         )
 
     def is_over(self, event: Event) -> bool:
-        """Whether nothing that is wanted can follow this event."""
+        """Whether no selected log can follow this event."""
         if self.round is None:
             return False
         return event.round > self.round or (
@@ -54,16 +54,16 @@ class LogSelection:
 
 
 class Sink(Protocol):
-    """Where a log goes."""
+    """Writes a log to standard output."""
 
     def write(self, data: bytes) -> None: ...
 
     def end(self) -> None:
-        """The log that was written is over, or another one follows."""
+        """End the output of a log, because it is complete or another one follows."""
 
 
 class Bytes:
-    """A pipe or a file: the bytes as they are."""
+    """Writes to a pipe or a file: the bytes as they are."""
 
     def write(self, data: bytes) -> None:
         sys.stdout.buffer.write(data)
@@ -73,7 +73,7 @@ class Bytes:
 
 
 class Visible:
-    """A terminal: text whose escapes and control characters can be seen and do nothing."""
+    """Writes to a terminal: escapes and control characters become visible and do nothing."""
 
     def __init__(self) -> None:
         self._decode = codecs.getincrementaldecoder("utf-8")(errors="replace").decode
@@ -97,7 +97,7 @@ class Visible:
 
 
 def visible(text: str) -> str:
-    """Lines and tabs as they are, everything else that cannot be printed as an escape."""
+    """The text with line ends and tabs as they are, and other control characters as escapes."""
     lines = text.replace("\r\n", "\n").split("\n")
     return "\n".join("\t".join(map(printable, line.split("\t"))) for line in lines)
 
@@ -130,7 +130,7 @@ def _no_log(place: Workspace, record: _Record, asked: LogSelection) -> UsageErro
 
 
 def _follow(place: Workspace, record: _Record, asked: LogSelection, shown: _Shown) -> None:
-    """Write what comes, log after log, until the run, or the round that is asked for, is over."""
+    """Write log after log until the run, or the selected round, is over."""
     over = False
     while not over:
         lives = lock.runner_lives(place)  # first: what is read after it is all there is
@@ -145,7 +145,7 @@ def _follow(place: Workspace, record: _Record, asked: LogSelection, shown: _Show
 
 
 def _wait() -> None:
-    """Until the next look, or until the reader of standard output has gone."""
+    """Wait for the next poll, or until the reader of standard output has gone."""
     sys.stdout.flush()
     gone = select.poll()
     gone.register(sys.stdout.fileno(), 0)
@@ -154,7 +154,7 @@ def _wait() -> None:
 
 
 class _Shown:
-    """The log that is being written out, and how far."""
+    """The log that is shown, and the position up to which it was shown."""
 
     def __init__(self, place: Workspace, sink: Sink) -> None:
         self._place = place
@@ -164,7 +164,7 @@ class _Shown:
         self.any = False
 
     def turn_to(self, event: Event) -> None:
-        """Write the present log to its end, then turn to that of a step_started."""
+        """Write the current log to its end, then open the log of a step_started."""
         self.copy()
         self.end()
         name = os.path.basename(str(event.data.get("log_path")))
@@ -173,7 +173,7 @@ class _Shown:
         self._log, self._offset, self.any = _open(self._place, name), 0, True
 
     def copy(self) -> None:
-        """Write what has come since the last time."""
+        """Write the bytes that were added since the last call."""
         if self._log < 0:
             return
         try:
@@ -236,7 +236,7 @@ class _Record:
             os.close(events)
 
     def new(self) -> Iterator[Event]:
-        """The events on logs that were recorded since the last time."""
+        """The events about logs that were recorded since the last call."""
         events = self._open()
         if events < 0:
             return
@@ -256,7 +256,7 @@ class _Record:
 
 
 def _event(line: bytes) -> Event | None:
-    """What a line says of logs; None for anything else, and for what is no event."""
+    """The event of a line if it concerns logs; None otherwise."""
     if chain.kind_of(line) not in (Kind.STEP_STARTED, Kind.ROUND_FINISHED):
         return None
     try:

@@ -1,4 +1,4 @@
-"""`openloop status`: the latest heartbeat, whether it can be believed, and how to go on.
+"""`openloop status`: the latest heartbeat, checked against the record, and the next step.
 
 Starts quickly: what only an unusual workspace needs is imported where it is needed.
 """
@@ -26,9 +26,12 @@ _WRITTEN_AGAIN = "the next run writes it again"
 
 
 class WorkspaceStatus:
-    """heartbeat: the document, `crashed` derived. problems: what makes it not valid. undone: what
-    the policy has restored in this run, the latest last: round, step, text of each. withheld: where
-    files are that have been taken off the disk, "" when none are."""
+    """The state of a workspace, as `status` shows it.
+
+    heartbeat: the document, with `crashed` derived. problems: why it is not valid. undone: the
+    violations that the policy restored in this run, the latest last: round, step, text of each.
+    withheld: the archive with the files that are withheld right now, "" for none.
+    """
 
     __slots__ = ("heartbeat", "place", "problems", "undone", "withheld")
 
@@ -84,7 +87,7 @@ def inspect(path: str) -> WorkspaceStatus:
 def believed(
     place: Workspace, beat: Mapping[str, Any] | None, seen: tail.Glance | None
 ) -> tuple[Mapping[str, Any], list[OpenLoopError]]:
-    """The heartbeat as far as the record supports it, `crashed` derived, and what is wrong with it.
+    """(the heartbeat as far as the record supports it, with `crashed` derived; its problems).
 
     beat: None when there is none. seen: the end of the record, None when it is not intact. A
     heartbeat of a run that is over counts only where the record says the same.
@@ -165,7 +168,7 @@ _UNKNOWN = {"status": "unknown", "reason": "the record cannot be read"}
 
 
 def _from_record(place: Workspace) -> dict[str, Any]:
-    """What the record alone says, where the heartbeat is gone."""
+    """A heartbeat made from the record alone, where the file is missing."""
     from openloop.record import projections, reader
 
     try:
@@ -227,7 +230,7 @@ def text(value: object) -> str:
 
 
 def nothing_yet(report: WorkspaceStatus) -> str:
-    """What is shown where no reason is known."""
+    """The text that stands in for an unknown reason."""
     if report.status == Status.RUNNING:
         return "no round has ended yet"
     return "nothing has run yet" if report.status == Status.READY else "no reason given"

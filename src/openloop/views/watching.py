@@ -20,7 +20,7 @@ _INTERVAL = 0.1  # seconds between two looks
 
 
 def for_first_run(place: Workspace) -> None:
-    """Where nothing has run yet, wait a little for the first run, and say so on stderr."""
+    """Wait a little for the first run of a workspace, and say so on stderr."""
     if runner_lives(place) or os.path.lexists(place.file(EVENTS)):
         return
     words = f"nothing has run yet: waiting {PATIENCE:g} s for a run to start"
@@ -50,7 +50,7 @@ def watch(path: str, screen: console.Screen) -> status.WorkspaceStatus:
 
 
 def _steady(beat: Mapping[str, Any]) -> str:
-    """What has to change before a new line is worth it."""
+    """The part of the heartbeat that must change before a new line is printed."""
     names = ("round", "step", "started_at", "pid", "waiting_until")
     return " ".join(str(beat.get(name)) for name in names)
 

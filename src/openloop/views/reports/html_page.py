@@ -103,7 +103,7 @@ def _header(report: RunReport) -> str:
 
 
 def _rounds_words(report: RunReport) -> str:
-    """How many rounds there are, and how many of them are counted only."""
+    """The number of rounds, and how many of them are only counted."""
     earlier = sum(report.history.earlier.values())
     words = counted(len(report.rounds) + earlier, "round")
     return f"{words}, the latest {len(report.rounds)} shown" if earlier else words
@@ -115,7 +115,7 @@ def _time(utc: str) -> str:
 
 
 def _broken(report: RunReport) -> str:
-    """What cannot be believed or is not valid, before anything else."""
+    """The errors in record and workspace, shown before anything else."""
     lines = [str(problem) for problem in report.problems]
     if report.history.broken:
         lines.append(

@@ -98,7 +98,7 @@ def _output(report: RunReport, result: StepResult) -> str:
 
 
 def _attachments(report: RunReport, result: StepResult) -> Iterator[str]:
-    """As the attachments plug-in of Jenkins and GitLab read them."""
+    """The attachments, in the form that GitLab and the plug-in of Jenkins read."""
     for one in result.attachments[: pictures.NAMED]:
         yield f"[[ATTACHMENT|{printable(report.place.file(one.path))}]]\n"
 
@@ -109,7 +109,7 @@ def _log(report: RunReport, result: StepResult) -> str:
 
 
 def _not_gates(one: Round) -> list[str]:
-    """What the changes and the policy did, which no test case tells."""
+    """The actions of changes and policy, which no test case contains."""
     changes = [
         f"{station.result.step} {station.result.outcome} {station.result.detail}".rstrip()
         for station in one.steps

@@ -49,7 +49,7 @@ def _verdict(report: RunReport) -> str:
 
 
 def _words(text: str) -> str:
-    """Words of somebody else: in `code`, so that they mention nobody and refer to nothing."""
+    """Foreign text as `code`, so that it mentions nobody and links to nothing."""
     return f"<code>{markup(text)}</code>" if text else ""
 
 

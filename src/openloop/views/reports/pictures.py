@@ -25,14 +25,14 @@ _LINES = 10  # errors of a console that are shown
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """What one step of a round left."""
+    """The attachments of one step of a round."""
 
     round: int
     result: StepResult
 
 
 def of(report: RunReport) -> list[Left]:
-    """The steps that left something others may see, the latest first."""
+    """The steps with attachments that may be shown, the latest first."""
     return [
         Left(one.number, station.result)
         for one in reversed(report.rounds)
@@ -64,7 +64,7 @@ def render(report: RunReport) -> str:
 
 
 class _Page:
-    """What there is still room for on one page."""
+    """The room that is left on one page."""
 
     def __init__(self, report: RunReport) -> None:
         self._place = report.place

@@ -44,7 +44,7 @@ _OWN = (CONFIG, EVENTS, HEARTBEAT, PROGRESS, LOGS, ARTIFACTS, CHECKPOINTS)
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """What decides: the latest result of one gate, and whether a change ran since."""
+    """The latest result of one gate, and whether a change has run since."""
 
     step: Step
     result: GateResult
@@ -61,8 +61,11 @@ class FailedStep:
 
 @dataclass(frozen=True, slots=True)
 class RunReport:
-    """status, reason: as `openloop status` says them. gates: () where no record can be read.
-    next: what a person does now, "" while a runner lives."""
+    """The facts about a run that every format shows.
+
+    status, reason: as `openloop status` shows them. gates: () where no record can be read. next:
+    advice for a person, "" while a runner lives.
+    """
 
     place: Workspace
     generated_at: str
@@ -83,7 +86,7 @@ class RunReport:
 
     @property
     def name(self) -> str:
-        """What the workspace is called: its folder's name."""
+        """The workspace's name: that of its folder."""
         return os.path.basename(self.place.path)
 
     @property
@@ -93,12 +96,12 @@ class RunReport:
 
     @property
     def run_rounds(self) -> tuple[Round, ...]:
-        """Those of the latest run."""
+        """The rounds of the latest run."""
         return tuple(one for one in self.rounds if one.run == self.run)
 
     @property
     def failures(self) -> tuple[FailedStep, ...]:
-        """What did not pass in the rounds that are shown whole, the latest first."""
+        """The failed steps of the rounds that are shown in full, the latest first."""
         return tuple(
             FailedStep(one, station.result)
             for one in reversed(self.rounds)
@@ -118,7 +121,7 @@ class RunReport:
 
     @property
     def undone(self) -> tuple[Violation, ...]:
-        """What the policy restored in the rounds that are shown whole, the latest first."""
+        """The violations that were restored in the rounds shown in full, the latest first."""
         return tuple(found for one in reversed(self.rounds) for found in reversed(one.undone))
 
     @property
