@@ -21,7 +21,7 @@ from support import Done, Workspace, environment
 HERE = os.path.dirname(os.path.abspath(__file__))
 INJECTED = os.path.join(HERE, "injected.py")
 GONE_WITHIN = 1.0  # seconds after which nothing of a dead runner may be left
-BUSY = 5  # times as long when both cores are taken
+BUSY = 5  # times as long when both cores are taken, as in the quick mode
 PATIENCE = 60.0  # seconds after which a run counts as hung
 PLANTED = ("kept", "secret")  # files of every project: to be protected, and to be withheld
 
@@ -109,7 +109,7 @@ class Bench:
 
     @property
     def gone_within(self) -> float:
-        busy = self.load or os.getloadavg()[0] > 1.5 * (os.cpu_count() or 1)
+        busy = self.load or not self.full or os.getloadavg()[0] > 1.5 * (os.cpu_count() or 1)
         return GONE_WITHIN * (BUSY if busy else 1)
 
     def place(self, name: str, /, **config: Any) -> Workspace:

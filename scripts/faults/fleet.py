@@ -28,6 +28,7 @@ def rows(bench: Bench) -> Iterator[Row]:
     yield at_every_call(bench)
     yield at_random_moments(bench)
     yield with_worktrees(bench)
+    yield landings(bench)
     yield killed_launches(bench)
     yield disk_full(bench)
     yield claims(bench)
@@ -117,19 +118,55 @@ def with_worktrees(bench: Bench) -> Row:
             kept = git(where.folder, "show", f"openloop/{name}:{name}")
             require(kept == f"{name}\n", f"the branch of {name} holds {kept!r}")
         until(lambda: not left(where), "nothing to be left", patience=10)
-        ends(run("fleet", "land", where.path), 0)
-        tree = sorted(git(where.folder, "ls-tree", "--name-only", "main").split())
-        require(tree == ["a", "b", "begin", "c"], f"main holds {tree}")
-        shutil.rmtree(where.folder)
+        landed(where)
         return trial
 
     return bench.each(fault, range(bench.count(2, 60)), chain)
 
 
+def landings(bench: Bench) -> Row:
+    """Everything lands once, and no gate of a landing that was killed runs on."""
+    fault = "fleet: kill -9 of a landing"
+    if not shutil.which("git"):
+        return Row(fault, figures="left out: git is missing")
+
+    def chain(number: int) -> Trial:
+        chance = bench.chance("fleet landing", number)
+        where = repository(bench, f"landing-{number}")
+        ends(run("fleet", "run", where.path), 0)
+        trial = Trial(0)
+        for _ in range(chance.randint(1, 4)):
+            process = start("fleet", "land", where.path)
+            time.sleep(chance.uniform(0.1, 1.5))
+            end([process.pid])
+            process.communicate(timeout=60)
+            trial.count += process.returncode == -signal.SIGKILL
+            intact(where)
+        landed(where)
+        return trial
+
+    return bench.each(fault, range(bench.count(2, 60)), chain)
+
+
+def landed(where: Place) -> None:
+    """What `land` leaves behind: each task merged once, and nothing that runs."""
+    ends(run("fleet", "land", where.path), 0)
+    tree = sorted(git(where.folder, "ls-tree", "--name-only", "main").split())
+    require(tree == ["a", "b", "begin", "c"], f"main holds {tree}")
+    merges = sorted(git(where.folder, "log", "--merges", "--format=%s", "main").splitlines())
+    require(merges == [f"Land openloop/{name}" for name in TASKS], f"merged are {merges}")
+    until(lambda: not left(where), "nothing to be left", patience=10)
+    shutil.rmtree(where.folder)
+
+
 def repository(bench: Bench, name: str) -> Place:
-    script = 'name=$(basename "$(dirname "$OPENLOOP_WORKSPACE")"); echo "$name" > "$name"'
+    script = (
+        'name=$(basename "$(dirname "$OPENLOOP_WORKSPACE")"); '
+        'case $name in landing) sleep 0.2 ;; *) echo "$name" > "$name" ;; esac'
+    )
     config = {"total_rounds": 1, "commands": {"verify": script}}
-    where = place(bench, name, config, isolation="worktree")
+    gates = [{"name": n, "set": {"commands.verify": f"{script}; : {n}"}} for n in TASKS]
+    where = place(bench, name, config, isolation="worktree", tasks=gates)
     where.write("begin", "")
     git(where.folder, "init", "--quiet", "--initial-branch=main", ".")
     where.write(".git/info/exclude", "fleet.*\nopenloop.json\n")
