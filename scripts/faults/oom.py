@@ -24,7 +24,7 @@ def marker(path: str) -> str:
     """The line of a log that the program takes for want of memory; "" for none."""
     log = os.open(path, os.O_RDONLY)
     try:
-        return LogReader(log, OOM_MARKERS).read(COMMAND, None).oom_marker
+        return LogReader(log, OOM_MARKERS).read(COMMAND, None, 1).oom_marker
     finally:
         os.close(log)
 
