@@ -26,7 +26,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from importlib import import_module
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -96,7 +96,7 @@ def _arguments() -> argparse.Namespace:
 
 def _provoke(bench: Bench, families: list[str] | tuple[str, ...]) -> Iterator[Row]:
     at_once = 1 if bench.full else QUICK_FAMILIES
-    with ThreadPoolExecutor(at_once) as pool:
+    with ProcessPoolExecutor(at_once) as pool:
         for rows in pool.map(functools.partial(_family, bench), families):
             yield from rows
 
