@@ -296,6 +296,61 @@ class Refusals(Agents):
                 self.assertIn("max_wait_seconds 5 would be exceeded", done.out)
                 self.assertEqual(len(self.calls(f"{name}-plan")), 1)
 
+    def test_a_clock_that_is_set_while_it_waits(self) -> None:
+        """Forward: the wait is over. Back: it lasts as long as it would have. Killed, and resumed
+        under another clock: the same, in the next round."""
+        day = 86400
+        for name, reset, later, kill, bounds in (
+            ("forward", 3600, 2 * 3600, False, (0, 40)),
+            ("back", 6, -day, False, (4, 40)),
+            ("killed-forward", 3600, 2 * 3600, True, (0, 40)),
+            ("killed-back", 6, -30 * day, True, (4, 60)),
+        ):
+            with self.subTest(name):
+                env = {**self.env, "XDG_STATE_HOME": os.path.join(self.folder, name)}
+                place = self.loop({"print": [LIMIT], "reset": reset}, DONE, name=name)
+                shift = os.path.join(self.folder, f"{name}-shift")
+                self.set_clock(shift, 0)
+                process = self.start_with_clock(place, shift, env)
+                wait_until(lambda place=place: beat_of(place)["waiting_until"], "the wait")
+                if kill:
+                    process.kill()
+                    process.communicate()
+                self.set_clock(shift, later)
+                began = time.monotonic()
+                if kill:
+                    process = self.start_with_clock(place, shift, env)
+                out, err = process.communicate(timeout=90)
+                self.assertEqual(process.returncode, 0, out + err)
+                self.assertLess(time.monotonic() - began, bounds[1])
+                first, second = self.calls(f"{name}-plan")
+                self.assertGreater(second - first, bounds[0])
+                outcomes = [(r, o) for r, step, o in place.steps() if step == "fix"]
+                self.assertEqual(outcomes, [(2, "unavailable"), (3 if kill else 2, "passed")])
+                self.assertEqual(place.heartbeat["consecutive_failures"], 0)
+                place.audit()
+
+    def set_clock(self, path: str, seconds: int) -> None:
+        with open(f"{path}.new", "w", encoding="utf-8") as file:
+            file.write(str(seconds))
+        os.replace(f"{path}.new", path)
+
+    def start_with_clock(
+        self, place: Workspace, shift: str, env: dict[str, str]
+    ) -> subprocess.Popen[str]:
+        """A run whose clock differs from the machine's by as many seconds as the file says."""
+        program = agent("shifted_clock", shift, "run", place.path)
+        process = subprocess.Popen(
+            shlex.split(program),
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.addCleanup(process.kill)
+        return process
+
     def test_an_agent_that_went_on_to_work_was_not_refused(self) -> None:
         place = self.loop({"print": [LIMIT, WORK], "edit": True})
         place.run(env=self.env)

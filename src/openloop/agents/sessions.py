@@ -86,6 +86,12 @@ class Sessions:
             return None
         return ReportedRefusal(Refusal.LIMIT, limit.says, limit.until - time.time())
 
+    def waited(self, command: Command, until: float) -> None:
+        """Let other loops know that the limit of the command's account, which was to last until
+        then, is over."""
+        if command.agent is not None:
+            shared_limits.end(command.agent, command.account, until)
+
     def tell(
         self, command: Command, refused: ReportedRefusal | None, seconds: float | None
     ) -> None:

@@ -65,6 +65,15 @@ def keep(agent: str, account: str, limit: SharedLimit) -> None:
         os.replace(new, path)
 
 
+def end(agent: str, account: str, until: float) -> None:
+    """Remove a limit that ends at `until` or before: a loop has waited for it, whatever the clock
+    says now."""
+    limit = known(agent, account)
+    if limit is not None and limit.until <= until:
+        with contextlib.suppress(OSError):
+            os.unlink(path_of(agent, account))
+
+
 def tidy(agent: str, account: str) -> None:
     """Remove a limit that is over. One that is not was met after this loop's session began."""
     if known(agent, account) is None:

@@ -101,6 +101,17 @@ def known_limit(
     }
 
 
+def end_shared_limits(config: Config, action: Wait, sessions: Sessions) -> None:
+    """After a wait: a clock that was set back meanwhile would keep its limit in force."""
+    import time  # only a wait needs it
+
+    until = time.time() + clock.seconds_until(action.until)
+    command = config.command(action.step)
+    for one in (command, command.fallback):
+        if one is not None:
+            sessions.waited(one, until)
+
+
 def wait(
     action: Wait, interrupts: Interrupts, record: Callable[..., None], show: Callable[[Live], None]
 ) -> None:

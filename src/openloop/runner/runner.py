@@ -171,7 +171,7 @@ class Runner:
             case RunStep():
                 self._run_step(action)
             case Wait():
-                agent_availability.wait(action, self._interrupts, self._record, self._show_live)
+                self._wait(action)
             case Keep():
                 self._enforcement.keep_best(action.value, action.reason)
             case RestoreBest():
@@ -183,6 +183,11 @@ class Runner:
                 self._record(Kind.BREAKER_TRIPPED, reason=action.reason)
             case FinishRun():
                 self._finish_run(action)
+
+    def _wait(self, action: Wait) -> None:
+        agent_availability.wait(action, self._interrupts, self._record, self._show_live)
+        if self._sessions and not self._interrupts.received:
+            agent_availability.end_shared_limits(self._config, action, self._sessions)
 
     def _open_run(self, action: OpenRun) -> None:
         before = self.state
