@@ -7,7 +7,7 @@ import shutil
 import subprocess
 
 from openloop.fs import git
-from openloop.fs.ignore_rules import IgnoreRules
+from openloop.fs.ignore_rules import reader
 from support import Case, need
 
 
@@ -65,7 +65,7 @@ class NothingRuns(Case):
             list(asked.tracked(folder))
         except git.GitRefused as refusal:
             self.assertIn("git refuses", str(refusal))
-        IgnoreRules.read(self.root, os.path.join(self.folder, "rules"))
+        reader.read(self.root, os.path.join(self.folder, "rules"))
         self.assertFalse(os.path.exists(self.ran), "OpenLoop's git ran the program")
 
     def test_lazy_fetch_from_an_external_helper(self) -> None:

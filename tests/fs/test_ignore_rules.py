@@ -14,7 +14,9 @@ from collections.abc import Callable, Iterable
 from config.test_globs import line_of, random_paths, random_patterns
 from openloop.config.globs import check
 from openloop.core.errors import RecordError, TamperError
-from openloop.fs.ignore_rules import LISTED, LISTED_BESIDE, IgnoreRules
+from openloop.fs.ignore_rules import reader
+from openloop.fs.ignore_rules.reader import LISTED, LISTED_BESIDE
+from openloop.fs.ignore_rules.rules import IgnoreRules
 from support import Case, need
 
 
@@ -67,7 +69,7 @@ class Project(Case):
         return {path[2:] for path in answer.split(b"\0")[:-1]}
 
     def frozen(self, root: str = "") -> IgnoreRules:
-        rules = IgnoreRules.read(os.path.join(self.project, root), self.home)
+        rules = reader.read(os.path.join(self.project, root), self.home)
         rules.save(self.home)
         return rules
 
@@ -184,7 +186,7 @@ class Frozen(Project):
     def test_root_through_a_symlink(self) -> None:
         self.write("parts/.gitignore", "*.part")
         os.symlink(f"{self.project}/parts", f"{self.folder}/elsewhere")
-        rules = IgnoreRules.read(f"{self.folder}/elsewhere", self.home)
+        rules = reader.read(f"{self.folder}/elsewhere", self.home)
         self.assertEqual("", rules.note)
         self.assert_ignored(rules, "a.part", "a")
 
@@ -526,7 +528,7 @@ class Kept(Project):
 
     def test_home_that_cannot_be_written(self) -> None:
         with self.assertRaisesRegex(RecordError, "cannot keep the ignore rules"):
-            IgnoreRules.read(self.project, self.home).save(f"{self.project}/tracked.log/ignored")
+            reader.read(self.project, self.home).save(f"{self.project}/tracked.log/ignored")
 
 
 class Listed(Project):

@@ -9,7 +9,7 @@ import subprocess
 from openloop.config.config import Policy
 from openloop.core.vocabulary import OnViolation
 from openloop.fs import snapshot
-from openloop.fs.ignore_rules import IgnoreRules
+from openloop.fs.ignore_rules import reader
 from openloop.fs.manifest import Manifest
 from openloop.policy.path_rules import ProjectBoundary, Rules
 from support import Case, need
@@ -34,7 +34,7 @@ class IgnoredFolders(Case):
     def seen(self, *protect: str) -> Manifest:
         rules = Rules(Policy(protect, None, None, None, OnViolation.RESTORE))
         boundary = ProjectBoundary(self.root, self.folder, rules)
-        boundary.ignored = IgnoreRules.read(self.root, self.folder)
+        boundary.ignored = reader.read(self.root, self.folder)
         return snapshot.scan(self.root, skip=boundary)
 
     def test_passed_over(self) -> None:

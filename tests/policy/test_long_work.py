@@ -13,7 +13,7 @@ from openloop.core.errors import TamperError
 from openloop.core.vocabulary import Step
 from openloop.fs import files, git
 from openloop.fs.content import Tick, no_tick
-from openloop.fs.ignore_rules import IgnoreRules
+from openloop.fs.ignore_rules import reader
 from openloop.policy import withheld_archive
 from openloop.policy.bubblewrap import Sandbox
 from openloop.policy.covered_paths import PROJECT, WORKSPACE, CoveredPaths
@@ -65,9 +65,9 @@ class Ended(Case):
         return file
 
     def test_the_walk_for_ignore_rules(self) -> None:
-        self.ends(lambda tick: IgnoreRules.read(self.root, self.folder, tick))
+        self.ends(lambda tick: reader.read(self.root, self.folder, tick))
         run_git(self.root, "init", "-q")
-        self.ends(lambda tick: IgnoreRules.read(self.root, self.folder, tick))
+        self.ends(lambda tick: reader.read(self.root, self.folder, tick))
 
     def test_a_git_that_does_not_answer(self) -> None:
         program = f"{self.folder}/bin/git"

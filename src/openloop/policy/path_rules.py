@@ -10,7 +10,7 @@ from openloop.config.config import Policy
 from openloop.config.globs import Globs
 from openloop.core.text import printable
 from openloop.fs import snapshot
-from openloop.fs.ignore_rules import IgnoreRules
+from openloop.fs.ignore_rules.rules import IgnoreRules
 from openloop.fs.manifest import Entry, Manifest, signature_of
 from openloop.fs.snapshot import MAX_DEPTH, is_too_deep
 from openloop.fs.symlinks import Aliases, names

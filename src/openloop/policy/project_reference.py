@@ -17,7 +17,8 @@ from openloop.fs import files, snapshot
 from openloop.fs.checkpoints import Before, Checkpoints, Damaged, Incomplete, UnlinkedCopy
 from openloop.fs.content import Tick
 from openloop.fs.diff import difference, with_folders
-from openloop.fs.ignore_rules import IgnoreRules
+from openloop.fs.ignore_rules import reader
+from openloop.fs.ignore_rules.rules import IgnoreRules
 from openloop.fs.manifest import FOLDER, Entry, Manifest
 from openloop.fs.object_store import ChangedMeanwhile
 from openloop.fs.snapshot import Wanted
@@ -170,7 +171,7 @@ class ProjectReference:
         """The current ignore rules, or those of the run before if a change, or a process it left,
         may have written the new ones."""
         home = f"{self._home}/{IGNORED}"
-        now = IgnoreRules.read(self._root, home, self._tick)
+        now = reader.read(self._root, home, self._tick)
         with contextlib.suppress(TamperError, KeyError):  # removed by a person, or no earlier run
             before = IgnoreRules.load(self._root, home, earlier[IGNORED])
             if unfollowed := self._unfollowed(now, before):
@@ -182,7 +183,7 @@ class ProjectReference:
     def changed_ignore_rules(self) -> list[str]:
         """The names of the ignore rules that differ from those of the reference and that a change
         could have written."""
-        now = IgnoreRules.read(self._root, f"{self._home}/{IGNORED}", self._tick)
+        now = reader.read(self._root, f"{self._home}/{IGNORED}", self._tick)
         return self._unfollowed(now, self.ignored.rules)
 
     def _unfollowed(self, now: IgnoreRules, before: IgnoreRules) -> list[str]:

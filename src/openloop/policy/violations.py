@@ -14,7 +14,7 @@ from openloop.config.config import Policy
 from openloop.core.text import counted
 from openloop.core.vocabulary import Step
 from openloop.fs.diff import Changes, difference
-from openloop.fs.ignore_rules import IgnoreRules
+from openloop.fs.ignore_rules.rules import IgnoreRules
 from openloop.fs.manifest import FOLDER, Entry, Manifest
 from openloop.fs.snapshot import is_too_deep
 from openloop.policy.path_rules import Rules, is_litter

@@ -71,7 +71,7 @@ class Programs:
 
     def writable(self, policy: Policy | None) -> Iterator[Finding]:
         """The files that the command runs and that a change may write."""
-        from openloop.fs.ignore_rules import LISTED
+        from openloop.fs.ignore_rules.reader import LISTED
         from openloop.setup.detection import source_layout
 
         rules = policy or NO_POLICY

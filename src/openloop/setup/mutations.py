@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from openloop.config.globs import Globs
 from openloop.fs import snapshot
-from openloop.fs.ignore_rules import LISTED
+from openloop.fs.ignore_rules.reader import LISTED
 from openloop.fs.manifest import FILE, Manifest, to_text
 from openloop.record.mission import Mission
 from openloop.setup.detection import detect

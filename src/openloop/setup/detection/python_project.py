@@ -75,8 +75,8 @@ def _scan(project: ProjectListing) -> str:
     return " && ".join(_as_called(project, command) for command in commands)
 
 
-def _as_called(project: Listing, command: str) -> str:
-    """A linter's command with the paths that the project's own call of it names, if there is one."""
+def _as_called(project: ProjectListing, command: str) -> str:
+    """A linter's command with the paths that the project's own call of it names, if any."""
     program = command.removesuffix(" .")
     for name in _CALLERS:
         call = re.search(rf"\b{program}((?: [\w./-]+)+)[ \t]*$", project.text(name), re.MULTILINE)
