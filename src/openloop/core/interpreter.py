@@ -17,6 +17,10 @@ sys.exit(main())
 """
 
 
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+PROGRAMS = os.path.join(_PACKAGE, "bin")  # holds `openloop` alone
+
+
 def openloop() -> list[str]:
     """The words that start this very OpenLoop; a subcommand follows them.
 
@@ -26,5 +30,15 @@ def openloop() -> list[str]:
     """
     # The program of a virtual environment may lie in the project; the one behind it does not.
     python = getattr(sys, "_base_executable", None) or sys.executable
-    package = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    return [python, "-I", "-S", "-c", _PROGRAM, package]
+    return [python, "-I", "-S", "-c", _PROGRAM, os.path.dirname(_PACKAGE)]
+
+
+def program_variables(path: str | None) -> dict[str, str]:
+    """Variables with which the command `openloop` runs this installation, isolated.
+
+    path: the PATH that they extend; this process's when None or empty.
+    """
+    if not os.access(os.path.join(PROGRAMS, "openloop"), os.X_OK):  # in a zip archive
+        return {}
+    path = path or os.environ.get("PATH") or os.defpath
+    return {"PATH": f"{PROGRAMS}:{path}", "OPENLOOP_PYTHON": sys.executable}

@@ -13,8 +13,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from openloop.core.interpreter import PROGRAMS
 from openloop.process import run_marks
-from openloop.process.guard_client import PROGRAMS
 from openloop.record.workspace import COPIES, HOME
 
 _OURS = "OPENLOOP_"  # prefix of variables that reveal the workspace

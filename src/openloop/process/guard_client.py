@@ -14,13 +14,13 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from openloop.core import interpreter
 from openloop.process import messages, run_marks, tree
 from openloop.process.messages import Discard, End, Enter, Entered, Message, Release, Start
 from openloop.process.watchdog import CommandLimits
 
 ANSWER = 1.5  # seconds in which a guard must answer an order before it is killed
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-PROGRAMS = os.path.join(_PACKAGE, "bin")  # holds `openloop` alone
 
 
 class Job(NamedTuple):
@@ -84,7 +84,7 @@ class GuardClient:
     def start(self, number: int, job: Job, log: int) -> None:
         """Order a shell command to be started. Raises OSError when the guard is dead."""
         words = [*job.wrapper, "/bin/sh", "-c", job.command]
-        env = {**job.env, **program_variables(job.env)}
+        env = {**job.env, **interpreter.program_variables(job.env.get("PATH"))}
         self.run(Start(number, words, job.cwd, env, job.limits.grace, bool(job.wrapper)), [log])
 
     def run(self, order: Start, streams: Sequence[int]) -> None:
@@ -142,14 +142,6 @@ class GuardClient:
             self._process.kill()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(ANSWER)
-
-
-def program_variables(env: Mapping[str, str]) -> dict[str, str]:
-    """Variables with which the command `openloop` runs this installation, isolated."""
-    if not os.access(os.path.join(PROGRAMS, "openloop"), os.X_OK):  # in a zip archive
-        return {}
-    path = env.get("PATH") or os.environ.get("PATH") or os.defpath
-    return {"PATH": f"{PROGRAMS}:{path}", "OPENLOOP_PYTHON": sys.executable}
 
 
 def ending(status: int | None) -> tuple[int | None, str | None]:

@@ -14,9 +14,9 @@ from collections.abc import Iterable, Iterator
 from openloop.config.config import NO_POLICY, Command, Policy
 from openloop.config.globs import Globs
 from openloop.config.shell_commands import Simple, simple_commands
+from openloop.core import interpreter
 from openloop.core.errors import UsageError
 from openloop.core.text import printable
-from openloop.process import guard_client
 from openloop.setup.findings import Finding, ok, problem, warning
 
 _PATIENCE = 10.0  # seconds for a question to the shell or to an interpreter
@@ -119,7 +119,7 @@ class Programs:
             asked = subprocess.run(
                 ["/bin/sh", "-c", script, "sh", *map(os.path.expanduser, words)],
                 cwd=self._root,
-                env={**env, **guard_client.program_variables(env)},
+                env={**env, **interpreter.program_variables(env.get("PATH"))},
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 timeout=_PATIENCE,
