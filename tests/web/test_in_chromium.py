@@ -132,6 +132,17 @@ class Shown(InChromium):
             {"expect": {"at": ".step", "text": "verify unfinished"}},
         )
 
+    def test_the_lines_of_a_long_log_are_numbered(self) -> None:
+        place = self.ran()
+        with open(place.file("logs/round-0001-verify.log"), "w", encoding="utf-8") as file:
+            file.write("line\n" * 20_000_000)
+        self.play(
+            self.page(self.folder),
+            {"click": ".row"},
+            {"click": 'text="log"'},
+            {"expect": {"at": 'text="20000000"'}},
+        )
+
     def test_nothing_of_a_record_that_is_not_intact(self) -> None:
         place = self.ran()
         with open(place.file("events.jsonl"), "r+b") as file:

@@ -22,7 +22,8 @@ from openloop.record.workspace import LOGS, Workspace
 PIECE = 1 << 16  # bytes of a log in one answer
 LONGEST = 1 << 20
 SEARCH = 10.0  # seconds
-_COUNT = 1.0  # seconds of counting lines for one answer
+GLANCE = 0.005  # seconds of counting lines for an answer that is shown at once
+COUNT = 1.0  # seconds of it for an answer that is about the lines
 _BLOCK = 1 << 22  # bytes
 _KEPT = 64  # logs whose lines have been counted
 _SEARCHER = (
@@ -67,27 +68,43 @@ class Lines:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._counts: OrderedDict[tuple[int, int], list[int]] = OrderedDict()
+        self._logs: OrderedDict[tuple[int, int], _Counted] = OrderedDict()
 
-    def before(self, log: int, offset: int) -> int | None:
-        """How many lines end before byte `offset`; None while that is still being counted, a
-        second at a time."""
+    def before(self, log: int, offset: int, patience: float) -> int | None:
+        """How many lines end before byte `offset`; None when counting them takes longer than the
+        patience, in seconds. The next call goes on."""
         facts = os.fstat(log)
         key = (facts.st_dev, facts.st_ino)
-        deadline = time.monotonic() + _COUNT
         with self._lock:
-            counts = self._counts.setdefault(key, [0])
-            self._counts.move_to_end(key)
-            while len(self._counts) > _KEPT:
-                self._counts.popitem(last=False)
-            while (len(counts)) * _BLOCK <= offset:
+            counted = self._logs.setdefault(key, _Counted())
+            self._logs.move_to_end(key)
+            while len(self._logs) > _KEPT:
+                self._logs.popitem(last=False)
+        return counted.before(log, offset, time.monotonic() + patience)
+
+
+class _Counted:
+    """The lines of one log. counts: how many end before each block."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._counts = [0]
+
+    def before(self, log: int, offset: int, deadline: float) -> int | None:
+        counts = self._counts
+        if not self._lock.acquire(timeout=max(0.0, deadline - time.monotonic())):
+            return None
+        try:
+            while len(counts) * _BLOCK <= offset:
+                if time.monotonic() > deadline:
+                    return None
                 data = os.pread(log, _BLOCK, (len(counts) - 1) * _BLOCK)
                 if len(data) < _BLOCK:
                     break
                 counts.append(counts[-1] + data.count(b"\n"))
-                if time.monotonic() > deadline:
-                    return None
             block = min(offset // _BLOCK, len(counts) - 1)
+        finally:
+            self._lock.release()
         rest = os.pread(log, offset - block * _BLOCK, block * _BLOCK)
         return counts[block] + rest.count(b"\n")
 

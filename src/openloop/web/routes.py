@@ -90,7 +90,8 @@ def _log(handler: Handler, query: Query, key: str, identifier: str) -> None:
     try:
         length = _number(query, "length") or logs.PIECE
         found = logs.piece(log, _number(query, "offset"), length)
-        first = handler.site.lines.before(log, found["offset"])
+        patience = logs.COUNT if query.get("lines") == "1" else logs.GLANCE
+        first = handler.site.lines.before(log, found["offset"], patience)
         name = handler.site.catalogue.row(key)["name"]
         shown = {"name": name, "log": step.log, "step": step.step, "round": step.round}
         shown["first_line"] = first

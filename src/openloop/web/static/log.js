@@ -50,13 +50,19 @@ export function log(main, id, step, at) {
     const encoder = new TextEncoder();
     return raw.map((text, index) => {
       const line = collapsed(text);
-      const number = piece.first_line === null ? "" : String(piece.first_line + index + 1);
+      const link = el("a", { class: "number", href: `#/loop/${id}/log/${step}/${offset}`, tabindex: "-1" });
+      label(link, piece.first_line, index);
       const made = el("div", { class: ERROR.test(plain(line)) ? "line error" : "line", "data-offset": offset },
-        el("a", { class: "number", href: `#/loop/${id}/log/${step}/${offset}`, tabindex: "-1", "aria-label": `Link to line ${number}` }, number || "·"),
-        el("span", { class: "text mono" }, ...coloured(line, state)));
+        link, el("span", { class: "text mono" }, ...coloured(line, state)));
       offset += encoder.encode(text).length + 1;
       return made;
     });
+  }
+
+  // first: how many lines stand before the piece; null while they are counted.
+  function label(link, first, index) {
+    link.textContent = first === null ? "·" : String(first + index + 1);
+    link.setAttribute("aria-label", `Link to line ${link.textContent}`);
   }
 
   async function piece(offset, length) {
@@ -88,9 +94,19 @@ export function log(main, id, step, at) {
     crumbs([[got.name, `#/loop/${id}`], [`round ${got.round}, ${got.step || "hook"}`, ""]]);
     signal("idle", got.log);
     edges();
+    if (got.first_line === null) attempt(number);
     if (offset !== null) unfollow();
     place.scrollTop = offset === null ? place.scrollHeight : 0;
     if (line) mark(offset);
+  }
+
+  // The lines of a long log are counted after they are shown.
+  async function number() {
+    const from = start;
+    const { first_line: first } = await ask(`${path}/log?length=1&lines=1&offset=${from}`);
+    if (!place.isConnected) return;
+    if (first === null || from !== start) await number();
+    else place.querySelectorAll(".number").forEach((link, index) => label(link, first, index));
   }
 
   function edges() {
@@ -104,6 +120,7 @@ export function log(main, id, step, at) {
       const got = await piece(end);
       later.before(...lines(got));
       end = got.end;
+      if (got.first_line === null) attempt(number);
       trim(earlier.nextSibling, (line) => { start = Number(line.nextSibling.dataset.offset); });
     } else {
       const from = Math.max(0, start - 65536);
@@ -113,6 +130,7 @@ export function log(main, id, step, at) {
       earlier.after(...made);
       place.scrollTop += place.scrollHeight - before;
       start = got.offset;
+      if (got.first_line === null) attempt(number);
     }
     edges();
   }
