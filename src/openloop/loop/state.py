@@ -98,7 +98,7 @@ class RoundSummary(NamedTuple):
 
 
 class State(NamedTuple):
-    """Everything that decides what comes next; built by `loop.apply` from events alone."""
+    """Everything that decides what comes next; built by `transitions.apply` from events alone."""
 
     status: Status = Status.READY
     reason: str = ""
