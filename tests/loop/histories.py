@@ -991,6 +991,51 @@ POLICY = (
     ),
 )
 
+WRITING = (
+    scenario(
+        "a gate that writes once is measured again, and so are those before it",
+        EVERYTHING,
+        "run1/5 1: play scan^ verify baseline=0.95 *play *scan =healthy/complete complete",
+    ),
+    scenario(
+        "the last gate rewrites what the others passed",
+        "play verify baseline",
+        "run1/5 1: play verify baseline=0.95^ *play *verify- =unhealthy/continue"
+        " 2: play verify baseline=0.95 =healthy/complete complete",
+    ),
+    scenario(
+        "verify alone rewrites what it passed",
+        "verify",
+        "run1/5 1: verify^ *verify =healthy/complete complete",
+    ),
+    scenario(
+        "a gate that writes each time fails at the third",
+        "fix verify",
+        "run1/2 1: verify^ *verify^ *verify^ =unhealthy/continue"
+        " 2: fix verify^ *verify^ *verify^ =unhealthy/exhausted exhausted",
+        rounds=2,
+    ),
+    scenario(
+        "two gates that undo each other's work do not go on for ever",
+        "scan verify",
+        "run1/1 1: scan^ verify^ *scan *verify^ *scan^ *scan *verify^ =unhealthy/exhausted"
+        " exhausted",
+        rounds=1,
+    ),
+    scenario(
+        "they end too where a change is measured and no round follows",
+        "scan verify baseline improve",
+        "run1/1 1: scan verify baseline=0.5 improve *scan^ *scan^ *scan^ *verify^ *scan^ *verify^"
+        " *scan^ *verify^ =unhealthy/exhausted exhausted",
+        rounds=1,
+    ),
+    scenario(
+        "a failure that a gate wrote after is measured again",
+        "scan fix verify",
+        "run1/5 1: scan- fix verify^ *scan *verify =repaired/complete complete",
+    ),
+)
+
 HISTORIES = (
     *ORDER,
     *EVIDENCE,
@@ -1001,6 +1046,7 @@ HISTORIES = (
     *TAMPERED,
     *BEST,
     *POLICY,
+    *WRITING,
 )
 
 

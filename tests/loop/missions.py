@@ -8,6 +8,7 @@ do next; a step's word also carries what comes of it:
     play  play-  play:timeout     a step that passes, fails, ends otherwise
     *play                         the same, measured again (`confirm`)
     baseline=0.5                  a baseline that measures 0.5; baseline- measures nothing
+    play^  baseline=0.9^          a gate that writes into the project
     fix~                          a step that is started and never ends: KILL comes next
     =repaired/complete            the round's outcome / decision
     keep  putback                 the best checkpoint is kept / returned to
@@ -24,7 +25,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from openloop.config import config
@@ -42,14 +43,14 @@ from openloop.loop.actions import (
     StartRound,
     TripBreaker,
 )
-from openloop.loop.events import Event
+from openloop.loop.events import Event, StepResult
 from openloop.loop.state import State
 from openloop.record import chain, event_format
 
 EVERYTHING = "play scan fix verify baseline improve"
 THRESHOLD = 0.9
 ENDLESS = 50  # steps of a round, which never has a third as many
-_STEP = re.compile(r"(\*?)(\w+?)(?:(-)|(~)|:(\w+)|=(-?[\d.]+))?$")
+_STEP = re.compile(r"(\*?)(\w+?)(?:(-)|(~)|:(\w+)|=(-?[\d.]+))?(\^)?$")
 
 
 def configured(steps: str, **limits: Any) -> Config:
@@ -97,10 +98,12 @@ def through_json(event: Event) -> Event:
 
 @dataclass(frozen=True)
 class Result:
-    """What comes of a step; value: of the metric, None for none."""
+    """What comes of a step. value: of the metric, None for none. wrote: whether a gate wrote into
+    the project."""
 
     outcome: Outcome
     value: float | None = None
+    wrote: bool = False
 
 
 class Mission:
@@ -167,17 +170,21 @@ class Mission:
         self.is_open = True
 
     def _finish_step(self, action: RunStep, result: Result) -> None:
-        passed = result.outcome.passed
+        wrote = ("src/a",) if result.wrote else ()
+        before = StepResult(action.step, result.outcome, wrote=wrote)
+        outcome = gates.after_writing(before, self.state).outcome
+        passed = outcome.passed
         data: dict[str, Any] = {
-            "outcome": result.outcome,
+            "outcome": outcome,
             "confirm": action.confirm,
             "detail": "" if passed else "exit 1",
             "duration_seconds": 0.5,
-            "error": "" if passed else f"{action.step} {result.outcome}",
+            "error": "" if passed else f"{action.step} {outcome}",
             "value": result.value,
+            **({"wrote": list(wrote)} if wrote else {}),
         }
         if self.config.baseline and action.step is Step.BASELINE:
-            verdict = gates.Verdict(result.outcome, value=result.value)
+            verdict = gates.Verdict(outcome, value=result.value)
             data["metric"] = gates.measurement(self.config.baseline, verdict).to_json()
         self.record(Kind.STEP_FINISHED, action.step, **data)
 
@@ -279,12 +286,13 @@ def result_of(word: str) -> Result | None:
     """What comes of a step, by its word in a history."""
     step = _STEP.match(word)
     assert step, word
-    _, _, failed, cut_off, outcome, value = step.groups()
+    _, _, failed, cut_off, outcome, value, wrote = step.groups()
     if cut_off:
         return None
     if value:
-        return measured(float(value))
-    return Result(Outcome.FAILED if failed else Outcome(outcome or "passed"))
+        return replace(measured(float(value)), wrote=bool(wrote))
+    found = Outcome.FAILED if failed else Outcome(outcome or "passed")
+    return Result(found, wrote=bool(wrote))
 
 
 def measured(value: float, *, passes: bool | None = None) -> Result:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import unittest
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from loop.missions import (
@@ -30,7 +30,7 @@ MISSIONS = 1500
 SEED = 20260102
 FAILURES = (Outcome.FAILED, Outcome.TIMEOUT, Outcome.STALLED, Outcome.OOM, Outcome.ERROR)
 SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
-LONGEST_ROUND = 12  # steps: four gates, two changes, four gates again, and some to spare
+LONGEST_ROUND = 40  # steps: four gates, two changes, and gates again that write, with some to spare
 
 
 class Walk:
@@ -42,6 +42,7 @@ class Walk:
         self.mission = Mission(self.config)
         self.health = self.chance.choice((0.0, 0.3, 0.6, 0.9, 1.0))  # how often a step passes
         self.trouble = self.chance.choice((0.0, 0.0, 0.02, 0.1))  # how often something intrudes
+        self.writing = self.chance.choice((0.0, 0.0, 0.2, 0.7))  # how often a gate writes
         self.actions = 0  # of the latest process
         self.cut = 0  # a moment at which a later process might have to go on
         self.state_at_cut = self.mission.state
@@ -99,9 +100,11 @@ class Walk:
             self.mission.signal(self.chance.choice(SIGNALS))
             return Result(Outcome.INTERRUPTED)
         passes = self.chance.random() < self.health
+        wrote = step.is_gate and self.chance.random() < self.writing
         if step is Step.BASELINE and (passes or self.chance.random() < 0.8):
-            return measured(self.chance.randint(1, 30) / 10, passes=passes)
-        return Result(Outcome.PASSED if passes else self.chance.choice(FAILURES))
+            value = self.chance.randint(1, 30) / 10
+            return replace(measured(value, passes=passes), wrote=wrote)
+        return Result(Outcome.PASSED if passes else self.chance.choice(FAILURES), wrote=wrote)
 
     def disturb(self) -> None:
         if self.chance.random() < 0.05 or not self.cut:
@@ -124,7 +127,8 @@ class Witness:
     config: Config
     passed: dict[Step, bool] = field(default_factory=dict)  # latest result of each gate
     measured_at: dict[Step, int] = field(default_factory=dict)
-    changed_at: int = 0
+    changed_at: int = 0  # by a change, a return, or a gate
+    answered_at: int = 0  # by a change or a return
     steps: list[Event] = field(default_factory=list)  # finished in the present round
     last_step: Step | None = None  # of the whole mission
     rounds_of_run: int = 0
@@ -166,7 +170,7 @@ class Witness:
         assert event.step
         if event.step.is_change:
             self._change_started(event.step)
-            self.changed_at = event.seq
+            self.changed_at = self.answered_at = event.seq
             self.since = len(self.steps) + 1
         else:
             self._gate_started(event.step, event.data["confirm"])
@@ -176,7 +180,7 @@ class Witness:
         failures = [gate for gate in self.passed if not self.passed[gate]]
         hold(bool(failures), f"{step} without a failure")
         if Step.VERIFY not in self.done:
-            fresh = [gate for gate in failures if self.measured_at[gate] > self.changed_at]
+            fresh = [gate for gate in failures if self.measured_at[gate] > self.answered_at]
             hold(step is Step.FIX and bool(fresh), f"{step} without an outstanding failure")
         else:
             hold(failures == [Step.BASELINE], f"{step} while {failures} fail")
@@ -211,6 +215,9 @@ class Witness:
         if event.step.is_gate and outcome != "interrupted":
             self.passed[event.step] = outcome == "passed"
             self.measured_at[event.step] = event.seq
+            if event.data.get("wrote") and outcome == "passed":
+                self.changed_at = event.seq
+                self.since = len(self.steps)
         if "metric" in event.data:
             self.value = event.data["metric"]["value"]
         if "metric" in event.data and (value := self.value) is not None:
@@ -252,6 +259,7 @@ class Witness:
         self.passed = dict(self.kept)
         self.measured_at = dict.fromkeys(self.kept, event.seq)
         self.changed_at, self.kept_at = event.seq - 1, event.seq
+        self.answered_at = self.changed_at
         self.since = len(self.steps)
 
     def _round_finished(self, event: Event) -> None:
@@ -363,6 +371,9 @@ class RandomMissions(unittest.TestCase):
         self.assertGreaterEqual(kinds | notes, {"breaker_tripped", "checkpoint_restored", "kept"})
         confirms = [e for w in self.walks for e in w.mission.events if e.data.get("confirm")]
         self.assertEqual({event.step for event in confirms}, set(GATES))
+        wrote = [e for w in self.walks for e in w.mission.events if e.data.get("wrote")]
+        self.assertEqual({event.step for event in wrote}, set(GATES))
+        self.assertIn("policy", {event.data["outcome"] for event in wrote})
 
     def test_a_later_process_knows_the_same(self) -> None:
         self.each(known_again, self.walks[::5])

@@ -111,7 +111,8 @@ class StepResult(NamedTuple):
     measurement: of a baseline. usage: what an agent's session took, as `step_finished` has it.
     refusal: why its agent was unavailable, see `AgentRefusal`. changes: what a change did, counted:
     files, added, removed (lines), whole (whether all is counted and in the diff), and diff, the
-    path of that file in the workspace, "" when none is kept.
+    path of that file in the workspace, "" when none is kept. wrote: printable paths of files that
+    only a change may write, and that a gate wrote.
     """
 
     step: Step
@@ -138,16 +139,19 @@ class StepResult(NamedTuple):
     refusal: Mapping[str, Any] | None = None
     attachments: tuple[Attachment, ...] = ()
     changes: Mapping[str, Any] | None = None
+    wrote: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """The result as artifacts and reports hold it; usage, refusal, changes and attachments only
-        when there are some."""
+        """The result as artifacts and reports hold it; usage, refusal, changes, attachments and
+        `wrote` only when there are some."""
         found = {name: getattr(self, name) for name in self._fields if name not in _OPTIONAL}
         for name in ("usage", "refusal", "changes"):
             if (value := getattr(self, name)) is not None:
                 found[name] = dict(value)
         if self.attachments:
             found["attachments"] = [one._asdict() for one in self.attachments]
+        if self.wrote:
+            found["wrote"] = list(self.wrote)
         return found
 
     def event_data(self) -> dict[str, Any]:
@@ -174,10 +178,11 @@ class StepResult(NamedTuple):
         if not isinstance(data.get("changes", {}), Mapping):
             raise TypeError("changes are not an object")
         data["attachments"] = tuple(Attachment(**one) for one in data.get("attachments", ()))
+        data["wrote"] = tuple(map(str, data.get("wrote", ())))
         return cls(**data)
 
 
-_OPTIONAL = ("measurement", "usage", "refusal", "attachments", "changes")
+_OPTIONAL = ("measurement", "usage", "refusal", "attachments", "changes", "wrote")
 _TEXTS = {"command", "started_at", "log_path", "log_sha256", "detail", "error", "sandbox"}
 _NULLABLE = {"exit_code", "pid", "peak_rss_bytes", "cpu_seconds", "value"}
 _NUMBERS = {"duration_seconds", "log_bytes", *_NULLABLE}

@@ -15,6 +15,7 @@ from openloop.loop.state import State
 
 LAST_ERROR_LENGTH = 2000  # characters
 _NUMBER = r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
+MOST_WRITES = 3  # times in a row that a gate writes until that is a failure
 OBSCURED = ", but would without its colours and carriage returns (try NO_COLOR=1 in its env)"
 _EXPLAINED_CODES = {126: "found but not executable", 127: "command not found"}
 
@@ -209,6 +210,32 @@ def overruled(result: StepResult, broken: str) -> StepResult:
     )
 
 
+def after_writing(result: StepResult, state: State) -> StepResult:
+    """A gate's result after what it wrote. A gate may write what only changes should, such as a
+    formatter: it is measured again with the others. One that writes each time leaves another
+    project than the one that it passed."""
+    if not (result.wrote and result.outcome.passed):
+        return result
+    times = 1
+    for earlier in reversed(state.steps):
+        if earlier.step.is_change:
+            break
+        times += earlier.step is result.step and bool(earlier.wrote)
+    if times < MOST_WRITES:
+        return result
+    return overruled(
+        result,
+        f"wrote {first_of(result.wrote)} each of the {times} times it ran, so that what it leaves "
+        "is not what it passed: ignore such files, or take them out of policy.allow",
+    )
+
+
+def first_of(paths: Sequence[str]) -> str:
+    """The first three paths, and the number of the others."""
+    more = f" and {len(paths) - 3} more" if len(paths) > 3 else ""
+    return ", ".join(paths[:3]) + more
+
+
 def failing(config: Config, state: State) -> tuple[Step, ...]:
     """Configured gates whose latest result is a failure, whatever has changed since."""
     known = (gate for gate in config.gates if gate in state.gates)
@@ -216,7 +243,7 @@ def failing(config: Config, state: State) -> tuple[Step, ...]:
 
 
 def fresh(config: Config, state: State) -> tuple[Step, ...]:
-    """Configured gates measured since the latest change."""
+    """Configured gates measured since the latest change, and since a gate last wrote code."""
     return tuple(
         gate
         for gate in config.gates

@@ -109,7 +109,7 @@ class State(NamedTuple):
     running: Step | None = None  # a step that was started and has not finished
     steps: tuple[StepResult, ...] = ()  # of the current or latest round
     gates: Mapping[Step, GateResult] = {}
-    change_seq: int = 0  # event that started the latest change
+    change_seq: int = 0  # evidence before this event is stale: a change started, or a gate wrote
     answer_seq: int = 0  # and that started the latest one whose agent was not refused
     decision: Decision | None = None  # of the latest round of this run
     breaker_open: bool = False  # this run's breaker_tripped is on record

@@ -125,6 +125,8 @@ def _step_finished(state: State, event: Event) -> State:
     )
     if result.step.is_change:
         return _session_ended(state, event, result)
+    if result.wrote and result.outcome.passed:  # its own evidence is stale, too
+        state = state._replace(change_seq=event.seq + 1)
     if result.measurement is None:
         return state
     metric = result.measurement.after(state.metric)

@@ -221,6 +221,13 @@ class Enforcement:
             self._record(Kind.CHECKPOINT_RESTORED, step=step, why="policy", text=text, paths=())
         return Enforced(violation)
 
+    def written_by_gate(self, step: Step) -> tuple[str, ...]:
+        """The printable paths of allowed files that a gate wrote, once its violations are
+        restored."""
+        if self._project is None or not step.is_gate:
+            return ()
+        return self._project.written_by_gate()
+
     def change_diff(self, step: Step) -> ChangeDiff | None:
         """The differences that a change left, once its violations are restored. None for a gate, or
         without a checkpoint to compare with."""

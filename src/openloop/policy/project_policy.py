@@ -90,7 +90,16 @@ class ProjectPolicy:
                 self._last, self.reference.tree, strayed, lambda digest: None, self._replaced.keep
             )
             self._last = self.reference.scan(self._last)
+        if words:  # a gate may change the same files outside `allow`
+            self._last = self.reference.keep(self._last)
         return words, shown(path for path in strayed if not is_litter(path))
+
+    def written_by_gate(self) -> tuple[str, ...]:
+        """The allowed files that the gate has left different, printable; none where no `allow` says
+        which files are the code, and which a check may write."""
+        if self._policy is None or self._policy.allow is None:
+            return ()
+        return shown(filter(self._rules.allows, self._comparison().written()))
 
     def before_change(self) -> str:
         """Save the state before a change; returns its digest for the event."""

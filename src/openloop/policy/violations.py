@@ -105,10 +105,11 @@ class ProjectComparison(NamedTuple):
 
     def _of_gate(self) -> StepViolations:
         """Violations of a gate: it may create protected files, which are removed again, but not
-        change or remove them."""
+        change or remove them. What it does outside `allow` is undone as well, and no violation."""
         protected, others = self.protected(), self._others()
         broken = [path for path in protected if path in self.reference]
-        outside = [path for path in others.created if not self.rules.allows(path)]
+        files = (*others.created, *others.changed, *others.removed)
+        outside = [path for path in files if not self.rules.allows(path)]
         outside += self._stray_folders(others._replace(changed_folders=()), outside)
         phrases = [f"{self._words(path)} while it ran" for path in broken]
         back = (*outside, *self._unreadable())

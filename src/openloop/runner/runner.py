@@ -257,14 +257,20 @@ class Runner:
             )
             changes = self._keep_changes(step, execution.log, left.kept)
             result = gates.overruled(result, broken)._replace(
-                attachments=tuple(left.kept), changes=changes
+                attachments=tuple(left.kept),
+                changes=changes,
+                wrote=self._enforcement.written_by_gate(step),
             )
+            result = gates.after_writing(result, self.state)
             stand_in = {"stand_in": True} if action.stand_in else {}
             self._record(Kind.STEP_FINISHED, step=step, **result.event_data(), **stand_in)
             self._withholding.discard()
             log_tampering = self._files.log_finished(execution.log, result.log_sha256)
             self._note_tampering(tampering, log_tampering)
             self._note_damage(damage)
+            if result.wrote and result.outcome.passed:
+                text = f"{step} wrote {gates.first_of(result.wrote)}: gates are measured again"
+                self._record(Kind.NOTE, note="wrote", text=text)
             if left.words:
                 text = f"attachments of {step} left out: {left.words}"
                 self._record(Kind.NOTE, note="attachments", text=text)

@@ -31,6 +31,11 @@ def patterns(place: Workspace, known: Config, root: str) -> Iterator[Finding]:
             fix = 'add for example "policy": {"protect": ["tests/**"]}'
             yield warning("nothing keeps a change from editing the checks themselves", fix)
         return
+    if known.improver and policy.allow is None:
+        yield warning(
+            "policy.allow is missing: code that a gate rewrites is not measured again",
+            'name the sources, for example "allow": ["src/**"]',
+        )
     skip = snapshot.outside_project(root, place.path)
     # slow to import, and many a workspace has no policy
     from openloop.policy.path_rules import Rules, unfit
