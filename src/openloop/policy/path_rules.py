@@ -52,7 +52,7 @@ class Rules:
         return any(map(self._matches, names(path, self._aliases)))
 
     def _matches(self, name: bytes) -> bool:
-        return self._protect.matches(name) or self._withhold.matches(name)
+        return self._protect.matches(name) or (self.withholds_any and self.withholds(name))
 
     def withholds(self, path: bytes) -> bool:
         """Whether the path is withheld from changes."""
@@ -61,9 +61,9 @@ class Rules:
     def protects(self, path: bytes) -> bool:
         """Whether the path is compared with the reference; byte code is removed instead. A folder
         is compared if every path in it would be: `tests/**` protects the mode of `tests` too."""
-        if is_byte_code(path) and not self._byte_code_too:
+        if not (self.covers(path) or self.covers(path + _INSIDE)):
             return False
-        return self.covers(path) or self.covers(path + _INSIDE)
+        return self._byte_code_too or not is_byte_code(path)
 
     def reaches(self, folder: bytes) -> bool:
         """Whether a path in the folder could be covered; False is certain."""
