@@ -127,3 +127,14 @@ def _is(state: Mapping[str, Any], expected: Mapping[str, Any]) -> Seen:
         case "enabled":
             return "it is disabled" if state["disabled"] else None
     return None
+
+
+def are_equal(value: Any, wanted: Any) -> bool:
+    """1 and 1.0 are equal, 1 and true are not."""
+    if isinstance(value, bool) or isinstance(wanted, bool):
+        return value is wanted
+    if isinstance(value, list) and isinstance(wanted, list):
+        return len(value) == len(wanted) and all(map(are_equal, value, wanted))
+    if isinstance(value, dict) and isinstance(wanted, dict):
+        return value.keys() == wanted.keys() and all(are_equal(value[k], wanted[k]) for k in value)
+    return bool(value == wanted)

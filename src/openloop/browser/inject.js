@@ -291,7 +291,6 @@
     keep: (...elements) => keep(elements),
     count: (locator) => search(locator).filter(isVisible).length,
     element: () => found[0],
-    settled: () => nextFrame().then(() => true),
     approach, outer, read, shows, glimpse, focus, emptyField, isPicked, choose, freeze, thaw, box,
     put: (text) => put(found[0], text),
     title: () => document.title.slice(0, 1000),

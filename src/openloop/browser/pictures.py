@@ -22,16 +22,8 @@ _LARGEST = 64 << 20  # bytes of pixels that are looked at
 _QUALITY = 60  # of a JPEG, in percent
 
 
-@dataclass(frozen=True, slots=True)
-class Taken:
-    """A picture. png: its bytes. moving: whether the page was still moving."""
-
-    png: bytes
-    moving: bool
-
-
-def take(page: Page, options: Mapping[str, Any], patience: float, within: float) -> Taken:
-    """A picture of the page, once two in a row are equal or the patience has run out. within: how
+def take(page: Page, options: Mapping[str, Any], patience: float, within: float) -> bytes:
+    """A PNG of the page, once two in a row are equal or the patience has run out. within: how
     long the page may take for one. Both in seconds."""
     how = _how(page, options, within)
     frames = page.frames()
@@ -41,7 +33,7 @@ def take(page: Page, options: Mapping[str, Any], patience: float, within: float)
         before = _shot(page, how, within)
         while (now := _shot(page, how, within)) != before and monotonic() < deadline:
             before = now
-        return Taken(base64.b64decode(now), now != before)
+        return base64.b64decode(now)
     finally:
         _try_ours(page, frames, "thaw")
 

@@ -244,7 +244,7 @@ class Player:
 
     def _script(self, step: Step) -> None:
         value = self._run(step.value, step.timeout)
-        if "equals" in step.options and not _equal(value, step.options["equals"]):
+        if "equals" in step.options and not expectations.are_equal(value, step.options["equals"]):
             raise Failure(
                 "the script returned something else",
                 expected=json.dumps(step.options["equals"])[:500],
@@ -291,17 +291,17 @@ class Player:
         deadline = monotonic() + step.timeout
         while True:
             patience = max(0.5, min(_STILL, deadline - monotonic()))
-            taken = pictures.take(self.page, step.options, patience, step.timeout)
-            self._out.write(f"{name}.png", taken.png)
+            png = pictures.take(self.page, step.options, patience, step.timeout)
+            self._out.write(f"{name}.png", png)
             if not like:
                 break
-            found = self._comparer.compare(wanted, taken.png, _COMPARE)
+            found = self._comparer.compare(wanted, png, _COMPARE)
             if found.different <= step.options.get("tolerance", 0):
                 break
             if monotonic() >= deadline:
                 raise self._unlike(name, wanted, found, step)
             self.page.wait(_PAUSE)
-        if not step.options.get("one_colour") and pictures.is_one_colour(taken.png):
+        if not step.options.get("one_colour") and pictures.is_one_colour(png):
             raise Failure("the picture is of one colour", files=(f"{name}.png",))
 
     def _wanted(self, like: str) -> bytes:
@@ -343,14 +343,3 @@ class Player:
 
 def _percent(part: float) -> str:
     return f"{100 * part:.3g} %"
-
-
-def _equal(value: Any, wanted: Any) -> bool:
-    """1 and 1.0 are equal, 1 and true are not."""
-    if isinstance(value, bool) or isinstance(wanted, bool):
-        return value is wanted
-    if isinstance(value, list) and isinstance(wanted, list):
-        return len(value) == len(wanted) and all(map(_equal, value, wanted))
-    if isinstance(value, dict) and isinstance(wanted, dict):
-        return value.keys() == wanted.keys() and all(_equal(value[k], wanted[k]) for k in value)
-    return bool(value == wanted)
