@@ -121,7 +121,7 @@ def serve(
 
             key = site.access.one_time_key()
             webbrowser.open(f"http://127.0.0.1:{site.server.server_port}/?token={key}")
-        site.server.serve_forever(poll_interval=0.5)
+        site.server.serve_forever(poll_interval=3600)  # a signal ends it at once
     except KeyboardInterrupt:
         pass
     finally:
