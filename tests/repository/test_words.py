@@ -98,6 +98,10 @@ class AgentPack(unittest.TestCase):
         for document in (AGENT, PROMPTS):
             self.assertLess(len(read(document).split()), 365, document)
 
+    def test_it_sets_up_the_server(self) -> None:
+        (line,) = (one for one in read(AGENT).splitlines() if " mcp add " in one)
+        self.assertIn(f"`{line}`", read("src/openloop/manual/mcp.md"))
+
     def test_every_command_in_its_prose_is_in_a_block(self) -> None:
         shown = "".join(block.text for block in blocks(AGENT, "sh"))
         for words in code(prose(AGENT)):
