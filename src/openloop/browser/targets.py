@@ -1,4 +1,4 @@
-"""Find the one element, in any frame of a page, that a locator names."""
+"""Find the one element, in any frame, that a locator names, and wait until it can be acted on."""
 
 from __future__ import annotations
 

@@ -2,8 +2,8 @@
 
 Every job has a guard, so no process of a case outlives it. The command gets arguments, input and a
 folder; expectations stay in this process's memory. Where the kernel allows it, guard and
-commands run in an enclosure (see `namespaces`): the file of cases looks empty, only writes to the
-project last, and this process is invisible.
+commands run in an enclosure (see `namespaces`): the file of cases looks empty, writes outside the
+project are lost, and this process is invisible.
 """
 
 from __future__ import annotations
@@ -220,15 +220,14 @@ class _Pool:
         for pipe in attempt.pipes:
             self._selector.register(pipe, selectors.EVENT_READ, self._reader(attempt, pipe))
         attempt.deadline = monotonic() + case.timeout
-        # The selector notices the closed socket of a dead guard.
-        with contextlib.suppress(OSError):
-            order = Start(
-                attempt.number,
-                list(map(self._inside, attempt.words(self._command))),
-                self._place,
-                attempt.environment(enclosed=self._is_enclosed),
-                GRACE,
-            )
+        order = Start(
+            attempt.number,
+            list(map(self._inside, attempt.words(self._command))),
+            self._place,
+            attempt.environment(enclosed=self._is_enclosed),
+            GRACE,
+        )
+        with contextlib.suppress(OSError):  # a dead guard: the selector notices its closed socket
             worker.guard.run(order, streams)
         for stream in streams:
             os.close(stream)

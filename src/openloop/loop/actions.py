@@ -14,7 +14,6 @@ from openloop.core.vocabulary import Decision, RoundOutcome, Status, Step
 from openloop.loop import breaker, budget, gates, waits
 from openloop.loop.events import StepResult
 from openloop.loop.state import State
-from openloop.loop.transitions import apply
 from openloop.loop.waits import RunStep, Wait
 
 
@@ -88,8 +87,8 @@ def opening(config: Config, state: State, *, max_rounds: int | None, config_sha2
     if state.status is Status.RUNNING and state.decision not in (None, Decision.CONTINUE):
         return _after_round(state)
     if state.config_sha256 == config_sha256:
-        left = min(config.total_rounds, state.rounds_used + allowed)
-        return OpenRun(state.run, 1 if state.trial else left, state.trial, resumed=True)
+        total = min(config.total_rounds, state.rounds_used + allowed)
+        return OpenRun(state.run, 1 if state.trial else total, state.trial, resumed=True)
     if state.status is Status.RUNNING:
         return _close_for_new_configuration(state)
     return OpenRun(state.run + 1, 1 if state.trial else allowed, state.trial, resumed=False)
@@ -169,7 +168,7 @@ def _next_step(config: Config, state: State) -> RunStep | Wait | None:
     since = _since_late_change(state)
     if since is None:
         return _after_verify(config, state, done)
-    if since or not _round_follows(config, state):
+    if since or not _round_follows(config, state):  # else the next round measures the change
         return _measure_again(config, state)
     return None
 
@@ -316,7 +315,6 @@ __all__ = [
     "StartRound",
     "TripBreaker",
     "Wait",
-    "apply",
     "next_action",
     "opening",
 ]

@@ -1,6 +1,6 @@
 """What people and programs read: console, status, logs, audit, reports. Never writes a record.
 
-One module a view.
+One module a view, and what the views share.
 """
 
 MAY_IMPORT = ("core", "config", "loop", "fs", "record")
