@@ -12,7 +12,7 @@ from functools import partial
 from faults.bench import Bench, Row, Trial, ends, require, run
 from faults.record import intact
 from openloop.fs import files
-from openloop.record import chain, reader, tail, workspace
+from openloop.record import chain, reader, record_end, workspace
 from openloop.views import audit
 from support import Workspace
 
@@ -129,7 +129,7 @@ def _run_refuses(place: Workspace) -> bool:
         return True
     finally:
         os.close(descriptor)
-    beat = tail.heartbeat(workspace.at(place.path))
+    beat = record_end.heartbeat(workspace.at(place.path))
     return bool(reader.lost(record.state, record.head, beat))
 
 

@@ -23,7 +23,7 @@ from loop.missions import (
 )
 from openloop.core.vocabulary import Kind, Status
 from openloop.loop.state import State
-from openloop.record import chain, reader, tail, workspace
+from openloop.record import chain, reader, record_end, workspace
 from openloop.record.chain import Broken
 from openloop.record.reader import Record
 from record.records import PLANTS, no_hang, rewrite, write_events
@@ -110,7 +110,7 @@ class LongRecord(ReaderCase):
         rewrite(self.path, self.data)
 
     def test_it_is_longer_than_the_window(self) -> None:
-        self.assertGreater(len(self.data), 2 * tail.WINDOW)
+        self.assertGreater(len(self.data), 2 * record_end.WINDOW)
 
     def test_the_state_is_the_same(self) -> None:
         record = self.load()
@@ -147,10 +147,10 @@ class LongRecord(ReaderCase):
     def test_a_round_longer_than_the_window(self) -> None:
         mission = long_mission(2)
         tell(mission, "3: play")
-        while len(mission.events) < 2 * tail.WINDOW / 1000:
+        while len(mission.events) < 2 * record_end.WINDOW / 1000:
             mission.record(Kind.NOTE, note="hook", text="x" * 1000)
         write_events(self.path, mission.events)
-        self.assertGreater(os.path.getsize(self.path), 2 * tail.WINDOW)
+        self.assertGreater(os.path.getsize(self.path), 2 * record_end.WINDOW)
         self.assertEqual(without_reason(mission.state), without_reason(self.load().state))
 
 
@@ -179,10 +179,10 @@ class Torn(ReaderCase):
         mission = lived(HISTORIES[0])
         write_events(self.path, mission.events)
         with open(self.path, "ab") as file:
-            file.write(b"\0" * (3 * tail.WINDOW))
+            file.write(b"\0" * (3 * record_end.WINDOW))
         record = self.load()
         self.assertEqual(mission.state.seq, record.state.seq)
-        self.assertEqual(3 * tail.WINDOW, len(record.torn))
+        self.assertEqual(3 * record_end.WINDOW, len(record.torn))
 
 
 class Spoilt(ReaderCase):
@@ -264,7 +264,7 @@ class Planted(ReaderCase):
         self.each("events.jsonl", refused)
 
     def test_at_the_heartbeat(self) -> None:
-        self.each("heartbeat.json", lambda: self.assertIsNone(tail.heartbeat(self.place)))
+        self.each("heartbeat.json", lambda: self.assertIsNone(record_end.heartbeat(self.place)))
 
 
 class Heartbeats(ReaderCase):
@@ -272,10 +272,10 @@ class Heartbeats(ReaderCase):
 
     def read(self, data: bytes) -> dict[str, Any] | None:
         rewrite(os.path.join(self.folder, "heartbeat.json"), data)
-        return tail.heartbeat(workspace.at(self.folder))
+        return record_end.heartbeat(workspace.at(self.folder))
 
     def test_missing(self) -> None:
-        self.assertIsNone(tail.heartbeat(workspace.at(self.folder)))
+        self.assertIsNone(record_end.heartbeat(workspace.at(self.folder)))
 
     def test_garbage(self) -> None:
         many = (b"", b"{", b"[]", b"null", b"{}", b'{"status": 1}', b"\xff\xfe", b"\0" * 99)

@@ -14,7 +14,7 @@ from openloop.fleet.document import WORKTREE, Fleet, Task
 from openloop.fleet.launchers import launch
 from openloop.fleet.state import TaskState
 from openloop.fs import files
-from openloop.record import tail, workspace
+from openloop.record import record_end, workspace
 
 TREE = "tree"  # the name of a task's worktree
 _END = 2000  # bytes at the end of a log in which its last line is looked for
@@ -108,7 +108,7 @@ def ask_to_stop(folder: str) -> None:
 
 def heartbeat(path: str) -> dict[str, Any]:
     """The heartbeat of a workspace, empty where there is none."""
-    return tail.heartbeat(workspace.at(path)) or {}
+    return record_end.heartbeat(workspace.at(path)) or {}
 
 
 def pulse(path: str) -> object:

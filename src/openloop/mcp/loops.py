@@ -23,7 +23,7 @@ from openloop.core import interpreter
 from openloop.core.errors import ExitCode, OpenLoopError, UsageError
 from openloop.core.text import printable
 from openloop.core.vocabulary import Status, Step
-from openloop.record import lock, tail, workspace
+from openloop.record import lock, record_end, workspace
 from openloop.record.workspace import LOGS, Workspace
 from openloop.views import discovery, history, status
 from openloop.views.reports import markdown, report
@@ -263,7 +263,7 @@ class Loops:
 
 def _runner(place: Workspace) -> object:
     """The PID of the latest runner, as the heartbeat has it."""
-    return (tail.heartbeat(place) or {}).get("runner_pid")
+    return (record_end.heartbeat(place) or {}).get("runner_pid")
 
 
 def _document(document: Mapping[str, Any]) -> Result:

@@ -11,7 +11,7 @@ DOORS = (
     "lock",
     "store",
     "reader",
-    "tail",
+    "record_end",
     "chain",
     "event_format",
     "integrity",

@@ -17,7 +17,7 @@ from openloop.core.vocabulary import Decision, Kind, Status, Step
 from openloop.fs import files
 from openloop.loop.events import Event
 from openloop.loop.state import State
-from openloop.record import chain, projections, reader, tail, withheld
+from openloop.record import chain, projections, reader, record_end, withheld
 from openloop.record.chain import Broken
 from openloop.record.reader import Record
 from openloop.record.workspace import ARTIFACTS, CHECKPOINTS, EVENTS, LOGS, WITHHELD, Workspace
@@ -43,7 +43,7 @@ def load(place: Workspace, events: int) -> Record:
     """The record in an open events.jsonl, complete as far as its end and the heartbeat show. Raises
     Broken, naming the line, or RecordMismatch."""
     record = reader.load(events)
-    if why := reader.lost(record.state, record.head, tail.heartbeat(place)):
+    if why := reader.lost(record.state, record.head, record_end.heartbeat(place)):
         raise RecordMismatch(place.shown(EVENTS), why)
     if record.state.seq == 0:
         check_empty(place)

@@ -16,7 +16,7 @@ from openloop.loop import transitions
 from openloop.loop.events import Event
 from openloop.loop.state import State
 from openloop.record import chain, event_format
-from openloop.record.tail import blocks, window
+from openloop.record.record_end import blocks, window
 from openloop.record.workspace import EVENTS, Workspace
 
 

@@ -20,7 +20,7 @@ from openloop.core.vocabulary import Kind, Status, Step
 from openloop.fs import files
 from openloop.loop import actions, transitions
 from openloop.loop.events import Event
-from openloop.record import chain, event_format, integrity, projections, tail
+from openloop.record import chain, event_format, integrity, projections, record_end
 from openloop.record.lock import Lock
 from openloop.record.mission import Mission
 from openloop.record.projections import Live, WriterProcess
@@ -340,7 +340,7 @@ def _not_started(workspace: Workspace, error: OSError) -> UsageError:
 
 def _show_blocked(workspace: Workspace, lock: Lock, reason: str) -> None:
     """Write `blocked` to the heartbeat of a workspace whose record cannot be continued."""
-    document = tail.heartbeat(workspace) or {"version": projections.VERSION}
+    document = record_end.heartbeat(workspace) or {"version": projections.VERSION}
     document |= {
         "status": Status.BLOCKED,
         "reason": reason,

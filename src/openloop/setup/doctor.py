@@ -17,7 +17,7 @@ from openloop.core.errors import ConfigError, UsageError
 from openloop.core.vocabulary import CHANGES, Step
 from openloop.fs.files import NotRegular
 from openloop.process import log_scan
-from openloop.record import chain, integrity, tail
+from openloop.record import chain, integrity, record_end
 from openloop.record import workspace as places
 from openloop.record.lock import runner_lives
 from openloop.record.workspace import (
@@ -114,7 +114,7 @@ def _disk(place: Workspace) -> Iterator[Finding]:
 
 def _record(place: Workspace) -> Iterator[Finding]:
     if runner_lives(place):
-        pid = (tail.heartbeat(place) or {}).get("runner_pid")
+        pid = (record_end.heartbeat(place) or {}).get("runner_pid")
         fix = f"wait for it, or watch it: openloop status {place.quoted} --watch"
         yield warning(f"a live runner (PID {pid}) holds the workspace", fix)
         return

@@ -14,7 +14,7 @@ from openloop.config.globs import Globs
 from openloop.core.text import printable
 from openloop.core.vocabulary import SandboxMode, Status
 from openloop.fs import programs, snapshot
-from openloop.record import tail, withheld
+from openloop.record import record_end, withheld
 from openloop.record.lock import runner_lives
 from openloop.record.workspace import HOLDOUT, Workspace
 from openloop.setup.findings import Finding, ok, problem, warning
@@ -119,7 +119,7 @@ def withheld_files(place: Workspace, known: Config) -> Iterator[Finding]:
     policy = known.policy or NO_POLICY
     if (archive := withheld.lying_at(place)) and not runner_lives(place):
         words = f"withheld files are away since a run was killed, kept in {archive}"
-        if (tail.heartbeat(place) or {}).get("status") == Status.READY:  # a new record
+        if (record_end.heartbeat(place) or {}).get("status") == Status.READY:  # a new record
             what = f"{words}, and the record knows nothing of it"
             yield problem(what, "unpack it with tar, move what is in it back, then remove it")
             return

@@ -16,7 +16,7 @@ from openloop.core.text import counted
 from openloop.core.vocabulary import Kind
 from openloop.fs import files
 from openloop.loop.state import State
-from openloop.record import chain, integrity, reader, tail
+from openloop.record import chain, integrity, reader, record_end
 from openloop.record.chain import Broken
 from openloop.record.integrity import RecordMismatch
 from openloop.record.workspace import EVENTS, HEARTBEAT, Workspace
@@ -64,7 +64,7 @@ class AuditReport:
 def examine(place: Workspace, *, head: str | None = None) -> AuditReport:
     """Audit a workspace. head: what the chain's head must be, as a run printed it."""
     report = AuditReport()
-    beat = tail.heartbeat(place)  # before the events: a live runner is ahead of it
+    beat = record_end.heartbeat(place)  # before the events: a live runner is ahead of it
     try:
         heads = _chain(place, report, {head, (beat or {}).get("event_head")})
         _heartbeat(place, report, beat, heads)
@@ -80,11 +80,11 @@ def examine_latest(place: Workspace, rounds: int) -> AuditReport:
     """Audit a short record whole, and of a long one what a report of its latest rounds shows: their
     events, the files that these name, and the heartbeat."""
     report = AuditReport()
-    beat = tail.heartbeat(place)
+    beat = record_end.heartbeat(place)
     try:
         if os.path.lexists(place.file(EVENTS)):
             with _opened(place) as events:
-                if tail.whole_size(events) > tail.WINDOW:
+                if record_end.whole_size(events) > record_end.WINDOW:
                     report.is_whole = False
                     _replay_latest(place, events, rounds, report, beat)
                     return report
@@ -97,7 +97,7 @@ def examine_latest(place: Workspace, rounds: int) -> AuditReport:
 def _replay_latest(
     place: Workspace, events: int, rounds: int, report: AuditReport, beat: dict[str, Any] | None
 ) -> None:
-    end = tail.window(events, count=rounds)
+    end = record_end.window(events, count=rounds)
     begin = end.first + end.rounds[-rounds:][0]
     replay = _Replay(place, report)
     for number, line in chain.check_chain(end.lines, first=end.first, prev=end.prev):

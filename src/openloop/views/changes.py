@@ -18,7 +18,7 @@ from openloop.core.text import counted as of_things
 from openloop.core.vocabulary import Kind
 from openloop.fs import files
 from openloop.loop.events import StepResult
-from openloop.record import chain, event_format, tail
+from openloop.record import chain, event_format, record_end
 from openloop.record.workspace import EVENTS, Workspace
 
 NONE = "no file changed"
@@ -90,7 +90,7 @@ def _backward(place: Workspace) -> Iterator[Change]:
     except FileNotFoundError:
         return
     try:
-        for line in tail.backward(events, tail.whole_size(events)):
+        for line in record_end.backward(events, record_end.whole_size(events)):
             if chain.kind_of(line) == Kind.STEP_FINISHED:
                 try:
                     event = event_format.decode(line)

@@ -16,9 +16,9 @@ from openloop.core.vocabulary import Decision, Kind, RoundOutcome, Step
 from openloop.fs import files
 from openloop.loop.events import Event, Measurement, Metric, StepResult
 from openloop.loop.state import State, Violation
-from openloop.record import chain, reader, tail
+from openloop.record import chain, reader, record_end
 from openloop.record.chain import Broken
-from openloop.record.tail import Window
+from openloop.record.record_end import Window
 from openloop.record.workspace import EVENTS, Workspace
 
 Line = tuple[int, bytes]  # its number, counted from 1, and its bytes
@@ -165,7 +165,7 @@ def _end(place: Workspace, rounds: int) -> Window:
     except FileNotFoundError:
         return Window([], 1, [0], 0, b"")
     try:
-        return tail.window(events, count=rounds)
+        return record_end.window(events, count=rounds)
     finally:
         os.close(events)
 

@@ -18,7 +18,7 @@ from openloop.core.text import printable
 from openloop.core.vocabulary import Kind, Step
 from openloop.fs import files
 from openloop.loop.events import Event
-from openloop.record import chain, event_format, lock, tail
+from openloop.record import chain, event_format, lock, record_end
 from openloop.record.workspace import EVENTS, LOGS, Workspace
 from openloop.views import watching
 
@@ -224,8 +224,8 @@ class _Record:
             return None
         try:
             found = None
-            end = self._offset = tail.whole_size(events)
-            for line in tail.backward(events, end):
+            end = self._offset = record_end.whole_size(events)
+            for line in record_end.backward(events, end):
                 found = _event(line)
                 if found and asked.wants(found):
                     self._offset = end
@@ -241,7 +241,7 @@ class _Record:
         if events < 0:
             return
         try:
-            data = b"".join(tail.blocks(events, self._offset))
+            data = b"".join(record_end.blocks(events, self._offset))
         finally:
             os.close(events)
         whole, newline, _ = data.rpartition(b"\n")

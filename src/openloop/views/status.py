@@ -14,7 +14,7 @@ from openloop.core.errors import ConfigError, OpenLoopError, UsageError
 from openloop.core.text import counted, printable
 from openloop.core.vocabulary import Status
 from openloop.fs.files import NotRegular
-from openloop.record import chain, tail, withheld, workspace
+from openloop.record import chain, record_end, withheld, workspace
 from openloop.record.lock import runner_lives
 from openloop.record.workspace import CONFIG, EVENTS, HEARTBEAT, LOGS, Workspace
 
@@ -68,9 +68,9 @@ def inspect(path: str) -> WorkspaceStatus:
     place = workspace.existing(path)
     problems: list[OpenLoopError] = []
     seen = None
-    beat = tail.heartbeat(place)  # before the record, which is never behind it
+    beat = record_end.heartbeat(place)  # before the record, which is never behind it
     try:
-        seen = tail.look(place)
+        seen = record_end.read_end(place)
     except (chain.Broken, NotRegular) as error:
         fix = f"look at it: openloop audit {place.quoted}"
         problems.append(_problem(place, EVENTS, f"{EVENTS} is not intact: {error}", fix))
@@ -85,7 +85,7 @@ def inspect(path: str) -> WorkspaceStatus:
 
 
 def believed(
-    place: Workspace, beat: Mapping[str, Any] | None, seen: tail.Glance | None
+    place: Workspace, beat: Mapping[str, Any] | None, seen: record_end.RecordEnd | None
 ) -> tuple[Mapping[str, Any], list[OpenLoopError]]:
     """(the heartbeat as far as the record supports it, with `crashed` derived; its problems).
 
@@ -97,7 +97,7 @@ def believed(
         problems.append(_lost_heartbeat(place))
         beat = _from_record(place) if seen else _UNKNOWN
     elif beat["status"] != Status.RUNNING and not _agrees(beat["status"], seen):
-        latest = tail.heartbeat(place) or _UNKNOWN
+        latest = record_end.heartbeat(place) or _UNKNOWN
         if runner_lives(place) or latest["status"] != beat["status"]:
             beat = latest  # it has moved on since
         else:
@@ -107,13 +107,13 @@ def believed(
                 what = f"{says}, and the record {seen.status}"
                 problems.append(_problem(place, HEARTBEAT, what, _WRITTEN_AGAIN))
     if beat["status"] == Status.RUNNING and not runner_lives(place):
-        beat = tail.heartbeat(place) or beat  # it may just have come to its end
+        beat = record_end.heartbeat(place) or beat  # it may just have come to its end
     if beat["status"] == Status.RUNNING and not runner_lives(place):
         beat = {**beat, "status": Status.CRASHED, "reason": "its runner is gone"}
     return beat, problems
 
 
-def _agrees(status: str, seen: tail.Glance | None) -> bool:
+def _agrees(status: str, seen: record_end.RecordEnd | None) -> bool:
     """Whether the record says of the run what a heartbeat does. A run that could not write its
     record any more is interrupted, and only the heartbeat says so."""
     if seen is None:
@@ -121,7 +121,7 @@ def _agrees(status: str, seen: tail.Glance | None) -> bool:
     return status == seen.status or (status, seen.status) == (Status.INTERRUPTED, Status.RUNNING)
 
 
-def changed_log(place: Workspace, seen: tail.Glance) -> tuple[str, str] | None:
+def changed_log(place: Workspace, seen: record_end.RecordEnd) -> tuple[str, str] | None:
     """The path of the latest log and what is wrong with it, when it has not the size that the
     record gives; None when it has, or a step is running."""
     if seen.log is None or not seen.log[0].startswith(f"{LOGS}/"):

@@ -19,7 +19,7 @@ from typing import Any, Generic, TypeVar
 from openloop.core.usage import Total
 from openloop.core.vocabulary import Status
 from openloop.loop.events import Metric
-from openloop.record import tail
+from openloop.record import record_end
 from openloop.record.chain import Broken
 from openloop.record.workspace import EVENTS, HEARTBEAT, Workspace
 from openloop.views import discovery, status
@@ -50,7 +50,7 @@ class Catalogue:
         self._roots = [os.path.realpath(path) for path in paths]
         self._lock = threading.Lock()
         self._places: dict[str, Workspace] = {}
-        self._beats = _Kept(tail.heartbeat, HEARTBEAT)
+        self._beats = _Kept(record_end.heartbeat, HEARTBEAT)
         self._ends = _Kept(_end_of_record, EVENTS)
         self._rows: dict[str, _Shown] = {}
         self._search_at = 0.0
@@ -102,7 +102,7 @@ class Catalogue:
 class _Shown:
     """A row, what it was made of, and its JSON."""
 
-    def __init__(self, row: Row, claimed: Beat | None, end: tail.Glance | None) -> None:
+    def __init__(self, row: Row, claimed: Beat | None, end: record_end.RecordEnd | None) -> None:
         self.row = row
         self.claimed = claimed
         self.end = end
@@ -111,7 +111,7 @@ class _Shown:
         self.json = json.dumps(row, separators=(",", ":"), allow_nan=False).encode()
 
 
-def _row(key: str, place: Workspace, claimed: Beat | None, end: tail.Glance | None) -> Row:
+def _row(key: str, place: Workspace, claimed: Beat | None, end: record_end.RecordEnd | None) -> Row:
     beat, problems = status.believed(place, claimed, end)
     row = _fields(beat)
     contradicted = bool(problems) and claimed is not None
@@ -144,9 +144,9 @@ class _Kept(Generic[T]):
         return kept[1]
 
 
-def _end_of_record(place: Workspace) -> tail.Glance | None:
+def _end_of_record(place: Workspace) -> record_end.RecordEnd | None:
     try:
-        return tail.look(place)
+        return record_end.read_end(place)
     except (Broken, OSError):
         return None
 

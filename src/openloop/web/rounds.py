@@ -9,7 +9,7 @@ from typing import Any
 from openloop.core.vocabulary import Kind
 from openloop.fs import files
 from openloop.loop.events import Event, StepResult
-from openloop.record import chain, event_format, tail
+from openloop.record import chain, event_format, record_end
 from openloop.record.workspace import EVENTS, Workspace
 from openloop.views import changes
 
@@ -27,7 +27,7 @@ def page(place: Workspace, before: int | None, *, limit: int = PAGE) -> Document
     except FileNotFoundError:
         return {"rounds": [], "before": None}
     try:
-        end = tail.whole_size(events)
+        end = record_end.whole_size(events)
         if before is not None:
             if not 0 < before <= end or os.pread(events, 1, before - 1) != b"\n":
                 raise LookupError("no line of the record begins there")
@@ -35,7 +35,7 @@ def page(place: Workspace, before: int | None, *, limit: int = PAGE) -> Document
         rounds: list[Document] = []
         collected: list[tuple[int, Event]] = []
         start = end
-        for line in tail.backward(events, end):
+        for line in record_end.backward(events, end):
             start -= len(line) + 1
             event = _decoded(line)
             if event is None:

@@ -11,7 +11,7 @@ from openloop.core.vocabulary import Kind
 from openloop.fs import files
 from openloop.loop.events import Event
 from openloop.loop.state import State
-from openloop.record import chain, event_format, projections, reader, tail
+from openloop.record import chain, event_format, projections, reader, record_end
 from openloop.record.workspace import ARTIFACTS, PROGRESS
 
 _LOOKED_AT = 100  # latest artifacts that every start checks; `audit` checks all
@@ -34,7 +34,7 @@ def rebuild_missing(folder: int, events: int) -> None:
 
 def _recorded(events: int) -> list[tuple[str, str]]:
     """(file name, sha256) of the latest artifacts."""
-    lines = tail.window(events).lines
+    lines = record_end.window(events).lines
     found = [line for line in lines if chain.kind_of(line) == Kind.ROUND_FINISHED]
     records = [json.loads(line) for line in found[-_LOOKED_AT:]]
     return [(os.path.basename(r["artifact"]), r["artifact_sha256"]) for r in records]
@@ -89,7 +89,7 @@ def rebuild_progress(folder: int, events: int, mission: str) -> int:
 def _ends_well(progress: int, events: int) -> bool:
     """Whether progress.md ends with the latest event that it shows."""
     expected = b""
-    for line in tail.backward(events, tail.whole_size(events)):
+    for line in record_end.backward(events, record_end.whole_size(events)):
         try:
             expected = projections.progress_line(event_format.decode(line)).encode()
         except ValueError:

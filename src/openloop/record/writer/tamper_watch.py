@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from itertools import islice
 
 from openloop.fs import files
-from openloop.record import tail
+from openloop.record import record_end
 
 LATEST = 1000  # finished files of a run that are known, one `stat` each
 NEWEST = 64  # of these are looked at after every step, all of them before a run ends
@@ -84,7 +84,7 @@ class Finished:
         restored = ""
         if words == "removed":
             with contextlib.suppress(OSError):
-                restored = _restore(name, tail.blocks(file), self._folder)
+                restored = _restore(name, record_end.blocks(file), self._folder)
         return f"{name} was {words} while it was written{restored}"
 
     def difference(self, *, every: bool = False) -> str:

@@ -119,7 +119,7 @@ def _number(line: bytes) -> int:
     return number
 
 
-class Glance:
+class RecordEnd:
     """The facts about a run at the end of its record.
 
     head: of the chain. config_sha256: of the configuration that the run was started with, "" before
@@ -171,17 +171,17 @@ def _undone(number: int, step: str, text: str) -> dict[str, Any]:
     return {"round": number, "step": step, "text": text}
 
 
-def look(workspace: Workspace) -> Glance:
+def read_end(workspace: Workspace) -> RecordEnd:
     """Read the end of a record that others may be writing. Raises Broken, OSError."""
     try:
         events = files.open_regular(workspace.file(EVENTS), os.O_RDONLY)
     except FileNotFoundError:
-        return Glance()
+        return RecordEnd()
     try:
         end = window(events, SHORT_WINDOW)
     finally:
         os.close(events)
-    seen = Glance()
+    seen = RecordEnd()
     for number, line in chain.check_chain(end.lines, first=end.first, prev=end.prev):
         seen.head = chain.head_of(line)
         if number - end.first >= end.rounds[-1]:
@@ -189,7 +189,7 @@ def look(workspace: Workspace) -> Glance:
     return seen
 
 
-def _take(seen: Glance, number: int, line: bytes) -> None:
+def _take(seen: RecordEnd, number: int, line: bytes) -> None:
     try:
         event = json.loads(line)
         if event["seq"] != number:
