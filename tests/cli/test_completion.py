@@ -27,6 +27,11 @@ TYPED: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
     ("openloop help e", ("exit-codes", "environment"), ("configuration",)),
     ("openloop run a", ("a folder", "another"), ("afile",)),
     ("openloop report a --output a", ("afile", "a folder", "another"), ()),
+    ("openloop fleet ", ("run", "status", "land"), ("afile",)),
+    ("openloop fleet run ", ("afile", "a folder"), ("status",)),
+    ("openloop fleet run --", ("--max-parallel", "--json"), ("--quiet",)),
+    ("openloop browse a", ("afile",), ()),
+    ("openloop mcp --root a", ("a folder", "another"), ("afile",)),
     ("openloop init --project-root a", ("a folder", "another"), ("afile",)),
 )
 # A shell reads keys from its prompt on. Set in two parts, so that the echo of the setting is not

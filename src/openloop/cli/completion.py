@@ -27,6 +27,9 @@ _METAVARS = {
     "PATH": Takes.FOLDER,
     "FILE": Takes.FILE,
     "CASES": Takes.FILE,
+    "DIR": Takes.FOLDER,
+    "FLEET": Takes.FILE,
+    "PLAY|URL": Takes.FILE,
     "COMMAND": Takes.FILE,
 }
 
@@ -118,8 +121,10 @@ def _bash(program: Program) -> str:
                 pattern = "|".join(f"'{one.name} {name}'" for name in option.names)
                 values.append(f"        {pattern}) {_bash_reply(option)}; return ;;")
         options.append(f"            {one.name}) _openloop_words {_listed(_names(one.options))} ;;")
-        for argument in one.arguments[:1]:
-            arguments.append(f"        {one.name}) {_bash_reply(argument)} ;;")
+        for place, argument in enumerate(one.arguments, 1):
+            is_last = place == len(one.arguments)
+            pattern = f"'{one.name} '*" if is_last else f"'{one.name} {place}'"
+            arguments.append(f"        {pattern}) {_bash_reply(argument)} ;;")
     return f"""# Completion of openloop for bash: source this, or put it into
 # ~/.local/share/bash-completion/completions/openloop
 _openloop_words() {{
@@ -130,7 +135,7 @@ _openloop_paths() {{
     mapfile -t COMPREPLY < <(compgen "$1" -- "$word")
 }}
 _openloop() {{
-    local word=${{COMP_WORDS[COMP_CWORD]}} before=${{COMP_WORDS[COMP_CWORD-1]}}
+    local word=${{COMP_WORDS[COMP_CWORD]}} before=${{COMP_WORDS[COMP_CWORD-1]}} place=1 i
     if [[ $word == = ]]; then
         word=
     elif [[ $before == = ]]; then
@@ -150,7 +155,10 @@ _openloop() {{
         esac
         return
     fi
-    case "${{COMP_WORDS[1]}}" in
+    for ((i = 2; i < COMP_CWORD; i++)); do
+        [[ ${{COMP_WORDS[i]}} == -* ]] || place=$((place + 1))
+    done
+    case "${{COMP_WORDS[1]}} $place" in
 {_joined(arguments)}
     esac
 }}
@@ -265,9 +273,12 @@ def _fish(program: Program) -> str:
     for one in program.subcommands:
         lines.append(f"{begin} -n __fish_use_subcommand -a {one.name} -d {_fish_text(one.help)}")
     for one in program.subcommands:
-        inside = f"{begin} -n '__fish_seen_subcommand_from {one.name}'"
-        lines += [_fish_line(inside, option) for option in one.options]
-        lines += [f"{inside} {_fish_values(word)}" for word in one.arguments[:1]]
+        inside = f"contains -- {one.name} (commandline -opc)[2]"
+        lines += [_fish_line(f"{begin} -n '{inside}'", option) for option in one.options]
+        for place, word in enumerate(one.arguments, 1):
+            here = f'test (count (string match -v -- "-*" (commandline -opc))) -eq {place + 1}'
+            only = f"; and {here}" if place < len(one.arguments) else ""
+            lines.append(f"{begin} -n '{inside}{only}' {_fish_values(word)}")
     return "\n".join(line.rstrip() for line in lines) + "\n"
 
 
