@@ -16,7 +16,8 @@ from openloop.record.mission import Mission
 from openloop.record.store import opened
 from openloop.record.workspace import CONFIG, EVENTS
 from openloop.runner import documents
-from openloop.runner.runner import Runner, RunView
+from openloop.runner.run_events import RunView
+from openloop.runner.runner import Runner
 
 if TYPE_CHECKING:
     from openloop.agents.sessions import Sessions

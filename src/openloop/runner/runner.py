@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from openloop.config import template
 from openloop.config.config import Command
@@ -25,7 +25,7 @@ from openloop.loop.actions import (
     TripBreaker,
     Wait,
 )
-from openloop.loop.events import Attachment, Event
+from openloop.loop.events import Attachment
 from openloop.loop.state import State
 from openloop.policy.enforcement import Enforcement
 from openloop.policy.withholding import Withholding
@@ -36,6 +36,7 @@ from openloop.record.projections import Live
 from openloop.record.store import Store
 from openloop.record.writer.step_files import Log
 from openloop.runner import agent_availability, prompt
+from openloop.runner.run_events import RunEvents, RunView
 from openloop.runner.scan_watch import ScanWatch
 from openloop.runner.steps import Execution, Steps
 
@@ -44,16 +45,6 @@ if TYPE_CHECKING:
     from openloop.policy.bubblewrap import Sandbox
 
 DIFF = "changes.diff"  # what a change did, among its attachments
-
-
-class RunView(Protocol):
-    """Shows a run to a person or a program. Must not raise."""
-
-    def event(self, event: Event, state: State, line: bytes) -> None:
-        """line: the event as events.jsonl holds it."""
-
-    def beat(self, live: Live, state: State) -> None:
-        """About once a second while a command runs, in the watchdog's thread."""
 
 
 class Runner:
@@ -78,9 +69,8 @@ class Runner:
         self._files = store.step_files
         self._processes = processes
         self._interrupts = interrupts
-        self._gaps = gaps
-        self._view = view
-        self._scans = ScanWatch(interrupts.received, self._config.limits, self._show_look)
+        self._events = RunEvents(store, view, interrupts, gaps)
+        self._scans = ScanWatch(interrupts.received, self._config.limits, self._events.show_scan)
         self._withholding = Withholding(
             mission,
             sandboxed=sandbox is not None and sandbox.changes,
@@ -92,13 +82,15 @@ class Runner:
         self._steps = Steps(
             mission,
             processes,
-            self._show_live,
+            self._events.show_live,
             sandbox,
             self._withholding,
             sessions,
             self._scans.tick,
         )
-        self._enforcement = Enforcement(mission, self._record, self._scans.tick, self._scans.show)
+        self._enforcement = Enforcement(
+            mission, self._events.record, self._scans.tick, self._scans.show
+        )
 
     @property
     def state(self) -> State:
@@ -112,15 +104,15 @@ class Runner:
             return self._run(max_rounds, unsandboxed)
         except Interrupted:
             if self.state.status is Status.RUNNING:
-                self._notice()
+                self._events.note_interruptions()
             raise  # the step has no result: the policy is enforced on it when the run is resumed
 
     def _run(self, max_rounds: int | None, unsandboxed: str) -> State:
         self._open(max_rounds)
         if unsandboxed and self.state.status is Status.RUNNING:
-            self._record(Kind.NOTE, note="sandbox", text=unsandboxed)
+            self._events.record(Kind.NOTE, note="sandbox", text=unsandboxed)
         while self.state.status is Status.RUNNING:
-            self._notice()
+            self._events.note_interruptions()
             action = actions.next_action(self._config, self.state)
             if not (_decides(action) and self._is_tampered_with()):
                 self._perform(action)
@@ -129,16 +121,18 @@ class Runner:
     def _is_tampered_with(self) -> bool:
         """Whether the last check before a run ends finds new tampering. Known tampering that could
         not be restored is left out: it would be found again and again."""
-        return not self.state.tampering and self._note_tampering(self._store.tampering(every=True))
+        return not self.state.tampering and self._events.note_tampering(
+            self._store.tampering(every=True)
+        )
 
     def _restore_withheld(self) -> None:
         """Restore the files that a killed run withheld, before anything else."""
         done, damage = self._withholding.recover(self.state.away)
         if self.state.away:
             text = done or "what was withheld cannot be restored"
-            self._record(Kind.NOTE, note="returned", durable=True, text=text)
+            self._events.record(Kind.NOTE, note="returned", durable=True, text=text)
             self._withholding.remove_archive()
-        self._note_damage(damage)
+        self._events.note_damage(damage)
 
     def _open(self, max_rounds: int | None) -> None:
         self._scans.begin()
@@ -158,7 +152,7 @@ class Runner:
         self._store.note_torn()
         if owner := self._mission.workspace.other_owner:
             text = f"the workspace belongs to {owner}, who decides what runs here with your rights"
-            self._record(Kind.NOTE, note="owner", text=text)
+            self._events.record(Kind.NOTE, note="owner", text=text)
 
     def _perform(self, action: Action) -> None:
         self._scans.begin()
@@ -167,7 +161,7 @@ class Runner:
                 self._open_run(action)
             case StartRound():
                 carried = self.state.to_json()
-                self._record(Kind.ROUND_STARTED, round=action.round, state=carried)
+                self._events.record(Kind.ROUND_STARTED, round=action.round, state=carried)
             case RunStep():
                 self._run_step(action)
             case Wait():
@@ -175,24 +169,26 @@ class Runner:
             case Keep():
                 self._enforcement.keep_best(action.value, action.reason)
             case RestoreBest():
-                self._note_damage(self._enforcement.restore_best(action.reason))
+                self._events.note_damage(self._enforcement.restore_best(action.reason))
             case FinishRound():
-                self._show(self._store.finish_round(action))
+                self._events.show(self._store.finish_round(action))
                 self._hook(Hook.ROUND)
             case TripBreaker():
-                self._record(Kind.BREAKER_TRIPPED, reason=action.reason)
+                self._events.record(Kind.BREAKER_TRIPPED, reason=action.reason)
             case FinishRun():
                 self._finish_run(action)
 
     def _wait(self, action: Wait) -> None:
-        agent_availability.wait(action, self._interrupts, self._record, self._show_live)
+        agent_availability.wait(
+            action, self._interrupts, self._events.record, self._events.show_live
+        )
         if self._sessions and not self._interrupts.received:
             agent_availability.end_shared_limits(self._config, action, self._sessions)
 
     def _open_run(self, action: OpenRun) -> None:
         before = self.state
         checkpoints = {} if action.resumed else self._enforcement.begin(before)
-        self._record(
+        self._events.record(
             Kind.RUN_STARTED,
             run=action.run,
             durable=True,
@@ -208,10 +204,12 @@ class Runner:
         )
         self._store.beat()
         if action.resumed:
-            self._note_damage(self._enforcement.resume(before))
+            self._events.note_damage(self._enforcement.resume(before))
 
     def _finish_run(self, action: FinishRun) -> None:
-        self._record(Kind.RUN_FINISHED, durable=True, status=action.status, reason=action.reason)
+        self._events.record(
+            Kind.RUN_FINISHED, durable=True, status=action.status, reason=action.reason
+        )
         self._store.beat()
         if str(action.status) in tuple(Hook):
             self._hook(Hook(str(action.status)))
@@ -223,7 +221,7 @@ class Runner:
         if limit is None:
             self._step(action)
         else:
-            self._record(Kind.NOTE, **limit)
+            self._events.record(Kind.NOTE, **limit)
 
     def _step(self, action: RunStep) -> None:
         step = action.step
@@ -234,7 +232,7 @@ class Runner:
         with self._execution(command, step, log_name=step) as execution:
             before = self._enforcement.before(step)
             withheld = self._withholding.prepare(step, self._enforcement.copies)
-            self._record(
+            self._events.record(
                 Kind.STEP_STARTED,
                 step=step,
                 durable=bool(withheld),  # whoever finds this run killed must know what is away
@@ -244,11 +242,11 @@ class Runner:
                 **before,
                 **withheld,
             )
-            self._show_live(execution.live)
+            self._events.show_live(execution.live)
             with self._withholding.removed(step) as planted:
                 result = self._steps.measure(action, execution, self.state)
                 self._scans.begin()
-                self._show_live(execution.live)  # restores a workspace that was removed
+                self._events.show_live(execution.live)  # restores a workspace that was removed
             self._scans.begin()
             tampering = self._store.tampering()  # before anything is added to the record
             broken, damage = self._enforcement.enforce(step, planted)
@@ -263,17 +261,17 @@ class Runner:
             )
             result = gates.after_writing(result, self.state)
             stand_in = {"stand_in": True} if action.stand_in else {}
-            self._record(Kind.STEP_FINISHED, step=step, **result.event_data(), **stand_in)
+            self._events.record(Kind.STEP_FINISHED, step=step, **result.event_data(), **stand_in)
             self._withholding.discard()
             log_tampering = self._files.log_finished(execution.log, result.log_sha256)
-            self._note_tampering(tampering, log_tampering)
-            self._note_damage(damage)
+            self._events.note_tampering(tampering, log_tampering)
+            self._events.note_damage(damage)
             if result.wrote and result.outcome.passed:
                 text = f"{step} wrote {gates.first_of(result.wrote)}: gates are measured again"
-                self._record(Kind.NOTE, note="wrote", text=text)
+                self._events.record(Kind.NOTE, note="wrote", text=text)
             if left.words:
                 text = f"attachments of {step} left out: {left.words}"
-                self._record(Kind.NOTE, note="attachments", text=text)
+                self._events.record(Kind.NOTE, note="attachments", text=text)
 
     def _keep_changes(self, step: Step, log: Log, kept: list[Attachment]) -> dict[str, Any] | None:
         """Keep the diff of a change among its attachments; returns the field for its event."""
@@ -297,19 +295,19 @@ class Runner:
         if command is None or self._interrupts.received:
             return
         with self._execution(command, hook, log_name=f"hook-{hook}") as execution:
-            self._show_live(execution.live)
+            self._events.show_live(execution.live)
             verdict = self._steps.run_hook(hook, execution, self.state)
             self._scans.begin()
             tampering = self._store.tampering()
             changed, damage = self._enforcement.after_hook()
-            self._note_tampering(tampering)
-            self._note_damage(damage)
+            self._events.note_tampering(tampering)
+            self._events.note_damage(damage)
             if changed:
                 text = f"hook {hook} {changed} after it was measured"
-                self._record(Kind.NOTE, note="hook", text=text)
+                self._events.record(Kind.NOTE, note="hook", text=text)
             if not verdict.outcome.passed:
                 words = f"{verdict.outcome}: {verdict.detail} ({execution.log.path})"
-                self._record(Kind.NOTE, note="hook", text=f"hook {hook} {words}")
+                self._events.record(Kind.NOTE, note="hook", text=f"hook {hook} {words}")
 
     @contextlib.contextmanager
     def _execution(
@@ -328,45 +326,7 @@ class Runner:
             live = Live(step, text, log_path=log.path, started_at=clock.utc())
             yield Execution(command, text, log, live, session)
         live.pid = None
-        self._show_live(live)
-
-    # --- what happens beside the steps ---
-
-    def _note_tampering(self, *found: str) -> bool:
-        """Record the damage that commands did, "" for none. Returns whether there was any, which
-        decides how the run ends."""
-        unsettled = {"unsettled": True} if self._store.is_unrestored else {}
-        for text in filter(None, found):
-            self._record(Kind.NOTE, note="tampered", text=text, **unsettled)
-        return any(found)
-
-    def _note_damage(self, found: str) -> None:
-        """Record the paths that could not be restored: no other run begins before they are."""
-        if found:
-            self._record(Kind.NOTE, note="tampered", text=found, unsettled=True)
-
-    def _notice(self) -> None:
-        """Record the signals and suspensions since the last call."""
-        while self._gaps:
-            seconds = f"{self._gaps.pop(0):.0f} s"
-            text = f"the machine stood still for {seconds}; time limits were extended by that"
-            self._record(Kind.NOTE, note="gap", text=text)
-        if self._interrupts.received and not self.state.interruption:
-            name = self._interrupts.received[0].name
-            self._record(Kind.NOTE, note="signal", signal=name, text=f"received {name}")
-
-    def _record(self, kind: Kind, **fields: Any) -> None:
-        self._show(self._store.record(kind, **fields))
-
-    def _show(self, event: Event) -> None:
-        self._view.event(event, self.state, self._store.line)
-
-    def _show_look(self, words: str) -> None:
-        self._show_live(Live(own_work=words))
-
-    def _show_live(self, live: Live) -> None:
-        self._store.beat(live)
-        self._view.beat(live, self.state)
+        self._events.show_live(live)
 
 
 def _decides(action: Action) -> bool:

@@ -10,7 +10,7 @@ from openloop.core.text import printable
 
 TYPE_CHECKING = False  # typing is slow to import
 if TYPE_CHECKING:
-    from openloop.runner.runner import RunView
+    from openloop.runner.run_events import RunView
     from openloop.views.console import Screen
 
 
