@@ -8,6 +8,7 @@ mode refuses. It counts what it served.
 from __future__ import annotations
 
 import json
+import sys
 import threading
 import time
 from collections.abc import Iterable, Mapping
@@ -59,8 +60,7 @@ class Model:
         self.asides = 0  # those of them without tools: a title for the session, say
         self.tools: dict[str, Any] = {}  # that the agent offered
         self._lock = threading.Lock()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
+        self._server = Server(("127.0.0.1", 0), Handler)
         self._server.model = self  # type: ignore[attr-defined]
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
@@ -90,6 +90,15 @@ class Model:
         """(input tokens, those of them from a cache, output tokens)."""
         count = self.requests - (0 if asides else self.asides)
         return count * (PLAIN + CACHED), count * CACHED, count * OUTPUT
+
+
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """An agent that gives up, or is ended, closes its connection: that is no error here."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
 
 class Handler(BaseHTTPRequestHandler):
