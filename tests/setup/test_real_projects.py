@@ -15,6 +15,7 @@ import json
 import os
 import re
 import shlex
+import subprocess
 import tempfile
 import unittest
 from collections.abc import Iterator
@@ -151,6 +152,34 @@ class Runs(TestCase):
                 outcomes = [outcome for _, step, outcome in place.steps() if step == "fix"]
                 self.assertEqual(["passed", "policy", "passed"], outcomes, ended.err)
                 self.assertEqual("complete", place.artifact(3)["decision"], ended.err)
+
+    def test_reports_of_the_tests_that_git_does_not_ignore_block_no_repair(self) -> None:
+        place = self.workspace("reports")
+        subprocess.run(["git", "init", "-q", place.project], check=True)
+        files = {
+            "package.json": '{"scripts": {"test": "c8 node --test"}}',
+            "src/x.js": "",
+            "test/x.test.js": "",
+        }
+        for name, text in files.items():
+            os.makedirs(os.path.dirname(place.project_file(name)), exist_ok=True)
+            with open(place.project_file(name), "w", encoding="utf-8") as file:
+                file.write(text)
+        found = detect(place.project)
+        report = "mkdir -p coverage; date +%N >coverage/lcov.info"
+        place.configure(
+            {
+                "total_rounds": 3,
+                "policy": {"protect": found.protect, "allow": found.allow},
+                "commands": {
+                    "verify": f"{report}; grep -q pass src/x.js",
+                    "fix": f"{report}; echo pass >src/x.js",
+                },
+            }
+        )
+        place.run()
+        steps = [(2, "fix", "passed"), (2, "verify", "passed")]
+        self.assertEqual([(1, "verify", "failed"), *steps], place.steps())
 
 
 if __name__ == "__main__":

@@ -19,7 +19,8 @@ SMALL = 1 << 20  # bytes of a protected, ignored file (a dependency) up to which
 _DEPENDENCIES = 64 << 20  # bytes, their total up to which they are kept
 _LITTER = (
     *(b".pytest_cache", b".mypy_cache", b".ruff_cache", b".hypothesis"),
-    *(b".coverage", b"htmlcov", b"coverage.xml", b".benchmarks"),
+    *(b".coverage", b"htmlcov", b"coverage.xml", b".benchmarks", b"coverage", b".nyc_output"),
+    *(b".phpunit.cache", b".phpunit.result.cache"),
 )
 _LITTER_STEMS = (b".coverage.", b".aider")
 _INSIDE = b"/\0"  # appended to a folder's path: any file in it, by a name that no pattern has

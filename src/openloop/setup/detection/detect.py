@@ -35,12 +35,9 @@ _KINDS: tuple[Callable[[ProjectListing], Kit | None], ...] = (
     *(ecosystem.kit for ecosystem in RUNNERS),
 )
 _LITTER = {
-    "Python": ("coverage.xml", "htmlcov/", ".benchmarks/", ".coverage.*"),
-    "JavaScript": ("coverage/", ".nyc_output/"),
     "Rust": ("target/", "Cargo.lock"),
     "Gradle": ("build/", ".gradle/"),
     "Maven": ("target/",),
-    "PHP": (".phpunit.cache/", ".phpunit.result.cache"),
 }
 
 
