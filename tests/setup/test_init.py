@@ -114,7 +114,6 @@ class Init(Project):
 
     def test_what_tests_leave_is_allowed_unless_git_ignores_it(self) -> None:
         _, document = self.init({**PYTHON, ".gitignore": "htmlcov/\n"})
-        self.assertIn("/coverage.xml", document["policy"]["allow"])
         self.assertNotIn("/htmlcov/", document["policy"]["allow"])
 
 
