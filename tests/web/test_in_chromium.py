@@ -22,6 +22,13 @@ ENDS = """
 const log = document.querySelector(".log");
 return [log.scrollTop < 50, log.scrollTop + log.clientHeight > log.scrollHeight - 50];
 """
+STILL = """
+let moved = 0;
+new PerformanceObserver((list) => list.getEntries().forEach((one) => { moved += one.value; }))
+  .observe({ type: "layout-shift", buffered: true });
+await new Promise((done) => setTimeout(done, 300));
+return moved < 0.05;
+"""
 FITS = "return document.documentElement.scrollWidth <= innerWidth"
 NOTED = """
 window.noted = [];
@@ -95,6 +102,8 @@ class Shown(InChromium):
             {"expect": {"text": "no round has ended yet"}},
             {"expect": {"at": ".gates", "text": "not measured"}},
             {"expect": {"text": f"PID {place.running_step('verify')}"}},
+            {"expect": {"text": "Knowledge and configuration"}},
+            {"script": STILL, "equals": True},
             {"click": 'text="log"'},
             {"expect": {"at": ".log", "text": "waiting"}},
             {"expect": {"at": "role=button[name=Follow]", "is": "enabled"}},

@@ -63,8 +63,6 @@ export function loop(main, id) {
       show(parts.head, [found.mission, found.status, found.needs, found.reason, found.waiting_until], () => head(found));
       show(parts.problems, [found.problems, found.broken, found.withheld], () => problems(found));
       show(parts.gates, found.gates, () => gates(found.gates));
-      show(parts.beside, [found.knowledge, found.undone], () => beside(id, found));
-      show(parts.record, [found.head, found.events, found.audit], () => record(found, () => attempt(audit)));
       announce(`${found.status}${found.reason ? `: ${found.reason}` : ""}`, { person: Boolean(found.needs) });
       signal(found.needs ? "needs" : found.status === "running" ? "running" : found.status === "complete" ? "good" : "idle",
         `${found.needs || found.status} ${found.name}`);
@@ -79,6 +77,9 @@ export function loop(main, id) {
       latest = sign;
       draw();
     }
+    // Last, so that nothing that is seen is moved down by the rounds above it.
+    show(parts.beside, [found.knowledge, found.undone], () => beside(id, found));
+    show(parts.record, [found.head, found.events, found.audit], () => record(found, () => attempt(audit)));
     if (found.audit?.running) return 1;
     return found.status === "running" ? 1 : 10;
   });
