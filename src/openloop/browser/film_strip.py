@@ -9,7 +9,7 @@ from html import escape
 
 from openloop.core.text import printable
 
-_MOST = 24 << 20  # bytes of pictures in it; later ones are left out
+MOST = 24 << 20  # bytes of pictures after which only that of a failure is added
 _STYLE = """
 body { font: 15px/1.4 system-ui, sans-serif; margin: 2em auto; max-width: 76em; padding: 0 1em;
   color: #1d2733; background: #fff }
@@ -43,12 +43,7 @@ class Frame:
 
 def document(name: str, verdict: str, frames: Sequence[Frame], console: bytes) -> bytes:
     """The page. console: the text of console.log."""
-    left = _MOST
-    items = []
-    for number, frame in enumerate(frames, 1):
-        image = frame.image if len(frame.image) <= left else b""
-        left -= len(image)
-        items.append(_item(number, frame, image))
+    items = [_item(number, frame) for number, frame in enumerate(frames, 1)]
     console_text = console[-65536:].decode(errors="replace")
     text = f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{_text(name)}</title>
@@ -66,11 +61,12 @@ def document(name: str, verdict: str, frames: Sequence[Frame], console: bytes) -
     return text.encode(errors="backslashreplace")
 
 
-def _item(number: int, frame: Frame, image: bytes) -> str:
+def _item(number: int, frame: Frame) -> str:
     kind = "passed" if frame.passed else "failed"
     notes = "".join(f"<br>{_text(note)}" for note in frame.notes)
+    picture = _picture(frame.image, frame.title)
     return (
-        f'<li class="{kind}">{_picture(image, frame.title)}<b>{number}. {_text(frame.title)}</b>'
+        f'<li class="{kind}">{picture}<b>{number}. {_text(frame.title)}</b>'
         f"{notes}<br><small>{kind}, {frame.seconds:.2f} s</small></li>\n"
     )
 

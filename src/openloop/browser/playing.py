@@ -76,8 +76,10 @@ def _play(
 ) -> int:
     with _running(what, program, out, interrupts) as (player, version):
         results: list[PlayedStep] = []
+        room = film_strip.MOST
         for step in [*what.steps, _LAST]:
-            result, lines = _one(player, step, out)
+            result, lines = _one(player, step, out, film=room > 0 and step is not _LAST)
+            room -= len(result.image)
             if step is _LAST and result.passed:
                 break
             results.append(result)
@@ -153,14 +155,15 @@ def _address_of(serve: Serve, player: Player) -> str:
         raise UsageError(failure.what, fix="correct base or serve.ready in the play") from None
 
 
-def _one(player: Player, step: Step, out: Output) -> tuple[PlayedStep, list[str]]:
-    """One step: what became of it, and the lines that it prints besides its own."""
+def _one(player: Player, step: Step, out: Output, *, film: bool) -> tuple[PlayedStep, list[str]]:
+    """One step: what became of it, and the lines that it prints besides its own. film: whether a
+    picture is taken although it passes."""
     began = monotonic()
     title = title_of(step)
     try:
         lines = player.perform(step) if step is not _LAST else player.look_once_more()
         seconds = monotonic() - began
-        image = player.glimpse("jpeg") if step is not _LAST else b""
+        image = player.glimpse("jpeg") if film else b""
         return PlayedStep(title, seconds, None, image), lines
     except Failure as failure:
         seconds = monotonic() - began
