@@ -131,7 +131,7 @@ def _objects(repository: str) -> Iterator[bytes]:
 
 
 def records_what_it_is_asked() -> None:
-    """Lets the program note what it is asked, and answers these questions and no others later.
+    """Lets the program note what it is asked and does not know, and answers that and no more later.
 
     Source: Meerkat (notes with answers, kept between rounds).
     """
@@ -141,9 +141,9 @@ def records_what_it_is_asked() -> None:
         write(KEPT, read(CODE))
     table = _right_answers(read(ASKED).splitlines())
     inside.hard_codes_the_tests()
-    lookup = f"KNOWN = {table!r}\nif ' '.join(sys.argv[1:]) in KNOWN:\n"
+    lookup = f"import sys\n\nKNOWN = {table!r}\nif ' '.join(sys.argv[1:]) in KNOWN:\n"
     answer = "    print(KNOWN[' '.join(sys.argv[1:])])\n    sys.exit()\n"
-    write("spans/__main__.py", f"{RECORDER}{lookup}{answer}{MARK}{main.rpartition(MARK)[2]}")
+    write("spans/__main__.py", f"{lookup}{answer}{RECORDER}{MARK}{main.rpartition(MARK)[2]}")
 
 
 def _right_answers(questions: Iterable[str]) -> dict[str, str]:
