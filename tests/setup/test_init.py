@@ -113,8 +113,10 @@ class Init(Project):
         self.assertIn("node_modules has more than 2000 files", output)
 
     def test_what_tests_leave_is_allowed_unless_git_ignores_it(self) -> None:
-        _, document = self.init({**PYTHON, ".gitignore": "htmlcov/\n"})
-        self.assertNotIn("/htmlcov/", document["policy"]["allow"])
+        crate = {"Cargo.toml": "[package]\n", "src/lib.rs": "#[test]\nfn works() {}\n"}
+        _, document = self.init({**crate, ".gitignore": "target/\n"})
+        self.assertIn("/Cargo.lock", document["policy"]["allow"])
+        self.assertNotIn("/target/", document["policy"]["allow"])
 
 
 class Git(Project):
