@@ -10,9 +10,17 @@ import unittest
 from collections.abc import Callable
 
 from policy.test_policy import TEST, Project, cheat, end, git, repair
-from support import Workspace, need, snapshot, wait_until
+from support import Workspace, by_round, need, snapshot, wait_until
 
 SLOW = True  # left out by scripts/run_tests.sh --quick
+JAVASCRIPT = {
+    "package.json": '{"type": "commonjs"}',
+    "src/add.js": "module.exports = (a, b) => a - b\n",
+    "test/one.test.js": """\
+const add = require("../src/add.js")
+require("node:assert").strictEqual(add(2, 2), 4)
+""",
+}
 EDITED = TEST + "# a person's own line\n"
 
 
@@ -22,9 +30,13 @@ def edit(place: Workspace, name: str = "tests/test_calc.py", text: str = EDITED)
 
 
 def kept(place: Workspace) -> dict[str, bytes]:
-    """The copied files, by their path below replaced/."""
+    """The contents of the copies, by number and path in the project."""
     found = snapshot(place.file("replaced")) if place.exists("replaced") else {}
-    return {path: content for path, content in found.items() if isinstance(content, bytes)}
+    return {
+        path.removesuffix(".replaced"): content
+        for path, content in found.items()
+        if path.endswith(".replaced") and isinstance(content, bytes)  # others were cut off
+    }
 
 
 class AfterABlockedRun(Project):
@@ -44,9 +56,9 @@ class AfterABlockedRun(Project):
         self.assertEqual(TEST.encode(), found["tests/test_calc.py"])
         self.assertEqual(b"3", found["tests/data/golden.txt"])
         self.assertEqual(EDITED.encode(), kept(place)["1/tests/test_calc.py"])
-        link = place.file("replaced/1/tests/data/golden.txt")
+        link = place.file("replaced/1/tests/data/golden.txt.replaced")
         self.assertEqual("/etc/passwd", os.readlink(link))
-        file = place.file("replaced/1/tests/test_calc.py")
+        file = place.file("replaced/1/tests/test_calc.py.replaced")
         self.assertEqual(0o600, stat.S_IMODE(os.stat(file).st_mode))
         self.assertEqual(0o700, stat.S_IMODE(os.stat(place.file("replaced")).st_mode))
         words = "as in run 1; the replaced content is kept in replaced/1"
@@ -124,6 +136,28 @@ class DuringARun(Project):
         self.assertNotEqual(TEST.encode(), copies["1/tests/test_calc.py"])
         words = "the replaced content is kept in replaced/1"
         self.assertEqual(2, ended.err.count(words), ended.err)
+
+    def test_no_test_runner_finds_the_copies(self) -> None:
+        """Those of JavaScript look into every folder, `.openloop` of the project included."""
+        need(shutil.which("node"), "node")
+        inside = os.path.join(self.folder, "project", ".openloop", "main")
+        os.makedirs(inside)
+        cheat_first = "echo 'nothing();' >> test/one.test.js"
+        honest = "sed -i 's/-/+/' src/add.js"
+        place = self.workspace(
+            "project/.openloop/main",
+            project_root=".",
+            total_rounds=3,
+            commands={"verify": "node --test", "fix": by_round("false", cheat_first, honest)},
+            policy={"protect": ["test/**"], "allow": ["src/**"]},
+        )
+        for name, text in JAVASCRIPT.items():
+            path = os.path.join(self.folder, "project", name)
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            with open(path, "w", encoding="utf-8") as file:
+                file.write(text)
+        place.run()
+        self.assertEqual(["1/test/one.test.js"], list(kept(place)))
 
     def test_an_edit_during_a_hook_is_kept(self) -> None:
         hook = "echo person >> tests/test_calc.py"

@@ -223,11 +223,15 @@ class Seeing(Sandboxed):
     def test_copies_of_replaced_files(self) -> None:
         """What an earlier step put in the place of a protected file may quote a withheld one."""
         place = self.changed("true", protect=["tests/**"])
-        for path in ("replaced/1/tests/test_a.py", "checkpoints/objects/1.pack", "withheld/x"):
+        for path in (
+            "replaced/1/tests/test_a.py.replaced",
+            "checkpoints/objects/1.pack",
+            "withheld/x",
+        ):
             os.makedirs(os.path.dirname(place.file(path)), exist_ok=True)
             with open(place.file(path), "w", encoding="utf-8") as file:
                 file.write("the bytes of a copy\n")
-        copy = place.file("replaced/1/tests/test_a.py")
+        copy = place.file("replaced/1/tests/test_a.py.replaced")
         document = json.loads(place.read("openloop.json"))
         document["policy"]["sandbox_gates"] = True
         document["commands"]["verify"] = "test -e measured || { : > measured; exit 1; }"

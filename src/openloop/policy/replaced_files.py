@@ -1,8 +1,9 @@
 """Copies of the files that a restore replaces or removes: a person may have written them.
 
-    replaced/1/tests/test_a.py     what the first restore found there
+    replaced/1/tests/test_a.py.replaced     what the first restore found there
 
-Nothing is ever removed from this folder of the workspace.
+A workspace may lie in its project: the suffix keeps test runners and linters, which look for names
+in every folder, away from the copies. Nothing is ever removed from this folder of the workspace.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from openloop.policy.path_rules import is_litter
 from openloop.policy.violations import folders_above
 from openloop.record.workspace import REPLACED, Workspace
 
+SUFFIX = b".replaced"
 MOST_FILES = 10_000  # in the folder, when a run adds to it
 MOST_BYTES = 1 << 28  # on the disk, likewise: holes do not count
 _BLOCK = 512  # bytes; the unit of st_blocks
@@ -64,11 +66,12 @@ class ReplacedFiles:
         if not found:
             return
         home = os.path.join(self._workspace, REPLACED)
-        earlier = self._scan(home, lambda path: path.partition(b"/")[2] in found)
+        copies = {path + SUFFIX: path for path in found}
+        earlier = self._scan(home, lambda path: path.partition(b"/")[2] in copies)
         known = {}
         for path, entry in earlier.items():
-            number, _, inner = path.partition(b"/")
-            known[inner, entry.content] = number
+            number, _, copy = path.partition(b"/")
+            known[copies.get(copy), entry.content] = number
         numbers = {known.get((path, entry.content), b"") for path, entry in found.items()}
         new = {path: e for path, e in found.items() if (path, e.content) not in known}
         if fitting := self._fitting(intent.root, new, earlier):
@@ -132,7 +135,7 @@ class ReplacedFiles:
         for path, entry in entries.items():
             mode = stat.S_IFMT(entry.signature[MODE]) | stat.S_IRUSR | entry.mode & OWNER
             status = (0, 0, entry.size, entry.modified, 0, mode)
-            target[place + b"/" + path] = Entry(entry.content, status)
+            target[place + b"/" + path + SUFFIX] = Entry(entry.content, status)
             paths[entry.content] = path, entry
 
         def find(entry: Entry) -> Iterator[FileSection]:
@@ -143,7 +146,8 @@ class ReplacedFiles:
         wanted = Manifest.of(target)
         plan = restore.plan(self._workspace, _NOTHING, wanted, wanted)
         for path, why, _ in restore.carry_out(plan, find, keep_times=True, tick=self._tick):
-            self._left_out.append(f"{printable(to_text(path.removeprefix(place + b'/')))} ({why})")
+            name = path.removeprefix(place + b"/").removesuffix(SUFFIX)
+            self._left_out.append(f"{printable(to_text(name))} ({why})")
 
 
 def _on_disk(root: str, path: bytes) -> int:
