@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unittest
 
-from openloop.fleet.decide import Queue, Seen, Step, is_gone, next_step
+from openloop.fleet.decide import LaunchStep, Queue, Seen, is_gone, next_step
 from openloop.fleet.document import Task
 from openloop.fleet.launchers.launcher import Host
 from openloop.fleet.state import FleetState, Kind, Phase, TaskState, ending, replay
@@ -19,7 +19,7 @@ def task(name: str, group: str = "", lane: str = "") -> Task:
 
 def step(
     phase: Phase, now: float = 0.0, *, cancelling: bool = False, **seen: object
-) -> Step | None:
+) -> LaunchStep | None:
     known = TaskState("a")
     known.phase, known.cancelling = phase, cancelling
     look = Seen(0.0)
@@ -35,19 +35,19 @@ class NextStep(unittest.TestCase):
         launching, submitted, running = Phase.LAUNCHING, Phase.SUBMITTED, Phase.RUNNING
         for expected, phase, now, seen in (
             (None, launching, 1e6, {"busy": True, "end": end}),
-            (Step.END, running, 0, {"end": end, "begun": True}),
-            (Step.END, launching, 0, {"end": end, "begun": True}),
-            (Step.ADOPT, launching, 0, {"listed": True}),
-            (Step.BEGAN, launching, 0, {"begun": True}),
-            (Step.BEGAN, submitted, 0, {"begun": True, **gone}),
+            (LaunchStep.END, running, 0, {"end": end, "begun": True}),
+            (LaunchStep.END, launching, 0, {"end": end, "begun": True}),
+            (LaunchStep.ADOPT, launching, 0, {"listed": True}),
+            (LaunchStep.BEGAN, launching, 0, {"begun": True}),
+            (LaunchStep.BEGAN, submitted, 0, {"begun": True, **gone}),
             (None, submitted, 1e6, {}),  # the engine was never asked
             (None, running, 1e6, {"begun": True, "listed": True}),
             (None, running, GRACE, {"begun": True, "gone_since": 1.0, "asked": GRACE}),
-            (Step.LOSE, running, GRACE, {"begun": True, **gone}),
+            (LaunchStep.LOSE, running, GRACE, {"begun": True, **gone}),
             (None, running, GRACE, {"begun": True, **gone, "moved": 1.0}),  # it lives
-            (Step.LOSE, running, GRACE + 1, {"begun": True, **gone, "moved": 1.0}),
-            (Step.GIVE_UP, submitted, GRACE, gone),
-            (Step.GIVE_UP, launching, GRACE, gone),
+            (LaunchStep.LOSE, running, GRACE + 1, {"begun": True, **gone, "moved": 1.0}),
+            (LaunchStep.GIVE_UP, submitted, GRACE, gone),
+            (LaunchStep.GIVE_UP, launching, GRACE, gone),
             # an outage: the latest answer is as old as it is
             (None, running, 1e6, {"begun": True, "gone_since": 5.0, "asked": 5.0}),
         ):
@@ -57,15 +57,15 @@ class NextStep(unittest.TestCase):
     def test_cancelling(self) -> None:
         running = {"begun": True, "listed": True}
         for expected, now, seen in (
-            (Step.GIVE_UP, 0, {"listed": True}),
-            (Step.STOP, 0, running),
+            (LaunchStep.GIVE_UP, 0, {"listed": True}),
+            (LaunchStep.STOP, 0, running),
             (None, 29, {**running, "stopped": 0.0}),
-            (Step.CANCEL, 30, {**running, "stopped": 0.0}),
+            (LaunchStep.CANCEL, 30, {**running, "stopped": 0.0}),
             (None, 59, {**running, "stopped": 0.0, "cancelled": 30.0}),
-            (Step.KILL, 60, {**running, "stopped": 0.0, "cancelled": 30.0}),
+            (LaunchStep.KILL, 60, {**running, "stopped": 0.0, "cancelled": 30.0}),
             (None, 89, {**running, "stopped": 0.0, "cancelled": 30.0, "killed": 60.0}),
-            (Step.KILL, 90, {**running, "stopped": 0.0, "cancelled": 30.0, "killed": 60.0}),
-            (Step.END, 90, {**running, "end": {"code": 143}}),
+            (LaunchStep.KILL, 90, {**running, "stopped": 0.0, "cancelled": 30.0, "killed": 60.0}),
+            (LaunchStep.END, 90, {**running, "end": {"code": 143}}),
         ):
             with self.subTest(expected=expected, now=now, seen=seen):
                 phase = Phase.RUNNING if seen.get("begun") else Phase.SUBMITTED

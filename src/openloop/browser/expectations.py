@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from openloop.browser import targets
-from openloop.browser.failure import Failure, Refused
+from openloop.browser.failure import BrowserRefused, Failure
 from openloop.browser.page import Page
 from openloop.browser.plays import locators
 from openloop.browser.plays.play import Step
@@ -26,7 +26,7 @@ def meet(page: Page, step: Step, address: Callable[[str], str]) -> None:
     while True:
         try:
             seen = _look(page, step.value, address)
-        except Refused:
+        except BrowserRefused:
             seen = "the document is being replaced"
         if seen is None:
             return

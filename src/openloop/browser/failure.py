@@ -33,5 +33,5 @@ class NoAnswer(Failure):
     """The browser did not answer in time."""
 
 
-class Refused(Failure):
+class BrowserRefused(Failure):
     """The browser answered that it cannot do it."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
-from openloop.browser.failure import Gone, NoAnswer, Refused
+from openloop.browser.failure import BrowserRefused, Gone, NoAnswer
 from openloop.browser.pipe import ANSWER, Pipe
 from openloop.browser.plays.play import Viewport
 
@@ -75,15 +75,15 @@ class Page:
         return self._pipe.ask(method, self.session, **parameters)
 
     def call(self, method: str, *, within: float = ANSWER, **parameters: Any) -> Any:
-        """Raises Gone, NoAnswer, Refused."""
+        """Raises Gone, NoAnswer, BrowserRefused."""
         self.check()
         return self.result(self.ask(method, **parameters), within)
 
     def result(self, number: int, within: float) -> Any:
-        """The answer to what was asked. Raises Gone, NoAnswer, Refused."""
+        """The answer to what was asked. Raises Gone, NoAnswer, BrowserRefused."""
         try:
             return self._pipe.result(number, within)
-        except Refused:
+        except BrowserRefused:
             self.check()
             raise
 
@@ -176,12 +176,12 @@ class Page:
     # --- scripts ------------------------------------------------------------------------
 
     def ours(self, frame: str, function: str, *values: Any, within: float = ANSWER) -> Any:
-        """What a function of inject.js returns. values: its arguments. Raises Refused when the
-        document has just gone."""
+        """The result of a function of inject.js. values: its arguments. Raises BrowserRefused when
+        the document has just gone."""
         words = ", ".join(map(json.dumps, values))
         context = self._worlds.get(frame)
         if context is None:
-            raise Refused("the document is being replaced")
+            raise BrowserRefused("the document is being replaced")
         answer = self.call(
             "Runtime.evaluate",
             within=within,
@@ -191,7 +191,7 @@ class Page:
             returnByValue=True,
         )
         if "exceptionDetails" in answer:
-            raise Refused(words_of(answer["exceptionDetails"]))
+            raise BrowserRefused(words_of(answer["exceptionDetails"]))
         return answer["result"].get("value")
 
     def element(self, frame: str) -> str:
@@ -224,8 +224,8 @@ class Page:
         return str(answer["result"]["objectId"])
 
     def script(self, body: str, within: float) -> Any:
-        """What a function with that body returns in the page's own world, as JSON. Raises Refused
-        with what it throws."""
+        """The result, as JSON, of a function with that body in the page's own world. Raises
+        BrowserRefused with what it throws."""
         answer = self.call(
             "Runtime.evaluate",
             within=within,
@@ -236,7 +236,7 @@ class Page:
             timeout=within * 1000,
         )
         if "exceptionDetails" in answer:
-            raise Refused(words_of(answer["exceptionDetails"]))
+            raise BrowserRefused(words_of(answer["exceptionDetails"]))
         result = answer["result"]
         value = result.get("value", result.get("unserializableValue"))
         return 0 if value == "-0" and result["type"] == "number" else value
@@ -245,7 +245,7 @@ class Page:
         """Wait until the page has reported its events so far. A closed page has none to come."""
         try:
             self.call("Runtime.evaluate", expression="0", within=ANSWER)
-        except Refused:  # it is being replaced by another one
+        except BrowserRefused:  # it is being replaced by another one
             pass
         except Gone:
             if self.ending != CLOSED:

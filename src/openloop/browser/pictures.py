@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from openloop.browser import targets
-from openloop.browser.failure import Failure, Refused
+from openloop.browser.failure import BrowserRefused, Failure
 from openloop.browser.page import Page
 from openloop.browser.pipe import Pipe
 from openloop.browser.plays import locators
@@ -40,7 +40,7 @@ def take(page: Page, options: Mapping[str, Any], patience: float, within: float)
 
 def glimpse(page: Page, kind: str, within: float) -> bytes:
     """A picture of the page as it is now, a "png" or "jpeg". within: seconds. Raises NoAnswer,
-    Refused, Gone."""
+    BrowserRefused, Gone."""
     how = {"quality": _QUALITY} if kind == "jpeg" else {}
     answer = page.call(
         "Page.captureScreenshot", within=within, format=kind, optimizeForSpeed=True, **how
@@ -60,7 +60,7 @@ def _try_ours(page: Page, frames: list[str], function: str) -> None:
     for frame in frames:
         try:
             page.ours(frame, function)
-        except Refused:  # the frame has gone
+        except BrowserRefused:  # the frame has gone
             continue
 
 

@@ -11,7 +11,7 @@ import select
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from openloop.browser.failure import NoAnswer, Refused
+from openloop.browser.failure import BrowserRefused, NoAnswer
 from openloop.core.clock import monotonic
 
 ANSWER = 10.0  # seconds that an answer may take
@@ -73,7 +73,7 @@ class Pipe:
                 self._answers[number] = {"error": {"message": why}}
 
     def result(self, number: int, within: float = ANSWER) -> Any:
-        """The answer. within: seconds. Raises NoAnswer, Refused."""
+        """The answer. within: seconds. Raises NoAnswer, BrowserRefused."""
         deadline = monotonic() + within
         try:
             while (answer := self._answers[number]) is None:
@@ -82,7 +82,7 @@ class Pipe:
         finally:
             del self._answers[number], self._asked[number]
         if "error" in answer:
-            raise Refused(str(answer["error"].get("message", "the browser refused")))
+            raise BrowserRefused(str(answer["error"].get("message", "the browser refused")))
         return answer.get("result", {})
 
     def call(

@@ -14,7 +14,7 @@ from urllib.parse import urljoin, urlsplit
 from openloop.browser import actions, expectations, pictures
 from openloop.browser.chromium import Chromium, PlayFolder
 from openloop.browser.downloads import Downloads
-from openloop.browser.failure import Failure, Gone, NoAnswer, Refused
+from openloop.browser.failure import BrowserRefused, Failure, Gone, NoAnswer
 from openloop.browser.observed import Observed
 from openloop.browser.output import Output
 from openloop.browser.page import CLOSED, Page
@@ -255,7 +255,7 @@ class Player:
         began = monotonic()
         try:
             return self.page.script(body, timeout)
-        except (Refused, NoAnswer) as failure:
+        except (BrowserRefused, NoAnswer) as failure:
             if monotonic() - began >= timeout:  # Chromium has three answers to that
                 raise Failure(f"the script did not end within {timeout:g} s") from None
             raise Failure(f"the script failed: {failure.what}") from None
@@ -336,7 +336,7 @@ class Player:
         if self.page.ending:
             return b""
         for patience in _GLIMPSES:  # what is asked as another page opens above it gets no answer
-            with contextlib.suppress(NoAnswer, Refused):
+            with contextlib.suppress(NoAnswer, BrowserRefused):
                 return pictures.glimpse(self.page, kind, patience)
         return b""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from openloop.browser.failure import Failure, NoAnswer, Refused
+from openloop.browser.failure import BrowserRefused, Failure, NoAnswer
 from openloop.browser.page import Page
 from openloop.browser.pipe import ANSWER
 from openloop.browser.plays.locators import Locator
@@ -39,7 +39,7 @@ class Spot:
 
 
 def look(page: Page, locator: Locator) -> Found:
-    """Look once. Raises Refused while a document is being replaced."""
+    """Look once. Raises BrowserRefused while a document is being replaced."""
     count = visible = 0
     frame = ""
     few: list[str] = []
@@ -68,7 +68,7 @@ def _by_page(page: Page, frame: str, locator: Locator) -> dict[str, Any]:
     asked = {"kind": locator.kind, "value": locator.value, "exact": locator.exact}
     try:
         kept: dict[str, Any] = page.ours(frame, "find", asked)
-    except Refused as refused:
+    except BrowserRefused as refused:
         if "is not a valid selector" in refused.what:
             raise Failure(f"{locator.source} is not a CSS selector") from None
         raise
@@ -85,7 +85,7 @@ def _nodes(page: Page, frame: str, role: str) -> list[tuple[int, str]]:
         if page.is_main(frame):
             raise
         page.scroll_to_frame(frame)  # one of another site that is out of sight is not laid out
-        raise Refused("its frame is being brought into sight") from None
+        raise BrowserRefused("its frame is being brought into sight") from None
     return [
         (node["backendDOMNodeId"], " ".join(str(node.get("name", {}).get("value", "")).split()))
         for node in tree
@@ -118,7 +118,7 @@ def approach(page: Page, locator: Locator, timeout: float, **needs: Any) -> Spot
     while True:
         try:
             spot, seen = _try(page, locator, needs)
-        except Refused:
+        except BrowserRefused:
             spot, seen = None, "its document is being replaced"
         if spot:
             return spot

@@ -35,7 +35,7 @@ _METAVARS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Word:
+class Parameter:
     """An option in all its spellings, or a positional argument by its name in the usage."""
 
     names: tuple[str, ...]
@@ -49,13 +49,13 @@ class Word:
 class Subcommand:
     name: str
     help: str
-    options: tuple[Word, ...]
-    arguments: tuple[Word, ...]
+    options: tuple[Parameter, ...]
+    arguments: tuple[Parameter, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    options: tuple[Word, ...]
+    options: tuple[Parameter, ...]
     subcommands: tuple[Subcommand, ...]
 
 
@@ -74,7 +74,7 @@ def _program(parser: argparse.ArgumentParser) -> Program:
     return Program(_words(parser)[0], tuple(subcommands))
 
 
-def _words(parser: argparse.ArgumentParser) -> tuple[tuple[Word, ...], tuple[Word, ...]]:
+def _words(parser: argparse.ArgumentParser) -> tuple[tuple[Parameter, ...], tuple[Parameter, ...]]:
     """(options, positional arguments) of one parser."""
     own = [a for a in parser._actions if not isinstance(a, argparse._SubParsersAction)]
     options = tuple(_word(a, tuple(a.option_strings)) for a in own if a.option_strings)
@@ -89,15 +89,15 @@ def _help(action: argparse.Action) -> str:
     return (action.help or "").replace("%%", "%")
 
 
-def _word(action: argparse.Action, names: tuple[str, ...]) -> Word:
+def _word(action: argparse.Action, names: tuple[str, ...]) -> Parameter:
     repeated = action.nargs in (argparse.REMAINDER, argparse.ZERO_OR_MORE, argparse.ONE_OR_MORE)
     if action.nargs == 0:
-        return Word(names, _help(action), Takes.NOTHING)
+        return Parameter(names, _help(action), Takes.NOTHING)
     if action.choices:
         choices = tuple(map(str, action.choices))
-        return Word(names, _help(action), Takes.CHOICE, choices, repeated)
+        return Parameter(names, _help(action), Takes.CHOICE, choices, repeated)
     takes = _METAVARS.get(_called(action).split()[0], Takes.TEXT)
-    return Word(names, _help(action), takes, (), repeated)
+    return Parameter(names, _help(action), takes, (), repeated)
 
 
 def _listed(words: Iterable[str]) -> str:
@@ -105,7 +105,7 @@ def _listed(words: Iterable[str]) -> str:
     return shlex.quote(" ".join(words))
 
 
-def _names(options: Iterable[Word]) -> list[str]:
+def _names(options: Iterable[Parameter]) -> list[str]:
     return [name for option in options for name in option.names]
 
 
@@ -166,7 +166,7 @@ complete -F _openloop openloop
 """
 
 
-def _bash_reply(word: Word) -> str:
+def _bash_reply(word: Parameter) -> str:
     match word.takes:
         case Takes.CHOICE:
             return f"_openloop_words {_listed(word.choices)}"
@@ -224,7 +224,7 @@ def _zsh_case(one: Subcommand) -> str:
     return f"    {one.name})\n      _arguments \\\n" + " \\\n".join(lines) + " ;;"
 
 
-def _zsh_options(options: Iterable[Word]) -> list[str]:
+def _zsh_options(options: Iterable[Parameter]) -> list[str]:
     specs = []
     for option in options:
         others = f"({' '.join(option.names)})" if len(option.names) > 1 else ""
@@ -235,7 +235,7 @@ def _zsh_options(options: Iterable[Word]) -> list[str]:
     return specs
 
 
-def _zsh_arguments(arguments: Iterable[Word]) -> list[str]:
+def _zsh_arguments(arguments: Iterable[Parameter]) -> list[str]:
     return [
         shlex.quote(
             f"{'*' if word.repeated else number}:{_zsh_text(word.names[0])}:{_zsh_action(word)}"
@@ -248,7 +248,7 @@ def _zsh_text(text: str) -> str:
     return "".join(f"\\{c}" if c in "[]:\\" else c for c in text)
 
 
-def _zsh_action(word: Word) -> str:
+def _zsh_action(word: Parameter) -> str:
     match word.takes:
         case Takes.CHOICE:
             return f"({' '.join(word.choices)})"
@@ -282,7 +282,7 @@ def _fish(program: Program) -> str:
     return "\n".join(line.rstrip() for line in lines) + "\n"
 
 
-def _fish_line(begin: str, option: Word) -> str:
+def _fish_line(begin: str, option: Parameter) -> str:
     names = " ".join(
         f"-l {name[2:]}" if name.startswith("--") else f"-s {name[1:]}" for name in option.names
     )
@@ -290,7 +290,7 @@ def _fish_line(begin: str, option: Word) -> str:
     return f"{begin} {names}{value} -d {_fish_text(option.help)}"
 
 
-def _fish_values(word: Word) -> str:
+def _fish_values(word: Parameter) -> str:
     match word.takes:
         case Takes.CHOICE:
             return f"-f -a {_fish_text(' '.join(word.choices))}"

@@ -16,12 +16,12 @@ from typing import Protocol
 from openloop.core import clock
 from openloop.fleet import decide, git, preparation, requests, worktrees
 from openloop.fleet import state as states
-from openloop.fleet.decide import Queue, Seen, Step
+from openloop.fleet.decide import LaunchStep, Queue, Seen
 from openloop.fleet.document import WORKTREE, Fleet, Task
 from openloop.fleet.engine import Engine
 from openloop.fleet.journal import Event, Journal, ended, kept, of_task
 from openloop.fleet.launchers import launch
-from openloop.fleet.launchers.calls import Answer, woken_by_ends
+from openloop.fleet.launchers.calls import CallResult, woken_by_ends
 from openloop.fleet.launchers.launcher import Verb
 from openloop.fleet.state import FleetState, Kind, Phase, TaskState, Word
 from openloop.process.signals import Interrupts
@@ -155,7 +155,7 @@ class Coordinator:
             elif verb is Verb.SUBMIT:
                 self._submitted(self.state.tasks[key], answer)
 
-    def _polled(self, host: str, answer: Answer) -> None:
+    def _polled(self, host: str, answer: CallResult) -> None:
         if answer.code != 0:
             return self._unreachable(host, answer.why)
         if host in self.state.unreachable:
@@ -174,7 +174,7 @@ class Coordinator:
         if host not in self.state.unreachable:
             self._record([{"event": Kind.ENGINE_UNREACHABLE, "host": host, "why": why}])
 
-    def _submitted(self, task: TaskState, answer: Answer) -> None:
+    def _submitted(self, task: TaskState, answer: CallResult) -> None:
         seen = self._seen[task.name]
         seen.busy, seen.since = False, clock.monotonic()
         if answer.code == 0:
@@ -234,29 +234,29 @@ class Coordinator:
             if step:
                 self._do(step, task, seen, now)
 
-    def _do(self, step: Step, task: TaskState, seen: Seen, now: float) -> None:
+    def _do(self, step: LaunchStep, task: TaskState, seen: Seen, now: float) -> None:
         match step:
-            case Step.END:
+            case LaunchStep.END:
                 self._end(task, seen)
-            case Step.ADOPT:
+            case LaunchStep.ADOPT:
                 found = {"launch": task.launch, "job": seen.job, "adopted": True}
                 self._record([of_task(Kind.TASK_SUBMITTED, task.name, **found)])
-            case Step.BEGAN:
+            case LaunchStep.BEGAN:
                 host = (launch.read(self._folder(task), launch.CLAIM) or {}).get("host", "")
                 began = {"launch": task.launch, "host": host}
                 self._record([of_task(Kind.TASK_RUNNING, task.name, **began)])
-            case Step.STOP:
+            case LaunchStep.STOP:
                 preparation.ask_to_stop(self._folder(task))
                 seen.stopped = now
-            case Step.CANCEL:
+            case LaunchStep.CANCEL:
                 self._engine_ends(Verb.CANCEL, task, seen)
                 seen.cancelled = now
-            case Step.KILL:
+            case LaunchStep.KILL:
                 self._engine_ends(Verb.KILL, task, seen)
                 seen.killed = now
-            case Step.GIVE_UP:
+            case LaunchStep.GIVE_UP:
                 self._release(task, seen)
-            case Step.LOSE:
+            case LaunchStep.LOSE:
                 self._lose(task, seen)
 
     def _engine_ends(self, verb: Verb, task: TaskState, seen: Seen) -> None:

@@ -17,7 +17,7 @@ from openloop.fleet.launchers.launcher import Host
 from openloop.fleet.state import MAX_TRIES, Phase, TaskState
 
 
-class Step(StrEnum):
+class LaunchStep(StrEnum):
     """The next action for a task that has a launch."""
 
     END = "end"  # its end file is there
@@ -66,32 +66,34 @@ class Seen:
         self.pulse = pulse
 
 
-def next_step(task: TaskState, seen: Seen, now: float, *, grace: float, stop: float) -> Step | None:
+def next_step(
+    task: TaskState, seen: Seen, now: float, *, grace: float, stop: float
+) -> LaunchStep | None:
     """What to do now; None to wait. grace, stop: seconds."""
     if seen.busy:
         return None
     if seen.end is not None:
-        return Step.END
+        return LaunchStep.END
     if seen.begun and task.phase is not Phase.RUNNING:
-        return Step.BEGAN
+        return LaunchStep.BEGAN
     if task.phase is Phase.LAUNCHING and seen.listed:
-        return Step.ADOPT
+        return LaunchStep.ADOPT
     if task.cancelling and (step := _cancelling(seen, now, stop)):
         return step
     if not is_gone(seen, now, grace):
         return None
-    return Step.LOSE if seen.begun else Step.GIVE_UP
+    return LaunchStep.LOSE if seen.begun else LaunchStep.GIVE_UP
 
 
-def _cancelling(seen: Seen, now: float, stop: float) -> Step | None:
+def _cancelling(seen: Seen, now: float, stop: float) -> LaunchStep | None:
     if not seen.begun:
-        return Step.GIVE_UP
+        return LaunchStep.GIVE_UP
     if seen.stopped is None:
-        return Step.STOP
+        return LaunchStep.STOP
     if seen.cancelled is None:
-        return Step.CANCEL if now - seen.stopped >= stop else None
+        return LaunchStep.CANCEL if now - seen.stopped >= stop else None
     since = seen.cancelled if seen.killed is None else seen.killed
-    return Step.KILL if now - since >= stop else None
+    return LaunchStep.KILL if now - since >= stop else None
 
 
 def is_gone(seen: Seen, now: float, grace: float) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from openloop.core import clock
 from openloop.fleet import preparation
 from openloop.fleet.document import Fleet
-from openloop.fleet.launchers.calls import Answer, Calls
+from openloop.fleet.launchers.calls import CallResult, Calls
 from openloop.fleet.launchers.launcher import Verb
 from openloop.fleet.state import TaskState
 
@@ -26,7 +26,7 @@ class Engine:
         """How many commands are under way."""
         return len(self._calls)
 
-    def answers(self) -> Iterator[tuple[Verb, str, Answer]]:
+    def answers(self) -> Iterator[tuple[Verb, str, CallResult]]:
         """Of commands that have ended: what was asked, the task or the host, the answer."""
         for (verb, key), answer in self._calls.finished():
             yield verb, key, answer

@@ -16,7 +16,7 @@ PATIENCE = 60.0  # seconds that a command may take
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class CallResult:
     """How a command ended. code: negative for a signal. began: when it was started."""
 
     code: int
@@ -68,7 +68,7 @@ class Calls:
             on_failure.pop_all()
         self._under_way[key] = _Call(process, output, errors, clock.monotonic())
 
-    def finished(self) -> Iterator[tuple[Any, Answer]]:
+    def finished(self) -> Iterator[tuple[Any, CallResult]]:
         """Each command that has ended, once. One that takes too long is ended."""
         for key, call in list(self._under_way.items()):
             code = call.process.poll()
@@ -78,7 +78,7 @@ class Calls:
             if code is not None:
                 del self._under_way[key]
                 with call.output, call.errors:
-                    yield key, Answer(code, _text(call.output), _text(call.errors), call.began)
+                    yield key, CallResult(code, _text(call.output), _text(call.errors), call.began)
 
 
 def _memory() -> IO[bytes]:
