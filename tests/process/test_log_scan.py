@@ -16,7 +16,7 @@ from typing import Any
 from openloop.config.config import Baseline, Command
 from openloop.config.oom_markers import OOM_MARKERS
 from openloop.core.vocabulary import Direction, Match
-from openloop.loop.gates import LogFacts
+from openloop.loop.gates import Exit, LogFacts, judge
 from openloop.process import log_scan
 from openloop.process.log_scan import BLOCK, LogReader
 from support import Case, environment
@@ -181,6 +181,20 @@ class Markers(LogCase):
         self.assertEqual("MemoryError", self.facts("MemoryError\n", code=None).oom_marker)
         facts = self.facts("MemoryError\n", code=0)
         self.assertEqual(("", ""), (facts.oom_marker, facts.trouble))
+
+    def test_no_verdict_depends_on_the_search_that_a_success_spares(self) -> None:
+        chance = random.Random(11)
+        lines = ("MemoryError\n", "Killed\n", "ready\n", "out of memory", "x" * 70 + "\n")
+        for _ in range(60):
+            log = "".join(chance.choices(lines, k=chance.randint(0, 6)))
+            code = chance.choice((0, 1, 137, None))
+            for how in ({}, {"expect": "ready"}, {"reject": "ready"}):
+                command = COMMAND._replace(**how)
+                verdicts = {
+                    judge(command, Exit(code=code), self.facts(log, code=searched, **how))
+                    for searched in (code, 1)
+                }
+                self.assertEqual(1, len(verdicts), (log, code, how))
 
     def test_markers_of_ones_own(self) -> None:
         self.assertEqual("no room", self.facts("no room\n", oom_markers=("^no room",)).oom_marker)
