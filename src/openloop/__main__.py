@@ -23,7 +23,7 @@ def _main() -> int:
     if _is_exposed() and not (len(sys.argv) > 1 and sys.argv[1] in _HARMLESS):
         from openloop.core import interpreter
 
-        words = interpreter.openloop()
+        words = interpreter.own_command()
         if words[0]:  # else there is no interpreter to be found
             os.execv(words[0], [*words, *sys.argv[1:]])
     if not sys.flags.safe_path:

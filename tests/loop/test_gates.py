@@ -108,7 +108,7 @@ class Judging(unittest.TestCase):
     def test_the_table(self) -> None:
         for title, end, facts, outcome, words in self.CASES:
             with self.subTest(title):
-                verdict = gates.judge(COMMAND, end, facts)
+                verdict = gates.verdict_of(COMMAND, end, facts)
                 self.assertEqual(outcome, verdict.outcome)
                 self.assertIn(words, verdict.detail)
 
@@ -123,13 +123,13 @@ class Judging(unittest.TestCase):
         for expected, rejected, outcome, words in cases:
             with self.subTest(expected=expected, rejected=rejected):
                 facts = LogFacts(expected=expected, rejected=rejected)
-                verdict = gates.judge(command, Exit(code=0), facts)
+                verdict = gates.verdict_of(command, Exit(code=0), facts)
                 self.assertEqual(outcome, verdict.outcome)
                 self.assertIn(words, verdict.detail)
 
     def test_expect_does_not_save_a_failing_exit(self) -> None:
         command = COMMAND._replace(expect="ready")
-        verdict = gates.judge(command, Exit(code=1), LogFacts(expected=True))
+        verdict = gates.verdict_of(command, Exit(code=1), LogFacts(expected=True))
         self.assertEqual(Outcome.FAILED, verdict.outcome)
 
 

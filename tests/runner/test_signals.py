@@ -329,7 +329,7 @@ class Loading(Case):
         self.interrupted("openloop.core.interpreter", entry)
         self.interrupted("openloop.cli", entry, "-I", "-S")
         self.interrupted("openloop.cli.dispatch", there.format("cli"))
-        *_, flags, program, _ = interpreter.openloop()
+        *_, flags, program, _ = interpreter.own_command()
         self.assertEqual("-c", flags)
         self.interrupted("openloop.cli", program, "-I", "-S")
 

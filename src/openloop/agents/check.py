@@ -77,7 +77,7 @@ def _login(preset: Preset) -> str:
 
 
 def _output(words: list[str]) -> str:
-    """What a program prints; "" when it cannot be started or does not end."""
+    """The output of a program; "" when it cannot be started or does not end."""
     try:
         process = subprocess.Popen(
             words,

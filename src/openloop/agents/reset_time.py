@@ -1,4 +1,4 @@
-"""When a limit ends: seconds from now, out of the forms in which agents write it."""
+"""The end of a limit in seconds from now, from the texts in which agents write it."""
 
 from __future__ import annotations
 

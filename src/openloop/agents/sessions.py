@@ -153,7 +153,7 @@ class Session:
             self._given_up = failure
 
     def end(self, log: int, code: int | None) -> None:
-        """The command has ended with this exit code."""
+        """Note the exit code of the ended command."""
         size = os.fstat(log).st_size
         if size > WHOLE and size - self._read > LAST_BYTES:
             self._transcript.skip(size - LAST_BYTES - self._read)
@@ -212,5 +212,5 @@ class Session:
         return self._transcript.answer
 
     def exit_words(self, code: int | None) -> str:
-        """What an exit code means that reads like something else; "" for a plain one."""
+        """The meaning of an exit code that would be misread as a signal; "" for any other."""
         return self._preset.reading.exit_words.get(code or 0, "")

@@ -1,8 +1,8 @@
 """Limits of accounts, kept where all loops of one user see them.
 
 A loop whose agent was refused writes the moment from which it may be tried again; the others wait
-without trying. A file holds one account's limit. It is a hint: a file that cannot be read or
-written changes nothing but that each loop learns of the limit by itself.
+without trying. A file holds one account's limit. It is a hint: if a file cannot be read or
+written, each loop learns of the limit by itself.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def end(agent: str, account: str, until: float) -> None:
 
 
 def tidy(agent: str, account: str) -> None:
-    """Remove a limit that is over. One that is not was met after this loop's session began."""
+    """Remove a limit that is over. A later one was met after this session began, and stays."""
     if known(agent, account) is None:
         with contextlib.suppress(OSError):
             os.unlink(path_of(agent, account))

@@ -166,7 +166,7 @@ class Transcript:
 
     @property
     def failure(self) -> SessionFailure | None:
-        """Why the session cannot work, unless it went on to work."""
+        """Why the session cannot work; None if it worked on afterwards."""
         return self._failure
 
     @property
@@ -206,7 +206,8 @@ def _values(figures: Figures) -> Iterator[Any]:
 
 
 def _without_empty_price(figures: Figures) -> Figures:
-    """A cost of 0 for tokens that were used means that the agent knows no price."""
+    """The figures with the cost removed if it is 0 although tokens were used: the agent knows no
+    price."""
     if figures.cost_usd == 0 and figures.tokens != 0:
         return figures._replace(cost_usd=None)
     return figures

@@ -132,7 +132,8 @@ def _mouse(page: Page, spot: targets.Spot, kind: str, **how: Any) -> int:
 
 
 def _await(page: Page, asked: list[int], step: Step) -> None:
-    """All are sent before the first is waited for. What closes the page has been done."""
+    """Wait for the answers to messages that have all been sent. An action that closes the page
+    succeeded."""
     for number in asked:
         try:
             page.result(number, step.timeout)

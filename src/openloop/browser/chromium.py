@@ -98,7 +98,7 @@ class PlayFolder:
         return os.path.join(self.path, name)
 
     def close(self) -> None:
-        """Remove it, if no guard has."""
+        """Remove the folder, unless a guard has done so."""
         if _is_at(self.path, self.lock):
             dirfd.remove_path(self.path)
         os.close(self.lock)
@@ -136,7 +136,7 @@ class Chromium:
         return [*flags, "--no-sandbox"] if os.geteuid() == 0 else flags
 
     def _environment(self) -> dict[str, str]:
-        """Whatever it writes is written into the folder of the play."""
+        """The environment that makes the browser write into the folder of the play only."""
         path = self._folder.path
         return {
             "HOME": path,
@@ -156,7 +156,7 @@ class Chromium:
             raise Gone(f"the browser has ended: {self._guarded.ending}{self._last_words()}")
 
     def _last_words(self) -> str:
-        """What it wrote of its end, if anything."""
+        """The last lines that the browser wrote, if any."""
         with open(self._log, "rb") as file:
             start = max(0, os.fstat(file.fileno()).st_size - 4096)
             file.seek(start)
@@ -166,7 +166,7 @@ class Chromium:
         return f" ({' '.join(words[-3:])[-_LONGEST_OUTPUT:]})" if words else ""
 
     def end(self) -> None:
-        """Begin to end it; `close` waits."""
+        """Start ending the browser; `close` waits for it."""
         self._guarded.end(at_once=True)
 
     def close(self) -> None:

@@ -16,7 +16,7 @@ _SHOWN = 500  # characters of a list that a failure repeats
 
 
 class Downloads:
-    """What the browser has downloaded into `folder`, by the names that the pages propose."""
+    """The downloads into `folder`, by the file names that the pages propose."""
 
     def __init__(self, folder: str) -> None:
         self.folder = folder
@@ -24,7 +24,7 @@ class Downloads:
         self._states: dict[str, str] = {}  # guid → state
 
     def event(self, method: str, params: Mapping[str, Any]) -> None:
-        """Keep what an event of the browser says of a download."""
+        """Note the download that an event of the browser reports."""
         if method == "Browser.downloadWillBegin":
             self._names[params["guid"]] = params["suggestedFilename"]
         self._states[params["guid"]] = params.get("state", "inProgress")

@@ -1,4 +1,4 @@
-"""The expectations of a play; each waits until it is met or its time is up."""
+"""The expectations of a play: each is polled until it is met or its time is up."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ Seen = str | None  # what was seen instead; None when all is as expected
 
 
 def meet(page: Page, step: Step, address: Callable[[str], str]) -> None:
-    """Wait until it is so. address: makes one of a play absolute. Raises Failure."""
+    """Wait until an expectation is met. address: makes an address of the play absolute. Raises
+    Failure."""
     deadline = monotonic() + step.timeout
     while True:
         try:
@@ -68,7 +69,7 @@ def _url(page: Page, wanted: str) -> Seen:
 
 
 def same_url(url: str, wanted: str) -> bool:
-    """The browser writes what is not ASCII, and spaces, with %."""
+    """Whether two addresses are equal, as the browser escapes spaces and non-ASCII characters."""
     return unquote(url) == unquote(wanted)
 
 

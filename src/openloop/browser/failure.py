@@ -4,9 +4,8 @@ from __future__ import annotations
 
 
 class Failure(Exception):
-    """A step that did not do, or not see, what it was to. what: in a sentence. expected, seen:
-    "" when the sentence says it all. also: what went wrong meanwhile. files: pictures that show
-    it."""
+    """A failed step. what: a sentence. expected, seen: "" when the sentence is enough. also:
+    problems that occurred meanwhile. files: pictures that show the failure."""
 
     def __init__(
         self,

@@ -15,7 +15,7 @@ _OVERDUE = 15.0  # seconds in which the guard must have ended what is left
 
 
 class Guarded:
-    """One program and what it starts."""
+    """One program with the processes that it starts."""
 
     def __init__(self, discard: str = "") -> None:
         """discard: a folder that the guard removes at its end, also one that is made later."""
@@ -39,8 +39,8 @@ class Guarded:
             os.close(stream)
 
     def hear(self) -> bool:
-        """Read what the guard says; whether the program has ended. Called when its socket can be
-        read."""
+        """Read the messages of the guard, when its socket is readable; whether the program has
+        ended."""
         messages = self._guard.read()
         if messages is None:
             self.ending = "its guard was killed"
@@ -54,11 +54,11 @@ class Guarded:
         return bool(self.ending)
 
     def end(self, *, at_once: bool) -> None:
-        """Have the tree ended. at_once: without a grace."""
+        """Order the guard to end the process tree. at_once: without a grace period."""
         self._guard.end(1, 0.0 if at_once else _GRACE)
 
     def close(self) -> None:
-        """Wait until nothing is left; `end` has been called."""
+        """Wait until no process is left, after `end`."""
         self.socket.settimeout(_OVERDUE)
         with contextlib.suppress(OSError):
             while not self.ending:
@@ -74,7 +74,7 @@ class Family:
         self._not_ours = tuple(tree.descendants(os.getpid())) if tree.reap()[0] else ()
 
     def end(self) -> None:
-        """End what is left once the guards are gone."""
+        """End the processes that are left once the guards are gone."""
         if tree.reap()[0]:
             tree.end(
                 lambda: tree.below_us(without=self._not_ours),

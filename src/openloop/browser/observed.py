@@ -1,4 +1,4 @@
-"""Console messages and requests of a play's pages, and which of them are failures."""
+"""Collects console messages and requests of the pages, and decides which are failures."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Observed:
             self.problems.append(printable(problem[:_LONGEST]))
 
     def event(self, page: Page, method: str, params: Mapping[str, Any]) -> None:
-        """Keep what an event says."""
+        """Note the message or request that an event reports."""
         match method:
             case "Runtime.consoleAPICalled":
                 self._console(params["type"], _console_text(params), _place(params))
@@ -149,11 +149,11 @@ class Observed:
             entry["seconds"] = round(monotonic() - self._began - entry["at_seconds"], 3)
 
     def _is_allowed(self, line: str, patterns: Sequence[str]) -> bool:
-        """A pattern that takes too long allows nothing."""
+        """Whether a pattern allows a line; one that takes too long allows nothing."""
         return any(log_scan.search(pattern, line[: _LONGEST + _URL]) for pattern in patterns)
 
     def unfinished(self) -> str:
-        """Addresses of requests that nothing has come of yet, a few of them."""
+        """The addresses of a few requests that have had no answer yet."""
         going = [entry["url"] for entry in self._open.values() if entry["type"] != "WebSocket"]
         return ", ".join(printable(url[:200]) for url in going[:3])
 

@@ -16,7 +16,7 @@ FOLDER = "openloop-browse"  # in the current directory, without --out
 
 
 def folder(given: str | None) -> str:
-    """The folder, made where there is none. given: --out. Raises UsageError."""
+    """The output folder, created if missing. given: the value of --out. Raises UsageError."""
     path = os.path.abspath(given or os.environ.get("OPENLOOP_ATTACHMENTS") or FOLDER)
     try:
         os.makedirs(path, exist_ok=True)
@@ -64,7 +64,7 @@ class Output:
         return free
 
     def write(self, name: str, data: bytes) -> None:
-        """Put a file in place. Raises OSError."""
+        """Write a file atomically. Raises OSError."""
         parent = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             files.replace(name, data, folder=parent)

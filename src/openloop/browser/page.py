@@ -1,4 +1,4 @@
-"""One page of the browser: its frames, what runs in them, and where it is."""
+"""One page of the browser: its frames, its scripts, and its address."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _helper() -> str:
 
 
 class Page:
-    """A tab."""
+    """One page, a tab of the browser."""
 
     def __init__(self, pipe: Pipe, session: str, target: str) -> None:
         self._pipe = pipe
@@ -41,7 +41,7 @@ class Page:
         self._main = target  # the main frame has the target's number
 
     def prepare(self, viewport: Viewport) -> None:
-        """Have everything reported, and let it begin. Waits for nothing."""
+        """Enable all reports of the page and let it load, without waiting."""
         self.is_mobile = viewport.mobile
         say = self.tell
         for domain in ("Page", "Runtime", "Network", "Log"):
@@ -88,12 +88,12 @@ class Page:
             raise
 
     def wait(self, seconds: float) -> None:
-        """Handle what is reported in so many seconds."""
+        """Handle the events of the next `seconds`."""
         self.check()
         self._pipe.idle(seconds)
 
     def end(self, why: str) -> None:
-        """Nothing more will come of it."""
+        """Mark the page as ended: no more answers will come."""
         self.ending = self.ending or why
         self._pipe.forget(self.session, self.ending)
 
@@ -108,7 +108,7 @@ class Page:
     # --- what the browser reports -------------------------------------------------------
 
     def event(self, method: str, params: dict[str, Any]) -> None:
-        """Keep what an event says of the page."""
+        """Update the page from one of its events."""
         match method:
             case "Runtime.executionContextCreated":
                 self._add_context(params["context"])
@@ -160,13 +160,13 @@ class Page:
         return [*([self._main] if self._main in self._worlds else []), *others]
 
     def around(self, frame: str) -> Iterator[tuple[str, str]]:
-        """(frame, the one around it) from a frame outwards."""
+        """Pairs (frame, its parent frame), from a frame outwards."""
         while parent := self._parents.get(frame):
             yield frame, parent
             frame = parent
 
     def owner(self, frame: str) -> int:
-        """The element that a frame stands in, as a node."""
+        """The element that contains a frame, as a node."""
         return int(self.call("DOM.getFrameOwner", frameId=frame)["backendNodeId"])
 
     def scroll_to_frame(self, frame: str) -> None:
@@ -195,7 +195,7 @@ class Page:
         return answer["result"].get("value")
 
     def element(self, frame: str) -> str:
-        """The one element that was found there: its object."""
+        """The object of the single element that was found."""
         answer = self.call(
             "Runtime.evaluate", expression="openloop.element()", contextId=self._worlds[frame]
         )
@@ -219,7 +219,7 @@ class Page:
         return answer["result"].get("value")
 
     def document(self, frame: str) -> str:
-        """The document of a frame: its object."""
+        """The object of the document of a frame."""
         answer = self.call("Runtime.evaluate", expression="document", contextId=self._worlds[frame])
         return str(answer["result"]["objectId"])
 

@@ -1,4 +1,4 @@
-"""Pictures of a page: take them once nothing moves, check them, and compare them."""
+"""Takes pictures of a page once it stands still, checks them, and compares them."""
 
 from __future__ import annotations
 
@@ -101,7 +101,8 @@ def is_one_colour(png: bytes) -> bool:
 
 
 def _rows(pixel: bytes, width: int, *, above: bool) -> Iterator[bytes]:
-    """How a row of pixels of one colour can be filtered. above: whether such a row is above."""
+    """The ways in which a PNG can filter a row of one colour. above: whether an equal row is above
+    it."""
     nothing = bytes(len(pixel))
     half = bytes(value - value // 2 for value in pixel)
     rest = nothing * (width - 1)
@@ -113,7 +114,7 @@ def _rows(pixel: bytes, width: int, *, above: bool) -> Iterator[bytes]:
 
 
 def _data(png: bytes) -> Iterator[bytes]:
-    """The chunks that hold the pixels."""
+    """The image data of a PNG."""
     if not png.startswith(_SIGNATURE):
         return
     position = len(_SIGNATURE)
@@ -173,8 +174,8 @@ async (one, other) => {
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """different: which part of the pixels, from 0 to 1. picture: a PNG that marks them. sizes: of
-    both, when they are not the same."""
+    """The difference of two pictures. different: the share of the pixels, from 0 to 1. picture: a
+    PNG that marks them. sizes: of both pictures, when they differ."""
 
     different: float
     picture: bytes = b""
@@ -189,7 +190,8 @@ class Comparer:
         self._session = ""
 
     def compare(self, wanted: bytes, seen: bytes, within: float) -> Comparison:
-        """Raises Failure when one of them is no picture."""
+        """The difference between two pictures. Raises Failure when one of them cannot be
+        decoded."""
         if not self._session:
             self._session = self._open()
         texts = [base64.b64encode(png).decode() for png in (wanted, seen)]

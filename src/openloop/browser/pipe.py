@@ -1,6 +1,6 @@
-"""The debugging pipe: JSON messages, each ended by a NUL, to the browser and from it.
+"""The debugging pipe to the browser: JSON messages, each ended by a NUL.
 
-One thread, one poll: whoever waits for an answer handles what arrives meanwhile.
+One thread and one poll: a caller that waits for an answer handles the events that arrive meanwhile.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Message = Mapping[str, Any]
 
 
 class Pipe:
-    """Both directions of the protocol."""
+    """The connection to a browser, in both directions."""
 
     def __init__(self, reading: int, writing: int, on_event: Callable[[Message], None]) -> None:
         """reading, writing: descriptors, closed with this. on_event: called with every event; it
@@ -67,7 +67,7 @@ class Pipe:
         return number
 
     def forget(self, session: str, why: str) -> None:
-        """A page has gone: nothing that was asked of it will be answered."""
+        """Answer all open commands of a page that has gone with an error."""
         for number, asked in self._asked.items():
             if asked == session and self._answers[number] is None:
                 self._answers[number] = {"error": {"message": why}}
@@ -92,13 +92,13 @@ class Pipe:
         return self.result(self.ask(method, session, **parameters), within)
 
     def idle(self, seconds: float) -> None:
-        """Handle what arrives in so many seconds."""
+        """Handle the events of the next `seconds`."""
         deadline = monotonic() + seconds
         while self.pump(deadline):
             pass
 
     def pump(self, deadline: float) -> bool:
-        """Handle what arrives next; False once the deadline has passed."""
+        """Handle the next messages; False once the deadline has passed."""
         left = deadline - monotonic()
         if left <= 0:
             return False

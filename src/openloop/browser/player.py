@@ -1,4 +1,4 @@
-"""Play the steps of a play on the pages of one browser."""
+"""Performs the steps of a play on the pages of one browser."""
 
 from __future__ import annotations
 
@@ -54,13 +54,14 @@ class Player:
 
     @property
     def page(self) -> Page:
-        """The page in which the play goes on."""
+        """The current page of the play."""
         if self._current is None:
             raise Gone("no page is open")
         return self._current
 
     def begin(self) -> str:
-        """Have the browser and its first page ready; its name and version. Raises Failure."""
+        """Wait for the browser and open its first page; returns name and version. Raises
+        Failure."""
         version = self.browser.version()
         self.pipe.send(
             "Browser.setDownloadBehavior",
@@ -118,7 +119,7 @@ class Player:
             page.end(CLOSED)
 
     def _answer(self, page: Page, params: Mapping[str, Any]) -> None:
-        """Answer a dialog, which holds the page up until then."""
+        """Answer a dialog; the page waits until then."""
         text = params["message"][:_DIALOG]
         answer, self._dialog = self._dialog, None
         accept = params["type"] == "beforeunload"  # or nothing could be opened any more
@@ -132,7 +133,7 @@ class Player:
     # --- steps --------------------------------------------------------------------------
 
     def perform(self, step: Step) -> list[str]:
-        """Do one step; lines that it prints besides its own. Raises Failure."""
+        """Perform one step; returns the additional lines that it prints. Raises Failure."""
         asked = self._dialog
         try:
             lines = self._do(step)
@@ -147,7 +148,7 @@ class Player:
         return lines
 
     def look_once_more(self) -> list[str]:
-        """At the end: what requests and scripts on their way come to. Raises Failure."""
+        """Wait at the end for requests and scripts that are under way. Raises Failure."""
         deadline = monotonic() + _END
         while self.observed.unfinished() and self.pipe.pump(deadline):
             pass
@@ -189,7 +190,7 @@ class Player:
         return []
 
     def address(self, given: str) -> str:
-        """An address of the play, made absolute and written as the browser writes it."""
+        """An absolute address of the play, escaped as the browser does it."""
         base = self._play.base.replace("{port}", str(self.port))
         try:
             url = urljoin(base, given.replace("{port}", str(self.port))) if base else given
@@ -268,7 +269,7 @@ class Player:
         return f"{step.value}={number(float(value))}"
 
     def _await_dialog(self, timeout: float) -> None:
-        """A dialog was asked for before the step that has just been done."""
+        """Wait for the dialog that an earlier step expects of the step just performed."""
         deadline = monotonic() + timeout
         while self._dialog is not None:
             if not self.pipe.pump(deadline):
@@ -331,7 +332,7 @@ class Player:
         )
 
     def glimpse(self, kind: str) -> bytes:
-        """The page as it is now, a "png" or "jpeg"; b"" when it is closed or does not answer.
+        """A picture of the page now, a "png" or "jpeg"; b"" when it is closed or does not answer.
         Raises Gone when the browser or the server has ended."""
         if self.page.ending:
             return b""

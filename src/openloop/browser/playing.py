@@ -37,7 +37,7 @@ class _Stopped(Exception):
 
 @dataclass(slots=True)
 class PlayedStep:
-    """The result of one step of a play. image: the page after it, b"" for none. files: names of
+    """The result of one step. image: the page after it, b"" for none. files: names of
     the pictures that show a failure."""
 
     title: str
@@ -105,7 +105,7 @@ def _play(
 def _running(
     what: Play, program: str, out: Output, interrupts: Interrupts
 ) -> Iterator[tuple[Player, str]]:
-    """The browser and the server, both ready; nothing of them is left afterwards."""
+    """The browser and the server, both ready; none of their processes is left afterwards."""
     family, folder, server = Family(), PlayFolder(), None
     player = Player(what, program, folder, out)
 
@@ -135,7 +135,7 @@ def _running(
 
 
 def _ready(player: Player, server: Server | None) -> str:
-    """Wait for both; the browser's name and version. Raises UsageError."""
+    """Wait for browser and server; returns the browser's name and version. Raises UsageError."""
     try:
         if server:
             server.wait(player.pipe)
@@ -148,7 +148,7 @@ def _ready(player: Player, server: Server | None) -> str:
 
 
 def _address_of(serve: Serve, player: Player) -> str:
-    """What must answer before the play begins. Raises UsageError."""
+    """The address that must answer before the play begins. Raises UsageError."""
     try:
         return player.address(serve.ready)
     except Failure as failure:
@@ -156,7 +156,7 @@ def _address_of(serve: Serve, player: Player) -> str:
 
 
 def _one(player: Player, step: Step, out: Output, *, film: bool) -> tuple[PlayedStep, list[str]]:
-    """One step: what became of it, and the lines that it prints besides its own. film: whether a
+    """Play one step; returns its result and the additional lines that it prints. film: whether a
     picture is taken although it passes."""
     began = monotonic()
     title = title_of(step)
@@ -204,7 +204,7 @@ def title_of(step: Step) -> str:
 
 
 def line(number: int, result: PlayedStep) -> list[str]:
-    """`passed    3  click #start  0.1 s`, and below a failure what it is about."""
+    """The line `passed 3 click #start 0.1 s`, and below a failed one its details."""
     verdict = "passed" if result.passed else "failed"
     first = f"{verdict}  {number:>3}  {result.title}  {result.seconds:.1f} s"
     if result.failure is None:

@@ -47,7 +47,7 @@ class Server:
         self._guarded.start(words, os.getcwd(), {"PORT": str(port)}, [null, os.dup(out), out])
 
     def wait(self, pipe: Pipe) -> None:
-        """Wait until the address is answered. Raises UsageError when that takes too long, Gone when
+        """Wait until the address answers. Raises UsageError when that takes too long, Gone when
         it ends."""
         pipe.watch(self._guarded.socket.fileno(), self._hear)
         deadline = monotonic() + self._serve.timeout
@@ -66,7 +66,7 @@ class Server:
         )
 
     def check(self) -> None:
-        """Raises UsageError when it has ended."""
+        """Raises UsageError when the server has ended."""
         if self._guarded.ending:
             fix = "correct serve.run; {port} in it is the port to listen on"
             raise UsageError(self._how_it_ended(), where=self._log, fix=fix)
@@ -79,7 +79,7 @@ class Server:
         return f"the server has ended: {self._guarded.ending}{self._output()}"
 
     def _output(self) -> str:
-        """Its last lines."""
+        """The last lines of its output."""
         with open(self._log, "rb") as file:
             file.seek(max(0, os.fstat(file.fileno()).st_size - 4096))
             lines = file.read().decode(errors="replace").splitlines()
@@ -87,7 +87,7 @@ class Server:
         return "; its last lines: " + " / ".join(last) if last else "; it wrote nothing"
 
     def end(self) -> None:
-        """Begin to end it; `close` waits."""
+        """Start ending the server; `close` waits for it."""
         self._guarded.end(at_once=False)
 
     def close(self) -> None:
@@ -95,8 +95,8 @@ class Server:
 
 
 def _status(url: str) -> int | None:
-    """The status that a GET of the URL is answered with; 0 for something else than HTTP, None
-    when nothing listens.
+    """The HTTP status of a GET of the URL; 0 when the answer is not HTTP, None when nothing
+    listens.
 
     http.client would take as long to import as a small play to run.
     """

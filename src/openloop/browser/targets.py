@@ -19,8 +19,8 @@ _NAMES = 8  # of other elements, that a failure lists
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The current match of a locator. frame: that of the one element. seen: in words, when it is
-    not exactly one. count: of those that can be seen, or of all when none can."""
+    """The current match of a locator. frame: of the single element. seen: a description when there
+    is not exactly one. count: of the visible elements, or of all when none is visible."""
 
     count: int
     visible: int
@@ -30,7 +30,7 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Spot:
-    """A point of the viewport at which an element can be acted on. frame: the element's."""
+    """A point of the viewport where an element can be acted on. frame: of the element."""
 
     x: float
     y: float
@@ -76,7 +76,7 @@ def _by_page(page: Page, frame: str, locator: Locator) -> dict[str, Any]:
 
 
 def _nodes(page: Page, frame: str, role: str) -> list[tuple[int, str]]:
-    """(node, accessible name) of all with a role."""
+    """Pairs (node, accessible name) of all elements with a role."""
     asked = {"objectId": page.document(frame), "role": role}
     within = ANSWER if page.is_main(frame) else _ROLES
     try:
@@ -104,7 +104,7 @@ def _by_role(page: Page, frame: str, locator: Locator) -> dict[str, Any]:
 
 
 def _others(page: Page, locator: Locator) -> str:
-    """What there is of the same role, for whoever mistyped a name."""
+    """The elements of the same role, for the message about a mistyped name."""
     if locator.kind != "role" or locator.name is None:
         return ""
     names = [name for frame in page.frames() for _, name in _nodes(page, frame, locator.value)]
@@ -113,7 +113,7 @@ def _others(page: Page, locator: Locator) -> str:
 
 
 def approach(page: Page, locator: Locator, timeout: float, **needs: Any) -> Spot:
-    """Wait until the one element can be acted on. needs: see inject.js. Raises Failure."""
+    """Wait until the single element can be acted on. needs: see inject.js. Raises Failure."""
     deadline = monotonic() + timeout
     while True:
         try:

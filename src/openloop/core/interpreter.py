@@ -21,7 +21,7 @@ _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 PROGRAMS = os.path.join(_PACKAGE, "bin")  # holds `openloop` alone
 
 
-def openloop() -> list[str]:
+def own_command() -> list[str]:
     """The words that start this very OpenLoop; a subcommand follows them.
 
     Neither a variable nor the current folder decides what is loaded, nor a `.pth` file of a virtual

@@ -34,7 +34,7 @@ class Problems(list[OpenLoopError]):
 
 
 def is_sound(task: Any) -> bool:
-    """Whether a task keeps its schema, so that more of it can be looked at."""
+    """Whether a task matches its schema, so that further checks make sense."""
     return isinstance(task, dict) and not any(task_checker().problems(task))
 
 
@@ -82,7 +82,7 @@ def _check_launcher_command(text: str) -> Iterator[Complaint]:
 def check_across(
     entries: Iterable[Entry], whole: Mapping[str, Any], path: str, problems: Problems
 ) -> None:
-    """What no single place shows: names that stand twice, groups that are none, hosts."""
+    """Check across entries: repeated names, unknown groups, hosts."""
     groups = whole.get("groups", {})
     seen: dict[str, str] = {}
     for task, where, place in entries:
@@ -140,9 +140,9 @@ def check_installed(chosen: Launcher, path: str, problems: Problems) -> None:
 def check_tasks(
     entries: list[Entry], base: Any, whole: Mapping[str, Any], path: str, problems: Problems
 ) -> dict[str, str]:
-    """Every configuration that a task would run with, and the folder that it would run in, the
-    same one once. base: the document in `config`; None where there is none. Returns the project
-    roots of workspaces that are there."""
+    """Check each different configuration of the tasks, and the folders that they would run in.
+    base: the document in `config`; None without one. Returns the project roots of existing
+    workspaces."""
     here = _Checked(base, whole, path, problems)
     for task, where, place in entries:
         if "workspace" in task:
@@ -155,7 +155,7 @@ def check_tasks(
 
 
 class _Checked:
-    """What was checked, so that it is not once more for the next task."""
+    """The checks done so far, so that none is repeated for the next task."""
 
     def __init__(self, base: Any, whole: Mapping[str, Any], path: str, problems: Problems) -> None:
         self._base = base

@@ -1,4 +1,4 @@
-"""The actions of `openloop fleet`: each calls, says what came of it, and returns an exit code."""
+"""The actions of `openloop fleet`: each prints its result and returns an exit code."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ _WAIT = 0.2  # seconds between two looks at what a live coordinator does
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What the command line says. say: prints an answer. tasks: by name; none for all that the
-    action is about."""
+    """The arguments. say: prints an answer. tasks: names; none for all that the action applies
+    to."""
 
     fleet: str
     say: Callable[[str], None]
@@ -44,7 +44,7 @@ class Asked:
 
 
 def run(asked: Asked) -> int:
-    """Start what waits, adopt what runs, and wait for all of it."""
+    """Start waiting tasks, adopt running ones, and wait for all of them."""
     with _opened(asked.fleet) as (fleet, state, journal):
         for warning in fleet.warnings:
             print(f"warning: {printable(warning)}", file=sys.stderr)
@@ -52,7 +52,7 @@ def run(asked: Asked) -> int:
 
 
 def retry(asked: Asked) -> int:
-    """Run again what is over and not complete."""
+    """Run the ended tasks that are not complete again."""
     from openloop.fleet import requests
 
     fleet = _load(asked.fleet)
@@ -72,7 +72,7 @@ def retry(asked: Asked) -> int:
 
 
 def cancel(asked: Asked) -> int:
-    """End tasks that wait or run; returns when they are over."""
+    """End waiting and running tasks; returns when they have ended."""
     from openloop.fleet import requests
     from openloop.process.signals import Interrupts
 
@@ -97,7 +97,7 @@ def cancel(asked: Asked) -> int:
 def _cancel_as_coordinator(
     asked: Asked, fleet: Fleet, names: set[str], interrupts: Interrupts
 ) -> bool:
-    """Cancel them ourselves. False where a coordinator lives to do so."""
+    """Cancel tasks in this process. False when a living coordinator will do so."""
     from openloop.fleet import coordinator
     from openloop.fleet.views.console import Console
     from openloop.views.console import Screen
@@ -113,7 +113,7 @@ def _cancel_as_coordinator(
 
 
 def show(asked: Asked) -> int:
-    """`fleet status`."""
+    """Print the state of the fleet."""
     try:
         report = Report(asked.fleet)
         if asked.watch:
@@ -147,7 +147,7 @@ def _watch(report: Report) -> Report:
 
 
 def explain(asked: Asked) -> int:
-    """Why a task is not running."""
+    """Print why a task is not running."""
     from openloop.fleet.views import explain as words
 
     if len(asked.tasks) != 1:
@@ -159,7 +159,7 @@ def explain(asked: Asked) -> int:
 
 
 def land(asked: Asked) -> int:
-    """Merge what is complete; 0 when all of it landed."""
+    """Merge the complete tasks; returns 0 when all of them landed."""
     from openloop.fleet import landing
     from openloop.fleet.journal import of_task
     from openloop.fleet.state import Kind
@@ -246,7 +246,7 @@ def _opened(path: str, fleet: Fleet | None = None) -> Iterator[tuple[Fleet, Flee
 
 
 def _chosen(asked: Asked, report: Report) -> list[TaskState]:
-    """The tasks that were named, or all. Raises UsageError for a name that is none."""
+    """The named tasks, or all. Raises UsageError for an unknown name."""
     known = report.state.tasks
     for name in asked.tasks:
         if name not in known:

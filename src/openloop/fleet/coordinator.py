@@ -76,8 +76,8 @@ class Coordinator:
         starting: bool = True,
         until: Callable[[FleetState], bool] = lambda state: False,
     ) -> None:
-        """Until no task is left, a signal arrives, or `until` holds. starting: whether waiting
-        tasks are started."""
+        """Work until no task is left, a signal arrives, or `until` is true. starting: whether
+        waiting tasks are started."""
         pause = _SHORTEST
         with woken_by_ends(), kept(self.fleet.folder):
             while not interrupts.received:
@@ -97,7 +97,7 @@ class Coordinator:
                 self._wait(interrupts, pause + _EACH * len(self._seen))
 
     def _wait(self, interrupts: Interrupts, seconds: float) -> None:
-        """Until the time is up, a signal arrives or a command of the launcher ends."""
+        """Wait for a signal, the end of a launcher's command, or at most `seconds`."""
         if select.select([interrupts.wakeup], [], [], seconds)[0]:
             interrupts.drain()
 
@@ -204,7 +204,7 @@ class Coordinator:
         return preparation.launch_folder(self.fleet, task.name, task.number)
 
     def _look(self) -> None:
-        """At the files of every launch."""
+        """Read the files of every launch."""
         for name, seen in self._seen.items():
             if not seen.busy:
                 task = self.state.tasks[name]
@@ -216,7 +216,7 @@ class Coordinator:
         return os.path.join(self.fleet.task_folder(name), "workspace")
 
     def _poll(self) -> None:
-        """Ask the engine, or each host, when it is time and there is something to be asked."""
+        """Poll the engine, or each host, when it is due and has launches."""
         live = [self.state.tasks[name] for name in self._seen]
         for host in self._engine.due({*self.state.unreachable, *(t.engine for t in live)}):
             try:
@@ -264,7 +264,7 @@ class Coordinator:
         self._engine.end(task, verb)
 
     def _give_up(self, task: TaskState) -> bool:
-        """Make the claim of a launch, so that it never begins. False when it has begun."""
+        """Claim a launch, so that it can never begin. False when it has begun."""
         folder = self._folder(task)
         os.makedirs(folder, exist_ok=True)
         if launch.claim(folder, {launch.FENCED: True, "launch": task.launch}):
@@ -290,7 +290,8 @@ class Coordinator:
             self.queue.wait(task.name)
 
     def _lose(self, task: TaskState, seen: Seen) -> None:
-        """After one more look: to list a folder makes a shared file system show what is new."""
+        """Declare a task lost, after one more look: listing a folder makes a shared file system
+        show new files."""
         folder = self._folder(task)
         with contextlib.suppress(OSError):
             os.listdir(folder)
@@ -319,7 +320,7 @@ class Coordinator:
         self._record([of_task(Kind.TASK_ENDED, task.name, launch=task.launch, **fields)])
 
     def _leave(self, task: TaskState) -> None:
-        """The launch is over."""
+        """Note that a launch has ended."""
         self.queue.leave(task.name, task.engine)
         del self._seen[task.name]
 
@@ -343,7 +344,8 @@ class Coordinator:
             self._launch(task)
 
     def _make_ready(self, task: Task, host: str) -> bool:
-        """Whether its worktree and its workspace are there; if not, a person is asked."""
+        """Make the worktree and the workspace of a task. False, with the task blocked, when git
+        refuses."""
         try:
             if self.fleet.isolation == WORKTREE and not self.state.tasks[task.name].tree_made:
                 self._make_worktree(task)
@@ -381,7 +383,7 @@ class Coordinator:
 
 
 def _no_command(error: OSError) -> str:
-    """No more processes, no more memory."""
+    """The error when no command can be started, for lack of processes or memory."""
     return f"no command can be started: {error.strerror}"
 
 

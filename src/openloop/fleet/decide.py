@@ -60,7 +60,7 @@ class Seen:
             self.gone_since = now
 
     def beat(self, pulse: object, now: float) -> None:
-        """Take the heartbeat as it stands: what changes is alive."""
+        """Note the heartbeat; one that changes belongs to a living run."""
         if self.pulse is not None and pulse != self.pulse:
             self.moved = now
         self.pulse = pulse
@@ -69,7 +69,7 @@ class Seen:
 def next_step(
     task: TaskState, seen: Seen, now: float, *, grace: float, stop: float
 ) -> LaunchStep | None:
-    """What to do now; None to wait. grace, stop: seconds."""
+    """The next action; None to wait. grace, stop: seconds."""
     if seen.busy:
         return None
     if seen.end is not None:
@@ -105,7 +105,7 @@ def is_gone(seen: Seen, now: float, grace: float) -> bool:
 
 
 class Queue:
-    """The waiting tasks, in their order, behind the bounds that they share."""
+    """The waiting tasks in order, with the bounds that they share."""
 
     def __init__(
         self,
@@ -140,7 +140,7 @@ class Queue:
         return any(self._waiting.values())
 
     def take(self, name: str, host: str) -> None:
-        """Count a launch."""
+        """Count a launch towards the bounds."""
         self._count(name, host, 1)
 
     def leave(self, name: str, host: str) -> None:
@@ -155,7 +155,7 @@ class Queue:
             self._in_lane[task.lane] += by
 
     def startable(self, unreachable: Iterable[str]) -> Iterator[tuple[Task, str]]:
-        """Take (task, host) after (task, host) that may start now out of the queue."""
+        """Take each (task, host) that may start now out of the queue."""
         while self.live < self._most and (host := self._free_host(unreachable)) is not None:
             open_keys = [
                 key for key in self._waiting if self._waiting[key] and not self.bound(*key)

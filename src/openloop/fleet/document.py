@@ -26,8 +26,8 @@ _LIMIT = 1 << 30  # bytes
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One loop. workspace: absolute. project_root: absolute, "" where the workspace is the user's
-    own. lane: of tasks that may not run at the same time, "" mostly."""
+    """One task. workspace: absolute. project_root: absolute, "" when the workspace is the user's
+    own. lane: tasks of one lane never run at the same time; "" for none."""
 
     name: str
     mission: str | None
@@ -148,7 +148,7 @@ def _read(path: str) -> bytes:
 
 
 def _fleet_in(folder: str) -> str:
-    """The file that was probably meant, as the end of a sentence."""
+    """The file that was probably meant, as the end of a message."""
     whole = os.path.realpath(folder)
     near = [f"{whole.removesuffix('.fleet')}.json"] if whole.endswith(".fleet") else []
     near += [os.path.join(folder, *names, "fleet.json") for names in ((), (workspace.HOME,))]
@@ -156,7 +156,7 @@ def _fleet_in(folder: str) -> str:
 
 
 def _read_part(path: str, whole: Mapping[str, Any], key: str) -> bytes | OSError | None:
-    """The bytes of a file that FLEET names, or why it cannot be read; None where it names none."""
+    """The bytes of a file that FLEET names, or why it cannot be read; None when it names none."""
     if not isinstance(given := whole.get(key), str):
         return None
     try:
@@ -237,7 +237,7 @@ def _lines(data: bytes, given: str, problems: Problems, checked: bool) -> Iterat
 def _configuration(
     path: str, whole: Mapping[str, Any], data: bytes | OSError | None, problems: Problems
 ) -> Any:
-    """The document in `config`; None with a problem that says why there is none."""
+    """The document in `config`; None when it has a problem, which is added to `problems`."""
     if data is None:
         return None
     given = _shown(path, whole["config"])

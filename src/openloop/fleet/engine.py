@@ -1,4 +1,4 @@
-"""The engine behind a launcher: what it was asked, when, and what it has answered."""
+"""The engine behind a launcher: the commands under way, and their answers."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Engine:
         return len(self._calls)
 
     def answers(self) -> Iterator[tuple[Verb, str, CallResult]]:
-        """Of commands that have ended: what was asked, the task or the host, the answer."""
+        """The answers of ended commands: (verb, task or host, answer)."""
         for (verb, key), answer in self._calls.finished():
             yield verb, key, answer
 
@@ -47,7 +47,7 @@ class Engine:
         self._calls.start((verb, task.name), self._launcher.command(verb, values))
 
     def due(self, hosts: Iterable[str]) -> set[str]:
-        """Those of the hosts that it is time to poll."""
+        """The hosts that are due to be polled."""
         before = clock.monotonic() - self._launcher.poll_interval
         return {
             host

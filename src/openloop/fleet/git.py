@@ -16,16 +16,16 @@ _PERSONAL = ("GIT_CONFIG_", "GIT_AUTHOR_", "GIT_COMMITTER_")  # not of one repos
 
 
 class Trouble(Exception):
-    """What git cannot or will not do, with words for a person."""
+    """An error of git, as a sentence for a person."""
 
 
 def ask(folder: str, *words: str, fine: tuple[int, ...] = (0,)) -> str:
-    """What git prints. fine: exit codes that are no failure. Raises Trouble."""
+    """The output of a git command. fine: exit codes that are not failures. Raises Trouble."""
     return _run(folder, _PLAIN, words, fine)
 
 
 def write(folder: str, *words: str, fine: tuple[int, ...] = (0,)) -> str:
-    """As `ask`, for what makes a commit: by the person, or by OpenLoop where git knows nobody."""
+    """As `ask`, for commands that commit; OpenLoop is the author when git knows no user."""
     try:
         ask(folder, "var", "GIT_COMMITTER_IDENT")
     except Trouble:

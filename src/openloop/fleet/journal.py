@@ -86,7 +86,7 @@ class Journal:
 
 @contextlib.contextmanager
 def kept(path: str) -> Iterator[None]:
-    """What cannot be written in here is a RecordError."""
+    """A context that turns errors of writing into RecordError."""
     try:
         yield
     except OSError as error:

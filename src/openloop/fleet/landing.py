@@ -44,10 +44,8 @@ class Landed:
 
 
 class Landing:
-    """Scratch worktrees, one a repository, while a command lands.
-
-    state: knows at any time what landed. say: gets what goes on.
-    """
+    """Lands tasks, with one scratch worktree for each repository. state: is current at any time.
+    say: gets messages about the progress."""
 
     def __init__(
         self, fleet: Fleet, state: FleetState, interrupts: Interrupts, say: Callable[[str], None]
@@ -83,7 +81,7 @@ class Landing:
         return top_of(task.project_root)
 
     def _land(self, top: str, batch: list[Task]) -> Iterator[tuple[Task, Landed]]:
-        """All of them together; where that fails each half by itself, down to the one to blame."""
+        """Land a batch together; if that fails, each half by itself, down to single tasks."""
         target = ""
         try:
             target = self._target(top)
@@ -187,14 +185,15 @@ class Landing:
                         yield task
 
     def _configured(self, task: Task, scratch: str) -> tuple[bytes, str, str]:
-        """(openloop.json, project root, hidden files) that the task's gates judge by there."""
+        """The (openloop.json, project root, hidden files) with which the gates of a task run in the
+        scratch worktree."""
         root = os.path.join(scratch, worktrees.prefix(task)).rstrip("/")
         data = configuration.gates_only(preparation.configured(self._fleet, task, root), root)
         hidden = os.path.join(task.workspace, workspace.HOLDOUT)
         return data, root, hidden if os.path.isdir(hidden) else ""
 
     def _gates(self, task: Task, scratch: str) -> str:
-        """What two tasks have in common when their gates are the same."""
+        """A key that is equal for two tasks with the same gates."""
         data, _, hidden = self._configured(task, scratch)
         document = json.loads(data)
         document.pop("mission", None)
@@ -211,7 +210,7 @@ class Landing:
             shutil.copytree(hidden, held, dirs_exist_ok=True)
         self._say(f"gates of {task.name} on the merged tree")
         process = subprocess.Popen(
-            [*interpreter.openloop(), "run", place, "--quiet"],
+            [*interpreter.own_command(), "run", place, "--quiet"],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -279,7 +278,7 @@ class Landing:
             raise Trouble(f"{target} was moved by somebody else meanwhile: land again")
 
     def close(self) -> None:
-        """Remove the scratch worktrees, which hold nothing that is not in a branch."""
+        """Remove the scratch worktrees; everything in them is in a branch."""
         for top, path in self._scratch.items():
             with contextlib.suppress(Trouble):
                 worktrees.discard(top, path)

@@ -1,4 +1,4 @@
-"""Files of a task: its workspace, the order of a launch, and what they say afterwards."""
+"""The files of a task: its workspace, the order of a launch, and their state afterwards."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def write_configuration(path: str, data: bytes) -> None:
 
 
 def _make(folder: str) -> None:
-    """Make a folder whose parent is mostly there."""
+    """Make a folder; its parent usually exists."""
     try:
         os.mkdir(folder)
     except FileExistsError:
@@ -78,20 +78,20 @@ def _make(folder: str) -> None:
 
 
 def write_order(fleet: Fleet, task: Task, known: TaskState, folder: str) -> None:
-    """What a launch is to run. Raises OSError."""
+    """Write the order of a launch: what it runs. Raises OSError."""
     _make(folder)
     order = {
         "launch": known.launch,
         "workspace": task.workspace,
         "cwd": fleet.base,
-        "argv": [*interpreter.openloop(), "run", task.workspace, "--quiet"],
+        "argv": [*interpreter.own_command(), "run", task.workspace, "--quiet"],
     }
     with open(os.path.join(folder, launch.ORDER), "w", encoding="utf-8") as file:
         file.write(json.dumps(order))
 
 
 def look(folder: str, launched: str, seen: Seen) -> None:
-    """At the files of a launch, and into `seen`."""
+    """Read the files of a launch into `seen`."""
     found = launch.read(folder, launch.END)
     if found is not None and found.get("launch") == launched:
         seen.end, seen.begun = found, True
@@ -112,7 +112,7 @@ def heartbeat(path: str) -> dict[str, Any]:
 
 
 def pulse(path: str) -> object:
-    """What changes in a heartbeat while its runner lives."""
+    """The part of a heartbeat that changes while its runner lives."""
     beat = heartbeat(path)
     return tuple(beat.get(name) for name in ("event_seq", "updated_at", "log_bytes"))
 

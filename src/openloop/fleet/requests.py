@@ -1,4 +1,4 @@
-"""What other processes ask of a coordinator: a file a request, in a folder that it looks at.
+"""Requests of other processes to a coordinator: one file each, in a folder that it watches.
 
 A request outlives a coordinator that dies before it is granted; the next one finds it.
 """

@@ -33,7 +33,7 @@ class Kind(StrEnum):
 
 
 class Phase(StrEnum):
-    """How far a task is. Everything but waiting and over has a launch."""
+    """The phase of a task. In all phases but waiting and over it has a launch."""
 
     WAITING = "waiting"
     LAUNCHING = "launching"  # the launcher may or may not have been asked
@@ -108,7 +108,7 @@ class FleetState:
         self.unreachable: dict[str, str] = {}
 
     def name_tasks(self, names: Iterable[str]) -> None:
-        """Take these for the names in FLEET, in this order."""
+        """Set the names in FLEET, in this order."""
         listed = {name: self.tasks.get(name) or TaskState(name) for name in names}
         self.tasks = listed | self.tasks
         self.listed = frozenset(listed)
@@ -135,7 +135,7 @@ class FleetState:
         return dict(Counter(map(self.word, self.shown())))
 
     def apply(self, event: Mapping[str, Any]) -> None:
-        """Remember an event. Raises KeyError or ValueError for one that is none."""
+        """Apply an event. Raises KeyError or ValueError for an invalid one."""
         if name := event.get("task"):
             task = self.tasks.get(name)
             if task is None:
@@ -171,7 +171,7 @@ def _refused(task: TaskState, event: Mapping[str, Any]) -> None:
 
 
 def _released(task: TaskState, event: Mapping[str, Any]) -> None:
-    """What a coordinator did not live to hand over counts for nothing."""
+    """Return a task to the queue: its launch never began."""
     task.unbegun += task.phase is Phase.SUBMITTED
     task.phase, task.reason = Phase.WAITING, event["why"]
 
@@ -249,7 +249,8 @@ _FLEET: dict[str, Callable[[FleetState, Mapping[str, Any]], None]] = {
 
 
 def replay(names: Iterable[str], events: Iterable[Mapping[str, Any]]) -> FleetState:
-    """The state after these events. Raises KeyError, ValueError, TypeError for what is none."""
+    """The state after these events. Raises KeyError, ValueError or TypeError for an invalid
+    event."""
     state = FleetState(names)
     for event in events:
         state.apply(event)

@@ -30,7 +30,7 @@ def branch_of(name: str) -> str:
 
 
 def prefix(task: Task) -> str:
-    """Where the project lies in its repository. Raises Trouble."""
+    """The path of the project in its repository. Raises Trouble."""
     found = os.path.relpath(task.project_root, os.path.realpath(top(task.project_root)))
     return "" if found == "." else found
 

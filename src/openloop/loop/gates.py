@@ -65,7 +65,7 @@ class Verdict(NamedTuple):
     value: float | None = None  # of the metric, for a baseline
 
 
-def judge(command: Command, end: Exit, facts: LogFacts) -> Verdict:
+def verdict_of(command: Command, end: Exit, facts: LogFacts) -> Verdict:
     """The outcome of one command. Evidence of a lie or an illness beats the exit code."""
     if end.ended in (Outcome.ERROR, Outcome.INTERRUPTED):
         return Verdict(end.ended, end.detail)

@@ -105,7 +105,7 @@ class Loops:
         return _document({**found, "complete_search": whole})
 
     def _start(self, place: Workspace, max_rounds: object = None) -> Result:
-        words = [*interpreter.openloop(), "run", place.path, "--quiet"]
+        words = [*interpreter.own_command(), "run", place.path, "--quiet"]
         if max_rounds is not None:
             words += ["--max-rounds", str(_whole(max_rounds, "max_rounds"))]
         self._started = [one for one in self._started if one.poll() is None]
@@ -217,7 +217,7 @@ class Loops:
     def _doctor(self, place: Workspace) -> Result:
         """In a process of its own, which may bound each regular expression by a signal."""
         done = subprocess.run(
-            [*interpreter.openloop(), "doctor", place.path, "--json"],
+            [*interpreter.own_command(), "doctor", place.path, "--json"],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=LONGEST_WAIT,

@@ -31,7 +31,7 @@ def repeat(
     for _ in range(baseline.repeat if baseline else command.repeat):
         end, facts = once()
         ends.append(end)
-        verdicts.append(gates.judge(command, end, facts))
+        verdicts.append(gates.verdict_of(command, end, facts))
         samples.append(facts)
         if gates.is_certain(verdicts, single_failure=baseline is not None):
             break

@@ -145,7 +145,7 @@ class Steps:
     def run_hook(self, hook: Hook, execution: Execution, state: State) -> Verdict:
         """Run a hook; only its own end counts."""
         command = execution.command
-        return gates.judge(command, self._run(hook, command, execution, state), LogFacts())
+        return gates.verdict_of(command, self._run(hook, command, execution, state), LogFacts())
 
     def _run(self, step: Step | Hook, command: Command, execution: Execution, state: State) -> Exit:
         text, log, live = execution.text, execution.log, execution.live

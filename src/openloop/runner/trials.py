@@ -39,7 +39,7 @@ class Trials:
         self, step: Step, command: Command, *, env: Mapping[str, str] | None = None
     ) -> Verdict:
         """The verdict of one run. env: added for this run. Raises KeyboardInterrupt on a signal."""
-        return gates.judge(command, *self._run(step, command, None, env or {}))
+        return gates.verdict_of(command, *self._run(step, command, None, env or {}))
 
     def _run(
         self, step: Step, command: Command, baseline: Baseline | None, env: Mapping[str, str]

@@ -1,4 +1,4 @@
-"""`openloop doctor`: everything about a workspace that can be known before money is spent."""
+"""`openloop doctor`: check everything about a workspace that can be checked without a run."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ class DoctorReport(NamedTuple):
 
 
 def lines(report: DoctorReport) -> list[str]:
-    """The report for a person, the worst last, where the eye is."""
+    """The report for a person, with the worst findings last."""
     shown = []
     for level in Level:
         for finding in report.of(level):

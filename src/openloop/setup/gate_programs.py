@@ -111,7 +111,7 @@ class Programs:
                 )
 
     def _located(self, names: Iterable[str]) -> dict[str, str] | None:
-        """Where each plain word is found, "" for nowhere; None when there is no answer in time."""
+        """The path of each plain word, "" when it is not found; None without an answer in time."""
         words = [name for name in dict.fromkeys(names) if _PLAIN_WORD.fullmatch(name)]
         script = 'for word; do command -v "$word" || echo; done'
         env = {**os.environ, **self._command.env}
@@ -163,7 +163,8 @@ class Programs:
             yield problem(f"{self._name}: {one.name} ({place}) has no module {module[0]}", fix)
 
     def _has_module(self, module: str, python: str, one: Simple) -> bool:
-        """Without running anything of the project, not even its interpreter."""
+        """Whether an interpreter has a module, without running the interpreter or anything of the
+        project."""
         paths = [
             word.partition("=")[2] for word in one.assignments if word.startswith("PYTHONPATH=")
         ]
@@ -244,13 +245,13 @@ class Programs:
 
 
 def _body(text: str) -> str:
-    """A command, without the head of the loop that it may be."""
+    """A command without the loop around it, if any."""
     head = _LOOP.match(text)
     return text[head.end() :] if head else text
 
 
 def _started(text: str) -> list[Simple]:
-    """The simple commands that surely run, without what wraps them."""
+    """The simple commands that certainly run, without wrappers such as `env`."""
     found = []
     for one in simple_commands(_body(text)):
         if one.name == "cd":

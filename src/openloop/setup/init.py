@@ -48,7 +48,7 @@ _DEFAULT_MISSION = "Keep the project working: every gate passes."
 
 @dataclass(frozen=True, slots=True)
 class Scaffold:
-    """What was made: the workspace, its configuration, and sentences on them."""
+    """The result of init: the workspace, its configuration, and remarks on them."""
 
     workspace: Workspace
     root: str
@@ -132,7 +132,7 @@ def _locked(place: Workspace) -> Iterator[int]:
 
 
 def _on_agent(agent: str | None) -> Iterator[str]:
-    """What a person should know of the agent that is called."""
+    """Remarks on the configured agent."""
     chosen = catalog.named(agent) if agent is not None else None
     if chosen and chosen.note:
         yield f"{chosen.name}: {chosen.note}"
@@ -172,7 +172,7 @@ def _refuse_to_overwrite(place: Workspace, force: bool) -> None:
 def _document(
     place: Workspace, root: str, mission: str, agent: str | None, found: detect.Detection
 ) -> dict[str, Any]:
-    """openloop.json: what was found in the project, with the limits spelled out."""
+    """The document of openloop.json: the findings about the project, and all limits."""
     commands: dict[str, Any] = {str(step): run for step, run in found.commands.items()}
     if agent is not None:
         chosen = catalog.named(agent).as_command()
@@ -200,7 +200,7 @@ def _document(
 
 
 def _on_policy(document: Mapping[str, Any]) -> Iterator[str]:
-    """What a person should know where the policy, or its list of sources, is left out."""
+    """Remarks on a missing policy, or a missing list of sources."""
     example = '{"protect": ["tests/**"], "allow": ["src/**"]}'
     if "policy" not in document:
         yield f"no policy, because no test command was found: write one, for example {example}."
@@ -296,8 +296,8 @@ def _set_aside_broken_record(place: Workspace, folder: int) -> bool:
 
 
 def _holds(place: Workspace) -> bool:
-    """Whether the next run could go on from the record, or has nothing to go on from. Raises
-    UsageError for one that cannot be read, which may well hold."""
+    """Whether the next run can continue the record, or has none to continue. Raises UsageError for
+    a record that cannot be read, which may be intact."""
     try:
         integrity.load_path(place)
     except (NotRegular, Broken, RecordMismatch):
@@ -321,7 +321,7 @@ def _ready(known: Config, begun: Event | None) -> dict[str, Any]:
 
 
 def lines(made: Scaffold) -> list[str]:
-    """What init wrote, for a person."""
+    """The summary of init for a person."""
     given, known = made.workspace.given, made.config
     policy = known.policy or NO_POLICY
     rows = [

@@ -28,7 +28,7 @@ _INTERPRETERS = (("python", ".py"), ("node", ".js"), ("sh", ".sh"))  # of a firs
 
 
 class Effect(StrEnum):
-    """How a file is modified, as a predicate of the file."""
+    """The kind of a modification, as the end of a sentence about the file."""
 
     EMPTIED = "emptied"
     EXITS = "made to exit with 0"
@@ -87,7 +87,7 @@ def plan(mission: Mission) -> MutationPlan:
 
 
 def _largest(tree: Manifest) -> list[bytes]:
-    """Files that hold something, the largest first: most of the code is in few of them."""
+    """The non-empty files, the largest first, because few files hold most of the code."""
     files = [path for path, entry in tree.items() if entry.kind == FILE and entry.size]
     return sorted(files, key=lambda path: (-tree[path].size, path))
 
@@ -104,7 +104,7 @@ def _is_test(path: bytes) -> bool:
 
 
 def _ending(listing: ProjectListing, path: str) -> str:
-    """The ending of the language that a file is written in, "" for none of ours."""
+    """The file name ending of a known language, "" for any other."""
     ending = os.path.splitext(path)[1]
     if ending in _EXITS:
         return ending

@@ -58,7 +58,7 @@ class Canaries:
         self._seconds = 0.0  # that verify took on the untouched copy
 
     def findings(self) -> Iterator[Finding]:
-        """What was found, a gate after the other. Raises KeyboardInterrupt on a signal."""
+        """The findings, gate by gate. Raises KeyboardInterrupt on a signal."""
         try:
             for gate in self._mission.config.gates:
                 canary = self._mission.config.command(gate).canary
@@ -74,12 +74,12 @@ class Canaries:
 
     @contextlib.contextmanager
     def _scratch(self) -> Iterator[Trials]:
-        """A new copy of the project and what runs in it."""
+        """A new copy of the project, with a guard for its commands."""
         with contextlib.ExitStack() as opened:
             yield self._overlay(opened) or self._copy(opened)
 
     def _overlay(self, opened: contextlib.ExitStack) -> Trials | None:
-        """None where the system has no overlays, from the first time on."""
+        """The overlay of the project; None if the system has no overlays."""
         if self._overlays:
             place = opened.enter_context(scratch_copy.overlay(self._mission.root))
             try:
@@ -160,7 +160,7 @@ class Canaries:
         yield ok(f"{words}; left out: {_left(plan, late)}")
 
     def _judged(self, tried: Sequence[tuple[Mutation, bool]]) -> Iterator[Finding]:
-        """What so many trials say of verify."""
+        """The finding about verify after these trials."""
         sources = [(one, seen) for one, seen in tried if one.effect is not Effect.REMOVED]
         if sources and not any(seen for _, seen in sources):
             what = (
@@ -207,7 +207,7 @@ class Canaries:
 
 
 def _plain(command: Command, text: str) -> Command:
-    """The gate's own limits and environment around another text."""
+    """A command with this text, and the limits and environment of the gate."""
     return command._replace(run=text, expect=None, reject=None)
 
 
@@ -298,7 +298,7 @@ def _bound(times: int) -> float:
 
 
 def _finding(verdicts: list[Verdict], each: str) -> Finding:
-    """What so many verdicts of verify say."""
+    """The finding about these verdicts of verify."""
     times = len(verdicts)
     failed = [verdict for verdict in verdicts if not verdict.outcome.passed]
     if not failed:

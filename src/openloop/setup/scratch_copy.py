@@ -46,7 +46,7 @@ def copy(root: str, workspace: str) -> Iterator[ScratchCopy]:
 
 @contextlib.contextmanager
 def _folder() -> Iterator[str]:
-    """A temporary folder, removed whatever its inhabitants did to its modes."""
+    """A temporary folder, removed even if commands changed its permissions."""
     above = os.path.realpath(tempfile.gettempdir())
     path = tempfile.mkdtemp(prefix="openloop-scratch-", dir=above)
     try:

@@ -122,7 +122,7 @@ def _wrong_head(head: str, report: AuditReport, heads: dict[str, int]) -> str:
 
 @contextlib.contextmanager
 def _opened(place: Workspace) -> Iterator[int]:
-    """events.jsonl; what is wrong with a line of it ends the audit."""
+    """The open events.jsonl; an error in one of its lines ends the audit."""
     try:
         descriptor = files.open_regular(place.file(EVENTS), os.O_RDONLY)
     except OSError as error:
@@ -136,8 +136,8 @@ def _opened(place: Workspace) -> Iterator[int]:
 
 
 def _chain(place: Workspace, report: AuditReport, asked: set[str | None]) -> dict[str, int]:
-    """Check the chain before anything is made of a line: an edited one must not put the blame
-    on a file that it names. Returns the line numbers of the heads that are asked about."""
+    """Check the chain before the events are applied, so that an edited line is not reported as a
+    wrong file. Returns the line numbers of the given heads."""
     heads: dict[str, int] = {}
     if not os.path.lexists(place.file(EVENTS)):
         return heads
@@ -154,7 +154,7 @@ def _chain(place: Workspace, report: AuditReport, asked: set[str | None]) -> dic
 
 
 def _replay(place: Workspace, report: AuditReport) -> None:
-    """Derive everything again from the events that the chain holds together."""
+    """Check the events of an intact chain by applying them again."""
     if report.events == 0:
         integrity.check_empty(place)
         return
@@ -167,7 +167,7 @@ def _replay(place: Workspace, report: AuditReport) -> None:
 
 
 class _Replay:
-    """Events applied one after the other, each held against the files that it names."""
+    """Applies the events in order, and checks each against the files that it names."""
 
     def __init__(self, place: Workspace, report: AuditReport) -> None:
         self._place = place
@@ -213,7 +213,7 @@ class _Torn:
 def _heartbeat(
     place: Workspace, report: AuditReport, beat: dict[str, Any] | None, heads: dict[str, int]
 ) -> None:
-    """The heartbeat must not know more than the record, nor something else."""
+    """Check that the heartbeat does not contradict the record."""
     if beat is None:
         report.notes.append(f"{HEARTBEAT} is missing or garbage; the next run writes it again")
         return

@@ -33,7 +33,7 @@ class Change(NamedTuple):
 
 
 def counted(result: StepResult) -> str:
-    """`3 files, +40 -2` of a change; "" where nothing was compared."""
+    """`3 files, +40 -2` for a change; "" when nothing was compared."""
     if result.changes is None:
         return ""
     numbers = [result.changes.get(name, 0) for name in ("files", "added", "removed")]
@@ -47,7 +47,7 @@ def counted(result: StepResult) -> str:
 
 
 def diff_of(place: Workspace, result: StepResult) -> bytes | None:
-    """The kept diff of a change, if it is what the record says; None where there is none."""
+    """The kept diff of a change, if it matches the record; None without one."""
     path = (result.changes or {}).get("diff")
     for one in result.attachments:
         if one.path == path:
@@ -135,7 +135,7 @@ def _show(place: Workspace, change: Change) -> None:
 
 
 def lines(data: bytes) -> list[str]:
-    """A diff as printable lines, tabulators apart."""
+    """A diff as printable lines; tabulators stay."""
     decoded = data.decode(errors="replace").removesuffix("\n").split("\n") if data else []
     return ["\t".join(map(printable, line.split("\t"))) for line in decoded]
 

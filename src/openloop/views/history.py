@@ -63,7 +63,7 @@ class Round:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """One measurement of the baseline; best: what was best after it."""
+    """One measurement of the baseline. best: the best value after it."""
 
     round: int
     metric: Metric

@@ -218,7 +218,7 @@ class _Record:
         self._offset = 0  # bytes of it that `new` need not read any more
 
     def latest(self, asked: LogSelection) -> Event | None:
-        """The latest step_started that is asked for; `new` goes on after it, or at the end."""
+        """The latest selected step_started; `new` continues after it, or at the end."""
         events = self._open()
         if events < 0:
             return None

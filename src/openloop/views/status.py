@@ -1,6 +1,6 @@
 """`openloop status`: the latest heartbeat, checked against the record, and the next step.
 
-Starts quickly: what only an unusual workspace needs is imported where it is needed.
+Starts quickly: modules for unusual workspaces are imported late.
 """
 
 from __future__ import annotations
@@ -285,7 +285,7 @@ def waiting_words(beat: Mapping[str, Any]) -> str:
 
 
 def _usage_words(found: object) -> str:
-    """What the run's agents used. A heartbeat may hold anything."""
+    """The usage of the agents in words. A heartbeat may hold anything."""
     if not isinstance(found, dict):
         return ""
     from openloop.core import usage

@@ -1,9 +1,8 @@
-"""Who may ask: a token of this start, a local Host, no other origin.
+"""Access to the page: the token of this start, a local Host, no foreign origin.
 
-Checked in this order, and refused at the first doubt. Names of the host are compared without the
-port, because `ssh -L` may give the page another one; a foreign page can neither name such a host
-nor send the cookie (SameSite=Strict).
-"""
+Checked in this order; the first failed check refuses the request. Names of the host are compared
+without the port, because `ssh -L` may give the page another one; a foreign page can neither name
+such a host nor send the cookie (SameSite=Strict)."""
 
 from __future__ import annotations
 

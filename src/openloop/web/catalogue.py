@@ -100,7 +100,7 @@ class Catalogue:
 
 
 class _Shown:
-    """A row, what it was made of, and its JSON."""
+    """A row, the facts it was made from, and its JSON."""
 
     def __init__(self, row: Row, claimed: Beat | None, end: record_end.RecordEnd | None) -> None:
         self.row = row
@@ -185,7 +185,7 @@ def _age(updated_at: str | None) -> float:
 
 
 def _needs(row: Row) -> str:
-    """Why a person should look; "" when nobody needs to."""
+    """Why a loop needs a person; "" when it does not."""
     if row["status"] in _PERSON or row["status"] == "unknown":
         return str(row["status"])
     if row["stale"]:

@@ -37,7 +37,7 @@ class Server(ThreadingHTTPServer):
         super().__init__((path if path else ("127.0.0.1", port)), handler)  # type: ignore[arg-type]
 
     def server_bind(self) -> None:
-        """As the plain server binds: no name is looked up."""
+        """Bind without looking up the name of this host."""
         before = os.umask(0o177)  # a Unix socket is for its owner alone
         try:
             socketserver.TCPServer.server_bind(self)
@@ -72,7 +72,7 @@ class Server(ThreadingHTTPServer):
             return True
 
     def heard(self, request: socket.socket) -> None:
-        """A whole request has come in on this connection: it stays until it is answered."""
+        """Note that a connection has sent a whole request: it is kept until it is answered."""
         with self._lock:
             self._silent.pop(request, None)
 
@@ -85,4 +85,4 @@ class Server(ThreadingHTTPServer):
                 self._open -= 1
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that goes away, or is too slow, is no event."""
+        """Ignore errors of clients that go away or are too slow."""

@@ -1,6 +1,6 @@
-"""Check each request, and send each answer with its security headers.
+"""Checks requests and sends answers with security headers.
 
-Paths are matched as they come, undecoded. A request has no body, and a connection one request.
+Paths are matched undecoded. Requests have no body, and a connection serves one request.
 """
 
 from __future__ import annotations
@@ -67,11 +67,11 @@ class Handler(BaseHTTPRequestHandler):
         return whole
 
     def handle_expect_100(self) -> bool:
-        """Nobody is asked for a body."""
+        """Never ask a client for a body."""
         return True
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
-        """What the library refuses by itself, answered as everything else is."""
+        """Answer a request that the library refuses, in the format of all answers."""
         self.request_version = "HTTP/1.1"  # it may not have come so far as to know one
         self._fail(code, "this is no request that the page understands")
 
@@ -157,7 +157,7 @@ class Handler(BaseHTTPRequestHandler):
         self.respond(304 if same else 200, kind, body, ETag=tag, Cache_Control="no-cache")
 
     def stream(self, descriptor: int, kind: str, name: str) -> None:
-        """A whole file to be kept, however large."""
+        """Send a whole file of any size as a download."""
         size = os.fstat(descriptor).st_size
         safe = re.sub(r"[^A-Za-z0-9._-]", "_", name)[-100:]
         self._head(200, kind, size, {"Content-Disposition": f'attachment; filename="{safe}"'})
@@ -170,4 +170,4 @@ class Handler(BaseHTTPRequestHandler):
             offset += len(data)
 
     def log_message(self, format: str, *args: object) -> None:
-        """Requests are nobody's news."""
+        """Do not log requests."""

@@ -1,7 +1,7 @@
 """Pieces of a log by byte offset, line numbers, and a search over the whole file.
 
-A log of gigabytes opens as fast as a small one: nothing here reads more than it was asked for, and
-what must look at everything is bounded in time and says how far it came.
+A log of gigabytes opens as fast as a small one: only the requested piece is read. Functions that
+read the whole log are bounded in time and report how far they came.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def piece(log: int, offset: int | None, length: int) -> Document:
 
 
 class Lines:
-    """Numbers of lines, counted once and remembered every few megabytes."""
+    """Line numbers, counted once and cached every few megabytes."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

@@ -90,7 +90,7 @@ def _round(events: list[tuple[int, Event]]) -> Document:
 
 
 def _started(offset: int, event: Event) -> Document:
-    """A step that has begun; `id` finds it again."""
+    """A step that has begun; `id` identifies it in later requests."""
     data = event.data
     return {
         "id": offset,
@@ -103,7 +103,7 @@ def _started(offset: int, event: Event) -> Document:
 
 
 def _finished(event: Event) -> Document:
-    """What a finished step came to; of an event that OpenLoop does not write, that alone."""
+    """The result of a finished step, or an error for an event that OpenLoop does not write."""
     try:
         result = _result(event)
     except ValueError as error:

@@ -1,5 +1,5 @@
-"""Search one log: the program that `logs.search` starts. Prints what it has found so far, a line
-each time, so that the last line counts even when it is killed."""
+"""Search one log: the program that `logs.search` starts. It prints its results so far again and
+again, so that the last whole line is valid even when it is killed."""
 
 from __future__ import annotations
 

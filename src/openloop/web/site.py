@@ -1,4 +1,4 @@
-"""What all requests to one server share."""
+"""The state that all requests to one server share."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Site:
 
     @property
     def address(self) -> str:
-        """Where a person opens the page, the token in it."""
+        """The address of the page for a person, with the token."""
         return f"http://127.0.0.1:{self.server.server_port}/?token={self.access.token}"
 
 

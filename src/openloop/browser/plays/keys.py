@@ -1,4 +1,4 @@
-"""Keys: what a keyboard sends for the names that a play uses."""
+"""Keys: the events of a keyboard for the names that a play uses."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def bits(modifiers: list[str]) -> int:
 
 
 def event(key: str, modifiers: int) -> dict[str, Any]:
-    """What Input.dispatchKeyEvent needs to press the key."""
+    """The parameters of Input.dispatchKeyEvent that press the key."""
     if key in _NAMED:
         code, text = _NAMED[key]
         name = " " if key == "Space" else key

@@ -16,8 +16,8 @@ _ROLE = re.compile(r"\s*([a-z]+)\s*(?:\[\s*name\s*=\s*(.*?)\s*\]\s*)?", re.DOTAL
 
 @dataclass(frozen=True, slots=True)
 class Locator:
-    """kind: one of KINDS, or "css". name: of a role, the accessible name; None for any.
-    exact: whether a text must be the whole text."""
+    """One locator. kind: one of KINDS, or "css". name: of a role, the accessible name; None for
+    any. exact: whether a text must be the whole text."""
 
     source: str
     kind: str
@@ -27,7 +27,7 @@ class Locator:
 
 
 def parse(source: str) -> Locator:
-    """The locator that a text is; `check` has found nothing wrong with it."""
+    """The locator in a text that `check` has accepted."""
     found = _PREFIX.fullmatch(source)
     if not found or found[1] not in KINDS:
         return Locator(source, "css", source)
@@ -40,7 +40,7 @@ def parse(source: str) -> Locator:
 
 
 def check(source: str) -> Iterator[Complaint]:
-    """What is wrong with a locator, and how to correct it."""
+    """The error in a locator and its correction; "" when it is valid."""
     found = _PREFIX.fullmatch(source)
     if not found:
         return

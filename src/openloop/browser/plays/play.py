@@ -40,7 +40,7 @@ _ALONE = ("url", "title", "gone", "download")  # expectations that nothing stand
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """kind: its first key. value: what stands there. options: what stands beside it.
+    """One step. kind: its first key. value: the value of that key. options: the other keys.
     timeout: seconds."""
 
     kind: str
@@ -61,7 +61,7 @@ class Serve:
 
 @dataclass(frozen=True, slots=True)
 class Viewport:
-    """width, height: in pixels."""
+    """The size of a page. width, height: in pixels."""
 
     width: int = 1280
     height: int = 720
@@ -71,7 +71,7 @@ class Viewport:
 
 @dataclass(frozen=True, slots=True)
 class Play:
-    """folder: what the paths in it are relative to. base: "" when there is none. allow_console,
+    """A play. folder: paths are relative to it. base: "" when there is none. allow_console,
     allow_requests: regular expressions."""
 
     name: str
@@ -245,7 +245,7 @@ def _defaults(rule: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _plain(section: Mapping[str, Any]) -> dict[str, Any]:
-    """Without the notes."""
+    """The section without the keys for notes."""
     return {key: value for key, value in section.items() if not key.startswith(("$", "x-"))}
 
 

@@ -1,1 +1,1 @@
-"""Launchers: data that says how an engine is spoken to, and what runs at its other end."""
+"""Launchers: data that describes the commands of an engine, and the program that it starts."""

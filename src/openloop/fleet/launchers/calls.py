@@ -1,4 +1,4 @@
-"""Commands of a launcher under way: started, never waited for, taken when they have ended."""
+"""The commands of a launcher under way: started without waiting, collected when they have ended."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class CallResult:
 
     @property
     def why(self) -> str:
-        """Its last words, in one line."""
+        """The last line of its errors or output."""
         lines = [line.strip() for line in (self.errors or self.output).splitlines()]
         last = next((line for line in reversed(lines) if line), "")
         return last or f"exit code {self.code}"
@@ -41,7 +41,7 @@ class _Call:
 
 
 class Calls:
-    """Commands by a key of the caller's."""
+    """The running commands, each with a key of the caller."""
 
     def __init__(self) -> None:
         self._under_way: dict[Any, _Call] = {}
@@ -69,7 +69,7 @@ class Calls:
         self._under_way[key] = _Call(process, output, errors, clock.monotonic())
 
     def finished(self) -> Iterator[tuple[Any, CallResult]]:
-        """Each command that has ended, once. One that takes too long is ended."""
+        """Each ended command, once. A command that takes too long is ended."""
         for key, call in list(self._under_way.items()):
             code = call.process.poll()
             if code is None and clock.monotonic() - call.began > PATIENCE:
@@ -82,7 +82,7 @@ class Calls:
 
 
 def _memory() -> IO[bytes]:
-    """A file that is on no disk: it is never full, and quick to make."""
+    """A file in memory, which needs no room on a disk."""
     return os.fdopen(os.memfd_create("openloop-fleet"), "w+b")
 
 

@@ -1,4 +1,4 @@
-"""What a launcher starts for one task: claim the launch, run the loop, say how it ended.
+"""The program that a launcher starts for one task: claim the launch, run the loop, report its end.
 
     launch.py run FOLDER      run the launch in FOLDER to its end
     launch.py start FOLDER    the same in the background; returns once it is claimed
@@ -67,7 +67,7 @@ def _write(path: str, document: dict[str, Any]) -> None:
 
 
 def put(folder: str, name: str, document: dict[str, Any]) -> None:
-    """A whole file at once, also after a power cut. Raises OSError."""
+    """Write a file atomically and durably. Raises OSError."""
     temporary = os.path.join(folder, f".{name}.new")
     _write(temporary, document)
     os.rename(temporary, os.path.join(folder, name))
@@ -97,7 +97,7 @@ def started(pid: int) -> str:
 
 
 def named(pid: int) -> dict[str, Any]:
-    """A process by what no other one has."""
+    """The identity of a process: host, boot, PID and start time."""
     return {"host": os.uname().nodename, "pid": pid, "start": started(pid), "boot": boot()}
 
 
@@ -187,13 +187,13 @@ def _wait(pid: int, folder: str) -> int:
 
 
 def _beat(workspace: str) -> dict[str, Any]:
-    """What the heartbeat says at the end."""
+    """The last heartbeat of the run."""
     beat = read(workspace, "heartbeat.json") or {}
     return {name: beat.get(name) for name in ("status", "reason", "run", "round", "usage")}
 
 
 def _say_end(folder: str, end: dict[str, Any]) -> None:
-    """Where the disk is full, as soon as there is room again."""
+    """Write end.json; on a full disk, as soon as there is room again."""
     while True:
         try:
             return put(folder, END, end)
@@ -204,7 +204,7 @@ def _say_end(folder: str, end: dict[str, Any]) -> None:
 
 
 def start(folder: str) -> int:
-    """In the background, in a session of its own. Ends with 1 when the launch dies unclaimed."""
+    """Run a launch in the background, in its own session; 1 when it dies before it is claimed."""
     reading, writing = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -248,14 +248,16 @@ def alive() -> int:
 
 
 def end(folder: str) -> int:
-    """The launch passes it on to its run; one that died before its run cannot."""
+    """Send SIGTERM to a launch, which passes it to its run, or to the run itself if the launch has
+    died."""
     if pid := pid_of(folder) or pid_of(folder, RUN):
         os.kill(pid, signal.SIGTERM)
     return 0
 
 
 def kill(folder: str) -> int:
-    """The launch outlives its run by a moment, to say how that ended."""
+    """Send SIGKILL to the run of a launch, and to the launch once it has had time to report the
+    end."""
     if pid := pid_of(folder, RUN):
         os.kill(pid, signal.SIGKILL)
     deadline = time.monotonic() + 2

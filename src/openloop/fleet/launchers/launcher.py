@@ -34,7 +34,7 @@ class Verb(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """Where so many launches may run at once. name: "" for wherever the engine likes."""
+    """A host with a number of slots. name: "" when the engine chooses."""
 
     name: str
     slots: int
@@ -42,7 +42,7 @@ class Host:
 
 @dataclass(frozen=True, slots=True)
 class Launcher:
-    """times in seconds. kill is cancel where there is no other."""
+    """A launcher; times in seconds. kill: the same as cancel if the document has none."""
 
     name: str
     commands: Mapping[Verb, str]
@@ -96,7 +96,7 @@ def shipped(name: str) -> dict[str, Any]:
 
 
 def make(name: str, document: Mapping[str, Any], defaults: Mapping[str, Any]) -> Launcher:
-    """From a document that holds. defaults: of the keys that it leaves out."""
+    """The launcher of a valid document. defaults: values of absent keys."""
     whole = {**defaults, **document}
     pattern = whole.get("unreachable")
     commands = {verb: whole[verb] for verb in (Verb.SUBMIT, Verb.POLL, Verb.CANCEL)}
@@ -116,7 +116,7 @@ def make(name: str, document: Mapping[str, Any], defaults: Mapping[str, Any]) ->
 
 
 def unknown_places(command: str) -> Iterable[str]:
-    """Words in braces that look like a variable and are none."""
+    """Words in braces that look like a variable but are not one."""
     return (name for name in _PLACE.findall(command) if name not in NAMES)
 
 

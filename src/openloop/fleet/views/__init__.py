@@ -1,1 +1,1 @@
-"""What people and programs read of a fleet. Never writes."""
+"""The views of a fleet for people and programs. They never write."""

@@ -37,7 +37,7 @@ class EventStream:
 
 
 class Console:
-    """Lines for people, in the log of a CI job too."""
+    """The output for people, also in the log of a CI job."""
 
     def __init__(self, screen: Screen) -> None:
         self._screen = screen
@@ -105,7 +105,7 @@ class Console:
 
 
 def summary(state: FleetState, given: str) -> list[str]:
-    """How many in each state, cost, time, and what needs a person."""
+    """The closing summary: tasks by state, cost, time, and tasks that need a person."""
     tasks = state.shown()
     shown = [count_words(state.counts())]
     if seconds := sum(task.seconds or 0 for task in tasks):

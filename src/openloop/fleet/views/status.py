@@ -1,6 +1,6 @@
-"""Where a fleet stands, from its files alone: works while a coordinator lives and after it died.
+"""The state of a fleet, read from its files alone, whether or not a coordinator lives.
 
-Starts quickly: what only one task needs is imported where it is needed.
+Starts quickly: modules needed for a single task are imported late.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def lines(report: Report) -> list[str]:
 
 
 def _rank(word: str) -> int:
-    """What needs a person first, then what runs, then what waits, then what is complete."""
+    """The order of states: tasks that need a person, running, waiting, complete."""
     if word == Word.COMPLETE:
         return 9
     return _ORDER.index(Word(word)) + 1 if word in _ORDER else 0

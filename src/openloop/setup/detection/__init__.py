@@ -1,1 +1,1 @@
-"""What `init` finds out about a project from its files: languages, test commands, patterns."""
+"""Detection of languages, test commands and policy patterns from the files of a project."""

@@ -1,4 +1,4 @@
-"""What commands fit a project, read from its files alone: nothing is ever run.
+"""Detects the commands that fit a project from its files alone; nothing is run.
 
 A proposal for a person to look over, so every choice comes with a sentence that says what was
 seen. Where nothing proves the project, verify is a command that fails: a gate that passes
@@ -43,7 +43,7 @@ _LITTER = {
 
 @dataclass(frozen=True, slots=True)
 class Detection:
-    """What `init` may write, and why.
+    """The proposal for `init`, and why.
 
     commands: by step; verify is always there. found: sentences. protect, allow: globs for the
     policy; both empty where no command was found or no source was seen. play: the document of a
@@ -131,7 +131,7 @@ def _on_scan(scan: str) -> Iterator[str]:
 
 
 def _limits(project: ProjectListing, kits: list[Kit]) -> Iterator[str]:
-    """What a person should know before trusting the proposal."""
+    """Remarks on the limits of the proposal."""
     if not any(kit.verify for kit in kits):
         yield "No test command was found: verify fails until you replace it."
         for path in _deeper(project):

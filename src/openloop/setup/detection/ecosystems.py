@@ -12,7 +12,7 @@ from openloop.setup.detection.project_listing import ProjectListing, top
 
 @dataclass(frozen=True, slots=True)
 class Kit:
-    """The commands of one ecosystem for a project; "" where it has nothing to offer.
+    """The commands of one ecosystem for a project; "" for none.
 
     why: what was seen, the first half of a sentence. example: what verify often is there.
     steers: globs of further files that decide whether verify passes. guards: names of files that
@@ -87,14 +87,14 @@ class Ecosystem(NamedTuple):
         )
 
     def _steers(self, project: ProjectListing, marker: str) -> Iterator[str]:
-        """The globs of what the file at the root names: a folder with its whole."""
+        """The globs of the paths named in the file at the root; a folder is taken whole."""
         found = re.search(self.steering, project.text(marker), re.MULTILINE)
         if self.steering and found and project.has(found[1]):
             folder, _, name = found[1].rpartition("/")
             yield f"{folder}/**" if folder else f"/{name}"
 
     def _is_proven(self, project: ProjectListing) -> bool:
-        """Whether there are tests to run, as far as that can be seen."""
+        """Whether tests are visible in the files."""
         if not self.proof or not project.whole:
             return True
         return any(project.says(path, self.proof_text) for path in project.named(*self.proof))
@@ -244,7 +244,7 @@ MARKERS = frozenset(
 
 
 def bats(project: ProjectListing) -> Kit | None:
-    """Shell scripts that bats tests."""
+    """The kit for shell scripts tested with bats."""
     files = project.named("*.bats")
     if not files or _makes_bats(project):
         return None

@@ -1,4 +1,4 @@
-"""What a JavaScript project can be verified and scanned with: the scripts of package.json."""
+"""Detects verify and scan of a JavaScript project from the scripts of package.json."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ def _scan(scripts: _Scripts) -> str:
 def _mentioned(
     project: ProjectListing, package: dict[str, Any], scripts: _Scripts
 ) -> tuple[str, ...]:
-    """Files that the test script or a test program's settings name, but what is published."""
+    """Unpublished files that the test script or the settings of a test program name."""
     tables = json.dumps([package.get(table) for table in _TABLES])
     script = scripts.whole("test")
     settings = "".join(project.text(path) for path in project.named(*_SETTINGS) if "/" not in path)

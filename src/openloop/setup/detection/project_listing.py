@@ -1,4 +1,4 @@
-"""A bounded look at a project: the names of its files, and what the first of them say."""
+"""A bounded listing of a project: the names of its files, and the text of the first ones."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class ProjectListing:
     """The files of a project as far as they were looked at; paths relative, with slashes.
 
     whole: whether all of them were. test_data: folders whose files are left out because they are
-    data of tests. No method raises for what it finds, or does not.
+    data of tests. No method raises an error.
     """
 
     root: str
@@ -45,7 +45,7 @@ class ProjectListing:
 
     @classmethod
     def below(cls, root: str) -> ProjectListing:
-        """What git knows of the project, or what a walk finds where git gives no answer in time."""
+        """The files that git knows, or those found by a walk if git gives no answer in time."""
         known, test_data = _known_to_git(root)
         if not known:
             return cls._walked(root)
@@ -68,7 +68,7 @@ class ProjectListing:
         return cls(root, tuple(files), whole and not waiting, tuple(test_data))
 
     def has(self, name: str) -> bool:
-        """Asked of the disk: a heap of other files at the root cannot hide a project file."""
+        """Whether a file exists at the root, asked of the disk because the listing is bounded."""
         if "*" in name:
             return any("/" not in path for path in self.named(name))
         return os.path.exists(os.path.join(self.root, name))
@@ -82,10 +82,8 @@ class ProjectListing:
         return [path for path in self.files if fits(_name(path))]
 
     def text(self, path: str, limit: int = FILE_BYTES) -> str:
-        """What a file begins with; "" for one that is missing, unreadable or not regular.
-
-        limit: bytes that are read.
-        """
+        """The beginning of a file; "" for one that is missing, unreadable or not regular. limit:
+        bytes to read."""
         try:
             # O_NONBLOCK: a FIFO must not hang us.
             flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC

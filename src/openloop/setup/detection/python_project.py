@@ -1,4 +1,4 @@
-"""What a Python project can be verified and scanned with."""
+"""Detects verify and scan of a Python project."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a project's sources lie, and which files steer its checks: what a policy is made of.
+"""Finds the sources of a project and the files that decide its checks, for the globs of a policy.
 
 Everything that is not a source stays out of `allow`, so a change of it is undone. What decides
 whether the tests pass is protected by name as well, because gates are held to `protect` too, and
@@ -156,7 +156,7 @@ def layout(
 
 
 class _Sorted:
-    """Globs in the order in which they were found."""
+    """Globs of sources and steering files, in the order found."""
 
     def __init__(self) -> None:
         self.protect: dict[str, None] = {}

@@ -1,4 +1,4 @@
-"""A loop of another tool: what is wrong with it, and what an OpenLoop mission can take over."""
+"""A loop of another tool: its weaknesses, and the parts that an OpenLoop mission can take over."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class ForeignLoop:
         return f"Do what {self.prompt} asks for; every gate passes." if self.prompt else ""
 
     def configured(self, document: dict[str, Any]) -> dict[str, Any]:
-        """`document`, which init would write for the project, with what the loop says."""
+        """The `document` of init for the project, with the settings of the loop."""
         commands = dict(document["commands"])
         if self.gate:
             commands["verify"] = self.gate
@@ -75,8 +75,8 @@ class ForeignLoop:
 
 
 def protection(loop: ForeignLoop, flags: list[str]) -> Iterator[Finding]:
-    """Whether anything keeps the agent from editing what it is judged by. flags: of its command,
-    that let it do everything."""
+    """The finding whether the agent can edit the files that judge it. flags: options of its command
+    that permit everything."""
     if flags:
         fix = "run it in a sandbox, and protect what decides: openloop help policy"
         yield warning(f"{loop.name}: the agent is asked for nothing: {', '.join(flags)}", fix)

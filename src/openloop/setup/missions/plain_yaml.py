@@ -1,4 +1,4 @@
-"""The few lines of YAML that settings of loops are made of; what is more than that is named.
+"""A reader for the small part of YAML that settings of loops use; lines beyond it are reported.
 
 Read are mappings by indentation, lists of plain values, values on one line, quoted ones too, and
 block texts. Anchors, tags, values over several lines, and flow mappings are not.
@@ -29,7 +29,7 @@ class Document:
 
 
 class Unreadable(Exception):
-    """A value that is more than plain."""
+    """A value outside the supported part of YAML."""
 
 
 def read(text: str) -> Document:

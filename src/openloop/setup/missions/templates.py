@@ -122,13 +122,13 @@ def is_vacant(root: str, workspace: str) -> bool:
 
 
 def lines(templates: Iterable[Template]) -> list[str]:
-    """All of them for a person, one a line."""
+    """A list of the templates for a person, one a line."""
     rows = [f"{one.name:<20} {one.title}" for one in templates]
     return [*rows, "next: openloop init --template NAME .openloop/NAME"]
 
 
 def details(template: Template) -> list[str]:
-    """One of them for a person."""
+    """The details of one template for a person."""
     gates = (f"  {name}: {gate['run']}" for name, gate in _gates(template.config).items())
     return [
         f"{template.name}: {template.title}",

@@ -1,4 +1,4 @@
-"""Pictures of a run as inline SVG: the steps of its rounds, its metric, what its agents used.
+"""Charts of a run as inline SVG: the steps of its rounds, its metric, the usage of its agents.
 
 Colours are classes that the page around them defines, so that one picture serves light and dark.
 """
@@ -52,7 +52,7 @@ class _Bar:
 
     @property
     def least(self) -> float:
-        """The width that its name needs."""
+        """The width in which its name fits."""
         return len(self.name) * _CHARACTER + _PADDING
 
 
@@ -97,7 +97,7 @@ def _look(step: Step, outcome: str) -> str:
 
 
 def _scale(rows: Sequence[Sequence[_Bar]]) -> float:
-    """Units a second, so that the longest row just fits."""
+    """The scale in units a second, so that the longest row just fits."""
     scale = math.inf
     for bars in rows:
         seconds = sum(bar.seconds for bar in bars)
@@ -179,7 +179,7 @@ def metric(measured: Sequence[Measured]) -> str:
 
 
 def _thinned(measured: Sequence[Measured]) -> list[Measured]:
-    """Few enough points to draw; of each stretch the lowest and the highest stay."""
+    """Few enough points to draw: the lowest and the highest of each stretch."""
     if len(measured) <= _MOST_POINTS:
         return list(measured)
     stretch = math.ceil(len(measured) / (_MOST_POINTS // 2))
@@ -202,7 +202,7 @@ def _value(one: Measured) -> float:
 
 @dataclass(frozen=True, slots=True)
 class _Plane:
-    """Where values and measurements lie in the picture."""
+    """The coordinates of values and measurements in the picture."""
 
     low: float
     high: float
@@ -265,7 +265,7 @@ def _baseline(plane: _Plane, latest: Metric) -> str:
 
 
 def _line(plane: _Plane, values: Iterable[float | None], look: str) -> str:
-    """A line through what was measured, broken where nothing was."""
+    """A line through the measured values, with gaps where nothing was measured."""
     path = ""
     pen = "M"
     for index, value in enumerate(values):

@@ -32,8 +32,8 @@ def render(report: RunReport) -> str:
 
 
 def _untold(report: RunReport, suites: Sequence[junit_xml.Suite]) -> str:
-    """Why the run is not complete where no gate shows it, "" otherwise: a run that is blocked
-    because of its record must not look as if all had passed."""
+    """Why the run is not complete if no gate shows it, "" otherwise: a run blocked because of its
+    record must not look as if everything passed."""
     if broken := report.audit.broken:
         return f"{broken.where}: {broken.why}"
     is_shown = any(test.failure for test in suites[-1].tests) if suites else False
@@ -67,7 +67,7 @@ def _suite(report: RunReport, one: Round) -> junit_xml.Suite:
 
 
 def _usage(one: Round) -> dict[str, str]:
-    """What the agents of the round used, as far as it is known."""
+    """The known usage of the agents of the round."""
     total = Total()
     for station in one.steps:
         if station.result.usage is not None:

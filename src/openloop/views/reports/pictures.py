@@ -108,7 +108,7 @@ class _Page:
         return [line for line in lines if line.split()[1:2] and line.split()[1] in kinds][:_LINES]
 
     def _read(self, one: Attachment, limit: int) -> bytes:
-        """Its bytes, if they are what the record says; else b""."""
+        """The bytes of an attachment if they match the record, b"" otherwise."""
         try:
             data = files.read(self._place.file(one.path), limit=limit + 1)
         except OSError:

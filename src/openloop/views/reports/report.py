@@ -256,7 +256,7 @@ def _gates(state: State) -> tuple[Gate, ...]:
 
 
 def _running(word: str, past: History) -> str:
-    """What a live run is at; "" for any other."""
+    """The current step of a live run; "" for any other."""
     latest = past.rounds[-1] if past.rounds else None
     if word != Status.RUNNING or latest is None:
         return ""
