@@ -40,7 +40,7 @@ COMMANDS = {
     "verify": "test -e done",
 }
 OF_THE_FIRST_SCAN = {
-    "ignore rules": "ignore_rules:_Reader.read",
+    "ignore rules": "ignore_rules/reader:_Reader.read",
     "hashing": "content:_digest_blocks",
     "packing": "checkpoints:Checkpoints.keep",
     "the unlinked copy": "checkpoints:UnlinkedCopy._fill",
