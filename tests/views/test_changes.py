@@ -74,6 +74,12 @@ class Counted(Changes):
             self.assertNotIn(word, shown)
 
 
+    def test_what_was_undone_whole_is_called_so(self) -> None:
+        place = self.place("echo cheat >> tests/t.py")
+        place.run(exitcode=None)
+        self.assertIn("fix policy: all of it undone", run_openloop("diff", place.path).err)
+
+
 class Shown(Changes):
     def test_git_takes_it_back(self) -> None:
         need(shutil.which("git"), "git")
@@ -122,7 +128,9 @@ class Shown(Changes):
         second = run_openloop("diff", place.path, "--round", "3").out
         self.assertIn("+second\n", second)
         self.assertNotIn("+first\n", second)
-        self.assertEqual(run_openloop("diff", place.path).out, "")
+        latest = run_openloop("diff", place.path)  # not that of round 4, which did nothing
+        self.assertEqual((second, True), (latest.out, "round 3" in latest.err))
+        self.assertEqual(run_openloop("diff", place.path, "--round", "4").out, "")
         missing = run_openloop("diff", place.path, "--round", "9", exitcode=2)
         self.assertIn("error: there is no finished change in round 9", missing.err)
 

@@ -15,19 +15,19 @@ from typing import NamedTuple
 from openloop.core.errors import UsageError
 from openloop.core.text import TAB, printable
 from openloop.core.text import counted as of_things
-from openloop.core.vocabulary import Kind
+from openloop.core.vocabulary import Kind, Outcome
 from openloop.fs import files
 from openloop.loop.events import StepResult
 from openloop.record import chain, event_format, record_end
 from openloop.record.workspace import EVENTS, Workspace
 
-NONE = "no file changed"
 LARGEST = 2 << 20  # bytes of a kept diff that are read
 
 
 class Change(NamedTuple):
     """A finished fix or improve."""
 
+    run: int
     round: int
     result: StepResult
 
@@ -41,9 +41,14 @@ def counted(result: StepResult) -> str:
         return ""
     count, added, removed = numbers
     if count == 0:
-        return NONE
+        return "all of it undone" if result.outcome is Outcome.POLICY else "no file changed"
     more = "" if result.changes.get("whole") else " and more"
     return f"{of_things(count, 'file')}, +{added} -{removed}{more}"
+
+
+def left_something(result: StepResult) -> bool:
+    """Whether a change left the project different, as far as that was compared."""
+    return result.changes is not None and result.changes.get("files") != 0
 
 
 def diff_of(place: Workspace, result: StepResult) -> bytes | None:
@@ -60,8 +65,8 @@ def diff_of(place: Workspace, result: StepResult) -> bytes | None:
 
 
 def show(place: Workspace, number: int | None) -> None:
-    """Write the diff of the latest change, or those of a round, to standard output. Raises
-    UsageError where there is none."""
+    """Write a diff to standard output: of the latest change that left one, or all of a round.
+    Raises UsageError where there is none."""
     found = _changes(place, number)
     if not found:
         where = f" in round {number}" if number is not None else f" yet in {place.given}"
@@ -72,14 +77,19 @@ def show(place: Workspace, number: int | None) -> None:
 
 
 def _changes(place: Workspace, number: int | None) -> list[Change]:
-    """The latest change, or those of a round, the latest first."""
-    found = []
+    """The latest change of its run that left a difference, or else the latest; or those of a
+    round, the latest first."""
+    found: list[Change] = []
     for change in _backward(place):
         if number is None:
-            return [change]
-        if change.round < number:
+            if found and change.run != found[0].run:
+                break
+            if left_something(change.result):
+                return [change]
+            found = found or [change]
+        elif change.round < number:
             break
-        if change.round == number:
+        elif change.round == number:
             found.append(change)
     return found
 
@@ -95,7 +105,7 @@ def _backward(place: Workspace) -> Iterator[Change]:
                 try:
                     event = event_format.decode(line)
                     if event.step is not None and event.step.is_change:
-                        yield Change(event.round, StepResult.of(event))
+                        yield Change(event.run, event.round, StepResult.of(event))
                 except (KeyError, TypeError, ValueError) as error:
                     raise UsageError(
                         f"the record cannot be read: {error}",

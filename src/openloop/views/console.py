@@ -205,7 +205,9 @@ def step_line(screen: Screen, state: State) -> str:
     words = f"  {state.round:>4}  {name:<14} {outcome} {duration(result.duration_seconds):>7}"
     if result.detail:
         words += f"  {printable(result.detail)}"
-    if (did := changes.counted(result)) and (result.outcome.passed or did != changes.NONE):
+    if (did := changes.counted(result)) and (
+        result.outcome.passed or changes.left_something(result)
+    ):
         words += f"  {did}"
     if result.outcome is not Outcome.PASSED:
         words += f"  {screen.paint(result.log_path, 'dim')}"

@@ -113,7 +113,7 @@ class RunReport:
     def changes(self) -> tuple[Change, ...]:
         """The changes that were compared in the rounds that are shown whole, the latest first."""
         return tuple(
-            Change(one.number, station.result)
+            Change(one.run, one.number, station.result)
             for one in reversed(self.rounds)
             for station in reversed(one.steps)
             if station.result.changes is not None
