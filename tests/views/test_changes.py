@@ -73,7 +73,6 @@ class Counted(Changes):
         for word in ("cheat", "mine", "hidden", "made"):
             self.assertNotIn(word, shown)
 
-
     def test_what_was_undone_whole_is_called_so(self) -> None:
         place = self.place("echo cheat >> tests/t.py")
         place.run(exitcode=None)
