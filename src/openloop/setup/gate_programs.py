@@ -72,14 +72,14 @@ class Programs:
     def writable(self, policy: Policy | None) -> Iterator[Finding]:
         """The files that the command runs and that a change may write."""
         from openloop.fs.ignore_rules.reader import LISTED
-        from openloop.setup.detection import source_layout
+        from openloop.setup.detection import dependencies
 
         rules = policy or NO_POLICY
         kept, ignored = Globs((*rules.protect, *rules.withhold)), Globs(LISTED)
 
         def is_open(path: str) -> bool:
             name = os.fsencode(path)
-            unseen = source_layout.dependency_folder(path) or ignored.matches(name)
+            unseen = dependencies.dependency_folder(path) or ignored.matches(name)
             return not kept.matches(name) and bool(rules.allow is None or unseen)
 
         open_paths = list(filter(is_open, dict.fromkeys(self._run_from())))
@@ -269,10 +269,10 @@ def _started(text: str) -> list[Simple]:
 
 def _protecting(path: str) -> list[str]:
     """Lines for `policy.protect` that guard a path."""
-    from openloop.setup.detection import source_layout
+    from openloop.setup.detection import dependencies
 
-    if folder := source_layout.dependency_folder(path):
-        changes = next(one.changes for one in source_layout.DEPENDENCIES if one.name == folder)
+    if folder := dependencies.dependency_folder(path):
+        changes = next(one.changes for one in dependencies.DEPENDENCIES if one.name == folder)
         return [f"{folder}/**", *(f"!{folder}/{name}" for name in changes)]
     info, found, _ = path.partition(".egg-info/")
     return [f"{info}.egg-info/**"] if found else [f"/{path}"]

@@ -13,6 +13,7 @@ from typing import Any
 
 from openloop.core.vocabulary import Step
 from openloop.setup.detection import (
+    dependencies,
     ecosystems,
     javascript_project,
     python_project,
@@ -103,7 +104,7 @@ def _policy(project: ProjectListing, kits: list[Kit]) -> Layout:
         return Layout((), ())
     first = kits[0]
     found = source_layout.layout(project, first.steers, first.guards)
-    installed, _ = source_layout.dependency_globs(project.root, first.starts)
+    installed, _ = dependencies.dependency_globs(project.root, first.starts)
     # What the tests leave behind and git does not ignore is no violation.
     known = project.text(".gitignore")
     litter = (f"/{name}" for name in _LITTER.get(first.name, ()) if name.strip("/*") not in known)
@@ -139,9 +140,9 @@ def _limits(project: ProjectListing, kits: list[Kit]) -> Iterator[str]:
     if not project.whole:
         yield f"Only {len(project.files)} files were looked at: the project has more."
     verify = kits[0].verify if kits else ""
-    _, large = source_layout.dependency_globs(project.root, ()) if verify else ([], [])
+    _, large = dependencies.dependency_globs(project.root, ()) if verify else ([], [])
     for folder in large:
-        yield f"{folder} has more than {source_layout.WHOLE} files: only what starts is protected."
+        yield f"{folder} has more than {dependencies.WHOLE} files: only what starts is protected."
     if hidden := _tests_in_sources(project, verify):
         yield f"Tests lie inside sources ({hidden}), where a change may edit them."
 

@@ -1,19 +1,16 @@
 """Finds the sources of a project and the files that decide its checks, for the globs of a policy.
 
 Everything that is not a source stays out of `allow`, so a change of it is undone. What decides
-whether the tests pass is protected by name as well, because gates are held to `protect` too, and
-so are the folders of dependencies that gates run from: git ignores them.
+whether the tests pass is protected by name as well, because gates are held to `protect` too.
 """
 
 from __future__ import annotations
 
-import os
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase, translate
-from typing import NamedTuple
 
 from openloop.setup.detection import javascript_project
 from openloop.setup.detection.project_listing import ProjectListing, top
@@ -99,31 +96,6 @@ _PACKAGES = 300  # of JavaScript, whose package.json is read
 _DEPTH = 3  # of folders in which a part of the project may have a manifest
 _FEW = 6  # files of one kind that are named one by one
 _SIBLINGS = 3  # parts beside each other that are named together
-
-
-WHOLE = 2000  # files up to which a folder is protected as a whole: more would cost every round
-
-
-class Dependencies(NamedTuple):
-    """A folder of dependencies. starts: globs in it for what starts programs and loads code.
-    package: the glob for one dependency. changes: what programs write there themselves."""
-
-    name: str
-    starts: tuple[str, ...]
-    package: str
-    changes: tuple[str, ...] = ()
-
-
-DEPENDENCIES = (
-    Dependencies(
-        "node_modules", (".bin/**",), "{}/**", (".cache/", ".vite/", ".vite-temp/", ".vitest/")
-    ),
-    *(
-        Dependencies(name, ("bin/**", "pyvenv.cfg", "**/*.pth"), "**/site-packages/{}/**")
-        for name in (".venv", "venv", "env")
-    ),
-    Dependencies("vendor", ("bin/**", "autoload.php", "composer/**"), "{}/**"),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,44 +273,3 @@ def _packages_without_tests(project: ProjectListing) -> set[str]:
     tests = (path for path in project.files if _TESTS.match(path.rpartition("/")[2]))
     tested = {folder for path in tests for folder in _above(path)}
     return {path.rpartition("/")[0] for path in project.named("__init__.py")} - tested
-
-
-# --- dependencies ---
-
-
-def dependency_globs(root: str, programs: Iterable[str]) -> tuple[list[str], list[str]]:
-    """What `policy.protect` needs for the folders that are there; and those too large to be
-    protected as a whole. programs: names of dependencies that the gates start."""
-    found: list[str] = []
-    large = []
-    for folder in DEPENDENCIES:
-        place = os.path.join(root, folder.name)
-        if not os.path.isdir(place) or (folder.name == "env" and not _is_environment(place)):
-            continue
-        if _is_small(place):
-            found.append(f"{folder.name}/**")
-        else:
-            large.append(folder.name)
-            packages = [folder.package.format(name) for name in programs]
-            found += [f"{folder.name}/{glob}" for glob in (*folder.starts, *packages)]
-        found += [f"!{folder.name}/{glob}" for glob in folder.changes]
-    return found, large
-
-
-def dependency_folder(path: str) -> str:
-    """The folder of dependencies that a path, relative to the root, lies in; or ""."""
-    top = path.partition("/")[0]
-    return next((folder.name for folder in DEPENDENCIES if folder.name == top), "")
-
-
-def _is_environment(place: str) -> bool:
-    return os.path.exists(os.path.join(place, "pyvenv.cfg"))
-
-
-def _is_small(place: str) -> bool:
-    count = 0
-    for _, _, names in os.walk(place):
-        count += len(names)
-        if count > WHOLE:
-            return False
-    return True
