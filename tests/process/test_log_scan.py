@@ -16,7 +16,7 @@ from typing import Any
 from openloop.config.config import Baseline, Command
 from openloop.config.oom_markers import OOM_MARKERS
 from openloop.core.vocabulary import Direction, Match
-from openloop.loop.gates import Exit, LogFacts, judge
+from openloop.loop.gates import Exit, LogFacts, verdict_of
 from openloop.process import log_scan
 from openloop.process.log_scan import BLOCK, LogReader
 from support import Case, environment
@@ -191,7 +191,7 @@ class Markers(LogCase):
             for how in ({}, {"expect": "ready"}, {"reject": "ready"}):
                 command = COMMAND._replace(**how)
                 verdicts = {
-                    judge(command, Exit(code=code), self.facts(log, code=searched, **how))
+                    verdict_of(command, Exit(code=code), self.facts(log, code=searched, **how))
                     for searched in (code, 1)
                 }
                 self.assertEqual(1, len(verdicts), (log, code, how))
