@@ -2,8 +2,9 @@
 
 PLAN is a JSON object: {"in": "module:function", "signal": "SIGINT", "seconds": 0.3}. As soon as the
 named function begins with a piece of its work, the signal comes; from then on each piece takes that
-many seconds. Without "signal" it is only slow. Exit code 98: the signal ended the function's work,
-or did not, against "ends", which is true by default. 99: the function never worked.
+many seconds, or only as many pieces as "pieces" says. Without "signal" it is only slow. Exit code
+98: the signal ended the function's work, or did not, against "ends", which is true by default. 99:
+the function never worked.
 """
 
 import json
@@ -15,6 +16,7 @@ import time
 plan = json.loads(sys.argv[1])
 module, function = plan["in"].split(":")
 came = {"reached": False, "ended": False}
+naps = iter(range(plan.get("pieces", 10**9)))
 
 
 def is_at_work():
@@ -32,7 +34,7 @@ def slow(tick):
         here = is_at_work()
         try:
             if came["reached"]:
-                time.sleep(plan["seconds"])
+                time.sleep(0 if next(naps, None) is None else plan["seconds"])
             elif here:
                 came["reached"] = True
                 if "signal" in plan:

@@ -33,6 +33,7 @@ SLOW = True  # left out by scripts/run_tests.sh --quick
 LIMITS = {"command_timeout_seconds": 0.5}
 FILES = 6  # in each folder of the project
 SECONDS = 0.3  # that each piece of a scan takes: longer than a scan may go on after a signal
+LONG = 8  # pieces that take longer than a scan may without a live line
 SOON = 3.0  # seconds in which openloop ends, several pieces and its own start included
 REWRITE = 'for f in {}/*; do echo spoiled > "$f"; done'
 COMMANDS = {
@@ -239,7 +240,7 @@ class OfAccept(Interrupted):
 
     def test_the_live_line(self) -> None:
         place = self.changed()
-        program = slowly(self.SCAN)
+        program = slowly(self.SCAN, pieces=LONG)
         code, seen = in_a_terminal("accept", place.path, program=program, NO_COLOR="1")
         self.assertEqual(0, code, seen)
         self.assertRegex(seen, r"looking at the project(: \d+ files)?\r\x1b\[2K")
@@ -247,7 +248,7 @@ class OfAccept(Interrupted):
         self.assertNotIn("looking", "".join(left_standing(seen)))
 
     def test_no_live_line_where_there_is_no_terminal(self) -> None:
-        ended = self.during(self.changed(), self.SCAN, "accept", exitcode=0)
+        ended = self.during(self.changed(), self.SCAN, "accept", exitcode=0, pieces=LONG)
         self.assertEqual("", ended.err)
 
     def test_a_limit(self) -> None:
