@@ -5,7 +5,7 @@ from __future__ import annotations
 import unittest
 
 from openloop.fleet.decide import LaunchStep, Queue, Seen, is_gone, next_step
-from openloop.fleet.document import Task
+from openloop.fleet.fleet_file import Task
 from openloop.fleet.launchers.launcher import Host
 from openloop.fleet.state import FleetState, Kind, Phase, TaskState, ending, replay
 

@@ -336,9 +336,9 @@ class Worktrees(Repository):
         self.commit("attributes")
         place = self.fleet(*({"name": f"t{number}"} for number in range(120)))
         self.assertEqual({"waiting"}, set(place.states().values()))
-        from openloop.fleet import document, worktrees
+        from openloop.fleet import fleet_file, worktrees
 
-        fleet = document.load(place.path)
+        fleet = fleet_file.load(place.path)
         remarks = "\n".join(worktrees.remarks(fleet, [task.name for task in fleet.tasks]))
         self.assertIn("submodules", remarks)
         self.assertIn("120 worktrees of", remarks)

@@ -14,7 +14,7 @@ from openloop.config import config, schema
 from openloop.config.schema import Checker, Complaint
 from openloop.core.errors import ConfigError, OpenLoopError
 from openloop.core.text import nearest
-from openloop.fleet import configuration
+from openloop.fleet import task_configuration
 from openloop.fleet.launchers import launcher
 from openloop.fleet.launchers.launcher import Launcher
 from openloop.record import workspace
@@ -216,6 +216,6 @@ class _Checked:
         given = self._given
         name = f"{given} as task {task['name']} has it ({where})" if changes else given
         try:
-            config.parse(configuration.for_task(self._base, None, changes, "."), where=name)
+            config.parse(task_configuration.for_task(self._base, None, changes, "."), where=name)
         except ConfigError as error:
             self._problems += error.problems

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from openloop.core.errors import ExitCode, HeldError, OpenLoopError, UsageError
 from openloop.core.text import nearest, printable
-from openloop.fleet import document
+from openloop.fleet import fleet_file
 from openloop.fleet.state import FleetState, Phase, TaskState, Word
 from openloop.fleet.views import status
 from openloop.fleet.views.status import Report
@@ -19,7 +19,7 @@ from openloop.fleet.views.status import Report
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from openloop.fleet.coordinator import Coordinator, View
-    from openloop.fleet.document import Fleet
+    from openloop.fleet.fleet_file import Fleet
     from openloop.fleet.journal import Journal
     from openloop.process.signals import Interrupts
     from openloop.views.console import Screen
@@ -169,7 +169,7 @@ def land(asked: Asked) -> int:
 
     fleet = _load(asked.fleet)
     chosen = {task.name for task in _chosen(asked, Report(asked.fleet))}
-    if fleet.isolation != document.WORKTREE:
+    if fleet.isolation != fleet_file.WORKTREE:
         fix = 'write "isolation": "worktree" before the fleet is run'
         raise UsageError("nothing can land: the tasks have no worktrees", fix=fix)
     with Interrupts() as interrupts, _opened(asked.fleet, fleet) as (_, state, journal):
@@ -224,8 +224,8 @@ def _load(path: str) -> Fleet:
 
     state = FleetState(())
     if path:
-        journal.read(document.state_folder(path), state.apply)
-    return document.load(path, state.sha256)
+        journal.read(fleet_file.state_folder(path), state.apply)
+    return fleet_file.load(path, state.sha256)
 
 
 @contextlib.contextmanager
@@ -234,12 +234,12 @@ def _opened(path: str, fleet: Fleet | None = None) -> Iterator[tuple[Fleet, Flee
     already. Raises HeldError while a coordinator lives, ConfigError, TamperError, RecordError."""
     from openloop.fleet.journal import Journal
 
-    folder, state = document.state_folder(path), FleetState(())
+    folder, state = fleet_file.state_folder(path), FleetState(())
     with contextlib.ExitStack() as stack:
         journal = None
         if path and Journal.is_in(folder):  # the first run leaves no folder when FLEET is wrong
             journal = stack.enter_context(Journal(folder, state.apply))
-        fleet = fleet or document.load(path, state.sha256)
+        fleet = fleet or fleet_file.load(path, state.sha256)
         journal = journal or stack.enter_context(Journal(folder, state.apply))
         state.name_tasks(task.name for task in fleet.tasks)
         yield fleet, state, journal
@@ -307,7 +307,7 @@ def _view(asked: Asked, out: Screen, err: Screen) -> View:
 def _say_of_worktrees(fleet: Fleet, mine: Coordinator) -> None:
     from openloop.fleet import git, worktrees
 
-    if fleet.isolation != document.WORKTREE:
+    if fleet.isolation != fleet_file.WORKTREE:
         return
     states = mine.state.tasks.values()
     names = [t.name for t in states if t.phase is Phase.WAITING and not t.tree_made]

@@ -14,11 +14,11 @@ from collections.abc import Callable, Container, Iterable
 from typing import Protocol
 
 from openloop.core import clock
-from openloop.fleet import decide, git, preparation, requests, worktrees
+from openloop.fleet import decide, git, requests, task_files, worktrees
 from openloop.fleet import state as states
 from openloop.fleet.decide import LaunchStep, Queue, Seen
-from openloop.fleet.document import WORKTREE, Fleet, Task
 from openloop.fleet.engine import Engine
+from openloop.fleet.fleet_file import WORKTREE, Fleet, Task
 from openloop.fleet.journal import Event, Journal, ended, kept, of_task
 from openloop.fleet.launchers import launch
 from openloop.fleet.launchers.calls import CallResult, woken_by_ends
@@ -167,7 +167,7 @@ class Coordinator:
             if task.engine == host and answer.began >= seen.since and not seen.busy:
                 seen.answer(task.launch in listed, listed.get(task.launch, ""), now)
                 if not seen.listed:  # whether its heartbeat moves all the same
-                    seen.beat(preparation.pulse(self.workspace(name)), now)
+                    seen.beat(task_files.pulse(self.workspace(name)), now)
         return None
 
     def _unreachable(self, host: str, why: str) -> None:
@@ -188,7 +188,7 @@ class Coordinator:
     def _refused(self, task: TaskState, why: str) -> None:
         if not self._give_up(task):  # it has begun: what the launcher says is not so
             return
-        why = preparation.last_line(self._folder(task), "engine.log") or why
+        why = task_files.last_line(self._folder(task), "engine.log") or why
         self._leave(task)
         self._record([of_task(Kind.TASK_REFUSED, task.name, launch=task.launch, why=why)])
         if decide.is_refused_for_good(task):
@@ -201,14 +201,14 @@ class Coordinator:
     # --- looking ---
 
     def _folder(self, task: TaskState) -> str:
-        return preparation.launch_folder(self.fleet, task.name, task.number)
+        return task_files.launch_folder(self.fleet, task.name, task.number)
 
     def _look(self) -> None:
         """Read the files of every launch."""
         for name, seen in self._seen.items():
             if not seen.busy:
                 task = self.state.tasks[name]
-                preparation.look(self._folder(task), task.launch, seen)
+                task_files.look(self._folder(task), task.launch, seen)
 
     def workspace(self, name: str) -> str:
         if name in self._tasks:
@@ -246,7 +246,7 @@ class Coordinator:
                 began = {"launch": task.launch, "host": host}
                 self._record([of_task(Kind.TASK_RUNNING, task.name, **began)])
             case LaunchStep.STOP:
-                preparation.ask_to_stop(self._folder(task))
+                task_files.ask_to_stop(self._folder(task))
                 seen.stopped = now
             case LaunchStep.CANCEL:
                 self._engine_ends(Verb.CANCEL, task, seen)
@@ -269,7 +269,7 @@ class Coordinator:
         os.makedirs(folder, exist_ok=True)
         if launch.claim(folder, {launch.FENCED: True, "launch": task.launch}):
             return True
-        preparation.look(folder, task.launch, self._seen[task.name])
+        task_files.look(folder, task.launch, self._seen[task.name])
         return not self._seen[task.name].begun
 
     def _release(self, task: TaskState, seen: Seen) -> None:
@@ -282,7 +282,7 @@ class Coordinator:
             self._record([ended(task.name, Word.CANCELLED, "cancelled before it began")])
             return
         why = "the launcher no longer has it, and it never began"
-        why = preparation.last_line(self._folder(task), "engine.log") or why
+        why = task_files.last_line(self._folder(task), "engine.log") or why
         self._record([of_task(Kind.TASK_RELEASED, task.name, launch=task.launch, why=why)])
         if decide.is_unable_to_begin(task):
             self._record([ended(task.name, Word.LOST, f"{task.unbegun} launches: {why}")])
@@ -295,12 +295,12 @@ class Coordinator:
         folder = self._folder(task)
         with contextlib.suppress(OSError):
             os.listdir(folder)
-        preparation.look(folder, task.launch, seen)
+        task_files.look(folder, task.launch, seen)
         if seen.end is not None:
             return self._end(task, seen)
         with contextlib.suppress(OSError):
-            preparation.ask_to_stop(folder)  # should it live on where nobody sees it
-        beat = preparation.beat_words(self.workspace(task.name))
+            task_files.ask_to_stop(folder)  # should it live on where nobody sees it
+        beat = task_files.beat_words(self.workspace(task.name))
         state, why = Word.LOST, f"it is gone without an end file{beat}"
         if task.cancelling:
             state, why = Word.CANCELLED, "cancelled; it left no end file"
@@ -310,7 +310,7 @@ class Coordinator:
 
     def _end(self, task: TaskState, seen: Seen) -> None:
         assert seen.end is not None
-        last = preparation.last_line(self._folder(task), launch.LOG)
+        last = task_files.last_line(self._folder(task), launch.LOG)
         fields = states.ending(seen.end, last)
         if task.cancelling and fields["state"] != Word.COMPLETE:
             fields |= {"state": Word.CANCELLED, "reason": "cancelled"}
@@ -349,7 +349,7 @@ class Coordinator:
         try:
             if self.fleet.isolation == WORKTREE and not self.state.tasks[task.name].tree_made:
                 self._make_worktree(task)
-            preparation.write_workspace(self.fleet, task)
+            task_files.write_workspace(self.fleet, task)
             return True
         except git.Trouble as error:
             self.queue.leave(task.name, host)
@@ -375,7 +375,7 @@ class Coordinator:
     def _launch(self, task: Task) -> None:
         known = self.state.tasks[task.name]
         self._seen[task.name] = Seen(clock.monotonic(), busy=True)
-        preparation.write_order(self.fleet, task, known, self._folder(known))
+        task_files.write_order(self.fleet, task, known, self._folder(known))
         try:
             self._engine.submit(known)
         except OSError as error:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from openloop.fleet.document import Task
+from openloop.fleet.fleet_file import Task
 from openloop.fleet.launchers.launcher import Host
 from openloop.fleet.state import MAX_TRIES, Phase, TaskState
 

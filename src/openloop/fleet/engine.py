@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from openloop.core import clock
-from openloop.fleet import preparation
-from openloop.fleet.document import Fleet
+from openloop.fleet import task_files
+from openloop.fleet.fleet_file import Fleet
 from openloop.fleet.launchers.calls import CallResult, Calls
 from openloop.fleet.launchers.launcher import Verb
 from openloop.fleet.state import TaskState
@@ -42,7 +42,7 @@ class Engine:
 
     def _of_task(self, verb: Verb, task: TaskState) -> None:
         values = {"launch": task.launch, "task": task.name, "job": task.job, "host": task.engine}
-        values["folder"] = preparation.launch_folder(self._fleet, task.name, task.number)
+        values["folder"] = task_files.launch_folder(self._fleet, task.name, task.number)
         values["options"] = self._fleet.options
         self._calls.start((verb, task.name), self._launcher.command(verb, values))
 
@@ -58,7 +58,7 @@ class Engine:
     def poll(self, host: str, tasks: Iterable[TaskState]) -> None:
         """Ask a host about these tasks, or the whole engine. Raises OSError."""
         self._asked[host] = clock.monotonic()
-        folder = preparation.launch_folder
+        folder = task_files.launch_folder
         lines = (f"{t.launch} {folder(self._fleet, t.name, t.number)}\n" for t in tasks)
         values = {"host": host, "options": self._fleet.options}
         command = self._launcher.command(Verb.POLL, values)

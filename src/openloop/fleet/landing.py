@@ -20,8 +20,8 @@ from dataclasses import dataclass
 
 from openloop.core import interpreter
 from openloop.core.errors import ExitCode, Interrupted
-from openloop.fleet import configuration, preparation, worktrees
-from openloop.fleet.document import Fleet, Task
+from openloop.fleet import task_configuration, task_files, worktrees
+from openloop.fleet.fleet_file import Fleet, Task
 from openloop.fleet.git import Trouble, ask, write
 from openloop.fleet.git import top as top_of
 from openloop.fleet.launchers import launch
@@ -188,7 +188,7 @@ class Landing:
         """The (openloop.json, project root, hidden files) with which the gates of a task run in the
         scratch worktree."""
         root = os.path.join(scratch, worktrees.prefix(task)).rstrip("/")
-        data = configuration.gates_only(preparation.configured(self._fleet, task, root), root)
+        data = task_configuration.gates_only(task_files.configured(self._fleet, task, root), root)
         hidden = os.path.join(task.workspace, workspace.HOLDOUT)
         return data, root, hidden if os.path.isdir(hidden) else ""
 
@@ -204,7 +204,7 @@ class Landing:
         Trouble when nobody knows, Interrupted."""
         place = os.path.join(self._folder, task.name)
         data, _, hidden = self._configured(task, scratch)
-        preparation.write_configuration(place, data)
+        task_files.write_configuration(place, data)
         if hidden:
             held = os.path.join(place, workspace.HOLDOUT)
             shutil.copytree(hidden, held, dirs_exist_ok=True)
@@ -218,7 +218,7 @@ class Landing:
         )
         launch.put(self._folder, launch.RUN, launch.named(process.pid))
         code = self._wait(process)
-        beat = preparation.heartbeat(place)
+        beat = task_files.heartbeat(place)
         if code == ExitCode.HELD:
             raise Trouble(
                 f"another run holds {place}: end process {beat.get('runner_pid')}, then land again"

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from openloop.core.text import printable
-from openloop.fleet.document import Fleet, Task
+from openloop.fleet.fleet_file import Fleet, Task
 from openloop.fleet.git import Trouble, ask, head, top, write
 
 MANY = 100  # from this number of worktrees on, their size is reported

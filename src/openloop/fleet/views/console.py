@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from openloop.core import clock
 from openloop.core.text import printable
-from openloop.fleet import preparation
+from openloop.fleet import task_files
 from openloop.fleet.journal import Event
 from openloop.fleet.state import FleetState, Kind, Word
 from openloop.fleet.views.status import count_words, running_words
@@ -97,7 +97,7 @@ class Console:
         live = state.live()
         drawn = []
         for task in live[:room]:
-            beat = preparation.heartbeat(coordinator.workspace(task.name))
+            beat = task_files.heartbeat(coordinator.workspace(task.name))
             words = running_words(beat) if beat else ""
             drawn.append(f"{state.word(task):<11} {task.name}  {words}")
         more = f", {len(live) - room} more live" if len(live) > room else ""

@@ -6,7 +6,7 @@ import os
 import shlex
 
 from openloop.fleet.decide import Queue
-from openloop.fleet.document import Fleet
+from openloop.fleet.fleet_file import Fleet
 from openloop.fleet.state import Phase, TaskState, Word
 from openloop.fleet.views.status import Report, running_words
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 
 from openloop.core.text import printable
-from openloop.fleet import document, journal
+from openloop.fleet import fleet_file, journal
 from openloop.fleet.state import FleetState, Phase, TaskState, Word
 
 TYPE_CHECKING = False  # typing is slow to import
@@ -28,8 +28,8 @@ class Report:
     def __init__(self, given: str) -> None:
         """Raises UsageError, ConfigError, TamperError."""
         self.given = given
-        self.folder = document.state_folder(given)
-        self.workspaces = dict(document.names(given))
+        self.folder = fleet_file.state_folder(given)
+        self.workspaces = dict(fleet_file.names(given))
         self.state = FleetState(self.workspaces)
         journal.read(self.folder, self.state.apply)
         self.held = journal.is_held(self.folder)
@@ -73,9 +73,9 @@ class Report:
         """The heartbeat of a task that runs."""
         if task.phase is not Phase.RUNNING:
             return {}
-        from openloop.fleet import preparation
+        from openloop.fleet import task_files
 
-        return preparation.heartbeat(self.workspace(task))
+        return task_files.heartbeat(self.workspace(task))
 
     def reason(self, task: TaskState, beat: dict[str, Any]) -> str:
         if why := self.state.unreachable.get(task.engine) if task.phase.is_live else None:

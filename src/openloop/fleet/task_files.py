@@ -8,9 +8,9 @@ from typing import Any
 
 from openloop.core import interpreter
 from openloop.core.text import printable
-from openloop.fleet import configuration
+from openloop.fleet import task_configuration
 from openloop.fleet.decide import Seen
-from openloop.fleet.document import WORKTREE, Fleet, Task
+from openloop.fleet.fleet_file import WORKTREE, Fleet, Task
 from openloop.fleet.launchers import launch
 from openloop.fleet.state import TaskState
 from openloop.fs import files
@@ -37,7 +37,7 @@ def configured(fleet: Fleet, task: Task, root: str) -> bytes:
     """The bytes of the task's openloop.json."""
     if not task.project_root:
         return workspace.read_config(workspace.at(task.workspace))
-    return configuration.for_task(fleet.config, task.mission, task.set, root)
+    return task_configuration.for_task(fleet.config, task.mission, task.set, root)
 
 
 def write_workspace(fleet: Fleet, task: Task) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from openloop.config import schema
 from openloop.core.errors import ConfigError, UsageError
-from openloop.fleet import checks, document
+from openloop.fleet import checks, fleet_file
 from openloop.fleet.launchers import launcher
 from repository.markdown import blocks, code, rows, section
 from support import Case, run_openloop
@@ -30,8 +30,8 @@ class Documents(Case):
             file.write(text)
         return path
 
-    def load(self, **fleet: Any) -> document.Fleet:
-        return document.load(self.write("fleet.json", json.dumps({"version": 1, **fleet})))
+    def load(self, **fleet: Any) -> fleet_file.Fleet:
+        return fleet_file.load(self.write("fleet.json", json.dumps({"version": 1, **fleet})))
 
     def problems(self, **fleet: Any) -> list[str]:
         with self.assertRaises(ConfigError) as caught:
@@ -58,7 +58,7 @@ class Documents(Case):
         os.mkdir(os.path.join(self.folder, ".openloop"))
         self.write(".openloop/openloop.json", json.dumps(CONFIG))
         path = self.write(".openloop/f.json", json.dumps({"version": 1, "tasks": [{"name": "a"}]}))
-        self.assertEqual(self.folder, document.load(path).tasks[0].project_root)
+        self.assertEqual(self.folder, fleet_file.load(path).tasks[0].project_root)
 
     def test_every_mistake_at_once(self) -> None:
         self.write(
@@ -186,14 +186,14 @@ class Documents(Case):
         self.write("none.jsonl", "# a note\n")
         self.assert_problems(self.problems(tasks_file="none.jsonl"), "tasks_file holds no task")
         with self.assertRaisesRegex(UsageError, "cannot be read"):
-            document.load(os.path.join(self.folder, "nothing.json"))
+            fleet_file.load(os.path.join(self.folder, "nothing.json"))
 
     def test_a_folder_is_no_fleet(self) -> None:
         self.load(tasks=[{"name": "a"}])
         os.mkdir(os.path.join(self.folder, "fleet.fleet"))
         for folder in (self.folder, os.path.join(self.folder, "fleet.fleet")):
             with self.assertRaises(UsageError) as caught:
-                document.load(folder)
+                fleet_file.load(folder)
             self.assertIn("it is a folder", caught.exception.what)
             self.assertIn(f"{self.folder}/fleet.json", caught.exception.fix)
 
@@ -202,7 +202,7 @@ class Documents(Case):
                      '{"version": 1, "tasks": [{"name": "a"}, {"name": "a"}]}',
                      '{"version": 1, "tasks_file": 1}', '{"version": 1, "tasks": []}'):  # fmt: skip
             with self.subTest(text), self.assertRaises(ConfigError):
-                document.names(self.write("fleet.json", text))
+                fleet_file.names(self.write("fleet.json", text))
 
     def test_the_program_says_so(self) -> None:
         path = self.write("fleet.json", '{"version": 1, "task": []}')
