@@ -79,7 +79,7 @@ def _differences(
     yield from Enforcement(mission, store.record, tick).differences(state)
     yield from (f"{name} {why}" for name, why in files.items())
     if state.unsettled:
-        yield f"run {state.run} left unsettled: {state.unsettled}"
+        yield f"run {state.run} left open: {state.unsettled}"
     elif state.running:
         yield f"run {state.run} was killed in the middle of {state.running}"
 
