@@ -123,7 +123,7 @@ class Hostile(Browsing):
 
     def test_a_large_page(self) -> None:
         self.do(
-            f"<p>small</p><!--{'x' * 60_000_000}-->",
+            f"<p>small</p><!--{'x' * 500_000_000}-->",
             {"expect": {"at": "p", "text": "small"}, "timeout_seconds": 30},
         )
 

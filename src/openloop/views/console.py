@@ -106,6 +106,9 @@ class Screen:
             try:  # as much as never blocks a pipe that is ready
                 written = os.write(self._descriptor, data[: select.PIPE_BUF])
             except BlockingIOError:  # Ctrl-S came after it was ready
+                if not wait:
+                    return
+                self._open = not self._give_up()
                 time.sleep(_STOPPED)
                 continue
             except OSError:
