@@ -177,7 +177,7 @@ class Hostile(ServerCase):
     def test_a_line_without_an_end_is_not_kept(self) -> None:
         client = self.client()
         block = b"x" * (1 << 20)
-        for _ in range(64):
+        for _ in range(1024):
             client.send(block)
         with open(f"/proc/{client.process.pid}/statm", encoding="ascii") as file:
             resident = int(file.read().split()[1]) * os.sysconf("SC_PAGESIZE")
