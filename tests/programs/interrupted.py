@@ -48,9 +48,9 @@ def slow(tick):
 
 
 from openloop.cli import main  # noqa: E402
-from openloop.runner.scan_watch import ScanWatch  # noqa: E402
+from openloop.runner.snapshot_watch import SnapshotWatch  # noqa: E402
 
-ScanWatch.tick, ScanWatch.show = slow(ScanWatch.tick), slow(ScanWatch.show)
+SnapshotWatch.tick, SnapshotWatch.show = slow(SnapshotWatch.tick), slow(SnapshotWatch.show)
 code = main(sys.argv[2:])
 if not came["reached"]:
     sys.exit(99)

@@ -16,7 +16,7 @@ from openloop.record.mission import Mission
 from openloop.record.store import Store, opened
 from openloop.record.workspace import CONFIG
 from openloop.runner.mission_run import end_leftovers
-from openloop.runner.scan_watch import ScanWatch
+from openloop.runner.snapshot_watch import SnapshotWatch
 
 _REASON = "a person accepted the workspace as it is"
 
@@ -49,7 +49,7 @@ def accept(mission: Mission, show: Callable[[str], None]) -> Acceptance:
         store.prepare()
         before = store.state
         files = store.mismatches()
-        watch = ScanWatch((), mission.config.limits, show)  # a signal ends this process at once
+        watch = SnapshotWatch((), mission.config.limits, show)  # a signal ends this process at once
         try:
             differences = tuple(_differences(mission, store, files, watch.tick))
         except LimitError as error:

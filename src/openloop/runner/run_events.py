@@ -47,7 +47,7 @@ class RunEvents:
         self._store.beat(live)
         self._view.beat(live, self._store.state)
 
-    def show_scan(self, words: str) -> None:
+    def show_own_work(self, words: str) -> None:
         """Show that OpenLoop itself is at work."""
         self.show_live(Live(own_work=words))
 

@@ -37,7 +37,7 @@ from openloop.record.store import Store
 from openloop.record.writer.step_files import Log
 from openloop.runner import agent_availability, prompt
 from openloop.runner.run_events import RunEvents, RunView
-from openloop.runner.scan_watch import ScanWatch
+from openloop.runner.snapshot_watch import SnapshotWatch
 from openloop.runner.steps import Execution, Steps
 
 if TYPE_CHECKING:
@@ -70,12 +70,14 @@ class Runner:
         self._processes = processes
         self._interrupts = interrupts
         self._events = RunEvents(store, view, interrupts, gaps)
-        self._scans = ScanWatch(interrupts.received, self._config.limits, self._events.show_scan)
+        self._snapshot_watch = SnapshotWatch(
+            interrupts.received, self._config.limits, self._events.show_own_work
+        )
         self._withholding = Withholding(
             mission,
             sandboxed=sandbox is not None and sandbox.changes,
-            tick=self._scans.tick,
-            show=self._scans.show,
+            tick=self._snapshot_watch.tick,
+            show=self._snapshot_watch.show,
         )
         self._sandbox = sandbox
         self._sessions = sessions
@@ -86,10 +88,10 @@ class Runner:
             sandbox,
             self._withholding,
             sessions,
-            self._scans.tick,
+            self._snapshot_watch.tick,
         )
         self._enforcement = Enforcement(
-            mission, self._events.record, self._scans.tick, self._scans.show
+            mission, self._events.record, self._snapshot_watch.tick, self._snapshot_watch.show
         )
 
     @property
@@ -135,7 +137,7 @@ class Runner:
         self._events.note_damage(damage)
 
     def _open(self, max_rounds: int | None) -> None:
-        self._scans.begin()
+        self._snapshot_watch.begin()
         self._enforcement.restore_earlier(self.state)
         opened = False
         while not opened:
@@ -155,7 +157,7 @@ class Runner:
             self._events.record(Kind.NOTE, note="owner", text=text)
 
     def _perform(self, action: Action) -> None:
-        self._scans.begin()
+        self._snapshot_watch.begin()
         match action:
             case OpenRun():
                 self._open_run(action)
@@ -245,9 +247,9 @@ class Runner:
             self._events.show_live(execution.live)
             with self._withholding.removed(step) as planted:
                 result = self._steps.measure(action, execution, self.state)
-                self._scans.begin()
+                self._snapshot_watch.begin()
                 self._events.show_live(execution.live)  # restores a workspace that was removed
-            self._scans.begin()
+            self._snapshot_watch.begin()
             tampering = self._store.tampering()  # before anything is added to the record
             broken, damage = self._enforcement.enforce(step, planted)
             left = self._files.keep_attachments(
@@ -297,7 +299,7 @@ class Runner:
         with self._execution(command, hook, log_name=f"hook-{hook}") as execution:
             self._events.show_live(execution.live)
             verdict = self._steps.run_hook(hook, execution, self.state)
-            self._scans.begin()
+            self._snapshot_watch.begin()
             tampering = self._store.tampering()
             changed, damage = self._enforcement.after_hook()
             self._events.note_tampering(tampering)

@@ -11,7 +11,7 @@ from typing import Any
 from openloop.config import config
 from openloop.core.errors import Interrupted, TamperError
 from openloop.process.signals import Interrupts
-from openloop.runner.scan_watch import ScanWatch
+from openloop.runner.snapshot_watch import SnapshotWatch
 from support import Case, Workspace, lives, recomputed_head, wait_until
 
 SLOW = True  # left out by scripts/run_tests.sh --quick
@@ -93,7 +93,7 @@ class Watched(Case):
     def test_shown_after_a_second(self) -> None:
         shown: list[str] = []
         with Interrupts() as interrupts:
-            watch = ScanWatch(interrupts.received, LIMITS, shown.append)
+            watch = SnapshotWatch(interrupts.received, LIMITS, shown.append)
             watch.tick(0)
             watch.tick(12_000)
             self.assertEqual([], shown)
@@ -105,12 +105,12 @@ class Watched(Case):
 
     def test_ends(self) -> None:
         with Interrupts() as interrupts:
-            watch = ScanWatch(
+            watch = SnapshotWatch(
                 interrupts.received, LIMITS._replace(command_timeout=0.05), lambda words: None
             )
             with self.assertRaisesRegex(TamperError, "longer than 0.05 s"):
                 wait_until(lambda: watch.tick(0))
-            watch = ScanWatch(interrupts.received, LIMITS, lambda words: None)
+            watch = SnapshotWatch(interrupts.received, LIMITS, lambda words: None)
             signal.raise_signal(signal.SIGINT)
             watch.tick(0)  # a short look is finished
             with self.assertRaises(Interrupted) as caught:

@@ -1,4 +1,4 @@
-"""Watch OpenLoop's own scans of the project: a signal or a time limit ends a long one."""
+"""Ends a snapshot, comparison or restoration of the project after a signal or at a limit."""
 
 from __future__ import annotations
 
@@ -10,18 +10,19 @@ from openloop.core.clock import monotonic
 from openloop.core.errors import Interrupted, LimitError
 from openloop.process.watchdog import BEAT_INTERVAL
 
-PATIENCE = 0.25  # seconds that a scan may still take after a signal
+PATIENCE = 0.25  # seconds that a snapshot may still take after a signal
 _WORDS = "looking at the project"
 
 
-class ScanWatch:
-    """Watches one scan after the other: each hashes, compares or restores files."""
+class SnapshotWatch:
+    """Watches one snapshot of the project after the other, with the comparison and the restoration
+    that follow it."""
 
     def __init__(
         self, received: Sequence[Signals], limits: Limits, show: Callable[[str], None]
     ) -> None:
         """received: the signals so far; it grows. show: called about once a second with words on a
-        scan that takes longer than that."""
+        snapshot that takes longer than that."""
         self._received = received
         self._longest = min(limits.command_timeout, limits.max_runtime or limits.command_timeout)
         self._show = show
@@ -29,13 +30,13 @@ class ScanWatch:
         self.begin()
 
     def begin(self) -> None:
-        """Start the time of the next scan."""
+        """Start the time of the next snapshot."""
         self._began = self._shown = monotonic()
         self._words = _WORDS
 
     def tick(self, seen: int) -> None:
-        """To be called between pieces of a scan. seen: files that it has seen by now, 0 where
-        nothing is counted. Raises Interrupted soon after a signal, LimitError when time is up."""
+        """To be called between two files or blocks. seen: the files read by now, 0 where nothing is
+        counted. Raises Interrupted soon after a signal, LimitError when time is up."""
         now = monotonic()
         if self._received and now >= self._patience(now):
             name = self._received[0].name
@@ -47,8 +48,8 @@ class ScanWatch:
         if now >= self._began + self._longest:
             raise LimitError(
                 f"{_WORDS} took longer than {self._longest:g} s",
-                fix="remove what makes it so large, or raise the limit in openloop.json: a "
-                "look may take as long as a command, and as the whole run",
+                fix="remove what makes it so large, or raise the limit in openloop.json: "
+                "this may take as long as a command, and as the whole run",
             )
         self.show(seen)
 
@@ -62,7 +63,7 @@ class ScanWatch:
             self._show(self._words)
 
     def _patience(self, now: float) -> float:
-        """Until when a scan may go on after a signal: a short one is finished, so that the step
+        """Until when a snapshot may go on after a signal: a short one is finished, so that the step
         that the signal ended is compared and recorded."""
         if self._heard is None:
             self._heard = now
