@@ -67,9 +67,9 @@ def at_every_call(bench: Bench) -> Row:
     return row
 
 
-def killed(where: Place, plan: dict[str, Any]) -> bool:
+def killed(where: Place, plan: dict[str, Any], action: str = "run") -> bool:
     """Run with a kill inside; returns whether it came to that."""
-    process = start("fleet", "run", where.path, plan=plan)
+    process = start("fleet", action, where.path, plan=plan)
     process.communicate(timeout=60)
     intact(where)
     return process.returncode == -signal.SIGKILL
@@ -136,6 +136,10 @@ def landings(bench: Bench) -> Row:
         ends(run("fleet", "run", where.path), 0)
         trial = Trial(0)
         for _ in range(chance.randint(1, 4)):
+            if chance.random() < 0.5:
+                plan = {"kill": chance.randint(1, 36), "how": chance.choice(("before", "after"))}
+                trial.count += killed(where, plan, "land")
+                continue
             process = start("fleet", "land", where.path)
             time.sleep(chance.uniform(0.1, 1.5))
             end([process.pid])

@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 import signal
 import subprocess
+import sys
 import unittest
 from typing import Any
 
 from fleet.fleets import Place
 from openloop.fleet.launchers import launch
-from support import Case, _end, lives, need, snapshot, start_openloop, wait_until
+from support import Case, _end, environment, lives, need, snapshot, start_openloop, wait_until
+
+DIES_AT = """
+import os, signal, sys
+from openloop.cli import main
+from openloop.fleet.launchers import launch
+def die(*words):
+    if sys.argv[1] == "after":
+        put(*words)
+    os.kill(os.getpid(), signal.SIGKILL)
+put, launch.put = launch.put, die
+main(sys.argv[2:])
+"""
 
 SLOW = True  # left out by scripts/run_tests.sh --quick
 
@@ -198,6 +212,33 @@ class Landing(Repository):
         self.assertIn(f"ending process {runner}", done.err)
         self.assertFalse(lives(runner))
         self.assertEqual("a\n", self.read("one"))
+
+    def test_killed_before_and_after_it_notes_its_gates(self) -> None:
+        """They have not begun, and never will."""
+        ran = os.path.join(self.folder, "ran")
+        place = self.fleet(changes("a", f"echo a > one; echo a >> {ran}"))
+        place.do("run")
+        os.unlink(ran)
+        for moment in ("before", "after"):
+            words = [sys.executable, "-c", DIES_AT, moment, "fleet", "land", place.path]
+            done = subprocess.run(words, env=environment(), capture_output=True, check=False)
+            self.assertEqual(-signal.SIGKILL, done.returncode, done.stderr)
+            wait_until(lambda: not self.processes_of(place), "the gates to end")
+            self.assertFalse(os.path.exists(ran))
+        place.do("land")
+        with open(ran, encoding="utf-8") as file:
+            self.assertEqual(["a"], file.read().split())
+        self.assertEqual("a\n", self.read("one"))
+
+    def processes_of(self, place: Place) -> list[str]:
+        """Command lines with the folder of the fleet's landings in them."""
+        found = []
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            with contextlib.suppress(OSError), open(f"/proc/{pid}/cmdline", "rb") as file:
+                words = os.fsdecode(file.read())
+                if os.path.join(place.state, "landing") in words:
+                    found.append(words)
+        return found
 
     def test_gates_of_all_run_once_where_they_pass(self) -> None:
         """Each task has gates of its own, and is judged by those of all others too."""

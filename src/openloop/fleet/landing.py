@@ -31,6 +31,7 @@ from openloop.record import workspace
 
 _FOLDER = "landing"
 _PATIENCE = 60.0  # seconds for gates to end that were left behind
+_WHEN_NOTED = 'read -r word && exec "$@" </dev/null'  # ends at once when nobody notes it
 _VERDICTS = (ExitCode.OK, ExitCode.FAILED, ExitCode.BLOCKED)  # exit codes that judge the tree
 
 
@@ -209,14 +210,7 @@ class Landing:
             held = os.path.join(place, workspace.HOLDOUT)
             shutil.copytree(hidden, held, dirs_exist_ok=True)
         self._say(f"gates of {task.name} on the merged tree")
-        process = subprocess.Popen(
-            [*interpreter.own_command(), "run", place, "--quiet"],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,  # a Ctrl-C is meant for us
-        )
-        launch.put(self._folder, launch.RUN, launch.named(process.pid))
+        process = self._start_gates(place)
         code = self._wait(process)
         beat = task_files.heartbeat(place)
         if code == ExitCode.HELD:
@@ -227,6 +221,23 @@ class Landing:
             raise Trouble(f"its gates ended with exit code {code}: openloop run {place}")
         why = beat.get("reason") or f"exit code {code}"
         return "" if code == ExitCode.OK else f"{why}; look at {place}"
+
+    def _start_gates(self, place: str) -> subprocess.Popen[bytes]:
+        """Start the run of a workspace. It begins only after it is noted, so that the next landing
+        finds it wherever this one is killed."""
+        command = [*interpreter.own_command(), "run", place, "--quiet"]
+        process = subprocess.Popen(
+            ["/bin/sh", "-c", _WHEN_NOTED, "gates", *command],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,  # a Ctrl-C is meant for us
+        )
+        assert process.stdin
+        with process.stdin:
+            launch.put(self._folder, launch.RUN, launch.named(process.pid))
+            process.stdin.write(b"noted\n")
+        return process
 
     def _wait(self, process: subprocess.Popen[bytes]) -> int:
         """The exit code of a run, which is ended when a signal arrives."""
