@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
@@ -32,6 +32,7 @@ _METAVARS = {
     "PLAY|URL": Takes.FILE,
     "COMMAND": Takes.FILE,
 }
+_FILES = ("source", "browser", "socket")  # by destination, where the metavar says PATH
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,15 +71,33 @@ def _program(parser: argparse.ArgumentParser) -> Program:
         if isinstance(action, argparse._SubParsersAction):
             summaries = {choice.dest: _help(choice) for choice in action._choices_actions}
             for name, inner in action.choices.items():
-                subcommands.append(Subcommand(name, summaries[name], *_words(inner)))
-    return Program(_words(parser)[0], tuple(subcommands))
+                words = _words(inner, _known_names(name))
+                subcommands.append(Subcommand(name, summaries[name], *words))
+    return Program(_words(parser, {})[0], tuple(subcommands))
 
 
-def _words(parser: argparse.ArgumentParser) -> tuple[tuple[Parameter, ...], tuple[Parameter, ...]]:
-    """(options, positional arguments) of one parser."""
+def _known_names(subcommand: str) -> dict[str, tuple[str, ...]]:
+    """The names that a subcommand accepts although its parser lists no choices, by destination."""
+    from openloop.agents import catalog
+    from openloop.setup.missions import templates
+
+    match subcommand:
+        case "init":
+            return {"agent": catalog.names(), "template": tuple(templates.names())}
+        case "agents":
+            return {"name": catalog.names()}
+        case "templates":
+            return {"name": tuple(templates.names())}
+    return {}
+
+
+def _words(
+    parser: argparse.ArgumentParser, known: Mapping[str, tuple[str, ...]]
+) -> tuple[tuple[Parameter, ...], tuple[Parameter, ...]]:
+    """(options, positional arguments) of one parser. known: names by destination."""
     own = [a for a in parser._actions if not isinstance(a, argparse._SubParsersAction)]
-    options = tuple(_word(a, tuple(a.option_strings)) for a in own if a.option_strings)
-    return options, tuple(_word(a, (_called(a),)) for a in own if not a.option_strings)
+    options = tuple(_word(a, tuple(a.option_strings), known) for a in own if a.option_strings)
+    return options, tuple(_word(a, (_called(a),), known) for a in own if not a.option_strings)
 
 
 def _called(action: argparse.Action) -> str:
@@ -89,14 +108,18 @@ def _help(action: argparse.Action) -> str:
     return (action.help or "").replace("%%", "%")
 
 
-def _word(action: argparse.Action, names: tuple[str, ...]) -> Parameter:
+def _word(
+    action: argparse.Action, names: tuple[str, ...], known: Mapping[str, tuple[str, ...]]
+) -> Parameter:
     repeated = action.nargs in (argparse.REMAINDER, argparse.ZERO_OR_MORE, argparse.ONE_OR_MORE)
     if action.nargs == 0:
         return Parameter(names, _help(action), Takes.NOTHING)
-    if action.choices:
-        choices = tuple(map(str, action.choices))
+    choices = tuple(map(str, action.choices or known.get(action.dest, ())))
+    if choices:
         return Parameter(names, _help(action), Takes.CHOICE, choices, repeated)
     takes = _METAVARS.get(_called(action).split()[0], Takes.TEXT)
+    if action.dest in _FILES:
+        takes = Takes.FILE
     return Parameter(names, _help(action), takes, (), repeated)
 
 
