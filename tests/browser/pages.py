@@ -127,6 +127,6 @@ class Browsing(Case):
             self.player.perform(last)
         except Failure as failure:
             self.assertLess(time.monotonic() - began, last.timeout + 10)
-            self.player.observed.take()
+            self.player.page_log.take()
             return failure
         raise AssertionError(f"{steps[-1:]} passed")

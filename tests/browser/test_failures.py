@@ -52,7 +52,7 @@ class ByDefault(Browsing):
         self.site.pages["/"] = 500
         with self.assertRaisesRegex(Failure, "500"):
             self.player.perform(self.parsed([{"open": "/"}]).steps[0])
-        self.player.observed.take()
+        self.player.page_log.take()
 
     def test_a_dialog_that_nobody_asked_for(self) -> None:
         failure = self.fails("<button onclick='alert(\"boo\")'>b</button>", CLICK)
@@ -104,13 +104,13 @@ class Hostile(Browsing):
         failure = self.fails(page)
         self.assertTrue(failure.what.isprintable())
         self.assertLess(len(failure.what), 3000)
-        log = self.player.observed.console_log()
+        log = self.player.page_log.console_log()
         self.assertNotIn(b"\x1b", log)
 
     def test_a_storm_of_messages(self) -> None:
         self.fails("<script>for (let i = 0; i < 20000; i++) console.error(i)</script>")
-        self.assertLessEqual(len(self.player.observed.console), 10_000)
-        self.assertLess(len(self.player.observed.console_log()), 32 << 20)
+        self.assertLessEqual(len(self.player.page_log.console), 10_000)
+        self.assertLess(len(self.player.page_log.console_log()), 32 << 20)
 
     def test_a_message_that_is_far_too_large(self) -> None:
         self.do("<script>console.log('x'.repeat(80e6))</script>", {"expect": {"url": "/"}})

@@ -126,13 +126,13 @@ class Verdicts(Judging):
         self.assertIn("no case", done.err)
 
     def test_a_score_is_never_rounded_up_to_one(self) -> None:
-        from openloop.judge import case_lines, cases, judging
+        from openloop.judge import case_lines, cases, command
 
         (case,) = case_lines.parse(b'{"stdout": "x"}', where="")
         results = [
             cases.CaseResult(case, cases.Answer(), "why"[: 3 * (n == 0)]) for n in range(99999)
         ]
-        self.assertEqual(["99998 of 99999 cases", "score=0.9999"], judging.summary(results))
+        self.assertEqual(["99998 of 99999 cases", "score=0.9999"], command.summary(results))
 
     def test_what_a_program_can_do_to_fail(self) -> None:
         table = [

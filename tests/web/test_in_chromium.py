@@ -9,8 +9,8 @@ import unittest
 from typing import Any
 
 from browser.pages import Browsing
+from openloop.browser.command import title_of
 from openloop.browser.failure import Failure
-from openloop.browser.playing import title_of
 from support import wait_until
 from web.test_security import Page, WebCase
 

@@ -1,7 +1,7 @@
 """`openloop browse`: play a web page in Chromium, over its debugging pipe.
 
-`playing.browse` is the whole command.
+`command.browse` is the whole command.
 """
 
 MAY_IMPORT = ("core", "config", "fs", "process")
-DOORS = ("playing", "chromium")
+DOORS = ("command", "chromium")

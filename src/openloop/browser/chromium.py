@@ -10,8 +10,8 @@ import tempfile
 from collections.abc import Callable
 
 from openloop.browser.failure import Gone
-from openloop.browser.guarded import Guarded
 from openloop.browser.pipe import Message, Pipe
+from openloop.browser.processes import GuardedProgram
 from openloop.core.errors import UsageError
 from openloop.fs import dirfd, temporary_folders
 
@@ -83,7 +83,7 @@ class PlayFolder:
         temporary_folders.remove_leftovers(self.home)
         name = base64.urlsafe_b64encode(os.urandom(6)).decode()  # long ones do not fit
         self.path = os.path.join(self.home, f"{temporary_folders.BROWSE}{name}")
-        self.guarded = Guarded(discard=self.path)
+        self.guarded = GuardedProgram(discard=self.path)
         while True:
             os.mkdir(self.path, 0o700)
             self.lock = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -118,14 +118,14 @@ class Chromium:
         self, program: str, folder: PlayFolder, on_event: Callable[[Message], None]
     ) -> None:
         self._folder = folder
-        self._guarded = folder.guarded
+        self._program = folder.guarded
         commands, writing = os.pipe2(os.O_CLOEXEC)
         reading, answers = os.pipe2(os.O_CLOEXEC)
         log = os.open(self._log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         self.pipe = Pipe(reading, writing, on_event)
-        self.pipe.watch(self._guarded.socket.fileno(), self._hear)
+        self.pipe.watch(self._program.socket.fileno(), self._hear)
         words = [*_TRAMPOLINE, program, *self._flags(), "about:blank"]
-        self._guarded.start(words, folder.path, self._environment(), [commands, answers, log])
+        self._program.start(words, folder.path, self._environment(), [commands, answers, log])
 
     @property
     def _log(self) -> str:
@@ -152,8 +152,8 @@ class Chromium:
         return str(self.pipe.call("Browser.getVersion", within=_START)["product"])
 
     def _hear(self) -> None:
-        if self._guarded.hear():
-            raise Gone(f"the browser has ended: {self._guarded.ending}{self._last_words()}")
+        if self._program.hear():
+            raise Gone(f"the browser has ended: {self._program.ending}{self._last_words()}")
 
     def _last_words(self) -> str:
         """The last lines that the browser wrote, if any."""
@@ -167,8 +167,8 @@ class Chromium:
 
     def end(self) -> None:
         """Start ending the browser; `close` waits for it."""
-        self._guarded.end(at_once=True)
+        self._program.end(at_once=True)
 
     def close(self) -> None:
-        self._guarded.close()
+        self._program.close()
         self.pipe.close()

@@ -15,9 +15,9 @@ from openloop.browser import actions, expectations, pictures
 from openloop.browser.chromium import Chromium, PlayFolder
 from openloop.browser.downloads import Downloads
 from openloop.browser.failure import BrowserRefused, Failure, Gone, NoAnswer
-from openloop.browser.observed import Observed
 from openloop.browser.output import Output
 from openloop.browser.page import CLOSED, Page
+from openloop.browser.page_log import PageLog
 from openloop.browser.pictures import Comparer
 from openloop.browser.pipe import Message
 from openloop.browser.plays.play import Play, Step
@@ -40,7 +40,7 @@ class Player:
         self._play = play
         self._out = out
         self.port = 0  # of the server
-        self.observed = Observed(play.allow_console, play.allow_requests)
+        self.page_log = PageLog(play.allow_console, play.allow_requests)
         self.browser = Chromium(program, folder, self._event)
         self.pipe = self.browser.pipe
         self._pages: dict[str, Page] = {}  # session → page, in the order in which they came
@@ -98,7 +98,7 @@ class Player:
                 self._answer(page, params)
             case _ if page:
                 page.event(method, params)
-                self.observed.event(page, method, params)
+                self.page_log.event(page, method, params)
 
     def _attached(self, params: Mapping[str, Any]) -> None:
         target, session = params["targetInfo"], params["sessionId"]
@@ -124,7 +124,7 @@ class Player:
         answer, self._dialog = self._dialog, None
         accept = params["type"] == "beforeunload"  # or nothing could be opened any more
         if answer is None:
-            self.observed.add(f'a dialog that nobody asked for: {params["type"]} "{text}"')
+            self.page_log.add(f'a dialog that nobody asked for: {params["type"]} "{text}"')
         else:
             accept = answer["accept"]
         text = (answer or {}).get("text", params.get("defaultPrompt", ""))
@@ -142,7 +142,7 @@ class Player:
                 if asked is not None:
                     self._await_dialog(step.timeout)
         except Failure as failure:
-            failure.also = tuple(self.observed.take())
+            failure.also = tuple(self.page_log.take())
             raise
         self._raise_problems()
         return lines
@@ -150,14 +150,14 @@ class Player:
     def look_once_more(self) -> list[str]:
         """Wait at the end for requests and scripts that are under way. Raises Failure."""
         deadline = monotonic() + _END
-        while self.observed.unfinished() and self.pipe.pump(deadline):
+        while self.page_log.unfinished() and self.pipe.pump(deadline):
             pass
         self.page.wait_until_idle()
         self._raise_problems()
         return []
 
     def _raise_problems(self) -> None:
-        if problems := self.observed.take():
+        if problems := self.page_log.take():
             raise Failure(problems[0], also=tuple(problems[1:]))
 
     def _do(self, step: Step) -> list[str]:
@@ -216,7 +216,7 @@ class Player:
         if error := answer.get("errorText"):
             page.wait(_PAUSE)  # a crash is reported later
             page.check()
-            self.observed.take()  # the request's own line would only repeat it
+            self.page_log.take()  # the request's own line would only repeat it
             raise Failure(f"{asked} cannot be opened: {error}")
         while not page.loaded or (page.loader == before and "loaderId" in answer):
             self._await(deadline, step, asked)
@@ -226,7 +226,7 @@ class Player:
     def _await(self, deadline: float, step: Step, what: str) -> None:
         self.page.check()
         if not self.pipe.pump(deadline):
-            going = self.observed.unfinished()
+            going = self.page_log.unfinished()
             seen = f"still loading: {going}" if going else "it is still loading"
             raise Failure(f"{what} did not load within {step.timeout:g} s", seen=seen)
 

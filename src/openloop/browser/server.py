@@ -7,9 +7,9 @@ import socket
 from urllib.parse import urlsplit
 
 from openloop.browser.failure import Gone
-from openloop.browser.guarded import Guarded
 from openloop.browser.pipe import Pipe
 from openloop.browser.plays.play import Serve
+from openloop.browser.processes import GuardedProgram
 from openloop.core.clock import monotonic
 from openloop.core.errors import UsageError
 from openloop.fs import files
@@ -27,7 +27,7 @@ def free_port() -> int:
         return port
 
 
-class Server:
+class PlayServer:
     """A running server."""
 
     def __init__(self, serve: Serve, port: int, url: str, log: str) -> None:
@@ -39,17 +39,17 @@ class Server:
         self._serve = serve
         self._url = url
         self._log = log
-        self._guarded = Guarded()
+        self._program = GuardedProgram()
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND
         out = files.open_regular(log, flags)
         words = ["/bin/sh", "-c", serve.run.replace("{port}", str(port))]
         null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-        self._guarded.start(words, os.getcwd(), {"PORT": str(port)}, [null, os.dup(out), out])
+        self._program.start(words, os.getcwd(), {"PORT": str(port)}, [null, os.dup(out), out])
 
     def wait(self, pipe: Pipe) -> None:
         """Wait until the address answers. Raises UsageError when that takes too long, Gone when
         it ends."""
-        pipe.watch(self._guarded.socket.fileno(), self._hear)
+        pipe.watch(self._program.socket.fileno(), self._hear)
         deadline = monotonic() + self._serve.timeout
         while not 0 < ((status := _status(self._url)) or 0) < 400:
             if monotonic() > deadline:
@@ -67,16 +67,16 @@ class Server:
 
     def check(self) -> None:
         """Raises UsageError when the server has ended."""
-        if self._guarded.ending:
+        if self._program.ending:
             fix = "correct serve.run; {port} in it is the port to listen on"
             raise UsageError(self._how_it_ended(), where=self._log, fix=fix)
 
     def _hear(self) -> None:
-        if self._guarded.hear():
+        if self._program.hear():
             raise Gone(self._how_it_ended())
 
     def _how_it_ended(self) -> str:
-        return f"the server has ended: {self._guarded.ending}{self._output()}"
+        return f"the server has ended: {self._program.ending}{self._output()}"
 
     def _output(self) -> str:
         """The last lines of its output."""
@@ -88,10 +88,10 @@ class Server:
 
     def end(self) -> None:
         """Start ending the server; `close` waits for it."""
-        self._guarded.end(at_once=False)
+        self._program.end(at_once=False)
 
     def close(self) -> None:
-        self._guarded.close()
+        self._program.close()
 
 
 def _status(url: str) -> int | None:

@@ -29,26 +29,23 @@ _OF_A_WORKSPACE = {
     "audit": "Check that the whole record holds.",
     "accept": "Take a workspace as it is: the next run's reference.",
 }
-_TOOLS = {
+_STANDALONE = {
+    "templates": "List the missions that ship, or show one.",
+    "agents": "List the coding agents that are known, or check one.",
     "judge": "Run a command on cases and compare what it prints.",
     "browse": "Play a web page in Chromium and look at what it shows.",
     "fleet": "Run many loops, on one machine or a cluster, and land their work.",
     "ui": "Show loops on a web page of this machine.",
     "mcp": "Serve agents that are in charge of loops, over stdio.",
-}
-COMMANDS = {
-    **_OF_A_WORKSPACE,
-    "templates": "List the missions that ship, or show one.",
-    "agents": "List the coding agents that are known, or check one.",
-    **_TOOLS,
     "completion": "Print what a shell needs to complete commands and options.",
     "help": "Show a page of the manual, or list the pages.",
 }
+COMMANDS = {**_OF_A_WORKSPACE, **_STANDALONE}
 
 
 def command(name: str) -> Any:
     """The module of a subcommand."""
-    folder = "commands.tools" if name in _TOOLS else "commands"
+    folder = "commands.standalone" if name in _STANDALONE else "commands"
     return import_module(f"openloop.cli.{folder}.{name}")
 
 

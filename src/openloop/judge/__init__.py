@@ -1,7 +1,7 @@
 """`openloop judge`: run a command on cases, each in a process of its own, and compare.
 
-`judging.judge` is the whole command.
+`command.judge` is the whole command.
 """
 
 MAY_IMPORT = ("core", "config", "fs", "process", "record", "views")
-DOORS = ("judging",)
+DOORS = ("command",)

@@ -29,12 +29,12 @@ def serve(root: str, *, source: int = 0, target: int = 1) -> None:
     root: absolute path of the folder below which workspaces may be named.
     Calls that still run then are abandoned; runs that were started go on.
     """
-    server = _Server(Loops(root), MessageWriter(target))
+    server = _Client(Loops(root), MessageWriter(target))
     for message in messages(source):
         server.take(message)
 
 
-class _Server:
+class _Client:
     """One client's requests, each call of a tool in a thread of its own."""
 
     def __init__(self, loops: Loops, output: MessageWriter) -> None:

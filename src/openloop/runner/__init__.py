@@ -4,4 +4,4 @@
 """
 
 MAY_IMPORT = ("core", "config", "agents", "loop", "fs", "process", "record", "policy")
-DOORS = ("mission_run", "run_events", "trials", "acceptance", "documents")
+DOORS = ("mission_run", "run_events", "gate_runner", "acceptance", "documents")

@@ -20,7 +20,7 @@ from openloop.process.signals import Interrupts
 from openloop.process.supervisor import Processes, ViewError
 from openloop.record.lock import Lock
 from openloop.record.mission import Mission
-from openloop.runner.trials import Trials
+from openloop.runner.gate_runner import GateRunner
 from openloop.setup import mutations, scratch_copy
 from openloop.setup.findings import Finding, ok, problem, warning
 from openloop.setup.mutations import Effect, Mutation
@@ -73,37 +73,39 @@ class Canaries:
             )
 
     @contextlib.contextmanager
-    def _scratch(self) -> Iterator[Trials]:
+    def _scratch(self) -> Iterator[GateRunner]:
         """A new copy of the project, with a guard for its commands."""
         with contextlib.ExitStack() as opened:
             yield self._overlay(opened) or self._copy(opened)
 
-    def _overlay(self, opened: contextlib.ExitStack) -> Trials | None:
+    def _overlay(self, opened: contextlib.ExitStack) -> GateRunner | None:
         """The overlay of the project; None if the system has no overlays."""
         if self._overlays:
             place = opened.enter_context(scratch_copy.overlay(self._mission.root))
             try:
-                return self._trials(place, opened)
+                return self._gate_runner(place, opened)
             except ViewError:
                 self._overlays = False
         return None
 
-    def _copy(self, opened: contextlib.ExitStack) -> Trials:
+    def _copy(self, opened: contextlib.ExitStack) -> GateRunner:
         mission = self._mission
         place = opened.enter_context(scratch_copy.copy(mission.root, mission.workspace.path))
-        return self._trials(place, opened)
+        return self._gate_runner(place, opened)
 
-    def _trials(self, place: scratch_copy.ScratchCopy, opened: contextlib.ExitStack) -> Trials:
+    def _gate_runner(
+        self, place: scratch_copy.ScratchCopy, opened: contextlib.ExitStack
+    ) -> GateRunner:
         processes = Processes(self._lock, self._interrupts, lambda gap: None, place.view)
         opened.callback(processes.close)
-        return Trials(self._mission, processes, place.root)
+        return GateRunner(self._mission, processes, place.root)
 
     def _passes_untouched(self, gate: Step) -> Verdict:
         if gate not in self._untouched:
             self._show(f"{gate} in a scratch copy")
-            with self._scratch() as trials:
+            with self._scratch() as gates:
                 began = monotonic()
-                self._untouched[gate] = trials.gate(gate)
+                self._untouched[gate] = gates.run(gate)
                 if gate is Step.VERIFY:
                     self._seconds = monotonic() - began
         return self._untouched[gate]
@@ -115,14 +117,14 @@ class Canaries:
         if not before.outcome.passed:
             return _says_nothing(f"its canary was not tried: {gate}", before)
         self._show(f"canary of {gate}")
-        with self._scratch() as trials:
+        with self._scratch() as gates:
             command = self._mission.config.command(gate)
-            broken = trials.once(gate, _plain(command, canary))
+            broken = gates.run_once(gate, _plain(command, canary))
             if not broken.outcome.passed:
                 why = _words(broken)
                 fix = "correct it; it runs in the project root of a scratch copy"
                 return problem(f"the canary of {gate} did not do its work: {why}", fix)
-            after = trials.gate(gate)
+            after = gates.run(gate)
         if after.outcome.passed:
             fix = "let the gate check what its canary breaks"
             return problem(f"{gate} passes although its canary broke the project", fix)
@@ -197,13 +199,13 @@ class Canaries:
     def _notices(self, one: Mutation) -> bool | None:
         """Whether verify fails on a copy modified so; None when it could not be modified."""
         command = self._mission.config.command(Step.VERIFY)
-        with self._scratch() as trials:
+        with self._scratch() as gates:
             modified = _plain(command, one.command)
-            verdict = trials.once(Step.VERIFY, modified, env=one.environment)
+            verdict = gates.run_once(Step.VERIFY, modified, env=one.environment)
             if not verdict.outcome.passed:
                 return None
             longest = max(_LEAST, _SLOWER * self._seconds)
-            return not trials.gate(Step.VERIFY, longest=longest).outcome.passed
+            return not gates.run(Step.VERIFY, longest=longest).outcome.passed
 
 
 def _plain(command: Command, text: str) -> Command:
@@ -260,15 +262,15 @@ def _gates(
     mission: Mission, times: int, lock: int, interrupts: Interrupts, show: Callable[[str], None]
 ) -> list[Finding]:
     processes = Processes(lock, interrupts, lambda gap: None)
-    trials = Trials(mission, processes, mission.root)
+    gates = GateRunner(mission, processes, mission.root)
     found = []
     try:
         for gate in mission.config.gates:
             if gate is Step.VERIFY:
-                found.append(_verify(mission, trials, times, show))
+                found.append(_verify(mission, gates, times, show))
             else:
                 show(str(gate))
-                found.append(_other(gate, trials.gate(gate)))
+                found.append(_other(gate, gates.run(gate)))
     finally:
         processes.close()
     return found
@@ -284,11 +286,13 @@ def _other(gate: Step, verdict: Verdict) -> Finding:
     return warning(what, fix)
 
 
-def _verify(mission: Mission, trials: Trials, times: int, show: Callable[[str], None]) -> Finding:
+def _verify(
+    mission: Mission, gates: GateRunner, times: int, show: Callable[[str], None]
+) -> Finding:
     began, verdicts = monotonic(), []
     for number in range(1, times + 1):
         show(f"verify {number} of {times}")
-        verdicts.append(trials.once(Step.VERIFY, mission.config.command(Step.VERIFY)))
+        verdicts.append(gates.run_once(Step.VERIFY, mission.config.command(Step.VERIFY)))
     return _finding(verdicts, duration((monotonic() - began) / times))
 
 

@@ -18,7 +18,7 @@ _BUSY = (
 )
 
 
-class Server(ThreadingHTTPServer):
+class BoundedServer(ThreadingHTTPServer):
     """One thread a connection. When all are taken, the oldest one that has not yet asked for
     anything makes room: half-open connections keep nobody out."""
 

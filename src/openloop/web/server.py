@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Sequence
 
 from openloop.core.errors import UsageError
-from openloop.web.connections import Server
+from openloop.web.connections import BoundedServer
 from openloop.web.handler import Handler
 from openloop.web.routes import ROUTES
 from openloop.web.site import Site
@@ -43,23 +43,23 @@ def start(paths: Sequence[str], *, port: int, socket: str = "", private: bool = 
     return site
 
 
-def _on_port(handler: type[Handler], port: int) -> Server:
+def _on_port(handler: type[Handler], port: int) -> BoundedServer:
     last = min(port + _TRIES, _LAST_PORT + 1) if port else 1
     for candidate in range(port, last):
         try:
-            return Server(handler, port=candidate)
+            return BoundedServer(handler, port=candidate)
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
                 raise UsageError(f"cannot listen on port {candidate}: {error.strerror}") from None
     raise UsageError(f"ports {port} to {last - 1} are taken", fix="name another with --port")
 
 
-def _on_socket(handler: type[Handler], path: str) -> Server:
+def _on_socket(handler: type[Handler], path: str) -> BoundedServer:
     """Raises UsageError. A socket that a killed server left behind is replaced."""
     try:
         if _is_abandoned(path):
             remove_abandoned(path)
-        return Server(handler, port=0, path=path)
+        return BoundedServer(handler, port=0, path=path)
     except OSError as error:
         fix = "name another path with --socket, a short one in a folder that you may write"
         if error.errno == errno.EADDRINUSE:

@@ -9,7 +9,7 @@ from openloop.core.errors import UsageError
 from openloop.record import workspace
 from openloop.web.access import Access
 from openloop.web.catalogue import Catalogue
-from openloop.web.connections import Server
+from openloop.web.connections import BoundedServer
 from openloop.web.details import Audits
 from openloop.web.logs import Lines
 
@@ -17,7 +17,7 @@ from openloop.web.logs import Lines
 class Site:
     """The loops, the access rules, and the caches."""
 
-    def __init__(self, paths: Sequence[str], server: Server, *, private: bool) -> None:
+    def __init__(self, paths: Sequence[str], server: BoundedServer, *, private: bool) -> None:
         """paths: workspaces, files of fleets, or folders to look for workspaces in.
         private: whether logs of private gates are shown. Raises UsageError for a wrong path."""
         folders = [_folder_of(path) for path in paths]

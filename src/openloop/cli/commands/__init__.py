@@ -1,1 +1,4 @@
-"""One thin file a subcommand: `add_arguments` declares its words, `run` returns the exit code."""
+"""One thin file a subcommand: `add_arguments` declares its words, `run` returns the exit code.
+
+Those that take a WORKSPACE lie here, the others in `standalone`.
+"""

@@ -14,12 +14,12 @@ from openloop.browser import chromium, expectations, film_strip, output
 from openloop.browser.chromium import PlayFolder
 from openloop.browser.failure import Failure, Gone
 from openloop.browser.film_strip import Frame
-from openloop.browser.guarded import Family
 from openloop.browser.output import Output
 from openloop.browser.player import Player
 from openloop.browser.plays import play
 from openloop.browser.plays.play import Play, Serve, Step
-from openloop.browser.server import Server, free_port
+from openloop.browser.processes import Descendants
+from openloop.browser.server import PlayServer, free_port
 from openloop.core.clock import monotonic
 from openloop.core.errors import ExitCode, UsageError
 from openloop.process import run_marks
@@ -88,9 +88,9 @@ def _play(
             if not result.passed:
                 break
         verdict = _verdict(what, results)
-        console = player.observed.console_log()
+        console = player.page_log.console_log()
         out.write(output.CONSOLE, console)
-        out.write(output.REQUESTS, player.observed.requests_json())
+        out.write(output.REQUESTS, player.page_log.requests_json())
         film = film_strip.document(what.name, verdict, list(map(_frame, results)), console)
         out.write(output.FILM, film)
         if as_json:
@@ -106,7 +106,7 @@ def _running(
     what: Play, program: str, out: Output, interrupts: Interrupts
 ) -> Iterator[tuple[Player, str]]:
     """The browser and the server, both ready; none of their processes is left afterwards."""
-    family, folder, server = Family(), PlayFolder(), None
+    descendants, folder, server = Descendants(), PlayFolder(), None
     player = Player(what, program, folder, out)
 
     def stop() -> None:
@@ -121,7 +121,7 @@ def _running(
             player.port = free_port()
             url = _address_of(what.serve, player)
             log = out.path(output.SERVER)
-            server = Server(what.serve, player.port, url, log)
+            server = PlayServer(what.serve, player.port, url, log)
         version = _ready(player, server)
         yield player, version
     finally:
@@ -130,11 +130,11 @@ def _running(
             server.end()
             server.close()
         player.browser.close()
-        family.end()
+        descendants.end()
         folder.close()
 
 
-def _ready(player: Player, server: Server | None) -> str:
+def _ready(player: Player, server: PlayServer | None) -> str:
     """Wait for browser and server; returns the browser's name and version. Raises UsageError."""
     try:
         if server:

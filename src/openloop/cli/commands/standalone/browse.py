@@ -17,9 +17,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from openloop.browser import playing
+    from openloop.browser import command
 
-    return playing.browse(
+    return command.browse(
         args.play,
         out=args.out,
         browser=args.browser,

@@ -16,7 +16,7 @@ from openloop.record.mission import Mission
 from openloop.runner.execution import environment, limits_of, repeat
 
 
-class Trials:
+class GateRunner:
     """Runs gates on the project or on a copy of it."""
 
     def __init__(self, mission: Mission, processes: Processes, root: str) -> None:
@@ -25,7 +25,7 @@ class Trials:
         self._processes = processes
         self._root = root
 
-    def gate(self, step: Step, *, longest: float | None = None) -> Verdict:
+    def run(self, step: Step, *, longest: float | None = None) -> Verdict:
         """A gate's verdict over its repetitions. longest: seconds for each, when shorter than
         its timeout. Raises KeyboardInterrupt on a signal."""
         config = self._mission.config
@@ -35,7 +35,7 @@ class Trials:
         baseline = config.baseline if step is Step.BASELINE else None
         return repeat(command, baseline, lambda: self._run(step, command, baseline, {})).verdict
 
-    def once(
+    def run_once(
         self, step: Step, command: Command, *, env: Mapping[str, str] | None = None
     ) -> Verdict:
         """The verdict of one run. env: added for this run. Raises KeyboardInterrupt on a signal."""

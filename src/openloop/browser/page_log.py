@@ -1,4 +1,4 @@
-"""Collects console messages and requests of the pages, and decides which are failures."""
+"""Collects console messages and requests of the pages, and finds the problems among them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _ICON = "/favicon.ico"
 _ERRORS = ("error", "assert")
 
 
-class Observed:
+class PageLog:
     """The console, the requests and the problems of a play."""
 
     def __init__(self, allow_console: Sequence[str], allow_requests: Sequence[str]) -> None:

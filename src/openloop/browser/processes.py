@@ -1,4 +1,4 @@
-"""A program under a guard of its own, which ends the whole process tree even if OpenLoop dies."""
+"""The processes of a play: programs under guards, and all descendants that guards leave behind."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ _GRACE = 2.0  # seconds for what a server does when it is asked to end
 _OVERDUE = 15.0  # seconds in which the guard must have ended what is left
 
 
-class Guarded:
-    """One program with the processes that it starts."""
+class GuardedProgram:
+    """A program under a guard of its own, which ends its process tree even if OpenLoop dies."""
 
     def __init__(self, discard: str = "") -> None:
         """discard: a folder that the guard removes at its end, also one that is made later."""
@@ -66,7 +66,7 @@ class Guarded:
         self._guard.close(_OVERDUE)
 
 
-class Family:
+class Descendants:
     """All descendants of this process; it adopts those that a killed guard leaves behind."""
 
     def __init__(self) -> None:

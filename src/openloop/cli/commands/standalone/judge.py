@@ -38,12 +38,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from openloop.judge import judging
+    from openloop.judge import command
 
-    return judging.judge(
+    return command.judge(
         args.cases,
         args.words,
-        judging.Options(
+        command.Options(
             jobs=args.jobs,
             junit=args.junit,
             record=args.record,

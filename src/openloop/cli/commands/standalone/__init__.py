@@ -1,0 +1,1 @@
+"""The subcommands that take no WORKSPACE, a file each."""

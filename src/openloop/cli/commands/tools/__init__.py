@@ -1,1 +1,0 @@
-"""The subcommands that need no workspace of their own, a file each."""
