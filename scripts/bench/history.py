@@ -61,14 +61,14 @@ def main() -> None:
     from openloop.core.vocabulary import Status
     from openloop.process.signals import Interrupts
     from openloop.record import mission
-    from openloop.record.projections import Live
+    from openloop.record.projections import LiveFacts
     from openloop.record.store import Store
     from openloop.runner import mission_run
-    from openloop.views.console import Quiet
+    from openloop.views.console import QuietView
 
     beat = Store.beat
 
-    def last_beat(store: Store, live: Live | None = None) -> None:
+    def last_beat(store: Store, live: LiveFacts | None = None) -> None:
         if store.state.status is not Status.RUNNING:
             beat(store, live)
 
@@ -80,7 +80,7 @@ def main() -> None:
         setattr(place, name, instead)
     chosen, rounds = mission.load(sys.argv[1]), int(sys.argv[2])
     with Interrupts() as interrupts:
-        mission_run.run(chosen, max_rounds=rounds, view=Quiet(), interrupts=interrupts)
+        mission_run.run(chosen, max_rounds=rounds, view=QuietView(), interrupts=interrupts)
 
 
 if __name__ == "__main__":

@@ -125,7 +125,7 @@ def _run_refuses(place: Workspace) -> bool:
     descriptor = files.open_regular(place.file("events.jsonl"), os.O_RDONLY)
     try:
         record = reader.load(descriptor)
-    except chain.Broken:
+    except chain.BrokenChain:
         return True
     finally:
         os.close(descriptor)

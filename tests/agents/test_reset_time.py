@@ -5,7 +5,7 @@ import os
 import time
 import unittest
 
-from openloop.agents.reset_time import seconds_until
+from openloop.agents.reset_time import seconds_until_reset
 from support import set_environment
 
 NOW = float(calendar.timegm((2026, 11, 29, 10, 0, 0)))
@@ -40,13 +40,13 @@ class ResetTime(unittest.TestCase):
         }
         for text, seconds in expected.items():
             with self.subTest(text):
-                self.assertEqual(seconds_until(text, NOW), seconds)
+                self.assertEqual(seconds_until_reset(text, NOW), seconds)
 
     def test_local_time_where_no_zone_is_written(self) -> None:
         os.environ["TZ"] = "America/New_York"
         time.tzset()  # 5:00 there
-        self.assertEqual(seconds_until("try again at 6:00 AM", NOW), HOUR)
-        self.assertEqual(seconds_until("resets 11:00am (UTC)", NOW), HOUR)
+        self.assertEqual(seconds_until_reset("try again at 6:00 AM", NOW), HOUR)
+        self.assertEqual(seconds_until_reset("resets 11:00am (UTC)", NOW), HOUR)
 
     def test_garbage(self) -> None:
         for text in (
@@ -55,12 +55,12 @@ class ResetTime(unittest.TestCase):
             *("try again at Foo 99, 2026 9:00 AM", "in " + "9" * 400 + " h", "-5", "nan", "1e99"),
         ):
             with self.subTest(text[:40]):
-                self.assertIsNone(seconds_until(text, NOW))
+                self.assertIsNone(seconds_until_reset(text, NOW))
 
     def test_hostile_text_takes_no_time(self) -> None:
         started = time.process_time()
         for text in ("in " + "1d" * 5000, "resets " * 5000, "in " + "1 " * 5000, "9" * 20000):
-            seconds_until(text, NOW)
+            seconds_until_reset(text, NOW)
         self.assertLess(time.process_time() - started, 5.0)
 
 

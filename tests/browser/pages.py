@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from openloop.browser import chromium
 from openloop.browser.failure import Failure
-from openloop.browser.output import Output
+from openloop.browser.output import OutputFolder
 from openloop.browser.player import Player
 from openloop.browser.plays import play
 from openloop.core.errors import UsageError
@@ -98,7 +98,7 @@ class Browsing(Case):
         cls.addClassCleanup(shutil.rmtree, cls.out, ignore_errors=True)
         folder = chromium.PlayFolder()
         cls.addClassCleanup(folder.close)
-        cls.player = Player(cls.parsed([{"open": "/"}]), found, folder, Output(cls.out))
+        cls.player = Player(cls.parsed([{"open": "/"}]), found, folder, OutputFolder(cls.out))
         cls.addClassCleanup(cls.player.browser.close)
         cls.addClassCleanup(cls.player.browser.end)
         cls.player.begin()

@@ -13,7 +13,7 @@ from typing import Any
 
 from browser.pages import Site, program
 from openloop.browser import output
-from openloop.browser.output import Output
+from openloop.browser.output import OutputFolder
 from openloop.fs import temporary_folders
 from openloop.process import tree
 from support import Case, Done, Workspace, environment, run_openloop, start_openloop, wait_until
@@ -178,7 +178,7 @@ class Usage(Browse):
         self.assert_nothing_left()
 
     def test_another_play_in_the_same_folder(self) -> None:
-        Output(output.folder(os.path.join(self.site, "openloop-browse")))
+        OutputFolder(output.folder(os.path.join(self.site, "openloop-browse")))
         done = self.browse(self.play(), exitcode=2)
         self.assertIn("another play leaves its pictures there", done.err)
         self.assertEqual(os.listdir(os.path.join(self.site, "openloop-browse")), [])

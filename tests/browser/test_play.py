@@ -84,11 +84,11 @@ class Values(unittest.TestCase):
         }
         got = play.parse(json.dumps(document).encode(), where="/tmp/a/play.json")
         self.assertEqual(got.base, "http://127.0.0.1:{port}")
-        self.assertEqual(got.serve, play.Serve("serve {port}", "/", 20.0))
+        self.assertEqual(got.serve, play.ServeCommand("serve {port}", "/", 20.0))
         self.assertEqual((got.name, got.folder), ("play.json", "/tmp/a"))
         opening, measure = got.steps
         self.assertEqual((opening.kind, opening.timeout), ("open", 20.0))
-        self.assertEqual(measure, play.Step("measure", "ms", {"script": "return 1"}, 9.0))
+        self.assertEqual(measure, play.PlayStep("measure", "ms", {"script": "return 1"}, 9.0))
 
     def test_any_json_can_be_what_a_script_returns(self) -> None:
         for value in ([1, [2, {"a": [None]}]], {"a": [[1]]}, None, "x"):

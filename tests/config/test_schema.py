@@ -213,7 +213,7 @@ class TheReader(unittest.TestCase):
 
     def test_a_repeated_key_is_reported_once_with_its_path(self):
         text = '{"a": {"b": 1, "c": 2, "b": 3, "b": 4}}'
-        document = json.loads(text, object_pairs_hook=schema.Object.read)
+        document = json.loads(text, object_pairs_hook=schema.JsonObject.read)
         self.assertEqual({"a": {"b": 4, "c": 2}}, document)
         self.assertEqual([], found(document, {}), "where nothing is checked")
         rule = {"properties": {"a": {"properties": {"b": {}}}}}
@@ -295,9 +295,9 @@ class Words(unittest.TestCase):
             (None, "null"),
             (1.5, "1.5"),
         ]:
-            self.assertEqual(words, schema.shown(value))
+            self.assertEqual(words, schema.shown_value(value))
         for value in ("x" * 10_000, 10**299, '"' * 100):
-            self.assertLessEqual(len(schema.shown(value)), 61)
+            self.assertLessEqual(len(schema.shown_value(value)), 61)
 
 
 def validator():

@@ -18,7 +18,7 @@ from fs.trees import (
     moments,
     remove,
 )
-from openloop.fs.checkpoints import Damaged, Incomplete
+from openloop.fs.checkpoints import DamagedStore, IncompleteRestore
 from openloop.fs.diff import difference
 
 SLOW = True  # left out by scripts/run_tests.sh --quick
@@ -100,7 +100,7 @@ class Crash(Restoring):
         for calls in moments(total, 15, seed=3):
             shutil.rmtree(store)
             dies_in(keep, calls)
-            with contextlib.suppress(Damaged):
+            with contextlib.suppress(DamagedStore):
                 self.checkpoints.load("start", digest)
                 self.assertEqual([], self.lost(self.target))
             keep()
@@ -159,7 +159,7 @@ class Crash(Restoring):
         spoilt = look(self.root)
 
         def work() -> None:
-            with self.assertRaises(Incomplete) as caught:
+            with self.assertRaises(IncompleteRestore) as caught:
                 self.restore_paths(target)
             self.assertFalse(caught.exception.failures[0].lost)
 
@@ -195,7 +195,7 @@ class Crash(Restoring):
         return digests[0]
 
     def refused(self, root: str, digest: str) -> None:
-        with self.assertRaises(Damaged):
+        with self.assertRaises(DamagedStore):
             self.checkpoints.recover(root, digest)
         self.assertEqual(self.spoilt_seen, look(root))
         self.assertEqual((), self.checkpoints.recover(root, digest))

@@ -19,7 +19,7 @@ from fs.trees import (
     see,
 )
 from openloop.fs import snapshot
-from openloop.fs.checkpoints import Checkpoints, Damaged, Incomplete, UnlinkedCopy
+from openloop.fs.checkpoints import Checkpoints, DamagedStore, IncompleteRestore, UnlinkedCopy
 from openloop.fs.diff import difference
 from openloop.fs.object_store import ChangedMeanwhile
 from support import need
@@ -114,7 +114,7 @@ class Store(Restoring):
         self.assertEqual(1, self.checkpoints.prune([("new", new_digest)]))
         self.assertEqual([], self.lost(new))
         self.assertEqual([old[b"a"].content], self.lost(old))
-        with self.assertRaises(Damaged):
+        with self.assertRaises(DamagedStore):
             self.checkpoints.load("old", old_digest)
         self.assertEqual(2, self.checkpoints.prune([]))
         self.assertEqual([], self.packs())
@@ -176,7 +176,7 @@ class Store(Restoring):
         self.checkpoints.save("one", found)
         with open(os.path.join(self.store, "manifests", f"one-{digest}"), "wb") as file:
             file.write(data)
-        with self.assertRaisesRegex(Damaged, "another version of OpenLoop"):
+        with self.assertRaisesRegex(DamagedStore, "another version of OpenLoop"):
             self.checkpoints.load("one", digest)
         self.checkpoints.prune([])
         self.assertEqual([], self.packs())
@@ -185,7 +185,7 @@ class Store(Restoring):
         self.write("a", b"x")
         digest = self.checkpoints.save("one", self.kept())
         self.spoil_manifest(digest)
-        with self.assertRaises(Damaged):
+        with self.assertRaises(DamagedStore):
             Checkpoints(self.store).prune([("one", digest)])
         self.assertEqual(1, len(self.stored()))
 
@@ -208,12 +208,12 @@ class Store(Restoring):
         place = os.path.join(self.store, "manifests")
         os.replace(f"{place}/one-{forged}", f"{place}/one-{digest}")
         for each in (digest, forged):
-            with self.assertRaises(Damaged):
+            with self.assertRaises(DamagedStore):
                 self.checkpoints.load("one", each)
         self.write("a", b"another")
         digest = self.checkpoints.save("one", self.kept())
         self.spoil_manifest(digest)
-        with self.assertRaises(Damaged):
+        with self.assertRaises(DamagedStore):
             self.checkpoints.load("one", digest)
 
     def test_a_manifest_stays_while_the_next_one_is_not_on_record(self) -> None:
@@ -369,7 +369,7 @@ class Damage(Restoring):
             file.write(b"x" * 5000)
         self.write("tests/a", b"wrong")
         self.write("tests/b", b"wrong")
-        with self.assertRaises(Incomplete) as caught:
+        with self.assertRaises(IncompleteRestore) as caught:
             self.restore_paths(self.target)
         self.assertEqual([b"tests/a"], [failure.path for failure in caught.exception.failures])
         self.assertTrue(caught.exception.failures[0].lost)
@@ -386,7 +386,7 @@ class Damage(Restoring):
             self.assertEqual(b"a" * 5000, self.read("tests/a"))
             self.remove_store()
             self.write("tests/a", b"wrong")
-            with self.assertRaises(Incomplete):
+            with self.assertRaises(IncompleteRestore):
                 self.restore_paths(self.target, unlinked=unlinked)
 
     def test_unlinked_copy_leaves_no_name_behind(self) -> None:
@@ -422,7 +422,7 @@ class Damage(Restoring):
             self.write("x", b"wrong")
             for path in (*self.packs(), self.store + "/objects", self.store):
                 os.chmod(path, 0)
-            with self.assertRaises(Incomplete):
+            with self.assertRaises(IncompleteRestore):
                 self.restore_paths(target)
             self.write("x", b"right")
             self.checkpoints.keep(self.root, target)

@@ -20,9 +20,9 @@ from fs.trees import (
     see,
 )
 from openloop.fs import restore
-from openloop.fs.checkpoints import Checkpoints, Incomplete
+from openloop.fs.checkpoints import Checkpoints, IncompleteRestore
 from openloop.fs.diff import difference
-from openloop.fs.restore import Intent
+from openloop.fs.restore import RestoreIntent
 
 
 class WholeTree(Restoring):
@@ -209,7 +209,7 @@ class OnePath(Restoring):
 
     def test_intents_that_lead_elsewhere_are_refused(self) -> None:
         intent = restore.plan(self.root, self.target, self.target, [b"d/file"])
-        self.assertEqual(intent, Intent.from_bytes(intent.to_bytes()))
+        self.assertEqual(intent, RestoreIntent.from_bytes(intent.to_bytes()))
         for spoilt in (
             intent.to_bytes().replace(b"d/file", b"../../"),
             intent.to_bytes().replace(b'"d":', b'"..":'),
@@ -218,7 +218,7 @@ class OnePath(Restoring):
             b"[]\n",
         ):
             with self.subTest(spoilt=spoilt), self.assertRaises(ValueError):
-                Intent.from_bytes(spoilt)
+                RestoreIntent.from_bytes(spoilt)
 
     def test_sockets_and_fifos_may_go(self) -> None:
         os.mkfifo(self.path("fifo"))
@@ -305,7 +305,7 @@ class OrdinaryUser(Restoring):
             self.write("secret", b"x", mode=0)
             target = self.kept()
             remove(self.path("secret"))
-            with self.assertRaises(Incomplete):
+            with self.assertRaises(IncompleteRestore):
                 self.restore_paths(target)
 
         self.assertEqual(0, in_child(work, ordinary=True))

@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 from fs.trees import NOBODY, Trees, calls_of, in_child, just_before, plant_special, remove
 from openloop.fs import snapshot
-from openloop.fs.diff import Changes, difference
+from openloop.fs.diff import PathChanges, difference
 from openloop.fs.manifest import (
     FILE,
     FOLDER,
@@ -174,7 +174,7 @@ class LookingAgain(Trees):
         self.write("a/1", b"ONE")
         opens, again = self.opened(first)
         self.assertEqual(4, opens)
-        self.assertEqual(Changes(changed=(b"a/1",)), difference(first, again))
+        self.assertEqual(PathChanges(changed=(b"a/1",)), difference(first, again))
         self.assertIs(first.listings[b"b/"], again.listings[b"b/"])
 
     def test_edit_that_puts_size_and_mtime_back(self) -> None:
@@ -253,7 +253,7 @@ class Differences(Trees):
         os.symlink("4", self.path("link"))
         self.before = self.scan()
 
-    def changes(self) -> Changes:
+    def changes(self) -> PathChanges:
         return difference(self.before, self.scan(self.before))
 
     def test_nothing(self) -> None:
@@ -265,7 +265,7 @@ class Differences(Trees):
         self.write("new/w", b"")
         self.write("a/1", b"other")
         remove(self.path("b"))
-        expected = Changes(
+        expected = PathChanges(
             created=(b"new/w", b"new/x"),
             changed=(b"a/1",),
             removed=(b"b/3",),
@@ -278,12 +278,12 @@ class Differences(Trees):
     def test_mode(self) -> None:
         os.chmod(self.path("4"), 0o755)
         os.chmod(self.path("a"), 0o700)
-        self.assertEqual(Changes(changed=(b"4",), changed_folders=(b"a",)), self.changes())
+        self.assertEqual(PathChanges(changed=(b"4",), changed_folders=(b"a",)), self.changes())
 
     def test_symlink_to_the_same_bytes(self) -> None:
         os.rename(self.path("4"), self.path("5"))
         os.symlink("5", self.path("4"))
-        self.assertEqual(Changes(created=(b"5",), changed=(b"4",)), self.changes())
+        self.assertEqual(PathChanges(created=(b"5",), changed=(b"4",)), self.changes())
 
     def test_hard_link_to_the_same_bytes(self) -> None:
         os.link(self.path("4"), os.path.join(self.folder, "elsewhere"))
@@ -292,19 +292,19 @@ class Differences(Trees):
     def test_symlink_target(self) -> None:
         remove(self.path("link"))
         os.symlink("5", self.path("link"))
-        self.assertEqual(Changes(changed=(b"link",)), self.changes())
+        self.assertEqual(PathChanges(changed=(b"link",)), self.changes())
 
     def test_file_became_folder_and_folder_file(self) -> None:
         remove(self.path("4"))
         os.mkdir(self.path("4"))
         remove(self.path("b"))
         self.write("b", b"")
-        self.assertEqual(Changes(changed=(b"4", b"b"), removed=(b"b/3",)), self.changes())
+        self.assertEqual(PathChanges(changed=(b"4", b"b"), removed=(b"b/3",)), self.changes())
 
     def test_file_became_fifo(self) -> None:
         remove(self.path("4"))
         os.mkfifo(self.path("4"), 0o644)
-        self.assertEqual(Changes(changed=(b"4",)), self.changes())
+        self.assertEqual(PathChanges(changed=(b"4",)), self.changes())
 
     def test_fifo_became_socket_or_is_gone(self) -> None:
         os.mkfifo(self.path("s"))
@@ -318,7 +318,7 @@ class Differences(Trees):
         remove(self.path("s"))
         self.assertFalse(self.changes())
         self.write("s", b"")
-        self.assertEqual(Changes(created=(b"s",)), self.changes())
+        self.assertEqual(PathChanges(created=(b"s",)), self.changes())
 
     def test_name_in_another_case(self) -> None:
         os.rename(self.path("a/1"), self.path("a/x"))

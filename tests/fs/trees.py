@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from openloop.fs import snapshot
-from openloop.fs.checkpoints import Checkpoints, Damaged, UnlinkedCopy
+from openloop.fs.checkpoints import Checkpoints, DamagedStore, UnlinkedCopy
 from openloop.fs.diff import difference
 from openloop.fs.manifest import Entry, Manifest, signature_of
 from openloop.fs.snapshot import Skip, Wanted
@@ -124,7 +124,7 @@ class Trees(Case):
             return False
         try:
             self.checkpoints.read(entry)
-        except Damaged:
+        except DamagedStore:
             return True
         return False
 

@@ -36,7 +36,7 @@ from openloop.loop.actions import (
     Action,
     FinishRound,
     FinishRun,
-    Keep,
+    KeepBest,
     OpenRun,
     RestoreBest,
     RunStep,
@@ -141,7 +141,7 @@ class Mission:
                 self.record(Kind.STEP_STARTED, action.step, confirm=action.confirm)
                 if result:
                     self._finish_step(action, result)
-            case Keep():
+            case KeepBest():
                 data = {"text": action.reason, "value": action.value, "checkpoint": "best"}
                 self.record(Kind.NOTE, note="kept", **data)
             case RestoreBest():
@@ -311,7 +311,7 @@ def shown(action: Action) -> str:
             return f"{action.round}:"
         case RunStep():
             return f"{'*' * action.confirm}{action.step}"
-        case Keep():
+        case KeepBest():
             return "keep"
         case RestoreBest():
             return "putback"

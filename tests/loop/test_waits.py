@@ -6,7 +6,7 @@ import unittest
 from typing import Any
 
 from openloop.config.config import Command, Config, Limits
-from openloop.core.usage import Figures, Total, Usage
+from openloop.core.usage import Figures, RunUsage, Usage
 from openloop.core.vocabulary import Decision, Outcome, Refusal, Status, Step
 from openloop.loop import budget, waits
 from openloop.loop.actions import FinishRound, RunStep, Wait, next_action
@@ -96,7 +96,9 @@ class Waits(unittest.TestCase):
         self.assertEqual(pauses, [60, 120, 240, 1920, 3600, 3600])
 
     def test_the_state_survives_a_new_round(self) -> None:
-        known = state(refused={"fix": refused()}, waited=5.0, usage=Total(Figures(1, 2, 3, 4.0), 1))
+        known = state(
+            refused={"fix": refused()}, waited=5.0, usage=RunUsage(Figures(1, 2, 3, 4.0), 1)
+        )
         carried = State().with_json(known.to_json())
         self.assertEqual(
             (carried.refused, carried.waited, carried.usage),
@@ -106,7 +108,7 @@ class Waits(unittest.TestCase):
 
 class Budgets(unittest.TestCase):
     def test_used_up(self) -> None:
-        spent = Total(Figures(900, 400, 100, 2.0), sessions=2)
+        spent = RunUsage(Figures(900, 400, 100, 2.0), sessions=2)
         for limits, words in (
             ({"max_tokens": 1000}, "max_tokens 1000 is used up: 1000"),
             ({"max_tokens": 1001}, ""),
@@ -120,16 +122,16 @@ class Budgets(unittest.TestCase):
 
     def test_the_running_session_counts(self) -> None:
         given = config(max_tokens=1000)
-        self.assertEqual(budget.over(given, Total(), Figures(900, 0, 99)), "")
-        self.assertTrue(budget.over(given, Total(Figures(500)), Figures(400, 0, 100)))
+        self.assertEqual(budget.over(given, RunUsage(), Figures(900, 0, 99)), "")
+        self.assertTrue(budget.over(given, RunUsage(Figures(500)), Figures(400, 0, 100)))
 
     def test_an_unknown_cost_is_not_nothing(self) -> None:
-        total = Total().plus(Usage(figures=Figures(10, 0, 1)))
+        total = RunUsage().plus(Usage(figures=Figures(10, 0, 1)))
         self.assertIn("is unknown", budget.used_up(config(max_cost=5.0), state(usage=total)))
         self.assertEqual(budget.used_up(config(max_tokens=50), state(usage=total)), "")
 
     def test_no_change_begins_and_the_run_is_exhausted(self) -> None:
-        spent = Total(Figures(cost_usd=2.0), sessions=1)
+        spent = RunUsage(Figures(cost_usd=2.0), sessions=1)
         given = config(max_cost=1.0)
         self.assertEqual(next_action(given, state(usage=spent)), RunStep(Step.VERIFY))
         done = (StepResult(Step.VERIFY, Outcome.FAILED),)

@@ -11,7 +11,7 @@ from openloop.core.vocabulary import OnViolation
 from openloop.fs import snapshot
 from openloop.fs.ignore_rules import reader
 from openloop.fs.manifest import Manifest
-from openloop.policy.path_rules import ProjectBoundary, Rules
+from openloop.policy.path_rules import PathRules, ProjectBoundary
 from support import Case, need
 
 
@@ -32,7 +32,7 @@ class IgnoredFolders(Case):
             subprocess.run(["git", "-C", self.root, *words], check=True)
 
     def seen(self, *protect: str) -> Manifest:
-        rules = Rules(Policy(protect, None, None, None, OnViolation.RESTORE))
+        rules = PathRules(Policy(protect, None, None, None, OnViolation.RESTORE))
         boundary = ProjectBoundary(self.root, self.folder, rules)
         boundary.ignored = reader.read(self.root, self.folder)
         return snapshot.scan(self.root, skip=boundary)

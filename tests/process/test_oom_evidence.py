@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unittest
 
-from openloop.process.oom_evidence import Counters, evidence
+from openloop.process.oom_evidence import OomCounters, evidence
 
 
 class Evidence(unittest.TestCase):
@@ -40,7 +40,7 @@ class RealCounters(unittest.TestCase):
     """The kernel's own counters, where it has them."""
 
     def test_they_never_fall(self) -> None:
-        counters = Counters()
+        counters = OomCounters()
         self.addCleanup(counters.close)
         first, second = counters.read(), counters.read()
         self.assertTrue(all(count >= 0 for count in first))
@@ -48,7 +48,7 @@ class RealCounters(unittest.TestCase):
         self.assertEqual(0, counters.read(machine=False)[1])
 
     def test_after_closing_they_say_nothing(self) -> None:
-        counters = Counters()
+        counters = OomCounters()
         counters.close()
         self.assertEqual((0, 0), counters.read())
 

@@ -7,7 +7,7 @@ import unittest
 
 from openloop.core.clock import monotonic
 from openloop.core.vocabulary import Outcome
-from openloop.process.watchdog import CommandLimits, Watch
+from openloop.process.watchdog import CommandLimits, CommandWatch
 from support import Case
 
 LIMITS = CommandLimits(timeout=100.0, stall=50.0, grace=3.0)
@@ -23,7 +23,7 @@ class Moments(Case):
         self.addCleanup(os.close, self.log)
         self.ends: list[float] = []
         self.given_up = 0
-        self.watch = Watch(
+        self.watch = CommandWatch(
             self.log,
             LIMITS,
             patience=PATIENCE,

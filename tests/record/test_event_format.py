@@ -13,7 +13,7 @@ from loop.missions import chained
 from openloop.core.vocabulary import Kind, Outcome, Step
 from openloop.loop.events import Event
 from openloop.record import chain, event_format
-from openloop.record.chain import FIRST_PREV, Broken
+from openloop.record.chain import FIRST_PREV, BrokenChain
 
 EVENT = Event(
     kind=Kind.STEP_FINISHED,
@@ -132,7 +132,7 @@ class Chain(unittest.TestCase):
     def broken_at(self, lines: list[bytes], **how: Any) -> int | None:
         try:
             list(chain.check_chain(lines, **how))
-        except Broken as error:
+        except BrokenChain as error:
             return error.line
         return None
 
@@ -177,7 +177,7 @@ class Chain(unittest.TestCase):
         self.assertEqual(8, self.broken_at([*rest[:2], *rest[3:]], first=6, prev=None))
 
     def test_the_words_name_the_line(self) -> None:
-        self.assertEqual("line 7: because", str(Broken(7, "because")))
+        self.assertEqual("line 7: because", str(BrokenChain(7, "because")))
 
 
 if __name__ == "__main__":

@@ -134,7 +134,7 @@ class Telling(LogCase):
             ("3 of 8 cases\n\x1b[1m7 of 8 cases\x1b[0m\n", "7 of 8 cases"),
             ("no cases\n", ""),
         ):
-            self.assertEqual(expected, log_tail.counts(self.log(data)))
+            self.assertEqual(expected, log_tail.last_count(self.log(data)))
 
 
 if __name__ == "__main__":

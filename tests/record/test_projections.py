@@ -13,7 +13,7 @@ from openloop.loop.actions import FinishRound
 from openloop.loop.events import Event, Metric, StepResult
 from openloop.loop.state import RoundSummary, State
 from openloop.record import projections
-from openloop.record.projections import Live, WriterProcess
+from openloop.record.projections import LiveFacts, WriterProcess
 
 
 def names(text: str) -> list[str]:
@@ -40,10 +40,10 @@ CONFIG = configured("verify")
 END = FinishRound(RoundOutcome.UNHEALTHY, Decision.CONTINUE, "verify failed", 2)
 
 
-def heartbeat(state: State, live: Live | None = None, **how: Any) -> dict[str, Any]:
+def heartbeat(state: State, live: LiveFacts | None = None, **how: Any) -> dict[str, Any]:
     return projections.heartbeat(
         state,
-        live or Live(),
+        live or LiveFacts(),
         WriterProcess(41, "host"),
         **{"mission": "m", "total_rounds": 5, "now": NOW, "eta": None, "head": "h", **how},
     )
@@ -74,7 +74,7 @@ class Heartbeat(unittest.TestCase):
         self.assertEqual({"seconds_per_round": None, "rounds_per_hour": None}, beat["speed"])
 
     def test_the_command_that_runs(self) -> None:
-        live = Live(
+        live = LiveFacts(
             Step.PLAY, "./play", pid=42, log_path="logs/round-0001-play.log", started_at=NOW
         )
         live.log_bytes = 7

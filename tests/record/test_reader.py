@@ -24,7 +24,7 @@ from loop.missions import (
 from openloop.core.vocabulary import Kind, Status
 from openloop.loop.state import State
 from openloop.record import chain, reader, record_end, workspace
-from openloop.record.chain import Broken
+from openloop.record.chain import BrokenChain
 from openloop.record.reader import Record
 from record.records import PLANTS, no_hang, rewrite, write_events
 from support import Case
@@ -140,7 +140,7 @@ class LongRecord(ReaderCase):
         number = len(lines) - 50
         lines[number - 1] = lines[number - 1].replace(b"play", b"plaY").replace(b"2026", b"2025")
         rewrite(self.path, b"".join(lines))
-        with self.assertRaises(Broken) as caught:
+        with self.assertRaises(BrokenChain) as caught:
             self.load()
         self.assertIn(caught.exception.line, (number, number + 1))
 
@@ -194,13 +194,13 @@ class Spoilt(ReaderCase):
         for number in range(2, len(lines)):
             spoilt = lines[number - 1].replace(b"2026", b"2025", 1)
             rewrite(self.path, b"".join([*lines[: number - 1], spoilt, *lines[number:]]))
-            with self.subTest(line=number), self.assertRaises(Broken) as caught:
+            with self.subTest(line=number), self.assertRaises(BrokenChain) as caught:
                 self.load()
             self.assertEqual(number + 1, caught.exception.line)
 
     def test_garbage_instead_of_a_record(self) -> None:
         for data in (b"\n", b"garbage\n", b"\0" * 100 + b"\n", b"{}\n", b"\xff\n" * 3, b"[1]\n"):
-            with self.subTest(data[:10]), self.assertRaises(Broken) as caught:
+            with self.subTest(data[:10]), self.assertRaises(BrokenChain) as caught:
                 rewrite(self.path, data)
                 self.load()
             self.assertEqual(1, caught.exception.line)
@@ -219,7 +219,7 @@ class Spoilt(ReaderCase):
             rewrite(self.path, forged(records))
             try:
                 self.load()
-            except Broken:
+            except BrokenChain:
                 refused += 1
         self.assertGreater(refused, 100)
 
@@ -229,7 +229,7 @@ class Spoilt(ReaderCase):
             records = [json.loads(line) for line in chained(mission.events)]
             next(r for r in records if r["event"] == "round_started")["state"] = state
             rewrite(self.path, forged(records))
-            with self.subTest(state=state), self.assertRaises(Broken):
+            with self.subTest(state=state), self.assertRaises(BrokenChain):
                 self.load()
 
 

@@ -690,7 +690,7 @@ class Finished(RecordCase):
         os.mkdir(f"{self.folder}/logs")
         folder = os.open(self.folder, os.O_RDONLY)
         self.addCleanup(os.close, folder)
-        finished = tamper_watch.Finished(folder)
+        finished = tamper_watch.FinishedFiles(folder)
         names = [f"logs/{number}" for number in range(2 * tamper_watch.NEWEST)]
         for name in names:
             with open(f"{self.folder}/{name}", "w", encoding="utf-8") as file:

@@ -330,7 +330,7 @@ class Meanings(Case):
         named = first_cells(section(RECORD, "## heartbeat.json"))
         written = projections.heartbeat(
             State(),
-            projections.Live(),
+            projections.LiveFacts(),
             projections.WriterProcess(None, ""),
             mission="",
             total_rounds=0,

@@ -142,7 +142,7 @@ class Pieces(unittest.TestCase):
         data = "Straße 猫\r\nmore\r\n\rbar\r".encode() + b"\xe7\x8c"
         for size in (1, 2, 3, 100):
             code = (
-                "import sys; from openloop.views.logs import Visible; v = Visible()\n"
+                "import sys; from openloop.views.logs import TerminalSink; v = TerminalSink()\n"
                 f"data = {data!r}\n"
                 f"for i in range(0, len(data), {size}): v.write(data[i:i + {size}])\n"
                 "v.end()"

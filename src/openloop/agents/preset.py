@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any, NamedTuple
 
-from openloop.agents.rules import Rule
+from openloop.agents.rules import OutputRule
 from openloop.config import config, schema, strict_json
 from openloop.core.errors import ConfigError, OpenLoopError
 
@@ -19,7 +19,7 @@ class OutputRules(NamedTuple):
     """Rules for the output of an agent. exits: what a refusal ends with. exit_words: what a code
     means where it reads like something else."""
 
-    rules: tuple[Rule, ...] = ()
+    rules: tuple[OutputRule, ...] = ()
     exits: Mapping[int, str] = {}
     exit_words: Mapping[int, str] = {}
 
@@ -160,7 +160,7 @@ def _preset(document: Mapping[str, Any], name: str, source: str) -> Preset:
         stall_timeout_seconds=float(values["stall_timeout_seconds"]),
         silence_seconds=float(values["silence_seconds"]),
         reading=OutputRules(
-            rules=tuple(map(Rule.read, reading.get("rules", ()))),
+            rules=tuple(map(OutputRule.read, reading.get("rules", ()))),
             exits={int(code): one["failure"] for code, one in exits.items() if "failure" in one},
             exit_words={int(code): one["means"] for code, one in exits.items() if "means" in one},
         ),

@@ -29,7 +29,7 @@ _MONTHS = {name: number for number, name in enumerate(calendar.month_abbr) if na
 _SECONDS = {"d": _DAY, "h": 3600.0, "m": 60.0, "s": 1.0}
 
 
-def seconds_until(text: str, now: float) -> float | None:
+def seconds_until_reset(text: str, now: float) -> float | None:
     """Seconds from `now` (since 1970) to the moment that the text names; negative when it is over,
     None when the text names none or one that makes no sense."""
     found = _stamp(text.strip())

@@ -14,7 +14,7 @@ _NUMBER = re.compile(r"(\d+(?:\.\d+)?)([kKmM]?)\Z")
 LARGEST = 10**15  # a figure above it is no count of tokens
 
 
-class Rule(NamedTuple):
+class OutputRule(NamedTuple):
     """One rule, as a preset writes it.
 
     when: dotted paths into a JSON record, and what must stand there. line: a regex for a line
@@ -31,7 +31,7 @@ class Rule(NamedTuple):
     clears: bool
 
     @classmethod
-    def read(cls, data: Mapping[str, Any]) -> Rule:
+    def read(cls, data: Mapping[str, Any]) -> OutputRule:
         """A rule from a preset that the schema has checked."""
         when = tuple(data.get("when", {}).items())
         line = re.compile(data["line"]) if "line" in data else None
@@ -121,7 +121,7 @@ def _is_met(wanted: Any, found: Iterator[Any]) -> bool:
     return any(type(value) is type(one) and value == one for value in found for one in choices)
 
 
-def _total(rule: Rule, record: Any, name: str) -> float | None:
+def _total(rule: OutputRule, record: Any, name: str) -> float | None:
     """The sum of the numbers at the rule's paths; None where there is none."""
     found = [
         number

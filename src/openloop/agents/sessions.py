@@ -11,7 +11,7 @@ from typing import NamedTuple
 from openloop.agents import catalog, shared_limits
 from openloop.agents.failures import ERROR, SessionFailure
 from openloop.agents.preset import Preset
-from openloop.agents.reset_time import seconds_until
+from openloop.agents.reset_time import seconds_until_reset
 from openloop.agents.shared_limits import SharedLimit
 from openloop.agents.transcript import Transcript
 from openloop.config.config import Command, Config
@@ -196,7 +196,7 @@ class Session:
         failure = self.failure
         if failure is None or failure.kind == ERROR:
             return None
-        seconds = seconds_until(failure.reset or failure.says, time.time())
+        seconds = seconds_until_reset(failure.reset or failure.says, time.time())
         given = seconds if seconds is not None and seconds > 0 else None
         return ReportedRefusal(Refusal(failure.kind), failure.says, given)
 

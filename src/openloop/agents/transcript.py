@@ -13,7 +13,7 @@ from typing import Any
 from openloop.agents import failures
 from openloop.agents.failures import ERROR, SessionFailure
 from openloop.agents.preset import OutputRules
-from openloop.agents.rules import Rule
+from openloop.agents.rules import OutputRule
 from openloop.core.usage import Figures, Usage
 from openloop.core.vocabulary import Refusal
 
@@ -115,7 +115,7 @@ class Transcript:
 
     # --- what it means ---
 
-    def _apply(self, rule: Rule, record: Any, position: int, text: str) -> None:
+    def _apply(self, rule: OutputRule, record: Any, position: int, text: str) -> None:
         model = rule.text(record, "model")
         self._model = model if model and not model.startswith("<") else self._model
         self._session = rule.text(record, "session") or self._session
@@ -127,7 +127,7 @@ class Transcript:
             self._fail(rule, record, text)
             self._failed_at, self._failed_in_text = position, rule.line is not None
 
-    def _count(self, rule: Rule, record: Any) -> None:
+    def _count(self, rule: OutputRule, record: Any) -> None:
         figures = rule.figures(record)
         if not figures:
             return
@@ -143,7 +143,7 @@ class Transcript:
                 del self._messages[next(iter(self._messages))]
         self._sum = self._sum.plus(figures)
 
-    def _fail(self, rule: Rule, record: Any, text: str) -> None:
+    def _fail(self, rule: OutputRule, record: Any, text: str) -> None:
         says = failures.sentence(rule.text(record, "says") or (text if rule.line else ""))
         kind = rule.failure
         if kind == "said":

@@ -10,12 +10,12 @@ from openloop.browser import targets
 from openloop.browser.failure import Failure, Gone
 from openloop.browser.page import CLOSED, Page
 from openloop.browser.plays import keys, locators
-from openloop.browser.plays.play import Step
+from openloop.browser.plays.play import PlayStep
 
-Action = Callable[[Page, Step], None]
+Action = Callable[[Page, PlayStep], None]
 
 
-def _click(page: Page, step: Step) -> None:
+def _click(page: Page, step: PlayStep) -> None:
     how = {"at": step.value} if isinstance(step.value, str) else step.value
     offset = {"x": how["x"], "y": how["y"]} if "x" in how else None
     spot = _approach(page, step, how["at"], offset=offset)
@@ -32,12 +32,12 @@ def _click(page: Page, step: Step) -> None:
     _await(page, asked, step)
 
 
-def _hover(page: Page, step: Step) -> None:
+def _hover(page: Page, step: PlayStep) -> None:
     spot = _approach(page, step, step.value)
     _await(page, [_mouse(page, spot, "mouseMoved")], step)
 
 
-def _fill(page: Page, step: Step) -> None:
+def _fill(page: Page, step: PlayStep) -> None:
     text = step.value["text"]
     spot = _approach(page, step, step.value["at"], text=text)
     if page.ours(spot.frame, "isPicked"):
@@ -51,12 +51,12 @@ def _fill(page: Page, step: Step) -> None:
         page.ours(spot.frame, "emptyField")
 
 
-def _type(page: Page, step: Step) -> None:
+def _type(page: Page, step: PlayStep) -> None:
     for character in step.value:
         _press_key(page, step, "Enter" if character == "\n" else character)
 
 
-def _press(page: Page, step: Step) -> None:
+def _press(page: Page, step: PlayStep) -> None:
     how = {"key": step.value} if isinstance(step.value, str) else step.value
     if "at" in how:
         spot = _approach(page, step, how["at"], anywhere=True)
@@ -64,7 +64,7 @@ def _press(page: Page, step: Step) -> None:
     _press_key(page, step, how["key"], hold=float(how.get("hold_seconds", 0)))
 
 
-def _press_key(page: Page, step: Step, source: str, hold: float = 0.0) -> None:
+def _press_key(page: Page, step: PlayStep, source: str, hold: float = 0.0) -> None:
     modifiers, key = keys.split(source)
     pressed: list[dict[str, Any]] = []
     held: list[str] = []
@@ -86,7 +86,7 @@ def _key(page: Page, kind: str, how: Mapping[str, Any]) -> int:
     return page.ask("Input.dispatchKeyEvent", type=kind, **how)
 
 
-def _select(page: Page, step: Step) -> None:
+def _select(page: Page, step: PlayStep) -> None:
     spot = _approach(page, step, step.value["at"])
     chosen = page.ours(spot.frame, "choose", step.value["value"])
     if "why" in chosen:
@@ -94,7 +94,7 @@ def _select(page: Page, step: Step) -> None:
         raise Failure(f"{spot.what} {chosen['why']}", seen=options and f"options: {options}")
 
 
-def _upload(page: Page, step: Step) -> None:
+def _upload(page: Page, step: PlayStep) -> None:
     spot = _approach(page, step, step.value["at"], anywhere=True, hidden=True)
     paths = [os.path.abspath(path) for path in step.value["files"]]
     for path in paths:
@@ -115,11 +115,11 @@ ACTIONS: Mapping[str, Action] = {
 }
 
 
-def _approach(page: Page, step: Step, source: str, **needs: Any) -> targets.Spot:
+def _approach(page: Page, step: PlayStep, source: str, **needs: Any) -> targets.ActionPoint:
     return targets.approach(page, locators.parse(source), step.timeout, **needs)
 
 
-def _tap(page: Page, spot: targets.Spot) -> list[int]:
+def _tap(page: Page, spot: targets.ActionPoint) -> list[int]:
     point = {"x": spot.x, "y": spot.y}
     return [
         page.ask("Input.dispatchTouchEvent", type="touchStart", touchPoints=[point]),
@@ -127,11 +127,11 @@ def _tap(page: Page, spot: targets.Spot) -> list[int]:
     ]
 
 
-def _mouse(page: Page, spot: targets.Spot, kind: str, **how: Any) -> int:
+def _mouse(page: Page, spot: targets.ActionPoint, kind: str, **how: Any) -> int:
     return page.ask("Input.dispatchMouseEvent", type=kind, x=spot.x, y=spot.y, **how)
 
 
-def _await(page: Page, asked: list[int], step: Step) -> None:
+def _await(page: Page, asked: list[int], step: PlayStep) -> None:
     """Wait for the answers to messages that have all been sent. An action that closes the page
     succeeded."""
     for number in asked:

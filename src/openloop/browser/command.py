@@ -13,11 +13,11 @@ from typing import Any
 from openloop.browser import chromium, expectations, film_strip, output
 from openloop.browser.chromium import PlayFolder
 from openloop.browser.failure import Failure, Gone
-from openloop.browser.film_strip import Frame
-from openloop.browser.output import Output
+from openloop.browser.film_strip import FilmFrame
+from openloop.browser.output import OutputFolder
 from openloop.browser.player import Player
 from openloop.browser.plays import play
-from openloop.browser.plays.play import Play, Serve, Step
+from openloop.browser.plays.play import Play, PlayStep, ServeCommand
 from openloop.browser.processes import Descendants
 from openloop.browser.server import PlayServer, free_port
 from openloop.core.clock import monotonic
@@ -27,7 +27,7 @@ from openloop.process.signals import Interrupts
 
 _ALSO = 5  # further problems that a failure names
 _TITLE = 100  # characters of a step that its line repeats
-_LAST = Step("end of the play", "", {}, 0.0)
+_LAST = PlayStep("end of the play", "", {}, 0.0)
 Say = Callable[[list[str]], None]
 
 
@@ -36,7 +36,7 @@ class _Stopped(Exception):
 
 
 @dataclass(slots=True)
-class PlayedStep:
+class PlayStepResult:
     """The result of one step. image: the page after it, b"" for none. files: names of
     the pictures that show a failure."""
 
@@ -58,7 +58,7 @@ def browse(given: str, *, out: str | None, browser: str | None, as_json: bool, s
     """
     what = play.load(given)
     program = chromium.find(browser)
-    files = Output(output.folder(out))
+    files = OutputFolder(output.folder(out))
     with Interrupts() as interrupts:
         try:
             code = _play(what, program, files, interrupts, as_json, say)
@@ -72,10 +72,10 @@ def browse(given: str, *, out: str | None, browser: str | None, as_json: bool, s
 
 
 def _play(
-    what: Play, program: str, out: Output, interrupts: Interrupts, as_json: bool, say: Say
+    what: Play, program: str, out: OutputFolder, interrupts: Interrupts, as_json: bool, say: Say
 ) -> int:
     with _running(what, program, out, interrupts) as (player, version):
-        results: list[PlayedStep] = []
+        results: list[PlayStepResult] = []
         room = film_strip.MOST
         for step in [*what.steps, _LAST]:
             result, lines = _one(player, step, out, film=room > 0 and step is not _LAST)
@@ -103,7 +103,7 @@ def _play(
 
 @contextlib.contextmanager
 def _running(
-    what: Play, program: str, out: Output, interrupts: Interrupts
+    what: Play, program: str, out: OutputFolder, interrupts: Interrupts
 ) -> Iterator[tuple[Player, str]]:
     """The browser and the server, both ready; none of their processes is left afterwards."""
     descendants, folder, server = Descendants(), PlayFolder(), None
@@ -147,7 +147,7 @@ def _ready(player: Player, server: PlayServer | None) -> str:
         raise UsageError(f"the browser does not start: {failure.what}", fix=fix) from None
 
 
-def _address_of(serve: Serve, player: Player) -> str:
+def _address_of(serve: ServeCommand, player: Player) -> str:
     """The address that must answer before the play begins. Raises UsageError."""
     try:
         return player.address(serve.ready)
@@ -155,7 +155,9 @@ def _address_of(serve: Serve, player: Player) -> str:
         raise UsageError(failure.what, fix="correct base or serve.ready in the play") from None
 
 
-def _one(player: Player, step: Step, out: Output, *, film: bool) -> tuple[PlayedStep, list[str]]:
+def _one(
+    player: Player, step: PlayStep, out: OutputFolder, *, film: bool
+) -> tuple[PlayStepResult, list[str]]:
     """Play one step; returns its result and the additional lines that it prints. film: whether a
     picture is taken although it passes."""
     began = monotonic()
@@ -164,14 +166,14 @@ def _one(player: Player, step: Step, out: Output, *, film: bool) -> tuple[Played
         lines = player.perform(step) if step is not _LAST else player.look_once_more()
         seconds = monotonic() - began
         image = player.glimpse("jpeg") if film else b""
-        return PlayedStep(title, seconds, None, image), lines
+        return PlayStepResult(title, seconds, None, image), lines
     except Failure as failure:
         seconds = monotonic() - began
         image = b"" if isinstance(failure, Gone) else _last_glimpse(player)
         if image:
             out.write(output.FAILURE, image)
         files = [*([output.FAILURE] if image else []), *failure.files]
-        return PlayedStep(title, seconds, failure, image, files), []
+        return PlayStepResult(title, seconds, failure, image, files), []
 
 
 def _last_glimpse(player: Player) -> bytes:
@@ -181,15 +183,15 @@ def _last_glimpse(player: Player) -> bytes:
         return b""
 
 
-def _frame(result: PlayedStep) -> Frame:
+def _frame(result: PlayStepResult) -> FilmFrame:
     notes = [] if result.failure is None else list(_why(result.failure))
-    return Frame(result.title, result.passed, result.seconds, result.image, notes)
+    return FilmFrame(result.title, result.passed, result.seconds, result.image, notes)
 
 
 # --- words ------------------------------------------------------------------------------
 
 
-def title_of(step: Step) -> str:
+def title_of(step: PlayStep) -> str:
     """`click role=button[name=Start]`."""
     value = step.value
     if step.kind == "expect":
@@ -203,7 +205,7 @@ def title_of(step: Step) -> str:
     return f"{step.kind} {words}".strip()[:_TITLE]
 
 
-def line(number: int, result: PlayedStep) -> list[str]:
+def line(number: int, result: PlayStepResult) -> list[str]:
     """The line `passed 3 click #start 0.1 s`, and below a failed one its details."""
     verdict = "passed" if result.passed else "failed"
     first = f"{verdict}  {number:>3}  {result.title}  {result.seconds:.1f} s"
@@ -224,7 +226,7 @@ def _why(failure: Failure) -> Iterator[str]:
         yield f"and {len(failure.also) - _ALSO} more"
 
 
-def _verdict(what: Play, results: Sequence[PlayedStep]) -> str:
+def _verdict(what: Play, results: Sequence[PlayStepResult]) -> str:
     passed = sum(result.passed for result in results)
     verdict = f"{passed} of {len(what.steps)} steps passed"
     if (last := results[-1]).failure:
@@ -234,7 +236,7 @@ def _verdict(what: Play, results: Sequence[PlayedStep]) -> str:
 
 
 def _document(
-    what: Play, results: Sequence[PlayedStep], player: Player, out: Output, version: str
+    what: Play, results: Sequence[PlayStepResult], player: Player, out: OutputFolder, version: str
 ) -> dict[str, Any]:
     return {
         "play": what.name,

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from openloop.browser.failure import Failure
-from openloop.browser.output import Output
+from openloop.browser.output import OutputFolder
 
 _LARGEST = 256 << 20  # bytes of a download that is kept
 _SHOWN = 500  # characters of a list that a failure repeats
@@ -36,7 +36,7 @@ class Downloads:
         wanted = (guid for guid, proposed in self._names.items() if proposed == name)
         return next((guid for guid in wanted if self._states[guid] == "completed"), None)
 
-    def keep(self, name: str, out: Output) -> None:
+    def keep(self, name: str, out: OutputFolder) -> None:
         """Copy a complete download to the pictures. Raises Failure for one too large, OSError."""
         path = os.path.join(self.folder, self._guid(name) or "")
         size = os.path.getsize(path)

@@ -10,7 +10,7 @@ from openloop.browser import targets
 from openloop.browser.failure import BrowserRefused, Failure
 from openloop.browser.page import Page
 from openloop.browser.plays import locators
-from openloop.browser.plays.play import Step
+from openloop.browser.plays.play import PlayStep
 from openloop.core.clock import monotonic
 from openloop.core.text import printable
 from openloop.process import log_scan
@@ -20,7 +20,7 @@ _SHOWN = 200  # characters of a text that a failure repeats
 Seen = str | None  # what was seen instead; None when all is as expected
 
 
-def meet(page: Page, step: Step, address: Callable[[str], str]) -> None:
+def meet(page: Page, step: PlayStep, address: Callable[[str], str]) -> None:
     """Wait until an expectation is met. address: makes an address of the play absolute. Raises
     Failure."""
     deadline = monotonic() + step.timeout

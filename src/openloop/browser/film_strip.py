@@ -31,7 +31,7 @@ pre { background: #f3f5f8; padding: .8em; overflow: auto; max-height: 24em }
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
+class FilmFrame:
     """One step. image: its bytes, PNG or JPEG; b"" for none. notes: lines below."""
 
     title: str
@@ -41,7 +41,7 @@ class Frame:
     notes: Sequence[str]
 
 
-def document(name: str, verdict: str, frames: Sequence[Frame], console: bytes) -> bytes:
+def document(name: str, verdict: str, frames: Sequence[FilmFrame], console: bytes) -> bytes:
     """The page. console: the text of console.log."""
     items = [_item(number, frame) for number, frame in enumerate(frames, 1)]
     console_text = console[-65536:].decode(errors="replace")
@@ -61,7 +61,7 @@ def document(name: str, verdict: str, frames: Sequence[Frame], console: bytes) -
     return text.encode(errors="backslashreplace")
 
 
-def _item(number: int, frame: Frame) -> str:
+def _item(number: int, frame: FilmFrame) -> str:
     kind = "passed" if frame.passed else "failed"
     notes = "".join(f"<br>{_text(note)}" for note in frame.notes)
     picture = _picture(frame.image, frame.title)

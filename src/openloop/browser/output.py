@@ -29,7 +29,7 @@ def folder(given: str | None) -> str:
     return path
 
 
-class Output:
+class OutputFolder:
     """The files of one play."""
 
     def __init__(self, folder: str) -> None:

@@ -173,7 +173,7 @@ async (one, other) => {
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class PictureComparison:
     """The difference of two pictures. different: the share of the pixels, from 0 to 1. picture: a
     PNG that marks them. sizes: of both pictures, when they differ."""
 
@@ -182,14 +182,14 @@ class Comparison:
     sizes: tuple[str, ...] = ()
 
 
-class Comparer:
+class PictureComparer:
     """Compares pictures in a page of its own, which no page of the play can reach."""
 
     def __init__(self, pipe: Pipe) -> None:
         self._pipe = pipe
         self._session = ""
 
-    def compare(self, wanted: bytes, seen: bytes, within: float) -> Comparison:
+    def compare(self, wanted: bytes, seen: bytes, within: float) -> PictureComparison:
         """The difference between two pictures. Raises Failure when one of them cannot be
         decoded."""
         if not self._session:
@@ -208,9 +208,9 @@ class Comparer:
             raise Failure("one of the pictures cannot be read as a PNG")
         found = answer["result"]["value"]
         if "sizes" in found:
-            return Comparison(1.0, sizes=tuple(found["sizes"]))
+            return PictureComparison(1.0, sizes=tuple(found["sizes"]))
         part = found["different"] / found["all"]
-        return Comparison(part, base64.b64decode(found["picture"]))
+        return PictureComparison(part, base64.b64decode(found["picture"]))
 
     def _open(self) -> str:
         context = self._pipe.call("Target.createBrowserContext")["browserContextId"]

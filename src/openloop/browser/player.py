@@ -15,12 +15,12 @@ from openloop.browser import actions, expectations, pictures
 from openloop.browser.chromium import Chromium, PlayFolder
 from openloop.browser.downloads import Downloads
 from openloop.browser.failure import BrowserRefused, Failure, Gone, NoAnswer
-from openloop.browser.output import Output
+from openloop.browser.output import OutputFolder
 from openloop.browser.page import CLOSED, Page
 from openloop.browser.page_log import PageLog
-from openloop.browser.pictures import Comparer
+from openloop.browser.pictures import PictureComparer
 from openloop.browser.pipe import Message
-from openloop.browser.plays.play import Play, Step
+from openloop.browser.plays.play import Play, PlayStep
 from openloop.core.clock import monotonic
 from openloop.core.text import number, printable
 
@@ -36,7 +36,7 @@ _DIALOG = 2_000  # characters of a dialog that are kept
 class Player:
     """One play in one browser."""
 
-    def __init__(self, play: Play, program: str, folder: PlayFolder, out: Output) -> None:
+    def __init__(self, play: Play, program: str, folder: PlayFolder, out: OutputFolder) -> None:
         self._play = play
         self._out = out
         self.port = 0  # of the server
@@ -49,7 +49,7 @@ class Player:
         self._context = ""  # of the play's pages
         self._dialog: Mapping[str, Any] | None = None  # the answer for the next one
         self._downloads = Downloads(folder.file("downloads"))
-        self._comparer = Comparer(self.pipe)
+        self._comparer = PictureComparer(self.pipe)
         self.measured: dict[str, float] = {}
 
     @property
@@ -132,7 +132,7 @@ class Player:
 
     # --- steps --------------------------------------------------------------------------
 
-    def perform(self, step: Step) -> list[str]:
+    def perform(self, step: PlayStep) -> list[str]:
         """Perform one step; returns the additional lines that it prints. Raises Failure."""
         asked = self._dialog
         try:
@@ -160,7 +160,7 @@ class Player:
         if problems := self.page_log.take():
             raise Failure(problems[0], also=tuple(problems[1:]))
 
-    def _do(self, step: Step) -> list[str]:
+    def _do(self, step: PlayStep) -> list[str]:
         match step.kind:
             case "open":
                 self._open(step)
@@ -183,7 +183,7 @@ class Player:
                 paths = [os.path.join(self._play.folder, path) for path in step.value["files"]]
                 value = {**step.value, "files": paths}
                 actions.ACTIONS[step.kind](
-                    self.page, Step(step.kind, value, step.options, step.timeout)
+                    self.page, PlayStep(step.kind, value, step.options, step.timeout)
                 )
             case _:
                 actions.ACTIONS[step.kind](self.page, step)
@@ -206,7 +206,7 @@ class Player:
             return parts._replace(path="/").geturl()
         return url
 
-    def _open(self, step: Step) -> None:
+    def _open(self, step: PlayStep) -> None:
         page = self.page
         asked = self.address(step.value)
         wanted = self.address(step.options.get("url", step.value)).partition("#")[0]
@@ -223,7 +223,7 @@ class Player:
         if not expectations.same_url(page.url.partition("#")[0], wanted):
             raise Failure("another page was opened", expected=wanted, seen=page.url)
 
-    def _await(self, deadline: float, step: Step, what: str) -> None:
+    def _await(self, deadline: float, step: PlayStep, what: str) -> None:
         self.page.check()
         if not self.pipe.pump(deadline):
             going = self.page_log.unfinished()
@@ -243,7 +243,7 @@ class Player:
             if not self.pipe.pump(deadline):
                 raise Failure(f"page {wanted} did not load within {timeout:g} s")
 
-    def _script(self, step: Step) -> None:
+    def _script(self, step: PlayStep) -> None:
         value = self._run(step.value, step.timeout)
         if "equals" in step.options and not expectations.are_equal(value, step.options["equals"]):
             raise Failure(
@@ -261,7 +261,7 @@ class Player:
                 raise Failure(f"the script did not end within {timeout:g} s") from None
             raise Failure(f"the script failed: {failure.what}") from None
 
-    def _measure(self, step: Step) -> str:
+    def _measure(self, step: PlayStep) -> str:
         value = self._run(step.options["script"], step.timeout)
         if isinstance(value, bool) or not isinstance(value, int | float) or math.isinf(value):
             raise Failure("nothing was measured", expected="a number", seen=json.dumps(value)[:200])
@@ -285,7 +285,7 @@ class Player:
 
     # --- pictures -----------------------------------------------------------------------
 
-    def _screenshot(self, step: Step) -> None:
+    def _screenshot(self, step: PlayStep) -> None:
         like = step.options.get("like")
         name = self._out.free(step.value)
         wanted = self._wanted(like) if like else b""
@@ -313,7 +313,9 @@ class Player:
         except OSError as error:
             raise Failure(f"the picture {path} cannot be read: {error.strerror}") from None
 
-    def _unlike(self, name: str, wanted: bytes, found: pictures.Comparison, step: Step) -> Failure:
+    def _unlike(
+        self, name: str, wanted: bytes, found: pictures.PictureComparison, step: PlayStep
+    ) -> Failure:
         self._out.write(f"{name}.expected.png", wanted)
         files = [f"{name}.png", f"{name}.expected.png"]
         if found.sizes:

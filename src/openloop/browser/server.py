@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from openloop.browser.failure import Gone
 from openloop.browser.pipe import Pipe
-from openloop.browser.plays.play import Serve
+from openloop.browser.plays.play import ServeCommand
 from openloop.browser.processes import GuardedProgram
 from openloop.core.clock import monotonic
 from openloop.core.errors import UsageError
@@ -30,7 +30,7 @@ def free_port() -> int:
 class PlayServer:
     """A running server."""
 
-    def __init__(self, serve: Serve, port: int, url: str, log: str) -> None:
+    def __init__(self, serve: ServeCommand, port: int, url: str, log: str) -> None:
         """url: the address that answers when it is ready. log: path of the file that takes its
         output. Raises UsageError when something else answers there."""
         if urlsplit(url).hostname in _HERE and 0 < (_status(url) or 400) < 400:

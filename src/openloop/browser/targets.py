@@ -18,7 +18,7 @@ _NAMES = 8  # of other elements, that a failure lists
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundElement:
     """The current match of a locator. frame: of the single element. seen: a description when there
     is not exactly one. count: of the visible elements, or of all when none is visible."""
 
@@ -29,7 +29,7 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class Spot:
+class ActionPoint:
     """A point of the viewport where an element can be acted on. frame: of the element."""
 
     x: float
@@ -38,7 +38,7 @@ class Spot:
     what: str
 
 
-def look(page: Page, locator: Locator) -> Found:
+def look(page: Page, locator: Locator) -> FoundElement:
     """Look once. Raises BrowserRefused while a document is being replaced."""
     count = visible = 0
     frame = ""
@@ -58,10 +58,10 @@ def look(page: Page, locator: Locator) -> Found:
             visible += kept["visible"]
             few += kept["few"]
     if count == 1:
-        return Found(1, visible, frame)
+        return FoundElement(1, visible, frame)
     if count:
-        return Found(count, visible, frame, f"{count} elements: {', '.join(few[:3])}")
-    return Found(0, 0, seen=f"no such element{_others(page, locator)}")
+        return FoundElement(count, visible, frame, f"{count} elements: {', '.join(few[:3])}")
+    return FoundElement(0, 0, seen=f"no such element{_others(page, locator)}")
 
 
 def _by_page(page: Page, frame: str, locator: Locator) -> dict[str, Any]:
@@ -112,7 +112,7 @@ def _others(page: Page, locator: Locator) -> str:
     return f"; with that role: {shown}" if names else "; nothing has that role"
 
 
-def approach(page: Page, locator: Locator, timeout: float, **needs: Any) -> Spot:
+def approach(page: Page, locator: Locator, timeout: float, **needs: Any) -> ActionPoint:
     """Wait until the single element can be acted on. needs: see inject.js. Raises Failure."""
     deadline = monotonic() + timeout
     while True:
@@ -132,7 +132,7 @@ def approach(page: Page, locator: Locator, timeout: float, **needs: Any) -> Spot
         page.wait(_PAUSE)
 
 
-def _try(page: Page, locator: Locator, needs: dict[str, Any]) -> tuple[Spot | None, str]:
+def _try(page: Page, locator: Locator, needs: dict[str, Any]) -> tuple[ActionPoint | None, str]:
     found = look(page, locator)
     if found.seen:
         return None, found.seen
@@ -146,4 +146,4 @@ def _try(page: Page, locator: Locator, needs: dict[str, Any]) -> tuple[Spot | No
             if "why" in at:
                 return None, f"it {at['why']}"
             x, y = at["x"], at["y"]
-    return Spot(x, y, found.frame, what), ""
+    return ActionPoint(x, y, found.frame, what), ""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 
-class Takes(Enum):
+class ArgumentKind(Enum):
     """The kind of word that an option or an argument takes."""
 
     NOTHING = "nothing"
@@ -23,14 +23,14 @@ class Takes(Enum):
 
 
 _METAVARS = {
-    "WORKSPACE": Takes.FOLDER,
-    "PATH": Takes.FOLDER,
-    "FILE": Takes.FILE,
-    "CASES": Takes.FILE,
-    "DIR": Takes.FOLDER,
-    "FLEET": Takes.FILE,
-    "PLAY|URL": Takes.FILE,
-    "COMMAND": Takes.FILE,
+    "WORKSPACE": ArgumentKind.FOLDER,
+    "PATH": ArgumentKind.FOLDER,
+    "FILE": ArgumentKind.FILE,
+    "CASES": ArgumentKind.FILE,
+    "DIR": ArgumentKind.FOLDER,
+    "FLEET": ArgumentKind.FILE,
+    "PLAY|URL": ArgumentKind.FILE,
+    "COMMAND": ArgumentKind.FILE,
 }
 _FILES = ("source", "browser", "socket")  # by destination, where the metavar says PATH
 
@@ -41,7 +41,7 @@ class Parameter:
 
     names: tuple[str, ...]
     help: str
-    takes: Takes
+    takes: ArgumentKind
     choices: tuple[str, ...] = ()
     repeated: bool = False
 
@@ -113,13 +113,13 @@ def _word(
 ) -> Parameter:
     repeated = action.nargs in (argparse.REMAINDER, argparse.ZERO_OR_MORE, argparse.ONE_OR_MORE)
     if action.nargs == 0:
-        return Parameter(names, _help(action), Takes.NOTHING)
+        return Parameter(names, _help(action), ArgumentKind.NOTHING)
     choices = tuple(map(str, action.choices or known.get(action.dest, ())))
     if choices:
-        return Parameter(names, _help(action), Takes.CHOICE, choices, repeated)
-    takes = _METAVARS.get(_called(action).split()[0], Takes.TEXT)
+        return Parameter(names, _help(action), ArgumentKind.CHOICE, choices, repeated)
+    takes = _METAVARS.get(_called(action).split()[0], ArgumentKind.TEXT)
     if action.dest in _FILES:
-        takes = Takes.FILE
+        takes = ArgumentKind.FILE
     return Parameter(names, _help(action), takes, (), repeated)
 
 
@@ -140,7 +140,7 @@ def _bash(program: Program) -> str:
     values, options, arguments = [], [], []
     for one in program.subcommands:
         for option in one.options:
-            if option.takes is not Takes.NOTHING:
+            if option.takes is not ArgumentKind.NOTHING:
                 pattern = "|".join(f"'{one.name} {name}'" for name in option.names)
                 values.append(f"        {pattern}) {_bash_reply(option)}; return ;;")
         options.append(f"            {one.name}) _openloop_words {_listed(_names(one.options))} ;;")
@@ -191,11 +191,11 @@ complete -F _openloop openloop
 
 def _bash_reply(word: Parameter) -> str:
     match word.takes:
-        case Takes.CHOICE:
+        case ArgumentKind.CHOICE:
             return f"_openloop_words {_listed(word.choices)}"
-        case Takes.FOLDER:
+        case ArgumentKind.FOLDER:
             return "_openloop_paths -d"
-        case Takes.FILE:
+        case ArgumentKind.FILE:
             return "_openloop_paths -f"
     return ":"
 
@@ -251,7 +251,7 @@ def _zsh_options(options: Iterable[Parameter]) -> list[str]:
     specs = []
     for option in options:
         others = f"({' '.join(option.names)})" if len(option.names) > 1 else ""
-        value = "" if option.takes is Takes.NOTHING else f":value:{_zsh_action(option)}"
+        value = "" if option.takes is ArgumentKind.NOTHING else f":value:{_zsh_action(option)}"
         specs += [
             shlex.quote(f"{others}{name}[{_zsh_text(option.help)}]{value}") for name in option.names
         ]
@@ -273,11 +273,11 @@ def _zsh_text(text: str) -> str:
 
 def _zsh_action(word: Parameter) -> str:
     match word.takes:
-        case Takes.CHOICE:
+        case ArgumentKind.CHOICE:
             return f"({' '.join(word.choices)})"
-        case Takes.FOLDER:
+        case ArgumentKind.FOLDER:
             return "_files -/"
-        case Takes.FILE:
+        case ArgumentKind.FILE:
             return "_files"
     return " "
 
@@ -309,17 +309,17 @@ def _fish_line(begin: str, option: Parameter) -> str:
     names = " ".join(
         f"-l {name[2:]}" if name.startswith("--") else f"-s {name[1:]}" for name in option.names
     )
-    value = "" if option.takes is Takes.NOTHING else f" -r {_fish_values(option)}"
+    value = "" if option.takes is ArgumentKind.NOTHING else f" -r {_fish_values(option)}"
     return f"{begin} {names}{value} -d {_fish_text(option.help)}"
 
 
 def _fish_values(word: Parameter) -> str:
     match word.takes:
-        case Takes.CHOICE:
+        case ArgumentKind.CHOICE:
             return f"-f -a {_fish_text(' '.join(word.choices))}"
-        case Takes.FOLDER:
+        case ArgumentKind.FOLDER:
             return "-f -a '(__fish_complete_directories)'"
-        case Takes.FILE:
+        case ArgumentKind.FILE:
             return "-F"
     return "-f"
 

@@ -212,7 +212,7 @@ def _check_metric_regex(text: str) -> Iterator[Complaint]:
     if isinstance(compiled, str):
         yield _broken(text, compiled)
     elif not compiled.groups:
-        what = f"must have a group around the number, got {schema.shown(text)}"
+        what = f"must have a group around the number, got {schema.shown_value(text)}"
         yield what, "put the number's part in ( ), for example score=(\\S+)"
 
 
@@ -226,11 +226,11 @@ def _check_glob(text: str) -> Iterator[Complaint]:
 def _check_outside_path(text: str) -> Iterator[Complaint]:
     fix = "write where the agent keeps its state, for example ~/.claude"
     if not text.startswith(("/", "~")):
-        yield f"must be absolute or begin with ~/, got {schema.shown(text)}", fix
+        yield f"must be absolute or begin with ~/, got {schema.shown_value(text)}", fix
         return
     path = posixpath.normpath(re.sub("^/+", "/", text))  # it would keep two slashes
     if path == "/" or f"{path}/".startswith(("/proc/", "/dev/")):
-        what = f"must leave the sandbox its own /proc and /dev, got {schema.shown(text)}"
+        what = f"must leave the sandbox its own /proc and /dev, got {schema.shown_value(text)}"
         yield what, fix
 
 
@@ -245,7 +245,7 @@ def _compile(pattern: AnyStr) -> re.Pattern[AnyStr] | str:
 
 
 def _broken(text: str, why: str) -> Complaint:
-    what = f"must be a regular expression, got {schema.shown(text)}: {why}"
+    what = f"must be a regular expression, got {schema.shown_value(text)}: {why}"
     return what, "write it as Python's re module reads it, every backslash twice"
 
 

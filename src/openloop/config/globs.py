@@ -50,20 +50,20 @@ class Globs:
 
     def __init__(self, patterns: Sequence[str]) -> None:
         """Raises ValueError for a pattern that `check` objects to."""
-        self._compile([_Rule.parse(pattern) for pattern in patterns])
+        self._compile([_Pattern.parse(pattern) for pattern in patterns])
 
     @classmethod
     def lenient(cls, patterns: Iterable[str], *, ignore_case: bool = False) -> Globs:
         """The patterns of a .gitignore file, without those that are malformed."""
-        rules: list[_Rule] = []
+        rules: list[_Pattern] = []
         for pattern in patterns:
             with contextlib.suppress(ValueError):
-                rules.append(_Rule.lenient(pattern))
+                rules.append(_Pattern.lenient(pattern))
         globs = cls.__new__(cls)
         globs._compile(rules, re.IGNORECASE if ignore_case else re.NOFLAG)
         return globs
 
-    def _compile(self, rules: Sequence[_Rule], flags: re.RegexFlag = re.NOFLAG) -> None:
+    def _compile(self, rules: Sequence[_Pattern], flags: re.RegexFlag = re.NOFLAG) -> None:
         self._starts = [rule.start for rule in rules if not rule.negated]
         # The last match wins: the latest rules stand first, neighbours of one kind together.
         runs = [(kind, _any(run)) for kind, run in groupby(rules[::-1], lambda rule: rule.negated)]
@@ -114,7 +114,7 @@ def check(pattern: str) -> str:
     and what looks as if it said more than it does, such as `src/**.py`.
     """
     try:
-        _Rule.parse(pattern)
+        _Pattern.parse(pattern)
     except ValueError as problem:
         return str(problem)
     return ""
@@ -128,7 +128,7 @@ def literal(path: bytes) -> str:
     return "/" + escaped.decode("utf-8", "surrogateescape")
 
 
-class _Rule(NamedTuple):
+class _Pattern(NamedTuple):
     """One pattern. expression: matches from the start of a path to the end of a name in it.
     start: the leading names that every path matched by it has in common."""
 
@@ -138,14 +138,14 @@ class _Rule(NamedTuple):
     start: list[bytes]
 
     @classmethod
-    def parse(cls, pattern: str) -> _Rule:
+    def parse(cls, pattern: str) -> _Pattern:
         """Raises ValueError with what is wrong, or is not what it seems."""
         rule = cls.lenient(pattern)
         _check_intent(pattern, rule.anchored)
         return rule
 
     @classmethod
-    def lenient(cls, pattern: str) -> _Rule:
+    def lenient(cls, pattern: str) -> _Pattern:
         """Raises ValueError for what is malformed."""
         _check_whole(pattern)
         text = pattern.removeprefix("!")
@@ -196,7 +196,7 @@ def _bytes(name: str) -> bytes:
     return name.encode("utf-8", "surrogateescape")
 
 
-def _any(rules: Iterable[_Rule]) -> bytes:
+def _any(rules: Iterable[_Pattern]) -> bytes:
     """One regular expression for all rules; those that match at any depth share their prefix."""
     rules = list(rules)
     floating = b"|".join(rule.expression for rule in rules if not rule.anchored)

@@ -43,13 +43,13 @@ class Problem(NamedTuple):
     fix: str
 
 
-class Object(dict[str, Any]):
+class JsonObject(dict[str, Any]):
     """A JSON object that remembers which keys its text holds more than once."""
 
     repeated: frozenset[str] = frozenset()
 
     @classmethod
-    def read(cls, pairs: list[tuple[str, Any]]) -> Object:
+    def read(cls, pairs: list[tuple[str, Any]]) -> JsonObject:
         """For `object_pairs_hook`: the last value of a repeated key is kept."""
         found = cls(pairs)
         if len(found) < len(pairs):
@@ -94,7 +94,7 @@ class Checker:
         rule = self._choose(value, self._resolve(rule))
         if not _fits(value, rule):
             wanted = self._wanted(rule)
-            yield Problem(path, f"must be {wanted}, got {shown(value)}", _fix(rule))
+            yield Problem(path, f"must be {wanted}, got {shown_value(value)}", _fix(rule))
         elif isinstance(value, str):
             yield from self._check_text(value, rule, path, required)
         elif isinstance(value, dict):
@@ -106,7 +106,7 @@ class Checker:
                 )
         elif _exceeds(value, rule):
             yield Problem(
-                path, f"must be at most {rule['maximum']}, got {shown(value)}", _fix(rule)
+                path, f"must be at most {rule['maximum']}, got {shown_value(value)}", _fix(rule)
             )
 
     def _resolve(self, rule: Rule) -> Rule:
@@ -126,9 +126,9 @@ class Checker:
 
     def _wanted(self, rule: Rule) -> str:
         if "const" in rule:
-            return shown(rule["const"])
+            return shown_value(rule["const"])
         if "enum" in rule:
-            return "one of " + ", ".join(map(shown, rule["enum"]))
+            return "one of " + ", ".join(map(shown_value, rule["enum"]))
         if "anyOf" in rule:
             return " or ".join(self._wanted(self._resolve(branch)) for branch in rule["anyOf"])
         return " or ".join(_kind_in_words(kind, rule) for kind in _kinds(rule))
@@ -139,18 +139,18 @@ class Checker:
         elif not _is_encodable(text):
             yield Problem(
                 path,
-                f"holds half of a surrogate pair: {shown(text)}",
+                f"holds half of a surrogate pair: {shown_value(text)}",
                 r"remove it, or write both halves, for example \ud83d\ude00",
             )
         elif len(text.strip()) < rule.get("minLength", 0):
             instead = "" if required else "remove the key, or "
-            yield Problem(path, f"must not be blank, got {shown(text)}", instead + _fix(rule))
+            yield Problem(path, f"must not be blank, got {shown_value(text)}", instead + _fix(rule))
         elif check := self._formats.get(rule.get("format", "")):
             for what, fix in check(text):
                 yield Problem(path, printable(what), fix)
 
     def _check_object(self, found: dict[str, Any], rule: Rule, path: Path) -> Iterator[Problem]:
-        repeated = found.repeated if isinstance(found, Object) else ()
+        repeated = found.repeated if isinstance(found, JsonObject) else ()
         required = list(self._required(found, rule))
         for key, value in found.items():
             place = (*path, key)
@@ -212,11 +212,11 @@ def dotted(path: Path) -> str:
         elif re.fullmatch(r"[\w-]{1,60}", part):
             words += f".{part}"
         else:
-            words += f"[{shown(part)}]"
+            words += f"[{shown_value(part)}]"
     return words.removeprefix(".") or "the configuration"
 
 
-def shown(value: object) -> str:
+def shown_value(value: object) -> str:
     """A value as its JSON text, cut short and safe for a terminal; containers by their kind."""
     if isinstance(value, dict | list):
         return "an object" if isinstance(value, dict) else "a list"

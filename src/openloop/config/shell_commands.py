@@ -32,7 +32,7 @@ _FILTERS = frozenset(
 )
 
 
-class Simple(NamedTuple):
+class SimpleCommand(NamedTuple):
     """One simple command. before, after: the operators around it ("" at the ends). depth: how many
     compound commands it stands in. assignments: words before it, such as `CI=1`."""
 
@@ -55,10 +55,10 @@ class Simple(NamedTuple):
         return self.name in _TRIVIAL or self.words == ["exit", "0"]
 
 
-def simple_commands(text: str) -> list[Simple]:
+def simple_commands(text: str) -> list[SimpleCommand]:
     """The simple commands in the order of the text; empty when the text cannot be parsed."""
-    found: list[Simple] = []
-    current = Simple([], "", 0, [])
+    found: list[SimpleCommand] = []
+    current = SimpleCommand([], "", 0, [])
     depth = 0
 
     def end(operator: str) -> None:
@@ -67,7 +67,7 @@ def simple_commands(text: str) -> list[Simple]:
             found.append(current._replace(after=operator))
         elif found and operator and operator not in ("\n", "("):
             found[-1] = found[-1]._replace(after=operator)
-        current = Simple([], operator, depth, [])
+        current = SimpleCommand([], operator, depth, [])
 
     for match in _TOKEN.finditer(text):
         token = match[0]
@@ -105,7 +105,7 @@ def pitfalls(text: str, shell: str = "sh") -> Iterator[tuple[str, str]]:
                 yield from pitfalls(words[0] if words else "", "bash" if name != "dash" else "sh")
 
 
-def _not_posix(commands: list[Simple]) -> Iterator[tuple[str, str]]:
+def _not_posix(commands: list[SimpleCommand]) -> Iterator[tuple[str, str]]:
     if any(one.after in ("&>", "&>>") for one in commands):
         what = "`&>` is not POSIX: sh may run the command in the background and pass at once"
         yield what, "write > FILE 2>&1"
@@ -114,7 +114,7 @@ def _not_posix(commands: list[Simple]) -> Iterator[tuple[str, str]]:
         yield what, "write [ … ], or run it with bash -c"
 
 
-def _hidden(commands: list[Simple], text: str) -> Iterator[tuple[str, str]]:
+def _hidden(commands: list[SimpleCommand], text: str) -> Iterator[tuple[str, str]]:
     outer = [one for one in commands if one.depth == 0]
     if not outer or outer[-1] is not commands[-1]:
         return

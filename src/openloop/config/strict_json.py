@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from openloop.config.schema import Object
+from openloop.config.schema import JsonObject
 from openloop.core.errors import ConfigError, OpenLoopError
 
 _BYTE_ORDER_MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
@@ -45,7 +45,7 @@ def read(text: str, where: str, *, line: int | None = None) -> Any:
     if not text.strip():
         raise _refusal(f"{whole} is empty", where, "write an {object}")
     try:
-        return json.loads(text, object_pairs_hook=Object.read, parse_int=_integer)
+        return json.loads(text, object_pairs_hook=JsonObject.read, parse_int=_integer)
     except json.JSONDecodeError as error:
         fix = next((fix for part, fix in _FIXES if part in error.msg), _ANY_VALUE)
         place = _place(where, line or error.lineno, error.colno)

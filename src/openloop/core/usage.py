@@ -67,24 +67,24 @@ class Usage(NamedTuple):
         return cls(data.get("agent"), data.get("model"), data.get("session"), figures, complete)
 
 
-class Total(NamedTuple):
+class RunUsage(NamedTuple):
     """What the sessions of a run used. unpriced: sessions whose cost is not wholly known."""
 
     figures: Figures = Figures()
     sessions: int = 0
     unpriced: int = 0
 
-    def plus(self, usage: Usage) -> Total:
+    def plus(self, usage: Usage) -> RunUsage:
         priced = usage.figures.cost_usd is not None and usage.complete
         figures = self.figures.plus(usage.figures)
-        return Total(figures, self.sessions + 1, self.unpriced + (not priced))
+        return RunUsage(figures, self.sessions + 1, self.unpriced + (not priced))
 
     def to_json(self) -> dict[str, Any]:
         shown = {name: getattr(self.figures, name) for name in FIGURES}
         return {**shown, "sessions": self.sessions, "unpriced": self.unpriced}
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Total:
+    def from_json(cls, data: Mapping[str, Any]) -> RunUsage:
         return cls(_figures(data), int(data["sessions"]), int(data["unpriced"]))
 
 
@@ -99,7 +99,7 @@ def _figures(data: Mapping[str, Any]) -> Figures:
     return Figures(*(data.get(name) for name in FIGURES))
 
 
-def in_words(total: Total) -> str:
+def in_words(total: RunUsage) -> str:
     """`at least $1.20, 12.3k tokens in 3 sessions`; "" when there was no session."""
     if not total.sessions:
         return ""

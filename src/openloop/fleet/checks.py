@@ -61,13 +61,13 @@ def task_checker() -> Checker:
 
 def _check_name(text: str) -> Iterator[Complaint]:
     if not _NAME.fullmatch(text) or text.endswith(".lock"):
-        what = f"cannot name a folder and a branch, got {schema.shown(text)}"
+        what = f"cannot name a folder and a branch, got {schema.shown_value(text)}"
         yield what, "use at most 64 letters and digits, with - _ or a single . between them"
 
 
 def _check_host(text: str) -> Iterator[Complaint]:
     if not _HOST.fullmatch(text):
-        yield f"is no name of a host, got {schema.shown(text)}", "write it as ssh knows it"
+        yield f"is no name of a host, got {schema.shown_value(text)}", "write it as ssh knows it"
 
 
 def _check_launcher_command(text: str) -> Iterator[Complaint]:

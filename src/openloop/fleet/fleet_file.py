@@ -251,7 +251,7 @@ def _configuration(
         problems += error.problems
         return None
     if not isinstance(found, dict):
-        what = f"must hold an object, got {schema.shown(found)}"
+        what = f"must hold an object, got {schema.shown_value(found)}"
         return problems.say(given, ("config",), what, "write a configuration: openloop help")
     return found
 

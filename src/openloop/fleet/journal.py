@@ -153,7 +153,7 @@ def _scan(descriptor: int, path: str, take: Take, *, check: bool = True) -> tupl
             for event in json.loads(b"[" + b",".join(lines) + b"]"):
                 count += 1
                 if event["seq"] != count:
-                    raise chain.Broken(count, "lines are missing or moved")
+                    raise chain.BrokenChain(count, "lines are missing or moved")
                 take(event)
             size += len(whole) + 1
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:

@@ -24,22 +24,22 @@ from openloop.core.text import printable
 from openloop.fs import dirfd, files, restore
 from openloop.fs.content import FileSection, HashMismatch, Tick, copy, digest, no_tick
 from openloop.fs.manifest import Entry, Manifest, to_text
-from openloop.fs.object_store import ChangedMeanwhile, Objects, Pack, sources
-from openloop.fs.restore import Intent, NotRestored
+from openloop.fs.object_store import ChangedMeanwhile, ObjectStore, Pack, sources
+from openloop.fs.restore import NotRestored, RestoreIntent
 from openloop.fs.snapshot import Wanted, everything
 
 _OBJECTS = b"objects"
 _MANIFESTS = b"manifests"
 _INTENTS = b"intents"
 _NOTHING = Manifest({}, 0)
-Before = Callable[[Intent], None]  # called before a restore is carried out; may raise
+Before = Callable[[RestoreIntent], None]  # called before a restore is carried out; may raise
 
 
-class Damaged(Exception):
+class DamagedStore(Exception):
     """A manifest, an intent or a content is missing or has been altered."""
 
 
-class Incomplete(Exception):
+class IncompleteRestore(Exception):
     """Some paths could not be restored; all others were."""
 
     def __init__(self, failures: Iterable[NotRestored]) -> None:
@@ -130,7 +130,9 @@ class Checkpoints:
                 self._copy(root, chain([first], missing), objects)
             self._kept[wanted] = manifest
 
-    def _copy(self, root: str, entries: Iterable[tuple[bytes, Entry]], objects: Objects) -> None:
+    def _copy(
+        self, root: str, entries: Iterable[tuple[bytes, Entry]], objects: ObjectStore
+    ) -> None:
         changed: ChangedMeanwhile | None = None
         with objects.writer() as writer:
             try:
@@ -165,34 +167,36 @@ class Checkpoints:
 
     def load(self, name: str, digest: str, like: Manifest | None = None) -> Manifest:
         """The manifest whose digest `save` returned. like: see `Manifest.from_bytes`. Raises
-        Damaged."""
+        DamagedStore."""
         with self._inside(_MANIFESTS) as folder:
             try:
                 data = _read(_manifest(name, digest), digest, folder)
                 manifest = self._saved[name, digest] = Manifest.from_bytes(data, like)
             except (OSError, ValueError) as error:
-                raise Damaged(f"the manifest {name!r} is missing or damaged: {error}") from None
+                raise DamagedStore(
+                    f"the manifest {name!r} is missing or damaged: {error}"
+                ) from None
         return manifest
 
     def read(self, entry: Entry, limit: int = 1 << 30) -> bytes:
-        """At most `limit` bytes of one stored file. Raises Damaged."""
+        """At most `limit` bytes of one stored file. Raises DamagedStore."""
         with self._objects() as objects:
             for source in objects.find(entry):
                 if digest(source, tick=self._tick) == entry.content:
                     return os.pread(source.descriptor, min(entry.size, limit), source.offset)
-        raise Damaged(f"the content {entry.content} is missing or damaged")
+        raise DamagedStore(f"the content {entry.content} is missing or damaged")
 
     def prune(self, keep: Iterable[tuple[str, str]]) -> int:
         """Remove all manifests but these, and the contents that these do not need; returns the
         number of contents removed.
 
-        keep: (name, digest). Raises Damaged, and removes nothing, when one cannot be read.
+        keep: (name, digest). Raises DamagedStore, and removes nothing, when one cannot be read.
         """
         kept = {one: self._saved.get(one) or self.load(*one) for one in keep}
         with self._inside(_MANIFESTS) as folder:
             names = {_manifest(*one) for one in kept}
             if lost := names.difference(os.listdir(folder)):
-                raise Damaged(f"the manifest {min(lost)} is missing")
+                raise DamagedStore(f"the manifest {min(lost)} is missing")
             for name in set(os.listdir(folder)) - names:
                 dirfd.remove(os.fsencode(name), folder)
         self._saved = kept
@@ -237,8 +241,8 @@ class Checkpoints:
         is renamed to NAME.edited-1. unlinked: repairs the store first. announce: called with the
         intent's digest before the tree is touched. before: called after that, also by `recover`.
 
-        After a crash, `recover` finishes the work. Raises Incomplete when some paths could not be
-        restored, OSError when the intent cannot be written (then nothing has changed).
+        After a crash, `recover` finishes the work. Raises IncompleteRestore when some paths could
+        not be restored, OSError when the intent cannot be written (then nothing has changed).
         """
         intent = restore.plan(root, current, target, paths)
         if not intent.paths:
@@ -257,12 +261,13 @@ class Checkpoints:
     def recover(self, root: str, digest: str, before: Before | None = None) -> tuple[bytes, ...]:
         """Finish an interrupted restore; returns its paths, none if it was finished.
 
-        digest: the announced one; any other intent was never begun, or was planted. Raises Damaged
-        for an intent that must not be followed (it is set aside), and what `restore` raises.
+        digest: the announced one; any other intent was never begun, or was planted. Raises
+        DamagedStore for an intent that must not be followed (it is set aside), and what `restore`
+        raises.
         """
         with self._inside(_INTENTS) as folder:
             try:
-                intent = Intent.from_bytes(_read(digest, digest, folder))
+                intent = RestoreIntent.from_bytes(_read(digest, digest, folder))
                 if intent.root != root:
                     raise ValueError(f"it is for {printable(intent.root)}")
             except FileNotFoundError:
@@ -270,12 +275,12 @@ class Checkpoints:
             except (OSError, ValueError) as error:
                 aside = files.set_aside(digest, folder=folder)
                 what = f"an interrupted restore cannot be finished: {error}"
-                raise Damaged(f"{what}; its intent is kept as {aside}") from None
+                raise DamagedStore(f"{what}; its intent is kept as {aside}") from None
         with self._objects() as objects:
             self._finish(intent, objects, before)
         return intent.paths
 
-    def _finish(self, intent: Intent, objects: Objects, before: Before | None) -> None:
+    def _finish(self, intent: RestoreIntent, objects: ObjectStore, before: Before | None) -> None:
         if before:
             before(intent)
         failures = restore.carry_out(intent, objects.find, tick=self._tick)
@@ -285,14 +290,14 @@ class Checkpoints:
                     dirfd.remove(os.fsencode(name), folder)
                 os.fsync(folder)
         if failures:
-            raise Incomplete(failures)
+            raise IncompleteRestore(failures)
 
     def _pending(self) -> Iterator[Manifest]:
         """The targets of the intents in the store."""
         with self._inside(_INTENTS) as folder:
             for name in _names(folder):
                 with contextlib.suppress(OSError, ValueError):
-                    yield Intent.from_bytes(_read(name, name, folder)).target
+                    yield RestoreIntent.from_bytes(_read(name, name, folder)).target
 
     # --- the store's folders, reopened at every use: a command may have replaced them ---
 
@@ -302,15 +307,15 @@ class Checkpoints:
             yield opened.folder(b"/".join((self._name, *names)), dirfd.open_or_make)
 
     @contextlib.contextmanager
-    def _objects(self) -> Iterator[Objects]:
+    def _objects(self) -> Iterator[ObjectStore]:
         with self._inside(_OBJECTS) as folder:
-            objects = Objects(folder, self._packs, self._tick)
+            objects = ObjectStore(folder, self._packs, self._tick)
             if not objects.is_unchanged:
                 self._kept.clear()
             yield objects
 
 
-def _refill(objects: Objects, intent: Intent, unlinked: UnlinkedCopy) -> None:
+def _refill(objects: ObjectStore, intent: RestoreIntent, unlinked: UnlinkedCopy) -> None:
     """Store the contents that only the unlinked copy has: after a crash it no longer exists."""
     lost = [e for e in intent.target.values() if e.is_hashed and not objects.holds(e)]
     if lost:

@@ -12,7 +12,7 @@ from openloop.fs.manifest import FILE, FOLDER, OTHER, SYMLINK, Entry, Manifest
 LARGEST = 16 << 20  # bytes that `changed_lines` compares; beyond it every line has changed
 
 
-class Changes(NamedTuple):
+class PathChanges(NamedTuple):
     """The paths that differ, sorted, folders separately; a folder that became something else, or
     something else that became a folder, is in `changed`."""
 
@@ -32,7 +32,7 @@ class Changes(NamedTuple):
         return tuple(sorted({path for group in self for path in group}))
 
 
-def difference(before: Manifest, after: Manifest) -> Changes:
+def difference(before: Manifest, after: Manifest) -> PathChanges:
     """The changes from `before` to `after`: of bytes, permission bits, symlink targets and kinds,
     not of inode numbers or times. A file without a hash in both has changed when its signature
     did. Files found in a folder that could not be listed before do not count as created. Sockets,
@@ -53,7 +53,7 @@ def difference(before: Manifest, after: Manifest) -> Changes:
         new, before.in_listed_folders(new.keys() - old.keys())
     )
     removed, removed_folders = _split_folders(old, old.keys() - new.keys())
-    return Changes(
+    return PathChanges(
         created,
         tuple(sorted(set(changed) - folders)),
         removed,

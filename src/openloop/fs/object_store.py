@@ -68,7 +68,7 @@ class Pack(NamedTuple):
         }
 
 
-class Objects:
+class ObjectStore:
     """The packs in one folder."""
 
     def __init__(self, folder: int, known: dict[str, Pack], tick: Tick = no_tick) -> None:

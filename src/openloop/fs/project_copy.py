@@ -13,7 +13,7 @@ LARGEST = 1 << 30  # bytes of a project that is copied
 _HOME = ".openloop"
 
 
-class TooLarge(OpenLoopError):
+class ProjectTooLarge(OpenLoopError):
     """The project is larger than LARGEST."""
 
 
@@ -24,7 +24,7 @@ def copy(
     sockets, FIFOs, devices, and the `.git` of a worktree, which leads back to the original.
 
     leave_out: absolute paths of other files and folders to leave out. look: called before each
-    file; may raise. Raises TooLarge, OSError.
+    file; may raise. Raises ProjectTooLarge, OSError.
     """
 
     def aside(folder: str, names: list[str]) -> set[str]:
@@ -43,7 +43,7 @@ def copy(
         size += sum(os.lstat(os.path.join(folder, name)).st_size for name in kept)
         if size > LARGEST:
             what = f"the project is larger than {LARGEST >> 30} GB, and is not copied"
-            raise TooLarge(what, where=root, fix="remove what is not needed")
+            raise ProjectTooLarge(what, where=root, fix="remove what is not needed")
     shutil.copytree(root, place, symlinks=True, ignore=aside, copy_function=copy_file)
 
 

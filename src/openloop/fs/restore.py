@@ -37,7 +37,7 @@ class _ContentLost(Exception):
     """No intact copy of a file's content exists."""
 
 
-class Intent(NamedTuple):
+class RestoreIntent(NamedTuple):
     """A plan of a restore.
 
     root: absolute path. paths: in tree order. closed: folders among them that could not be listed.
@@ -63,7 +63,7 @@ class Intent(NamedTuple):
         return json.dumps(document).encode() + b"\n" + self.target.to_bytes()
 
     @classmethod
-    def from_bytes(cls, data: bytes) -> Intent:
+    def from_bytes(cls, data: bytes) -> RestoreIntent:
         """Reverse `to_bytes`. Raises ValueError for anything it did not write."""
         header, _, target = data.partition(b"\n")
         try:
@@ -82,7 +82,7 @@ class Intent(NamedTuple):
             raise ValueError(f"not an intent: {error}") from None
 
 
-def plan(root: str, current: Manifest, target: Manifest, paths: Iterable[bytes]) -> Intent:
+def plan(root: str, current: Manifest, target: Manifest, paths: Iterable[bytes]) -> RestoreIntent:
     """The plan that takes these paths from `current` to `target`. Unlisted folders above them keep
     their mode. Paths in a folder that `target` could not list are left alone; sockets, FIFOs and
     devices are not recreated. Raises ValueError for a path that is not plain and relative."""
@@ -97,7 +97,7 @@ def plan(root: str, current: Manifest, target: Manifest, paths: Iterable[bytes])
     wanted = target.only(path for path in listed if path in target and target[path].kind != OTHER)
     modes |= {path: entry.mode for path, entry in wanted.items() if entry.kind == FOLDER}
     closed = frozenset(current.unreadable).intersection(listed)
-    return Intent(root, listed, closed, wanted, modes)
+    return RestoreIntent(root, listed, closed, wanted, modes)
 
 
 def _steps(path: bytes) -> list[bytes]:
@@ -112,7 +112,7 @@ def _folders_above(path: bytes) -> Iterator[bytes]:
 
 
 def carry_out(
-    intent: Intent, find: Find, *, keep_times: bool = False, tick: Tick = no_tick
+    intent: RestoreIntent, find: Find, *, keep_times: bool = False, tick: Tick = no_tick
 ) -> list[NotRestored]:
     """Restore as many paths as possible; returns the failures. Raises OSError when the root cannot
     be entered. keep_times: files and symlinks get the target's times, not newer ones.
@@ -126,7 +126,7 @@ def carry_out(
 
 class _Restoration:
     def __init__(
-        self, intent: Intent, find: Find, opened: OpenTree, keep_times: bool, tick: Tick
+        self, intent: RestoreIntent, find: Find, opened: OpenTree, keep_times: bool, tick: Tick
     ) -> None:
         self._intent = intent
         self._target = intent.target

@@ -26,7 +26,7 @@ _ANSWERS = ("stdout", "stderr", "exit_code")
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class CaseLine:
     """A line with a case: its number, its text, its JSON document."""
 
     number: int
@@ -57,8 +57,8 @@ def parse(
         else:
             found.append(_case(line, f"{names}{len(found) + 1}"))
     cases = [each for each in found if isinstance(each, Case)]
-    for case, other in repeated(cases):
-        what = f"name {schema.shown(case.name)} stands in line {other.line} too"
+    for case, other in repeated_names(cases):
+        what = f"name {schema.shown_value(case.name)} stands in line {other.line} too"
         place = f"{where}, line {case.line}"
         problems.append(OpenLoopError(what, where=place, fix="give each case its own"))
     if problems:
@@ -66,7 +66,7 @@ def parse(
     return tuple(found)
 
 
-def repeated(cases: Iterable[Case]) -> Iterator[tuple[Case, Case]]:
+def repeated_names(cases: Iterable[Case]) -> Iterator[tuple[Case, Case]]:
     """(case, first case of that name) for each case whose name is taken."""
     first: dict[str, Case] = {}
     for case in cases:
@@ -79,7 +79,7 @@ def _generates(document: Any) -> bool:
     return isinstance(document, dict) and "generate" in document
 
 
-def lines(data: bytes, where: str, problems: list[OpenLoopError]) -> Iterator[Line]:
+def lines(data: bytes, where: str, problems: list[OpenLoopError]) -> Iterator[CaseLine]:
     """The lines with cases; lines that are not JSON are added to `problems`.
 
     Raises ConfigError when the file is not UTF-8.
@@ -92,7 +92,7 @@ def lines(data: bytes, where: str, problems: list[OpenLoopError]) -> Iterator[Li
         except ConfigError as error:
             problems += error.problems
         else:
-            yield Line(position, text, document)
+            yield CaseLine(position, text, document)
 
 
 def _error(problem: Problem, where: str) -> OpenLoopError:
@@ -148,14 +148,14 @@ def _expectation(value: Any, match: OutputMatch) -> Iterator[Complaint]:
         try:
             compare.read_json(_expected(value, match))
         except ValueError as error:
-            yield f"must be JSON, got {schema.shown(value)}: {error}", "write a JSON value"
+            yield f"must be JSON, got {schema.shown_value(value)}: {error}", "write a JSON value"
     elif match is OutputMatch.NUMBER:
         if isinstance(value, bool) or not isinstance(value, str | int | float):
-            yield f"must be a number or a string, got {schema.shown(value)}", "write a number"
+            yield f"must be a number or a string, got {schema.shown_value(value)}", "write a number"
         elif not any(map(compare.NUMBER.fullmatch, _expected(value, match).split())):
-            yield f"must hold a number, got {schema.shown(value)}", "or use match trim"
+            yield f"must hold a number, got {schema.shown_value(value)}", "or use match trim"
     elif not isinstance(value, str):
-        what = f"must be a string with match {match}, got {schema.shown(value)}"
+        what = f"must be a string with match {match}, got {schema.shown_value(value)}"
         yield what, 'put it in "…", or use match json'
     elif match is OutputMatch.REGEX and (why := _broken(value)):
         yield why, "write it as Python's re module reads it, every backslash twice"
@@ -165,11 +165,11 @@ def _broken(pattern: str) -> str:
     try:
         re.compile(pattern, re.MULTILINE)
     except (re.error, ValueError, OverflowError, RecursionError) as error:
-        return f"must be a regular expression, got {schema.shown(pattern)}: {error}"
+        return f"must be a regular expression, got {schema.shown_value(pattern)}: {error}"
     return ""
 
 
-def _case(line: Line, name: str) -> Case:
+def _case(line: CaseLine, name: str) -> Case:
     """The case of a valid document, with defaults for absent keys."""
     found = _defaults("judge/case") | line.document
     match = OutputMatch(found["match"])

@@ -27,7 +27,7 @@ _WIDEST = 200  # characters of a line in the details
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class JudgeOptions:
     """The options of the command.
 
     jobs: None for one a core. junit: a file's path. record: add missing expectations. details:
@@ -47,7 +47,7 @@ class Options:
 
 
 def judge(
-    path: str, command: Sequence[str], options: Options, say: Callable[[list[str]], None]
+    path: str, command: Sequence[str], options: JudgeOptions, say: Callable[[list[str]], None]
 ) -> int:
     """Judge the command by the cases at `path`; returns the exit code.
 
@@ -80,7 +80,7 @@ def judge(
     return ExitCode.OK if passed else ExitCode.FAILED
 
 
-def _check(sheet: CaseFile, options: Options) -> None:
+def _check(sheet: CaseFile, options: JudgeOptions) -> None:
     """Raises UsageError for options that contradict each other or CASES."""
     if sheet.generates and not options.fresh:
         fix = "add --fresh, which runs its generators, if you trust them"
@@ -109,7 +109,7 @@ def _fresh(sheet: CaseFile, seed: int | None, screen: Screen) -> CaseFile:
 def _results(
     sheet: CaseFile,
     command: Sequence[str],
-    options: Options,
+    options: JudgeOptions,
     screen: Screen,
     say: Callable[[list[str]], None],
 ) -> Iterator[CaseResult]:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from decimal import Context, Decimal
 from typing import Any
 
-from openloop.config.schema import Object
+from openloop.config.schema import JsonObject
 from openloop.judge.cases import Answer, Case, OutputMatch
 
 Search = Callable[[str, str], bool | None]  # (expression, text); None when it takes too long
@@ -117,8 +117,8 @@ def read_json(text: str) -> Any:
     return value
 
 
-def _object(pairs: list[tuple[str, Any]]) -> Object:
-    found = Object.read(pairs)
+def _object(pairs: list[tuple[str, Any]]) -> JsonObject:
+    found = JsonObject.read(pairs)
     if found.repeated:
         raise ValueError("a key is given more than once")
     return found

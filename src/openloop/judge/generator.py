@@ -36,7 +36,7 @@ def expand(sheet: CaseFile, seed: str) -> CaseFile:
             found.append(entry)
         else:
             found += _generated(entry, sheet, seed)
-    for case, _ in case_lines.repeated(found):
+    for case, _ in case_lines.repeated_names(found):
         what = f"two cases are called {printable(case.name)}"
         raise ConfigError((OpenLoopError(what, where=sheet.given, fix="give each its own name"),))
     return replace(sheet, entries=tuple(found), hidden=_hidden(sheet))

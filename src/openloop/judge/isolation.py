@@ -57,7 +57,7 @@ def _copies_of_files() -> Iterator[str]:
         yield from filter(os.path.isdir, map(os.path.realpath, paths))
 
 
-def shared(view: MachineView, paths: Sequence[str]) -> str:
+def shared_note(view: MachineView, paths: Sequence[str]) -> str:
     """A note on folders that an enclosure could not make private, see `namespaces.shared`."""
     real = tuple(f"{path}/" for path in paths if path in view.order["enclosure"]["temporary"])
     effects = {path: "stays" if f"{path}/".startswith(real) else "is refused" for path in paths}

@@ -203,7 +203,7 @@ class _Pool:
         if lacking:
             self._note(lacking)
         if shared:
-            self._note(isolation.shared(self._views[0], shared))
+            self._note(isolation.shared_note(self._views[0], shared))
 
     @property
     def _is_enclosed(self) -> bool:

@@ -44,7 +44,7 @@ class FinishRun(NamedTuple):
     reason: str
 
 
-class Keep(NamedTuple):
+class KeepBest(NamedTuple):
     """The project as it is now is the best so far: keep a checkpoint of it."""
 
     value: float
@@ -62,7 +62,7 @@ Action = (
     | StartRound
     | RunStep
     | Wait
-    | Keep
+    | KeepBest
     | RestoreBest
     | FinishRound
     | TripBreaker
@@ -173,7 +173,7 @@ def _next_step(config: Config, state: State) -> RunStep | Wait | None:
     return None
 
 
-def _keep_or_restore(config: Config, state: State) -> Keep | RestoreBest | RunStep | None:
+def _keep_or_restore(config: Config, state: State) -> KeepBest | RestoreBest | RunStep | None:
     """Hill climbing: what beats the best by min_delta is kept, anything else is restored."""
     baseline = config.baseline
     if baseline is None or not baseline.keep_best or gates.complete(config, state):
@@ -193,17 +193,17 @@ def _keep_or_restore(config: Config, state: State) -> Keep | RestoreBest | RunSt
     return _judge_metric(baseline, state)
 
 
-def _judge_metric(baseline: Baseline, state: State) -> Keep | RestoreBest | None:
+def _judge_metric(baseline: Baseline, state: State) -> KeepBest | RestoreBest | None:
     value = state.metric.value if state.metric else None
     if state.kept is None:
-        return None if value is None else Keep(value, f"first value {value:g}")
+        return None if value is None else KeepBest(value, f"first value {value:g}")
     best = state.kept.value
     if value is None:
         return RestoreBest(f"{baseline.metric_name} was not measured")
     least = f", min_delta {baseline.min_delta:g}" if baseline.min_delta else ""
     words = f"{baseline.metric_name} {value:g} against the best {best:g}{least}"
     if baseline.direction.better(value, best) and abs(value - best) >= baseline.min_delta:
-        return Keep(value, words)
+        return KeepBest(value, words)
     return RestoreBest(words)
 
 
@@ -308,7 +308,7 @@ __all__ = [
     "Action",
     "FinishRound",
     "FinishRun",
-    "Keep",
+    "KeepBest",
     "OpenRun",
     "RestoreBest",
     "RunStep",

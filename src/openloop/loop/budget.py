@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from openloop.config.config import Config
 from openloop.core import usage
-from openloop.core.usage import Figures, Total
+from openloop.core.usage import Figures, RunUsage
 from openloop.loop.state import State
 
 
@@ -17,7 +17,7 @@ def used_up(config: Config, state: State) -> str:
     return over(config, total, Figures())
 
 
-def over(config: Config, total: Total, session: Figures) -> str:
+def over(config: Config, total: RunUsage, session: Figures) -> str:
     """The limit that the run has reached; "" for none. session: usage of a session that still
     runs."""
     limits, used = config.limits, total.figures.plus(session)

@@ -5,7 +5,7 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Self
 
-from openloop.core.usage import Total
+from openloop.core.usage import RunUsage
 from openloop.core.vocabulary import (
     Decision,
     Outcome,
@@ -46,7 +46,7 @@ class AgentRefusal(NamedTuple):
         return cls(agent, kind, says, until, float(data["seconds"]), times)
 
 
-class Waiting(NamedTuple):
+class CurrentWait(NamedTuple):
     """A wait that goes on: for which agent, until when (UTC), and why."""
 
     agent: str
@@ -72,7 +72,7 @@ class Violation(NamedTuple):
     paths: tuple[str, ...]
 
 
-class Kept(NamedTuple):
+class BestCheckpoint(NamedTuple):
     """The best checkpoint: the metric there, the results of the other gates, and when."""
 
     value: float
@@ -122,10 +122,10 @@ class State(NamedTuple):
     last_error: str = ""
     time: str = ""  # UTC, of the latest event
     elapsed: float = 0.0  # seconds of this run
-    usage: Total = Total()  # of this run's agents
+    usage: RunUsage = RunUsage()  # of this run's agents
     refused: Mapping[str, AgentRefusal] = {}  # by command: `waits.key`
     unanswered: Step | None = None  # a change whose agent was refused, and that is to be repeated
-    waiting: Waiting | None = None
+    waiting: CurrentWait | None = None
     waited: float = 0.0  # seconds of this run
     run_started_at: str = ""
     round_started_at: str = ""
@@ -143,7 +143,7 @@ class State(NamedTuple):
     violations: tuple[Violation, ...] = ()  # of the current or latest round
     undone: tuple[Violation, ...] = ()  # the latest of this run
     stopped: str = ""  # the violation that ends this round at once
-    kept: Kept | None = None
+    kept: BestCheckpoint | None = None
     checkpoints: tuple[str, ...] = ()  # what was kept or restored in this round, and why
     digests: Mapping[str, str] = {}  # of checkpoints by name: `policy`
 
@@ -214,9 +214,9 @@ class State(NamedTuple):
                 Violation(number, Step(step), text, tuple(paths))
                 for number, step, text, paths in data["undone"]
             ),
-            kept=Kept.from_json(data["kept"]) if data["kept"] else None,
+            kept=BestCheckpoint.from_json(data["kept"]) if data["kept"] else None,
             digests=data["digests"],
-            usage=Total.from_json(data["usage"]) if "usage" in data else Total(),
+            usage=RunUsage.from_json(data["usage"]) if "usage" in data else RunUsage(),
             refused={
                 name: AgentRefusal.from_json(one) for name, one in data.get("refused", {}).items()
             },

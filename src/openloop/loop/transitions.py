@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from openloop.core.usage import Total, Usage
+from openloop.core.usage import RunUsage, Usage
 from openloop.core.vocabulary import (
     HISTORY,
     Decision,
@@ -20,12 +20,12 @@ from openloop.loop import waits
 from openloop.loop.events import Event, StepResult
 from openloop.loop.state import (
     AgentRefusal,
+    BestCheckpoint,
+    CurrentWait,
     GateResult,
-    Kept,
     RoundSummary,
     State,
     Violation,
-    Waiting,
 )
 
 _DEATH = "the runner's death"  # what interrupted a round that was found broken
@@ -57,7 +57,7 @@ def _run_started(state: State, event: Event) -> State:
             undone=(),
             kept=None,
             digests=data.get("checkpoints", {}),
-            usage=Total(),
+            usage=RunUsage(),
             refused={},
             waited=0.0,
         )
@@ -157,7 +157,7 @@ def _refused(state: State, step: Step, stand_in: bool, data: Mapping[str, Any]) 
 def _wait_started(state: State, event: Event) -> State:
     _require(state.in_round and state.running is None, event, state)
     return state._replace(
-        waiting=Waiting(*(event.data[name] for name in ("agent", "until", "why")))
+        waiting=CurrentWait(*(event.data[name] for name in ("agent", "until", "why")))
     )
 
 
@@ -272,7 +272,7 @@ def _kept(state: State, event: Event) -> State:
         gate: known for gate, known in state.gates.items() if gate is not Step.BASELINE
     }
     return state._replace(
-        kept=Kept(event.data["value"], event.seq, others),
+        kept=BestCheckpoint(event.data["value"], event.seq, others),
         checkpoints=(*state.checkpoints, event.text("text")),
     )
 

@@ -17,7 +17,7 @@ from openloop.mcp.protocol import (
     RequestError,
 )
 from openloop.mcp.tools import TOOLS
-from openloop.mcp.wire import Malformed, Message, MessageWriter, messages
+from openloop.mcp.wire import MalformedLine, Message, MessageWriter, messages
 
 _AT_ONCE = 16  # tool calls that may run at the same time
 _NAMES = {tool.name: tool for tool in TOOLS}
@@ -44,9 +44,9 @@ class _Client:
         self._calls: dict[str | int, threading.Event] = {}  # id → set when cancelled
         self._lock = threading.Lock()
 
-    def take(self, message: Message | Malformed) -> None:
+    def take(self, message: Message | MalformedLine) -> None:
         """Answer a message, or start the thread that answers it; an invalid one gets an error."""
-        if isinstance(message, Malformed):
+        if isinstance(message, MalformedLine):
             self._send({"id": None, "error": RequestError(PARSE_ERROR, str(message)).error})
             return
         method, identifier, params = (message.get(key) for key in ("method", "id", "params"))

@@ -15,11 +15,11 @@ _BLOCK = 1 << 16  # bytes
 Message = dict[str, Any]
 
 
-class Malformed(Exception):
+class MalformedLine(Exception):
     """A line that is no JSON object, or too long."""
 
 
-def messages(descriptor: int) -> Iterator[Message | Malformed]:
+def messages(descriptor: int) -> Iterator[Message | MalformedLine]:
     """The messages until end of file. A line that is too long is skipped without being kept."""
     kept, dropping = b"", False
     while data := os.read(descriptor, _BLOCK):
@@ -27,19 +27,19 @@ def messages(descriptor: int) -> Iterator[Message | Malformed]:
         for line in lines:
             if dropping:
                 dropping = False
-                yield Malformed(f"a line is longer than {LONGEST} bytes")
+                yield MalformedLine(f"a line is longer than {LONGEST} bytes")
             elif line.strip():
                 yield _decoded(line)
         if len(kept) > LONGEST:
             kept, dropping = b"", True
 
 
-def _decoded(line: bytes) -> Message | Malformed:
+def _decoded(line: bytes) -> Message | MalformedLine:
     try:
         message = json.loads(line, parse_float=_finite, parse_constant=_finite)
     except (ValueError, RecursionError):
-        return Malformed("a line is not JSON")
-    return message if isinstance(message, dict) else Malformed("a message must be an object")
+        return MalformedLine("a line is not JSON")
+    return message if isinstance(message, dict) else MalformedLine("a message must be an object")
 
 
 def _finite(text: str) -> float:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:  # slow to import: loaded by a mission that needs them
 Record = Callable[..., object]
 
 
-class Enforced(NamedTuple):
+class EnforcementResult(NamedTuple):
     """The result for one step, in words; "" for nothing.
 
     violation: changes that the policy forbids. damage: paths that cannot be restored, and why.
@@ -188,7 +188,7 @@ class Enforcement:
         """Absolute paths of files that hold contents of withheld files."""
         return self._project.reference.copies() if self._project else []
 
-    def enforce(self, step: Step, planted: Sequence[str] = ()) -> Enforced:
+    def enforce(self, step: Step, planted: Sequence[str] = ()) -> EnforcementResult:
         """Record the step's violations, then undo them.
 
         planted: printable paths that it created in place of withheld files, already removed.
@@ -214,12 +214,12 @@ class Enforcement:
             if self._project:
                 self._project.restore(step, found, self._announce)
         except TamperError as error:
-            return Enforced(violation, error.what)
+            return EnforcementResult(violation, error.what)
         if paths := found.restored_paths:
             names = listed([readable(path) for path in paths])
             text = f"restored {names}{self._copies_in_words()}"
             self._record(Kind.CHECKPOINT_RESTORED, step=step, why="policy", text=text, paths=())
-        return Enforced(violation)
+        return EnforcementResult(violation)
 
     def written_by_gate(self, step: Step) -> tuple[str, ...]:
         """The printable paths of allowed files that a gate wrote, once its violations are
@@ -237,18 +237,18 @@ class Enforcement:
             return self._project.change_diff()
         return None
 
-    def after_hook(self) -> Enforced:
+    def after_hook(self) -> EnforcementResult:
         """Restore protected files after a hook; its other changes stay and are reported."""
         if self._project is None:
-            return Enforced()
+            return EnforcementResult()
         try:
             words, restored = self._project.changes_of_hook()
         except TamperError as error:
-            return Enforced(damage=error.what)
+            return EnforcementResult(damage=error.what)
         if restored:
             text = f"restored {listed(restored)}{self._copies_in_words()}"
             self._record(Kind.CHECKPOINT_RESTORED, why="policy", text=text, paths=())
-        return Enforced(words)
+        return EnforcementResult(words)
 
     def keep_best(self, value: float, reason: str) -> None:
         """Save the current project as the best checkpoint."""

@@ -26,7 +26,7 @@ _LITTER_STEMS = (b".coverage.", b".aider")
 _INSIDE = b"/\0"  # appended to a folder's path: any file in it, by a name that no pattern has
 
 
-class Rules:
+class PathRules:
     """protect, withhold and allow. Withheld paths are protected too, and so are the targets of
     protected symlinks, see `follow`."""
 
@@ -113,7 +113,7 @@ def source_folder(byte_code: bytes) -> bytes:
     return os.path.dirname(folder) if os.path.basename(folder) == b"__pycache__" else folder
 
 
-def unfit(tree: Manifest, rules: Rules) -> Iterator[tuple[str, str]]:
+def unfit(tree: Manifest, rules: PathRules) -> Iterator[tuple[str, str]]:
     """(what, fix) for every path that the policy cannot compare."""
     for path in tree.unreadable:
         if is_too_deep(path):
@@ -142,7 +142,7 @@ class ProjectBoundary:
     project that was moved there does not, so that it is never deleted.
     """
 
-    def __init__(self, root: str, workspace: str, rules: Rules) -> None:
+    def __init__(self, root: str, workspace: str, rules: PathRules) -> None:
         """root, workspace: absolute, symlinks resolved."""
         self._root = os.fsencode(root)
         self._usual = snapshot.outside_project(root, workspace)

@@ -15,7 +15,7 @@ from openloop.fs.diff import LARGEST, changed_lines
 from openloop.fs.manifest import FILE, SYMLINK, Entry, Manifest
 from openloop.fs.mounts import mount_points
 from openloop.policy.change_diff import COMPARED, ChangeDiff, describe
-from openloop.policy.path_rules import Rules, is_byte_code, is_litter, source_folder
+from openloop.policy.path_rules import PathRules, is_byte_code, is_litter, source_folder
 from openloop.policy.project_reference import (
     BEFORE,
     BEST,
@@ -25,7 +25,7 @@ from openloop.policy.project_reference import (
     ProjectReference,
 )
 from openloop.policy.replaced_files import ReplacedFiles
-from openloop.policy.step_violations import StepViolations, listed, readable, shown
+from openloop.policy.step_violations import StepViolations, listed, printable_paths, readable
 from openloop.policy.violations import ProjectComparison
 from openloop.record.mission import Mission
 
@@ -41,7 +41,7 @@ class ProjectPolicy:
         self._tick = tick
         self._root = mission.root
         self._policy = mission.config.policy
-        self._rules = Rules(self._policy)
+        self._rules = PathRules(self._policy)
         self.reference = ProjectReference(mission, self._rules, tick)
         self._best: Manifest | None = None
         self._cleared = Manifest({}, 0)  # the latest tree without byte code to remove
@@ -92,14 +92,14 @@ class ProjectPolicy:
             self._last = self.reference.scan(self._last)
         if words:  # a gate may change the same files outside `allow`
             self._last = self.reference.keep(self._last)
-        return words, shown(path for path in strayed if not is_litter(path))
+        return words, printable_paths(path for path in strayed if not is_litter(path))
 
     def written_by_gate(self) -> tuple[str, ...]:
         """The allowed files that the gate has left different, printable; none where no `allow` says
         which files are the code, and which a check may write."""
         if self._policy is None or self._policy.allow is None:
             return ()
-        return shown(filter(self._rules.allows, self._comparison().written()))
+        return printable_paths(filter(self._rules.allows, self._comparison().written()))
 
     def before_change(self) -> str:
         """Save the state before a change; returns its digest for the event."""
@@ -195,7 +195,7 @@ class ProjectPolicy:
         self._before = self._last
         paths = self._comparison().protected()
         self.restore(Step.VERIFY, StepViolations(to_reference=tuple(paths)), announce)
-        return shown(paths)
+        return printable_paths(paths)
 
     def keep_best(self) -> str:
         """Save the current project as the best; returns the digest of the checkpoint."""
@@ -212,7 +212,7 @@ class ProjectPolicy:
             strayed = self._comparison().since_before()
             first = strayed if first is None else first
             if not strayed:
-                return shown(first)
+                return printable_paths(first)
             self.reference.restore(self._last, self._best, strayed, announce)
             self._last = self.reference.scan(self._last)
         raise _not_restorable(strayed)
@@ -242,5 +242,5 @@ def _target(entry: Entry | None) -> bytes:
 
 
 def _not_restorable(paths: Iterable[bytes]) -> TamperError:
-    left = f"{listed(shown(paths))} keeps changing or cannot be replaced"
+    left = f"{listed(printable_paths(paths))} keeps changing or cannot be replaced"
     return TamperError(f"the project cannot be restored: {left}", fix=RESTORE_BY_HAND)

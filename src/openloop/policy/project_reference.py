@@ -14,7 +14,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from openloop.core.errors import RecordError, TamperError, UsageError
 from openloop.fs import files, snapshot
-from openloop.fs.checkpoints import Before, Checkpoints, Damaged, Incomplete, UnlinkedCopy
+from openloop.fs.checkpoints import (
+    Before,
+    Checkpoints,
+    DamagedStore,
+    IncompleteRestore,
+    UnlinkedCopy,
+)
 from openloop.fs.content import Tick
 from openloop.fs.diff import difference, with_folders
 from openloop.fs.ignore_rules import reader
@@ -23,7 +29,7 @@ from openloop.fs.manifest import FOLDER, Entry, Manifest
 from openloop.fs.object_store import ChangedMeanwhile
 from openloop.fs.snapshot import Wanted
 from openloop.fs.symlinks import Aliases, aliases
-from openloop.policy.path_rules import SMALL, ProjectBoundary, Rules, too_large, unfit
+from openloop.policy.path_rules import SMALL, PathRules, ProjectBoundary, too_large, unfit
 from openloop.policy.step_violations import listed, readable
 from openloop.policy.violations import IgnoredPaths
 from openloop.record.mission import Mission
@@ -43,7 +49,7 @@ class ProjectReference:
 
     ignored: IgnoredPaths  # when the run began
 
-    def __init__(self, mission: Mission, rules: Rules, tick: Tick) -> None:
+    def __init__(self, mission: Mission, rules: PathRules, tick: Tick) -> None:
         """tick: see `snapshot.scan`."""
         self.tree = Manifest({}, 0)  # the reference itself, empty until it is taken or loaded
         self._tick = tick
@@ -115,7 +121,7 @@ class ProjectReference:
         """`tests/t.txt changed`, for protected paths that a person changed."""
         try:
             before = self._store.load(REFERENCE, earlier[REFERENCE], self.tree)
-        except (Damaged, KeyError):  # removed by a person, or no earlier run
+        except (DamagedStore, KeyError):  # removed by a person, or no earlier run
             return []
         found = difference(before, self.tree)
         groups = {"created": found.created, "changed": found.changed, "removed": found.removed}
@@ -243,7 +249,7 @@ class ProjectReference:
         """Save the state before a change and drop those of earlier changes; returns its digest."""
         on_record = set(self._digests.items())
         digest = self.save(BEFORE, tree)
-        with contextlib.suppress(Damaged):  # reported when something has to come from there
+        with contextlib.suppress(DamagedStore):  # reported when something has to come from there
             self._store.prune(on_record | {(BEFORE, digest)})
         return digest
 
@@ -301,5 +307,5 @@ def _as_tampering() -> Iterator[None]:
     """Report damage to the checkpoint store as tampering by a command."""
     try:
         yield
-    except (Damaged, Incomplete, ChangedMeanwhile) as error:
+    except (DamagedStore, IncompleteRestore, ChangedMeanwhile) as error:
         raise TamperError(str(error), fix=RESTORE_BY_HAND) from None

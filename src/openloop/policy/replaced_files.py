@@ -20,10 +20,10 @@ from openloop.fs.content import FileSection, Tick
 from openloop.fs.dirfd import OWNER
 from openloop.fs.manifest import FILE, FOLDER, MODE, SYMLINK, Entry, Manifest, to_text
 from openloop.fs.object_store import ChangedMeanwhile, sources
-from openloop.fs.restore import Intent
+from openloop.fs.restore import RestoreIntent
 from openloop.fs.snapshot import Skip, Wanted
 from openloop.policy.path_rules import is_litter
-from openloop.policy.violations import folders_above
+from openloop.policy.violations import folders_above_any
 from openloop.record.workspace import REPLACED, Workspace
 
 SUFFIX = b".replaced"
@@ -59,7 +59,7 @@ class ReplacedFiles:
         self._places, self._left_out = {}, []
         return words
 
-    def keep(self, intent: Intent) -> None:
+    def keep(self, intent: RestoreIntent) -> None:
         """Copy the files and symlinks that the intent replaces or removes, unless an earlier copy
         is the same. Raises TamperError for too many if `must_keep` is set, OSError."""
         found = self._replaced_by(intent)
@@ -87,10 +87,10 @@ class ReplacedFiles:
     ) -> Manifest:
         return snapshot.scan(root, skip=skip, wanted=wanted, before=_NOTHING, tick=self._tick)
 
-    def _replaced_by(self, intent: Intent) -> dict[bytes, Entry]:
+    def _replaced_by(self, intent: RestoreIntent) -> dict[bytes, Entry]:
         """The entries to copy, by path."""
         paths = {path for path in intent.paths if not is_litter(path)}
-        used = paths | folders_above(paths)
+        used = paths | folders_above_any(paths)
         tree = self._scan(intent.root, snapshot.everything, lambda path, _: path not in used)
         found = {}
         for path in paths:

@@ -57,7 +57,7 @@ def readable(path: bytes) -> str:
     return printable(os.fsdecode(path))
 
 
-def shown(paths: Iterable[bytes]) -> tuple[str, ...]:
+def printable_paths(paths: Iterable[bytes]) -> tuple[str, ...]:
     """The paths that the record names, printable."""
     return tuple(readable(path) for path in tuple(paths)[:_RECORDED])
 

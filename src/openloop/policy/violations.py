@@ -13,12 +13,12 @@ from typing import NamedTuple
 from openloop.config.config import Policy
 from openloop.core.text import counted
 from openloop.core.vocabulary import Step
-from openloop.fs.diff import Changes, difference
+from openloop.fs.diff import PathChanges, difference
 from openloop.fs.ignore_rules.rules import IgnoreRules
 from openloop.fs.manifest import FOLDER, Entry, Manifest
 from openloop.fs.snapshot import is_too_deep
-from openloop.policy.path_rules import Rules, is_litter
-from openloop.policy.step_violations import StepViolations, listed, readable, shown
+from openloop.policy.path_rules import PathRules, is_litter
+from openloop.policy.step_violations import StepViolations, listed, printable_paths, readable
 
 CountLines = Callable[[bytes], int]  # path → lines that a change added to it and removed from it
 
@@ -45,7 +45,7 @@ class IgnoredPaths(NamedTuple):
 class ProjectComparison(NamedTuple):
     """The current project, compared with its reference and its state before the step."""
 
-    rules: Rules
+    rules: PathRules
     ignored: IgnoredPaths
     reference: Manifest
     before: Manifest
@@ -68,7 +68,7 @@ class ProjectComparison(NamedTuple):
         """The other paths that differ from before; a new folder only if all its entries do."""
         others = self._others()
         going = {*others.paths, *self._unreadable()}
-        used = folders_above(path for path in self.now if path not in going)
+        used = folders_above_any(path for path in self.now if path not in going)
         return tuple(sorted(going - (set(others.created_folders) & used)))
 
     def written(self) -> list[bytes]:
@@ -81,7 +81,7 @@ class ProjectComparison(NamedTuple):
         files_only = self._others()[:3]
         return listed([self._words(p) for group in files_only for p in group if not is_litter(p)])
 
-    def _others(self) -> Changes:
+    def _others(self) -> PathChanges:
         """The differences from before in paths that are neither protected nor ignored."""
         seen = difference(self.before, self.now)
         ignored = self.ignored.among(seen.paths, self.now, self.before) | self.ignored.files
@@ -89,7 +89,7 @@ class ProjectComparison(NamedTuple):
         def counts(path: bytes) -> bool:
             return not self.rules.covers(path) and path not in ignored
 
-        return Changes(*(tuple(filter(counts, group)) for group in seen))
+        return PathChanges(*(tuple(filter(counts, group)) for group in seen))
 
     def _unreadable(self) -> list[bytes]:
         """Paths that can no longer be read, or folders too deep to be scanned: no pattern allows
@@ -113,7 +113,7 @@ class ProjectComparison(NamedTuple):
         outside += self._stray_folders(others._replace(changed_folders=()), outside)
         phrases = [f"{self._words(path)} while it ran" for path in broken]
         back = (*outside, *self._unreadable())
-        return StepViolations(listed(phrases), shown(broken), tuple(protected), back)
+        return StepViolations(listed(phrases), printable_paths(broken), tuple(protected), back)
 
     def _of_change(self, policy: Policy | None, lines: CountLines) -> StepViolations:
         protected, others = self.protected(), self._others()
@@ -132,9 +132,9 @@ class ProjectComparison(NamedTuple):
         broken = [*protected, *strayed, *unreadable, *(inside if too_much else ())]
         back = (*outside, *unreadable, *(others.paths if too_much else ()))
         text = "; ".join(filter(None, (listed(phrases), *too_much)))
-        return StepViolations(text, shown(broken), tuple(protected), back)
+        return StepViolations(text, printable_paths(broken), tuple(protected), back)
 
-    def _stray_folders(self, others: Changes, back: Iterable[bytes]) -> list[bytes]:
+    def _stray_folders(self, others: PathChanges, back: Iterable[bytes]) -> list[bytes]:
         """Forbidden changes of folders alone: created ones that will be empty, removed ones whose
         entries will be restored, changed permissions. back: paths that are restored anyway."""
         strayed = [
@@ -146,8 +146,8 @@ class ProjectComparison(NamedTuple):
         if not strayed:
             return []
         going = {*back, *strayed}
-        used = folders_above(path for path in self.now if path not in going)
-        left = folders_above(path for path in others.removed if path not in going)
+        used = folders_above_any(path for path in self.now if path not in going)
+        left = folders_above_any(path for path in others.removed if path not in going)
         made, gone = set(others.created_folders) - used, set(others.removed_folders) - left
         return [path for path in strayed if path in made | gone | {*others.changed_folders}]
 
@@ -178,7 +178,7 @@ def _above_maxima(policy: Policy | None, inside: Sequence[bytes], lines: CountLi
     return phrases
 
 
-def folders_above(paths: Iterable[bytes]) -> set[bytes]:
+def folders_above_any(paths: Iterable[bytes]) -> set[bytes]:
     """All folders above these paths, the root apart."""
     found: set[bytes] = set()
     for path in paths:

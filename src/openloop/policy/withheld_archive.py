@@ -34,7 +34,7 @@ _SECOND = 1_000_000_000  # ns
 _LEVEL = 1  # of compression: the file lasts for minutes only
 
 
-class _Ticking:
+class _TickingReader:
     """A file to read from, with a tick before each piece."""
 
     def __init__(self, file: IO[bytes], tick: Tick) -> None:
@@ -82,7 +82,7 @@ def _add(
     elif stat.S_ISREG(status.st_mode):
         with open(files.open_regular(os.fsdecode(path), os.O_RDONLY), "rb") as file:
             info.size = os.fstat(file.fileno()).st_size
-            archive.addfile(info, cast("IO[bytes]", _Ticking(file, tick)))
+            archive.addfile(info, cast("IO[bytes]", _TickingReader(file, tick)))
 
 
 def _in_seconds(nanoseconds: int) -> str:
@@ -106,7 +106,7 @@ def write(name: str, source: IO[bytes], folder: int, tick: Tick) -> str:
     with open(files.open_regular(name, flags, folder=folder, mode=0o600), "w+b") as target:
         with gzip.GzipFile("", "wb", _LEVEL, target) as packed:
             source.seek(0)
-            shutil.copyfileobj(_Ticking(source, tick), packed, _CHUNK)
+            shutil.copyfileobj(_TickingReader(source, tick), packed, _CHUNK)
         target.flush()
         os.fsync(target.fileno())
         found = _sha256(target, tick)
@@ -120,20 +120,20 @@ def read(source: IO[bytes], home: str, sha256: str, tick: Tick) -> IO[bytes] | N
     home: the folder on whose disk that file is.
     """
     with tempfile.TemporaryFile(dir=home) as copy:  # writes to the source do not affect it
-        shutil.copyfileobj(_Ticking(source, tick), copy, _CHUNK)
+        shutil.copyfileobj(_TickingReader(source, tick), copy, _CHUNK)
         if _sha256(copy, tick) != sha256:
             return None
         copy.seek(0)
         unpacked = tempfile.TemporaryFile(dir=home)  # noqa: SIM115
         packed = cast("IO[bytes]", gzip.GzipFile(fileobj=copy))
-        shutil.copyfileobj(_Ticking(packed, tick), unpacked, _CHUNK)
+        shutil.copyfileobj(_TickingReader(packed, tick), unpacked, _CHUNK)
         return unpacked
 
 
 def _sha256(file: IO[bytes], tick: Tick) -> str:
     found = hashlib.sha256()
     file.seek(0)
-    while chunk := _Ticking(file, tick).read(_CHUNK):
+    while chunk := _TickingReader(file, tick).read(_CHUNK):
         found.update(chunk)
     return found.hexdigest()
 

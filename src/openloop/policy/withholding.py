@@ -38,7 +38,7 @@ from openloop.record.workspace import ARTIFACTS, HOLDOUT, LOGS, REPLACED, WITHHE
 _NEW = f"{ARCHIVE}.new"
 
 
-class Recovered(NamedTuple):
+class RecoveryResult(NamedTuple):
     """The restored paths in words, and why that is impossible; "" for neither."""
 
     text: str = ""
@@ -249,14 +249,14 @@ class Withholding:
 
     # --- after a crash ---
 
-    def recover(self, digest: str) -> Recovered:
+    def recover(self, digest: str) -> RecoveryResult:
         """Restore the files that an interrupted run withheld.
 
         digest: of the archive according to the record; "" for none. Raises UsageError for an
         archive that is not on record and whose files are missing, OSError.
         """
         if not os.path.isdir(self._workspace.file(WITHHELD)):
-            return Recovered(damage=_GONE if digest else "")
+            return RecoveryResult(damage=_GONE if digest else "")
         folder = self._open_folder()
         try:
             if files.exists(_NEW, folder=folder):
@@ -266,18 +266,18 @@ class Withholding:
                     files.remove(_NEW, folder=folder)
             if not digest:
                 self._remove_unknown(folder)
-                return Recovered()
+                return RecoveryResult()
             return self._recover(digest, folder)
         finally:
             os.close(folder)
 
-    def _recover(self, digest: str, folder: int) -> Recovered:
+    def _recover(self, digest: str, folder: int) -> RecoveryResult:
         from openloop.policy import withheld_archive
 
         try:
             source = files.open_regular(ARCHIVE, os.O_RDONLY, folder=folder)
         except OSError:
-            return Recovered(damage=_GONE)
+            return RecoveryResult(damage=_GONE)
         with open(source, "rb") as file:
             unpacked = withheld_archive.read(
                 file, self._workspace.file(WITHHELD), digest, self._tick
@@ -285,7 +285,7 @@ class Withholding:
         if unpacked is None:
             aside = files.set_aside(ARCHIVE, folder=folder)
             words = f"{WITHHELD}/{ARCHIVE} was edited while a command ran: see {aside}"
-            return Recovered(damage=words)
+            return RecoveryResult(damage=words)
         with unpacked:
             archive = withheld_archive.Archive(unpacked, self._roots, self._tick)
             count = archive.restore()
@@ -294,7 +294,7 @@ class Withholding:
         words = f"restored {count} withheld paths that a killed run left away"
         if archive.found:
             words += f"; what stood there is kept in {WITHHELD}: {', '.join(archive.found[:5])}"
-        return Recovered(words)
+        return RecoveryResult(words)
 
     def _remove_unknown(self, folder: int) -> None:
         """Remove an archive that is not on record, if all its files exist. Raises UsageError."""

@@ -64,7 +64,7 @@ class LogReader:
             _Search(pattern) if pattern is not None else None
             for pattern in (command.expect, command.reject)
         ]
-        metric = _Metric(baseline) if baseline else None
+        metric = _MetricReader(baseline) if baseline else None
         searches = [search for search in (*asked, metric) if search]
         decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
         for data, last in self._blocks():
@@ -81,7 +81,7 @@ class LogReader:
             obscured=any(self._is_obscured(one, begin) for one in searches if not one.has_found),
         )
 
-    def _is_obscured(self, search: _Search | _Metric, begin: int) -> bool:
+    def _is_obscured(self, search: _Search | _MetricReader, begin: int) -> bool:
         """Whether a search matches the log's end without its escapes. begin: of the stretch."""
         start = max(begin, self.size - _UNESCAPED)
         text = os.pread(self._log, self.size - start, start).decode(errors="replace")
@@ -113,7 +113,7 @@ class LogReader:
             data = following
 
 
-class _Window(Generic[AnyStr]):
+class _NewText(Generic[AnyStr]):
     """New text after the end of the earlier text.
 
     A match near the end of the window waits for the next one, because it may go on there.
@@ -139,7 +139,7 @@ class _Window(Generic[AnyStr]):
                 yield match
 
 
-class _Search(_Window[str]):
+class _Search(_NewText[str]):
     """Searches for any match of a user's expression."""
 
     def __init__(self, pattern: str) -> None:
@@ -163,7 +163,7 @@ class _Search(_Window[str]):
             self.trouble = _too_slow(self._pattern.pattern)
 
 
-class _Metric(_Window[str]):
+class _MetricReader(_NewText[str]):
     """Collects the values of a metric according to `baseline.match`."""
 
     def __init__(self, baseline: Baseline) -> None:
@@ -178,8 +178,8 @@ class _Metric(_Window[str]):
     def has_found(self) -> bool:
         return bool(self.values)
 
-    def restarted(self) -> _Metric:
-        return _Metric(self._baseline)
+    def restarted(self) -> _MetricReader:
+        return _MetricReader(self._baseline)
 
     def look(self, new: str, last: bool) -> None:
         if self._is_slow or (self._match is Match.FIRST and self.values):

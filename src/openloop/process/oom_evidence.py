@@ -10,7 +10,7 @@ _OOM_KILL = re.compile(rb"^oom_kill (\d+)$", re.MULTILINE)
 _SHELL_SAYS_KILLED = 128 + signal.SIGKILL
 
 
-class Counters:
+class OomCounters:
     """The kernel's counts of OOM kills, kept open: of our cgroup and of the whole machine."""
 
     def __init__(self) -> None:

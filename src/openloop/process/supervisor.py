@@ -14,10 +14,10 @@ from openloop.process.guard_client import ANSWER, GuardClient, ending
 from openloop.process.guard_client import Job as Job
 from openloop.process.messages import Ended, Ending, NotStarted, Started
 from openloop.process.signals import Interrupts
-from openloop.process.watchdog import Watch, Watchdog
+from openloop.process.watchdog import CommandWatch, Watchdog
 
 
-class ViewError(Exception):
+class NamespaceError(Exception):
     """Mount namespaces are not available on this system or to this user."""
 
 
@@ -33,7 +33,7 @@ class Processes:
         record: str | None = None,
     ) -> None:
         """lock: descriptor of the workspace's lock. on_gap: see Watchdog. view: of the commands,
-        see `namespaces.enter`. record: see GuardClient. Raises ViewError when the view is not
+        see `namespaces.enter`. record: see GuardClient. Raises NamespaceError when the view is not
         possible."""
         tree.close_memory()
         tree.become_subreaper()  # to adopt the tree of a killed guard
@@ -45,14 +45,14 @@ class Processes:
         self._view = view
         self._record = record
         self._guard: GuardClient | None = self._new_guard()
-        self._oom = oom_evidence.Counters()
+        self._oom = oom_evidence.OomCounters()
         self._watchdog = Watchdog(on_gap)
 
     def _new_guard(self) -> GuardClient:
         guard = GuardClient(self._lock, self.mark, record=self._record)
         if self._view and not guard.enter(self._view).done:
             guard.close()
-            raise ViewError("the system gives commands no view of their own")
+            raise NamespaceError("the system gives commands no view of their own")
         return guard
 
     def run(
@@ -73,7 +73,7 @@ class Processes:
         self._number += 1
         number = self._number
         guard = self._guard = self._guard or self._new_guard()
-        watch = Watch(
+        watch = CommandWatch(
             log,
             job.limits,
             patience=ANSWER,
@@ -97,7 +97,7 @@ class Processes:
         number: int,
         job: Job,
         log: int,
-        watch: Watch,
+        watch: CommandWatch,
         on_start: Callable[[int], None],
     ) -> Exit:
         try:
@@ -130,7 +130,7 @@ class Processes:
                     case Ended():
                         return _exit(message, watch, pid)
 
-    def _heed(self, watch: Watch, heeded: int) -> int:
+    def _heed(self, watch: CommandWatch, heeded: int) -> int:
         """Act on signals: the first one ends the command, the second skips its grace period."""
         self._interrupts.drain()
         received = self._interrupts.received
@@ -140,7 +140,7 @@ class Processes:
             self._watchdog.wake()
         return len(received)
 
-    def _lost(self, guard: GuardClient, grace: float, watch: Watch, pid: int | None) -> Exit:
+    def _lost(self, guard: GuardClient, grace: float, watch: CommandWatch, pid: int | None) -> Exit:
         """Handle a dead or killed guard: end its children, which this process has adopted."""
         seconds = 0.0 if pid is None else watch.seconds()
         guard.give_up()
@@ -181,7 +181,7 @@ class Processes:
         self._oom.close()
 
 
-def _exit(message: Ended, watch: Watch, pid: int | None) -> Exit:
+def _exit(message: Ended, watch: CommandWatch, pid: int | None) -> Exit:
     code, signum = ending(message.status)
     # A limit or signal that came while the rest of the tree was ended did not end the command.
     ended = None if message.by_itself else watch.ended

@@ -24,7 +24,7 @@ class CommandLimits(NamedTuple):
     log_bytes: float = float("inf")
 
 
-class Watch:
+class CommandWatch:
     """The limits of one running command, checked on every tick."""
 
     def __init__(
@@ -120,14 +120,14 @@ class Watchdog:
         self._on_gap = on_gap
         self._wake = threading.Event()
         self._lock = threading.Lock()
-        self._watch: Watch | None = None
+        self._watch: CommandWatch | None = None
         self._due = 0.0
         self._closed = False
         self.failure: Exception | None = None
         self._thread = threading.Thread(target=self._run, name="watchdog", daemon=True)
         self._thread.start()
 
-    def watch(self, watch: Watch | None) -> None:
+    def watch(self, watch: CommandWatch | None) -> None:
         """Check `watch` from now on; None for no command."""
         with self._lock:
             self._watch = watch
@@ -163,7 +163,7 @@ class Watchdog:
                     self._look(self._watch, now)
             last = now
 
-    def _look(self, watch: Watch, now: float) -> None:
+    def _look(self, watch: CommandWatch, now: float) -> None:
         """Check a watch. A failed beat ends the command; the runner's thread reports it."""
         try:
             watch.look(now)

@@ -25,7 +25,7 @@ _BLOCK = 1 << 20  # bytes
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)  # the record cannot be kept
 
 
-class Collected:
+class CollectedAttachments:
     """The attachments of a step. left_out: descriptions of the first files that were not taken;
     more: the number of others. is_empty: whether the folder exists and is empty, as the next
     command needs it."""
@@ -81,11 +81,11 @@ def begin(workspace: int) -> None:
     os.mkdir(ATTACHMENTS, dir_fd=workspace)
 
 
-def collect(workspace: int, log_path: str, limit: int) -> Collected:
+def collect(workspace: int, log_path: str, limit: int) -> CollectedAttachments:
     """Move the attachments of a step into the record. workspace: its folder; limit: bytes. Only
     regular files are taken, at most MOST of them; names become printable. Raises OSError when the
     disk is full; the files not moved by then stay where they are."""
-    found = Collected()
+    found = CollectedAttachments()
     try:
         source = files.open_folder(ATTACHMENTS, folder=workspace)
     except OSError:
@@ -117,7 +117,9 @@ def add(workspace: int, log_path: str, name: str, data: bytes) -> Attachment:
     return Attachment(f"{place}/{name}", len(data), hashlib.sha256(data).hexdigest())
 
 
-def _keep_all(source: int, workspace: int, place: str, limit: int, found: Collected) -> None:
+def _keep_all(
+    source: int, workspace: int, place: str, limit: int, found: CollectedAttachments
+) -> None:
     artifacts = files.open_or_make_folder(ARTIFACTS, folder=workspace)
     try:
         name = place.rpartition("/")[2]
@@ -137,7 +139,7 @@ def _keep_all(source: int, workspace: int, place: str, limit: int, found: Collec
 
 
 def _files(
-    folder: int, below: bytes, depth: int, found: Collected
+    folder: int, below: bytes, depth: int, found: CollectedAttachments
 ) -> Iterator[tuple[bytes, int, os.stat_result]]:
     """(path, descriptor of its folder, status) of every regular file, in the order of names."""
     with os.scandir(folder) as entries:
@@ -164,7 +166,12 @@ def _files(
 
 
 def _keep(
-    path: bytes, parent: int, status: os.stat_result, artifacts: int, place: str, found: Collected
+    path: bytes,
+    parent: int,
+    status: os.stat_result,
+    artifacts: int,
+    place: str,
+    found: CollectedAttachments,
 ) -> None:
     *folders, name = (_plain(part) for part in path.split(b"/"))
     home = files.open_or_make_folder(place, folder=artifacts)

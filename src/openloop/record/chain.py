@@ -17,7 +17,7 @@ _ENVELOPE = re.compile(
 )
 
 
-class Broken(ValueError):
+class BrokenChain(ValueError):
     """A line that is not intact; `line` counts from 1."""
 
     def __init__(self, line: int, why: str) -> None:
@@ -53,11 +53,11 @@ def check_chain(
 ) -> Iterator[tuple[int, bytes]]:
     """Yield (line number, line) while each names the hash of the one before.
 
-    prev: the hash that the first line must name; None accepts any. Raises Broken.
+    prev: the hash that the first line must name; None accepts any. Raises BrokenChain.
     """
     for number, line in enumerate(lines, first):
         if prev is not None and prev_of(line) != prev:
             why = "does not follow from the line before: this line or that one was changed"
-            raise Broken(number, why)
+            raise BrokenChain(number, why)
         prev = head_of(line)
         yield number, line

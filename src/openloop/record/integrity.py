@@ -18,7 +18,7 @@ from openloop.fs import files
 from openloop.loop.events import Event
 from openloop.loop.state import State
 from openloop.record import chain, projections, reader, record_end, withheld
-from openloop.record.chain import Broken
+from openloop.record.chain import BrokenChain
 from openloop.record.reader import Record
 from openloop.record.workspace import ARTIFACTS, CHECKPOINTS, EVENTS, LOGS, WITHHELD, Workspace
 
@@ -41,7 +41,7 @@ class RecordMismatch(Exception):
 
 def load(place: Workspace, events: int) -> Record:
     """The record in an open events.jsonl, complete as far as its end and the heartbeat show. Raises
-    Broken, naming the line, or RecordMismatch."""
+    BrokenChain, naming the line, or RecordMismatch."""
     record = reader.load(events)
     if why := reader.lost(record.state, record.head, record_end.heartbeat(place)):
         raise RecordMismatch(place.shown(EVENTS), why)
@@ -76,7 +76,7 @@ def _unless_accepted(place: Workspace, accepted: Iterable[str]) -> Iterator[None
 
 def mismatches(place: Workspace, events: int) -> dict[str, str]:
     """Every log and artifact that does not match the record: its path in the workspace, and why.
-    Raises Broken when the events contradict each other."""
+    Raises BrokenChain when the events contradict each other."""
     found: dict[str, str] = {}
     state = State()
     for number, line in chain.check_chain(reader.lines(events)):
@@ -149,7 +149,7 @@ def check(
     """Hold one event against the state before it and the files that it names.
 
     largest: bytes of a log up to which it is hashed; None for all. may_lack: the files that are
-    not checked, ARTIFACTS (about to be written again) or LOGS. Raises Broken, RecordMismatch.
+    not checked, ARTIFACTS (about to be written again) or LOGS. Raises BrokenChain, RecordMismatch.
     """
     try:
         match event.kind:
@@ -162,16 +162,16 @@ def check(
                 _completion(number, state, event)
                 _artifact(place, state, event, on_disk=ARTIFACTS not in may_lack)
     except (KeyError, TypeError, ValueError) as error:
-        if isinstance(error, Broken):
+        if isinstance(error, BrokenChain):
             raise
-        raise Broken(number, f"a field is missing or of another kind: {error}") from None
+        raise BrokenChain(number, f"a field is missing or of another kind: {error}") from None
 
 
 def _carried(number: int, state: State, event: Event) -> None:
     # Read and written again: an older version carried fewer fields.
     carried = State().with_json(event.data["state"])
     if carried.to_json() != state.to_json():
-        raise Broken(number, "what it carries does not follow from the events before it")
+        raise BrokenChain(number, "what it carries does not follow from the events before it")
 
 
 def _completion(number: int, state: State, event: Event) -> None:
@@ -182,7 +182,9 @@ def _completion(number: int, state: State, event: Event) -> None:
     for gate in sorted(measured):
         result = state.gates.get(gate)
         if result is None or not result.outcome.passed or result.seq < state.change_seq:
-            raise Broken(number, f"says complete, but {gate} had not passed since the last change")
+            raise BrokenChain(
+                number, f"says complete, but {gate} had not passed since the last change"
+            )
 
 
 def _log(place: Workspace, event: Event, largest: int | None) -> None:

@@ -120,7 +120,7 @@ def telling_line(log: int) -> str:
     return next(found, "") or next(filter(None, reversed(lines)), "")
 
 
-def counts(log: int) -> str:
+def last_count(log: int) -> str:
     """The last count such as `7 of 8 cases` in an open log; "" for none."""
     found = re.findall(_COUNTS, end_lines(log, _SEARCHED).text)
     return str(found[-1]) if found else ""

@@ -25,7 +25,7 @@ from openloop.loop.state import State
 VERSION = 1
 
 
-class Live:
+class LiveFacts:
     """Facts about the running or latest command that are not in the record yet."""
 
     def __init__(
@@ -87,7 +87,7 @@ def eta_seconds(config: Config, state: State, elapsed: float) -> float | None:
 
 def heartbeat(
     state: State,
-    live: Live,
+    live: LiveFacts,
     writer: WriterProcess,
     *,
     mission: str,
@@ -135,13 +135,13 @@ def heartbeat(
     }
 
 
-def usage_json(state: State, live: Live) -> dict[str, Any] | None:
+def usage_json(state: State, live: LiveFacts) -> dict[str, Any] | None:
     """Usage of all agents in this run, the running session included; None when no agent has run."""
     total = state.usage.plus(live.usage) if live.usage and live.pid else state.usage
     return total.to_json() if total.sessions else None
 
 
-def _waiting_for(state: State, live: Live) -> str | None:
+def _waiting_for(state: State, live: LiveFacts) -> str | None:
     """What the run is waiting for, or what the running agent waits for by itself."""
     if state.waiting:
         return f"{state.waiting.agent} ({state.waiting.why})"

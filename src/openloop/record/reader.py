@@ -32,7 +32,7 @@ class Record(NamedTuple):
 
 
 def load(events: int) -> Record:
-    """The record in an open events.jsonl. Raises chain.Broken, which names the line."""
+    """The record in an open events.jsonl. Raises chain.BrokenChain, which names the line."""
     end = window(events)
     state = State()
     head = chain.FIRST_PREV
@@ -48,7 +48,7 @@ def load(events: int) -> Record:
 
 def latest_rounds(events: int, count: int) -> Iterator[tuple[int, State, Event]]:
     """(line number, the state before it, event) of the last `count` rounds, or as many as the start
-    of a run reads. Raises chain.Broken."""
+    of a run reads. Raises chain.BrokenChain."""
     end = window(events)
     begin = end.rounds[-count:][0]
     state = State()
@@ -59,22 +59,22 @@ def latest_rounds(events: int, count: int) -> Iterator[tuple[int, State, Event]]
 
 
 def decode_at(number: int, line: bytes) -> Event:
-    """The event of line `number`. Raises chain.Broken."""
+    """The event of line `number`. Raises chain.BrokenChain."""
     try:
         event = event_format.decode(line)
     except ValueError as error:
-        raise chain.Broken(number, str(error)) from None
+        raise chain.BrokenChain(number, str(error)) from None
     if event.seq != number:
-        raise chain.Broken(number, f"carries seq {event.seq}: lines are missing or moved")
+        raise chain.BrokenChain(number, f"carries seq {event.seq}: lines are missing or moved")
     return event
 
 
 def apply_at(number: int, state: State, event: Event) -> State:
-    """The state after line `number`. Raises chain.Broken for an event that cannot follow."""
+    """The state after line `number`. Raises chain.BrokenChain for an event that cannot follow."""
     try:
         return transitions.apply(state, event)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise chain.Broken(number, f"cannot follow: {error}") from None
+        raise chain.BrokenChain(number, f"cannot follow: {error}") from None
 
 
 def load_path(workspace: Workspace) -> Record:

@@ -11,7 +11,7 @@ import os
 from openloop.core.vocabulary import HISTORY, Kind, Status
 from openloop.fs import files
 from openloop.record import chain
-from openloop.record.chain import Broken
+from openloop.record.chain import BrokenChain
 from openloop.record.workspace import EVENTS, HEARTBEAT, Workspace
 
 TYPE_CHECKING = False  # typing is slow to import
@@ -25,7 +25,7 @@ _HEARTBEAT_LIMIT = 1 << 20  # bytes
 _BLOCK = 1 << 16  # bytes
 
 
-class Window:
+class RecordWindow:
     """The whole lines at the end of events.jsonl, back to the latest round_started at least.
 
     first: number of the first line. rounds: where in `lines` rounds begin, at least one position.
@@ -49,9 +49,9 @@ class Window:
         return chain.FIRST_PREV if self.first == 1 else None
 
 
-def window(events: int, length: int = WINDOW, count: int = 1) -> Window:
+def window(events: int, length: int = WINDOW, count: int = 1) -> RecordWindow:
     """The end of an open events.jsonl. length: bytes to begin with; more are read until they hold
-    the starts of `count` rounds. Raises Broken when the first line carries no number."""
+    the starts of `count` rounds. Raises BrokenChain when the first line carries no number."""
     end = whole_size(events)
     lines: list[bytes] = []
     rounds: list[int] = []  # positions from the end
@@ -66,7 +66,7 @@ def window(events: int, length: int = WINDOW, count: int = 1) -> Window:
     lines.reverse()
     begins = [len(lines) - 1 - position for position in reversed(rounds)]
     first = _number(lines[0]) if start else 1
-    return Window(lines, first, begins or [0], end, b"".join(blocks(events, end)))
+    return RecordWindow(lines, first, begins or [0], end, b"".join(blocks(events, end)))
 
 
 def whole_size(events: int) -> int:
@@ -115,7 +115,7 @@ def _number(line: bytes) -> int:
         if type(number) is not int:
             raise ValueError(f"seq is {number!r}")
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise Broken(0, f"near the end: not an event: {error}") from None
+        raise BrokenChain(0, f"near the end: not an event: {error}") from None
     return number
 
 
@@ -172,7 +172,7 @@ def _undone(number: int, step: str, text: str) -> dict[str, Any]:
 
 
 def read_end(workspace: Workspace) -> RecordEnd:
-    """Read the end of a record that others may be writing. Raises Broken, OSError."""
+    """Read the end of a record that others may be writing. Raises BrokenChain, OSError."""
     try:
         events = files.open_regular(workspace.file(EVENTS), os.O_RDONLY)
     except FileNotFoundError:
@@ -196,7 +196,7 @@ def _take(seen: RecordEnd, number: int, line: bytes) -> None:
             raise ValueError(f"carries seq {event['seq']}: lines are missing or moved")
         seen.take(event)
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise Broken(number, f"not an event: {error}") from None
+        raise BrokenChain(number, f"not an event: {error}") from None
 
 
 def _finite(text: str) -> float:

@@ -23,7 +23,7 @@ from openloop.loop.events import Event
 from openloop.record import chain, event_format, integrity, projections, record_end
 from openloop.record.lock import Lock
 from openloop.record.mission import Mission
-from openloop.record.projections import Live, WriterProcess
+from openloop.record.projections import LiveFacts, WriterProcess
 from openloop.record.workspace import (
     ARTIFACTS,
     CONFIG,
@@ -38,7 +38,7 @@ from openloop.record.workspace import (
 from openloop.record.writer.event_log import EventLog
 from openloop.record.writer.rebuild import rebuild_missing, rebuild_progress
 from openloop.record.writer.step_files import StepFiles
-from openloop.record.writer.tamper_watch import Watched
+from openloop.record.writer.tamper_watch import WatchedFile
 
 
 class Store:
@@ -49,12 +49,12 @@ class Store:
         when it cannot be opened."""
         self.workspace = mission.workspace
         self.lock = lock
-        self._live = Live()
+        self._live = LiveFacts()
         self._folder = lock.folder
         self._mission = mission
         self._writer = WriterProcess(os.getpid(), socket.gethostname())
         self.step_files = StepFiles(self.workspace, lock.folder, self._cannot_keep)
-        self._config = Watched(CONFIG, mission.data, lock.folder)
+        self._config = WatchedFile(CONFIG, mission.data, lock.folder)
         self._writing = threading.Lock()  # the watchdog beats while the runner records
         self._started = clock.monotonic()
         self._base = 0.0  # seconds of the run before this process took it on
@@ -196,7 +196,7 @@ class Store:
             artifact_sha256=chain.head_of(data),
         )
 
-    def beat(self, live: Live | None = None) -> None:
+    def beat(self, live: LiveFacts | None = None) -> None:
         """Rewrite heartbeat.json. live: what runs now, as until now when None.
         Raises RecordError; safe to call from the watchdog."""
         with self._writing:

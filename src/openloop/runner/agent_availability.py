@@ -14,7 +14,7 @@ from openloop.loop.state import AgentRefusal, State
 from openloop.loop.waits import RunStep, Wait
 from openloop.process.signals import Interrupts
 from openloop.process.watchdog import BEAT_INTERVAL
-from openloop.record.projections import Live
+from openloop.record.projections import LiveFacts
 
 if TYPE_CHECKING:
     from openloop.agents import sessions
@@ -113,7 +113,10 @@ def end_shared_limits(config: Config, action: Wait, sessions: Sessions) -> None:
 
 
 def wait(
-    action: Wait, interrupts: Interrupts, record: Callable[..., None], show: Callable[[Live], None]
+    action: Wait,
+    interrupts: Interrupts,
+    record: Callable[..., None],
+    show: Callable[[LiveFacts], None],
 ) -> None:
     """Wait for an agent, at most until a signal, and record the wait."""
     step, until = action.step, action.until
@@ -121,7 +124,7 @@ def wait(
         Kind.WAIT_STARTED, step=step, durable=True, agent=action.agent, until=until, why=action.why
     )
     begun = clock.monotonic()
-    live = Live()
+    live = LiveFacts()
     end = begun + action.seconds
     while not interrupts.received and (rest := clock.rest(until, end)) > 0:
         show(live)
@@ -129,4 +132,4 @@ def wait(
     seconds = round(clock.monotonic() - begun, 3)
     over = not interrupts.received
     record(Kind.WAIT_FINISHED, step=step, until=until, seconds=seconds, over=over)
-    show(Live())
+    show(LiveFacts())

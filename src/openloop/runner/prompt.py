@@ -16,14 +16,14 @@ from openloop.record.workspace import KNOWLEDGE, LOGS, Workspace
 TAIL = 6000  # bytes of each failing log that are quoted
 
 
-class Withheld(Protocol):
+class WithheldFiles(Protocol):
     """The withheld files, which a prompt must not name."""
 
     def is_named_in(self, text: str) -> bool:
         """Whether the text names one of them."""
 
 
-def build(mission: Mission, state: State, step: Step, withheld: Withheld) -> str:
+def build(mission: Mission, state: State, step: Step, withheld: WithheldFiles) -> str:
     """The Markdown prompt for the change `step` that is about to start."""
     config, workspace = mission.config, mission.workspace
     failed = gates.failing(config, state)
@@ -51,7 +51,7 @@ def _mission(config: Config, workspace: Workspace) -> str:
 
 
 def _failure(
-    config: Config, state: State, workspace: Workspace, gate: Step, withheld: Withheld
+    config: Config, state: State, workspace: Workspace, gate: Step, withheld: WithheldFiles
 ) -> str:
     result = state.gates[gate]
     lines = [f"### {gate}: {result.outcome}\n", f"{result.error}\n"]

@@ -8,7 +8,7 @@ from openloop.core.vocabulary import Kind
 from openloop.loop.events import Event
 from openloop.loop.state import State
 from openloop.process.signals import Interrupts
-from openloop.record.projections import Live
+from openloop.record.projections import LiveFacts
 from openloop.record.store import Store
 
 
@@ -18,7 +18,7 @@ class RunView(Protocol):
     def event(self, event: Event, state: State, line: bytes) -> None:
         """line: the event as events.jsonl holds it."""
 
-    def beat(self, live: Live, state: State) -> None:
+    def beat(self, live: LiveFacts, state: State) -> None:
         """About once a second while a command runs, in the watchdog's thread."""
 
 
@@ -42,14 +42,14 @@ class RunEvents:
         """Show an event that has just been recorded."""
         self._view.event(event, self._store.state, self._store.line)
 
-    def show_live(self, live: Live) -> None:
+    def show_live(self, live: LiveFacts) -> None:
         """Rewrite the heartbeat, and show what runs now."""
         self._store.beat(live)
         self._view.beat(live, self._store.state)
 
     def show_own_work(self, words: str) -> None:
         """Show that OpenLoop itself is at work."""
-        self.show_live(Live(own_work=words))
+        self.show_live(LiveFacts(own_work=words))
 
     def note_tampering(self, *found: str) -> bool:
         """Record the damage that commands did, "" for none. Returns whether there was any, which

@@ -17,7 +17,7 @@ from openloop.loop.actions import (
     Action,
     FinishRound,
     FinishRun,
-    Keep,
+    KeepBest,
     OpenRun,
     RestoreBest,
     RunStep,
@@ -32,9 +32,9 @@ from openloop.policy.withholding import Withholding
 from openloop.process.signals import Interrupts
 from openloop.process.supervisor import Processes
 from openloop.record.mission import Mission
-from openloop.record.projections import Live
+from openloop.record.projections import LiveFacts
 from openloop.record.store import Store
-from openloop.record.writer.step_files import Log
+from openloop.record.writer.step_files import StepLog
 from openloop.runner import agent_availability, prompt
 from openloop.runner.run_events import RunEvents, RunView
 from openloop.runner.snapshot_watch import SnapshotWatch
@@ -168,7 +168,7 @@ class Runner:
                 self._run_step(action)
             case Wait():
                 self._wait(action)
-            case Keep():
+            case KeepBest():
                 self._enforcement.keep_best(action.value, action.reason)
             case RestoreBest():
                 self._events.note_damage(self._enforcement.restore_best(action.reason))
@@ -275,7 +275,9 @@ class Runner:
                 text = f"attachments of {step} left out: {left.words}"
                 self._events.record(Kind.NOTE, note="attachments", text=text)
 
-    def _keep_changes(self, step: Step, log: Log, kept: list[Attachment]) -> dict[str, Any] | None:
+    def _keep_changes(
+        self, step: Step, log: StepLog, kept: list[Attachment]
+    ) -> dict[str, Any] | None:
         """Keep the diff of a change among its attachments; returns the field for its event."""
         found = self._enforcement.change_diff(step)
         if found is None:
@@ -325,7 +327,7 @@ class Runner:
         text = template.render(run, round=self.state.round, step=name)
         self._files.begin_attachments()
         with self._files.open_log(self.state, log_name) as log:
-            live = Live(step, text, log_path=log.path, started_at=clock.utc())
+            live = LiveFacts(step, text, log_path=log.path, started_at=clock.utc())
             yield Execution(command, text, log, live, session)
         live.pid = None
         self._events.show_live(live)

@@ -20,8 +20,8 @@ from openloop.process.log_scan import LogReader
 from openloop.process.supervisor import Job, Processes
 from openloop.record import log_tail
 from openloop.record.mission import Mission
-from openloop.record.projections import Live
-from openloop.record.writer.step_files import Log
+from openloop.record.projections import LiveFacts
+from openloop.record.writer.step_files import StepLog
 from openloop.runner import agent_availability
 from openloop.runner.execution import environment, limits_of, repeat
 
@@ -40,8 +40,8 @@ class Execution(NamedTuple):
 
     command: Command
     text: str
-    log: Log
-    live: Live
+    log: StepLog
+    live: LiveFacts
     session: Session | None = None
 
 
@@ -52,7 +52,7 @@ class Steps:
         self,
         mission: Mission,
         processes: Processes,
-        show: Callable[[Live], None],
+        show: Callable[[LiveFacts], None],
         sandbox: Sandbox | None,
         withholding: Withholding,
         sessions: Sessions | None,
@@ -94,7 +94,7 @@ class Steps:
         elif session and self._sessions:
             self._sessions.tell(command, None, None)
         private = command.private or self._withholding.is_named_in(line)
-        line = log_tail.counts(log.descriptor) if private else line
+        line = log_tail.last_count(log.descriptor) if private else line
         enclosed = self._sandbox is not None and self._sandbox.encloses(step)
         return StepResult(
             step=step,

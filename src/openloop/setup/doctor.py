@@ -120,7 +120,7 @@ def _record(place: Workspace) -> Iterator[Finding]:
         return
     try:
         record = integrity.load_path(place)
-    except (chain.Broken, integrity.RecordMismatch, NotRegular) as error:
+    except (chain.BrokenChain, integrity.RecordMismatch, NotRegular) as error:
         fix = (
             f"look at it: openloop audit {place.quoted}; "
             f"to start a new record: openloop init --force {place.quoted}"

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 
 from openloop.config.config import NO_POLICY, Command, Policy
 from openloop.config.globs import Globs
-from openloop.config.shell_commands import Simple, simple_commands
+from openloop.config.shell_commands import SimpleCommand, simple_commands
 from openloop.core import interpreter
 from openloop.core.errors import UsageError
 from openloop.core.text import printable
@@ -131,7 +131,7 @@ class Programs:
 
     # --- what a program needs ---
 
-    def _browser(self, one: Simple) -> Iterator[Finding]:
+    def _browser(self, one: SimpleCommand) -> Iterator[Finding]:
         """Whether `openloop browse` would find a browser."""
         from openloop.browser import chromium
 
@@ -142,7 +142,7 @@ class Programs:
         except UsageError as error:
             yield problem(f"{self._name}: {error.what}", error.fix)
 
-    def _module(self, one: Simple, path: str) -> Iterator[Finding]:
+    def _module(self, one: SimpleCommand, path: str) -> Iterator[Finding]:
         """Whether the interpreter that would run has the module of `python -m`."""
         if not re.fullmatch(r"python[\d.]*", os.path.basename(one.name)) or "-m" not in one.words:
             return
@@ -162,7 +162,7 @@ class Programs:
             fix = "name the project's interpreter" if os.path.exists(own) else install
             yield problem(f"{self._name}: {one.name} ({place}) has no module {module[0]}", fix)
 
-    def _has_module(self, module: str, python: str, one: Simple) -> bool:
+    def _has_module(self, module: str, python: str, one: SimpleCommand) -> bool:
         """Whether an interpreter has a module, without running the interpreter or anything of the
         project."""
         paths = [
@@ -197,7 +197,7 @@ class Programs:
             return True  # nothing is known
         return asked.returncode == 0
 
-    def _packages(self, one: Simple) -> Iterator[Finding]:
+    def _packages(self, one: SimpleCommand) -> Iterator[Finding]:
         """Whether the packages of package.json are installed."""
         if one.name not in ("npm", "pnpm", "yarn", "npx"):
             return
@@ -250,7 +250,7 @@ def _body(text: str) -> str:
     return text[head.end() :] if head else text
 
 
-def _started(text: str) -> list[Simple]:
+def _started(text: str) -> list[SimpleCommand]:
     """The simple commands that certainly run, without wrappers such as `env`."""
     found = []
     for one in simple_commands(_body(text)):

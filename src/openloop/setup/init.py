@@ -24,10 +24,10 @@ from openloop.loop.events import Event
 from openloop.loop.state import State
 from openloop.record import chain, event_format, integrity, projections
 from openloop.record import workspace as places
-from openloop.record.chain import Broken
+from openloop.record.chain import BrokenChain
 from openloop.record.integrity import RecordMismatch
 from openloop.record.lock import Lock
-from openloop.record.projections import Live, WriterProcess
+from openloop.record.projections import LiveFacts, WriterProcess
 from openloop.record.workspace import (
     CONFIG,
     EVENTS,
@@ -47,7 +47,7 @@ _DEFAULT_MISSION = "Keep the project working: every gate passes."
 
 
 @dataclass(frozen=True, slots=True)
-class Scaffold:
+class InitResult:
     """The result of init: the workspace, its configuration, and remarks on them."""
 
     workspace: Workspace
@@ -65,7 +65,7 @@ def init(
     force: bool,
     template: str | None = None,
     source: str | None = None,
-) -> Scaffold:
+) -> InitResult:
     """Create the workspace at `path`. Raises UsageError, HeldError, OSError.
 
     force: write openloop.json, whose old text is kept beside it, and the documents again; nothing
@@ -108,7 +108,7 @@ def init(
             text = json.dumps(found.play, indent=2) + "\n"
             files.replace(web_page.FILE, text.encode(), folder=folder)
     sentences = (*found.found, *_on_policy(document), *notes, *_on_agent(agent))
-    return Scaffold(place, root, known, (*sentences, *_hide_from_git(place)))
+    return InitResult(place, root, known, (*sentences, *_hide_from_git(place)))
 
 
 @contextlib.contextmanager
@@ -300,7 +300,7 @@ def _holds(place: Workspace) -> bool:
     a record that cannot be read, which may be intact."""
     try:
         integrity.load_path(place)
-    except (NotRegular, Broken, RecordMismatch):
+    except (NotRegular, BrokenChain, RecordMismatch):
         return False
     except OSError as error:
         raise places.unreadable(place, EVENTS, error) from None
@@ -310,7 +310,7 @@ def _holds(place: Workspace) -> bool:
 def _ready(known: Config, begun: Event | None) -> dict[str, Any]:
     return projections.heartbeat(
         transitions.apply(State(), begun) if begun else State(),
-        Live(),
+        LiveFacts(),
         WriterProcess(None, ""),
         mission=known.mission,
         total_rounds=known.total_rounds,
@@ -320,7 +320,7 @@ def _ready(known: Config, begun: Event | None) -> dict[str, Any]:
     )
 
 
-def lines(made: Scaffold) -> list[str]:
+def lines(made: InitResult) -> list[str]:
     """The summary of init for a person."""
     given, known = made.workspace.given, made.config
     policy = known.policy or NO_POLICY

@@ -38,9 +38,9 @@ def patterns(place: Workspace, known: Config, root: str) -> Iterator[Finding]:
         )
     skip = snapshot.outside_project(root, place.path)
     # slow to import, and many a workspace has no policy
-    from openloop.policy.path_rules import Rules, unfit
+    from openloop.policy.path_rules import PathRules, unfit
 
-    rules = Rules(policy)
+    rules = PathRules(policy)
     paths = snapshot.scan(root, skip=skip, wanted=rules.protects)
     yield from (problem(what, fix) for what, fix in unfit(paths, rules))
     keys = ("protect", "allow") if withheld.lying_at(place) else ("protect", "allow", "withhold")

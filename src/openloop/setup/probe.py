@@ -17,7 +17,7 @@ from openloop.core.vocabulary import Step
 from openloop.fs import project_copy
 from openloop.loop.gates import Verdict
 from openloop.process.signals import Interrupts
-from openloop.process.supervisor import Processes, ViewError
+from openloop.process.supervisor import NamespaceError, Processes
 from openloop.record.lock import Lock
 from openloop.record.mission import Mission
 from openloop.runner.gate_runner import GateRunner
@@ -65,7 +65,7 @@ class Canaries:
                 if canary is not None:
                     yield self._own(gate, canary)
             yield from self._built_in()
-        except project_copy.TooLarge:
+        except project_copy.ProjectTooLarge:
             yield warning(
                 "canaries were not tried: the project is larger than "
                 f"{project_copy.LARGEST >> 30} GB, and this system has no overlays for it",
@@ -84,7 +84,7 @@ class Canaries:
             place = opened.enter_context(scratch_copy.overlay(self._mission.root))
             try:
                 return self._gate_runner(place, opened)
-            except ViewError:
+            except NamespaceError:
                 self._overlays = False
         return None
 

@@ -37,7 +37,8 @@ def overlay(root: str) -> Iterator[ScratchCopy]:
 
 @contextlib.contextmanager
 def copy(root: str, workspace: str) -> Iterator[ScratchCopy]:
-    """A copy of `root` without the workspace, see `project_copy.copy`. Raises TooLarge, OSError."""
+    """A copy of `root` without the workspace, see `project_copy.copy`. Raises ProjectTooLarge,
+    OSError."""
     with _folder() as folder:
         place = os.path.join(folder, os.path.basename(root) or "project")
         project_copy.copy(root, place, (workspace,))

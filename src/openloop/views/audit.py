@@ -17,7 +17,7 @@ from openloop.core.vocabulary import Kind
 from openloop.fs import files
 from openloop.loop.state import State
 from openloop.record import chain, integrity, reader, record_end
-from openloop.record.chain import Broken
+from openloop.record.chain import BrokenChain
 from openloop.record.integrity import RecordMismatch
 from openloop.record.workspace import EVENTS, HEARTBEAT, Workspace
 
@@ -129,7 +129,7 @@ def _opened(place: Workspace) -> Iterator[int]:
         raise RecordMismatch(place.shown(EVENTS), str(error.strerror)) from None
     try:
         yield descriptor
-    except Broken as error:
+    except BrokenChain as error:
         raise RecordMismatch(f"{place.shown(EVENTS)}, line {error.line}", error.why) from None
     finally:
         os.close(descriptor)

@@ -13,8 +13,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from openloop.core.errors import UsageError
-from openloop.core.text import TAB, printable
-from openloop.core.text import counted as of_things
+from openloop.core.text import TAB, counted, printable
 from openloop.core.vocabulary import Kind, Outcome
 from openloop.fs import files
 from openloop.loop.events import StepResult
@@ -32,7 +31,7 @@ class Change(NamedTuple):
     result: StepResult
 
 
-def counted(result: StepResult) -> str:
+def diff_counts(result: StepResult) -> str:
     """`3 files, +40 -2` for a change; "" when nothing was compared."""
     if result.changes is None:
         return ""
@@ -43,7 +42,7 @@ def counted(result: StepResult) -> str:
     if count == 0:
         return "all of it undone" if result.outcome is Outcome.POLICY else "no file changed"
     more = "" if result.changes.get("whole") else " and more"
-    return f"{of_things(count, 'file')}, +{added} -{removed}{more}"
+    return f"{counted(count, 'file')}, +{added} -{removed}{more}"
 
 
 def left_something(result: StepResult) -> bool:
@@ -119,7 +118,7 @@ def _backward(place: Workspace) -> Iterator[Change]:
 def _show(place: Workspace, change: Change) -> None:
     result = change.result
     title = f"round {change.round}, {result.step} {result.outcome}"
-    words = counted(result)
+    words = diff_counts(result)
     if not words:
         raise UsageError(
             f"{title}: what it did was not kept",

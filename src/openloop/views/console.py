@@ -22,7 +22,7 @@ from openloop.core.vocabulary import Kind, Outcome, Status
 from openloop.loop.events import Event
 from openloop.loop.state import State, Violation
 from openloop.record import projections
-from openloop.record.projections import Live
+from openloop.record.projections import LiveFacts
 from openloop.record.workspace import ARTIFACTS, LOGS, Workspace
 from openloop.views import changes
 
@@ -144,7 +144,7 @@ class Console:
         self._screen = screen
         self._last = ""
         self._began = time.monotonic()
-        self._command: Live | None = None
+        self._command: LiveFacts | None = None
 
     def event(self, event: Event, state: State, line: bytes) -> None:
         match event.kind:
@@ -180,7 +180,7 @@ class Console:
         else:
             self._screen.line(words)
 
-    def beat(self, live: Live, state: State) -> None:
+    def beat(self, live: LiveFacts, state: State) -> None:
         if live is not self._command:
             self._command, self._began = live, time.monotonic()
         if state.waiting:
@@ -208,7 +208,7 @@ def step_line(screen: Screen, state: State) -> str:
     words = f"  {state.round:>4}  {name:<14} {outcome} {duration(result.duration_seconds):>7}"
     if result.detail:
         words += f"  {printable(result.detail)}"
-    if (did := changes.counted(result)) and (
+    if (did := changes.diff_counts(result)) and (
         result.outcome.passed or changes.left_something(result)
     ):
         words += f"  {did}"
@@ -230,7 +230,7 @@ def local_time(moment: str) -> str:
     return time.strftime("%H:%M" if today else "%F %H:%M", then)
 
 
-def live_line(live: Live, state: State, seconds: float, last: str) -> str:
+def live_line(live: LiveFacts, state: State, seconds: float, last: str) -> str:
     """`round 4 (2 of 3) | verify 12 s | log 3.4 KB | ETA 2 min | last play passed`."""
     parts = [
         f"round {state.round} ({state.rounds_used + 1} of {state.budget})",
@@ -306,17 +306,17 @@ def size(count: int) -> str:
     return f"{amount:.1f} GB"
 
 
-class Quiet:
+class QuietView:
     """The view of `--quiet`: only the verdict is shown, by the caller."""
 
     def event(self, event: Event, state: State, line: bytes) -> None:
         pass
 
-    def beat(self, live: Live, state: State) -> None:
+    def beat(self, live: LiveFacts, state: State) -> None:
         pass
 
 
-class EventStream(Quiet):
+class EventStream(QuietView):
     """The view of `run --json`: every event as it is recorded, one object a line."""
 
     def __init__(self, screen: Screen) -> None:

@@ -18,7 +18,7 @@ def is_here() -> bool:
     return os.environ.get("GITHUB_ACTIONS") == "true"
 
 
-class GitHub(Console):
+class GitHubConsole(Console):
     """The console's lines, in groups that GitHub folds."""
 
     def __init__(self, screen: Screen) -> None:

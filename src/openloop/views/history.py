@@ -17,15 +17,15 @@ from openloop.fs import files
 from openloop.loop.events import Event, Measurement, Metric, StepResult
 from openloop.loop.state import State, Violation
 from openloop.record import chain, reader, record_end
-from openloop.record.chain import Broken
-from openloop.record.record_end import Window
+from openloop.record.chain import BrokenChain
+from openloop.record.record_end import RecordWindow
 from openloop.record.workspace import EVENTS, Workspace
 
 Line = tuple[int, bytes]  # its number, counted from 1, and its bytes
 
 
 @dataclass(frozen=True, slots=True)
-class Station:
+class FinishedStep:
     """A finished step of a round; offset: seconds from the round's start to its own."""
 
     result: StepResult
@@ -33,7 +33,7 @@ class Station:
 
 
 @dataclass(frozen=True, slots=True)
-class Running:
+class RunningStep:
     """A step that was started and has not finished; offset as for a station."""
 
     step: Step
@@ -54,15 +54,15 @@ class Round:
     outcome: RoundOutcome | None
     decision: Decision | None
     reason: str
-    steps: tuple[Station, ...]
-    running: Running | None
+    steps: tuple[FinishedStep, ...]
+    running: RunningStep | None
     undone: tuple[Violation, ...]
     checkpoints: tuple[str, ...]
     notes: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class MetricPoint:
     """One measurement of the baseline. best: the best value after it."""
 
     round: int
@@ -79,7 +79,7 @@ class History:
 
     rounds: tuple[Round, ...]
     earlier: Mapping[str, int]
-    measured: tuple[Measured, ...]
+    measured: tuple[MetricPoint, ...]
     broken: str
 
 
@@ -93,7 +93,7 @@ class _Reading:
     kept: deque[list[Line]]
     metric: Metric | None = None
     earlier: Counter[str] = field(default_factory=Counter)
-    measured: list[Measured] = field(default_factory=list)
+    measured: list[MetricPoint] = field(default_factory=list)
 
     def take(self, lines: Iterable[Line]) -> None:
         for number, line in lines:
@@ -117,7 +117,7 @@ class _Reading:
             self.metric = Metric.from_json(metric) if metric else None
         except (TypeError, ValueError, KeyError) as error:
             why = f"what it carries is not what OpenLoop writes: {error}"
-            raise Broken(number, why) from None
+            raise BrokenChain(number, why) from None
 
     def _count(self, lines: list[Line]) -> None:
         ends = [line for line in lines if chain.kind_of(line[1]) == Kind.ROUND_FINISHED]
@@ -133,9 +133,9 @@ class _Reading:
                 measurement = Measurement.from_json(event.data["metric"])
             except (TypeError, ValueError, KeyError) as error:
                 why = f"its metric is not one that OpenLoop writes: {error}"
-                raise Broken(number, why) from None
+                raise BrokenChain(number, why) from None
             before = self.measured[-1].metric if self.measured else self.metric
-            self.measured.append(Measured(event.round, measurement.after(before)))
+            self.measured.append(MetricPoint(event.round, measurement.after(before)))
 
 
 def read(place: Workspace, *, detailed: int) -> History:
@@ -150,20 +150,20 @@ def read(place: Workspace, *, detailed: int) -> History:
             reading.begin(begin, end.lines[end.rounds[0]])
         lines = _confirmed(chain.check_chain(end.lines, first=end.first, prev=end.prev))
         reading.take(line for line in lines if line[0] >= begin)
-    except (Broken, OSError) as error:
+    except (BrokenChain, OSError) as error:
         broken = str(error)
     try:
         rounds.extend(_rounds(reading.kept))
-    except Broken as error:
+    except BrokenChain as error:
         broken = broken or str(error)
     return History(tuple(rounds), dict(reading.earlier), tuple(reading.measured), broken)
 
 
-def _end(place: Workspace, rounds: int) -> Window:
+def _end(place: Workspace, rounds: int) -> RecordWindow:
     try:
         events = files.open_regular(place.file(EVENTS), os.O_RDONLY)
     except FileNotFoundError:
-        return Window([], 1, [0], 0, b"")
+        return RecordWindow([], 1, [0], 0, b"")
     try:
         return record_end.window(events, count=rounds)
     finally:
@@ -182,8 +182,8 @@ def _confirmed(lines: Iterable[Line]) -> Iterator[Line]:
 
 
 def _rounds(kept: Iterable[list[Line]]) -> Iterator[Round]:
-    """The rounds that these lines record, replayed. Raises Broken for a line that OpenLoop does not
-    write."""
+    """The rounds that these lines record, replayed. Raises BrokenChain for a line that OpenLoop
+    does not write."""
     state = State()
     for lines in kept:
         story = _Story()
@@ -194,10 +194,10 @@ def _rounds(kept: Iterable[list[Line]]) -> Iterator[Round]:
                 state = reader.apply_at(number, state, event)
                 story.add(event)
             found = story.round(state)
-        except Broken:
+        except BrokenChain:
             raise
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise Broken(number, f"a field is missing or of another kind: {error}") from None
+            raise BrokenChain(number, f"a field is missing or of another kind: {error}") from None
         yield found
 
 
@@ -245,18 +245,18 @@ class _Story:
             outcome=RoundOutcome(end.data["outcome"]) if end else None,
             decision=Decision(end.data["decision"]) if end else None,
             reason=end.text("reason") if end else "",
-            steps=tuple(map(Station, state.steps, self.offsets)),
+            steps=tuple(map(FinishedStep, state.steps, self.offsets)),
             running=self._running(),
             undone=state.violations,
             checkpoints=state.checkpoints,
             notes=tuple(self.notes),
         )
 
-    def _running(self) -> Running | None:
+    def _running(self) -> RunningStep | None:
         begun = self.open
         if begun is None or begun.step is None or self.end is not None:
             return None
-        return Running(
+        return RunningStep(
             begun.step,
             bool(begun.data["confirm"]),
             begun.text("command"),

@@ -62,7 +62,7 @@ class Sink(Protocol):
         """End the output of a log, because it is complete or another one follows."""
 
 
-class Bytes:
+class BytesSink:
     """Writes to a pipe or a file: the bytes as they are."""
 
     def write(self, data: bytes) -> None:
@@ -72,7 +72,7 @@ class Bytes:
         pass
 
 
-class Visible:
+class TerminalSink:
     """Writes to a terminal: escapes and control characters become visible and do nothing."""
 
     def __init__(self) -> None:
@@ -105,11 +105,11 @@ def visible(text: str) -> str:
 def show(place: Workspace, asked: LogSelection, *, follow: bool) -> None:
     """Write the latest log that is asked for to standard output; with `follow` go on until the
     run is over. Raises UsageError when there is no such log."""
-    sink: Sink = Visible() if sys.stdout.isatty() else Bytes()
+    sink: Sink = TerminalSink() if sys.stdout.isatty() else BytesSink()
     if follow:
         watching.for_first_run(place)
-    shown = _Shown(place, sink)
-    record = _Record(place)
+    shown = _ShownLog(place, sink)
+    record = _FollowedRecord(place)
     latest = record.latest(asked)
     if latest:
         shown.turn_to(latest)
@@ -121,7 +121,7 @@ def show(place: Workspace, asked: LogSelection, *, follow: bool) -> None:
         raise _no_log(place, record, asked)
 
 
-def _no_log(place: Workspace, record: _Record, asked: LogSelection) -> UsageError:
+def _no_log(place: Workspace, record: _FollowedRecord, asked: LogSelection) -> UsageError:
     if record.latest(LogSelection()):
         fix = f"look at what there is: ls {place.shown(LOGS)}"
         return UsageError(f"there is no log{asked}", where=place.shown(LOGS), fix=fix)
@@ -129,7 +129,9 @@ def _no_log(place: Workspace, record: _Record, asked: LogSelection) -> UsageErro
     return UsageError(what, fix=f"openloop run {place.quoted}")
 
 
-def _follow(place: Workspace, record: _Record, asked: LogSelection, shown: _Shown) -> None:
+def _follow(
+    place: Workspace, record: _FollowedRecord, asked: LogSelection, shown: _ShownLog
+) -> None:
     """Write log after log until the run, or the selected round, is over."""
     over = False
     while not over:
@@ -153,7 +155,7 @@ def _wait() -> None:
         raise BrokenPipeError
 
 
-class _Shown:
+class _ShownLog:
     """The log that is shown, and the position up to which it was shown."""
 
     def __init__(self, place: Workspace, sink: Sink) -> None:
@@ -210,7 +212,7 @@ def _open(place: Workspace, name: str) -> int:
         ) from None
 
 
-class _Record:
+class _FollowedRecord:
     """events.jsonl, searched from its end and then read as it grows; its chain is not checked."""
 
     def __init__(self, place: Workspace) -> None:

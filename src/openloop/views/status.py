@@ -71,7 +71,7 @@ def inspect(path: str) -> WorkspaceStatus:
     beat = record_end.heartbeat(place)  # before the record, which is never behind it
     try:
         seen = record_end.read_end(place)
-    except (chain.Broken, NotRegular) as error:
+    except (chain.BrokenChain, NotRegular) as error:
         fix = f"look at it: openloop audit {place.quoted}"
         problems.append(_problem(place, EVENTS, f"{EVENTS} is not intact: {error}", fix))
     except OSError as error:
@@ -173,11 +173,11 @@ def _from_record(place: Workspace) -> dict[str, Any]:
 
     try:
         record = reader.load_path(place)
-    except (chain.Broken, OSError):  # damaged since it was seen
+    except (chain.BrokenChain, OSError):  # damaged since it was seen
         return _UNKNOWN
     return projections.heartbeat(
         record.state,
-        projections.Live(),
+        projections.LiveFacts(),
         projections.WriterProcess(None, ""),
         mission="",
         total_rounds=0,
@@ -291,7 +291,7 @@ def _usage_words(found: object) -> str:
     from openloop.core import usage
 
     try:
-        return printable(usage.in_words(usage.Total.from_json(found)))
+        return printable(usage.in_words(usage.RunUsage.from_json(found)))
     except (KeyError, TypeError, ValueError):
         return ""
 

@@ -16,11 +16,11 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
-from openloop.core.usage import Total
+from openloop.core.usage import RunUsage
 from openloop.core.vocabulary import Status
 from openloop.loop.events import Metric
 from openloop.record import record_end
-from openloop.record.chain import Broken
+from openloop.record.chain import BrokenChain
 from openloop.record.workspace import EVENTS, HEARTBEAT, Workspace
 from openloop.views import discovery, status
 
@@ -50,9 +50,9 @@ class Catalogue:
         self._roots = [os.path.realpath(path) for path in paths]
         self._lock = threading.Lock()
         self._places: dict[str, Workspace] = {}
-        self._beats = _Kept(record_end.heartbeat, HEARTBEAT)
-        self._ends = _Kept(_end_of_record, EVENTS)
-        self._rows: dict[str, _Shown] = {}
+        self._beats = _FileCache(record_end.heartbeat, HEARTBEAT)
+        self._ends = _FileCache(_end_of_record, EVENTS)
+        self._rows: dict[str, _ShownRow] = {}
         self._search_at = 0.0
         self.whole = True  # whether the search reached everything
 
@@ -90,16 +90,16 @@ class Catalogue:
         took = time.monotonic() - now
         self._search_at = time.monotonic() + max(_SEARCH_EVERY, 100 * took)
 
-    def _show(self, key: str, place: Workspace) -> _Shown:
+    def _show(self, key: str, place: Workspace) -> _ShownRow:
         claimed, end = self._beats.of(place), self._ends.of(place)
         before = self._rows.get(key)
         if before and before.claimed is claimed and before.end is end and not before.is_live:
             return before
-        shown = self._rows[key] = _Shown(_row(key, place, claimed, end), claimed, end)
+        shown = self._rows[key] = _ShownRow(_row(key, place, claimed, end), claimed, end)
         return shown
 
 
-class _Shown:
+class _ShownRow:
     """A row, the facts it was made from, and its JSON."""
 
     def __init__(self, row: Row, claimed: Beat | None, end: record_end.RecordEnd | None) -> None:
@@ -125,7 +125,7 @@ def _row(key: str, place: Workspace, claimed: Beat | None, end: record_end.Recor
     return row
 
 
-class _Kept(Generic[T]):
+class _FileCache(Generic[T]):
     """A cache of one file of each workspace, read again only when that file has changed."""
 
     def __init__(self, read: Callable[[Workspace], T], name: str) -> None:
@@ -147,7 +147,7 @@ class _Kept(Generic[T]):
 def _end_of_record(place: Workspace) -> record_end.RecordEnd | None:
     try:
         return record_end.read_end(place)
-    except (Broken, OSError):
+    except (BrokenChain, OSError):
         return None
 
 
@@ -164,7 +164,7 @@ def _fields(beat: Mapping[str, Any]) -> Row:
         row["metric"] = metric = Metric.from_json(beat["metric"]).to_json()
         metric["best"] = _of_kind(metric["best"], int, float)
     with contextlib.suppress(TypeError, ValueError, KeyError, AttributeError):
-        row["usage"] = Total.from_json(beat["usage"]).to_json()
+        row["usage"] = RunUsage.from_json(beat["usage"]).to_json()
     return row
 
 

@@ -28,7 +28,7 @@ def document(place: Workspace, row: Row, audits: Audits) -> Document:
     found: Document = {**row, "problems": problems, "withheld": seen.withheld or None}
     try:
         record = reader.load_path(place)
-    except (chain.Broken, OSError) as error:
+    except (chain.BrokenChain, OSError) as error:
         return {**found, "gates": [], "head": None, "broken": str(error), "audit": audits.of(place)}
     state = record.state
     known = _known(place)

@@ -36,7 +36,7 @@ Query = dict[str, str]
 Routes = tuple[tuple[re.Pattern[str], Callable[..., None]], ...]
 
 
-class Refused(Exception):
+class HttpError(Exception):
     """A request is answered with an error status and a sentence."""
 
     def __init__(self, status: int, why: str) -> None:
@@ -90,8 +90,8 @@ class Handler(BaseHTTPRequestHandler):
                 if match := pattern.fullmatch(path):
                     route(self, query, *match.groups())
                     return
-            raise Refused(404, "there is nothing at this address")
-        except Refused as refused:
+            raise HttpError(404, "there is nothing at this address")
+        except HttpError as refused:
             self._fail(refused.status, str(refused))
         except (OpenLoopError, LookupError, ValueError) as error:
             self._fail(404, getattr(error, "what", str(error)))
@@ -102,27 +102,29 @@ class Handler(BaseHTTPRequestHandler):
             self._fail(status, f"a file cannot be read: {error.strerror}")
 
     def _checked(self) -> tuple[str, Query]:
-        """The path and the query. Raises Refused."""
+        """The path and the query. Raises HttpError."""
         if why := self.site.access.foreign(self.headers):
-            raise Refused(403, why)
+            raise HttpError(403, why)
         if self.headers.defects:
-            raise Refused(400, "the headers are not whole")
+            raise HttpError(400, "the headers are not whole")
         if self.headers.get("Transfer-Encoding") or self.headers.get("Content-Length", "0") != "0":
-            raise Refused(413, "requests have no body")
+            raise HttpError(413, "requests have no body")
         path, _, text = self.path.partition("?")
         if len(self.path) > _LONGEST_PATH or not re.fullmatch(r"/[A-Za-z0-9/._-]*", path):
-            raise Refused(404, "there is nothing at this address")
+            raise HttpError(404, "there is nothing at this address")
         try:
             pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=10)
         except ValueError:
-            raise Refused(400, "there are too many parameters") from None
+            raise HttpError(400, "there are too many parameters") from None
         query = dict(pairs)
         if len(query) != len(pairs):
-            raise Refused(400, "a parameter is given twice")
+            raise HttpError(400, "a parameter is given twice")
         if path == "/" and "token" in query:
             return path, query
         if not self.site.access.admits(self.headers):
-            raise Refused(403, "open the address that `openloop ui` printed: it carries the token")
+            raise HttpError(
+                403, "open the address that `openloop ui` printed: it carries the token"
+            )
         return path, query
 
     # --- answers ---

@@ -63,7 +63,7 @@ def piece(log: int, offset: int | None, length: int) -> Document:
     return {"offset": start, "end": start + len(data), "size": size, "text": text}
 
 
-class Lines:
+class LineNumbers:
     """Line numbers, counted once and cached every few megabytes."""
 
     def __init__(self) -> None:

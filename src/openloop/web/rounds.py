@@ -109,7 +109,7 @@ def _finished(event: Event) -> Document:
     except ValueError as error:
         return {"outcome": "unknown", "detail": str(error)}
     measured = result.measurement.to_json() if result.measurement else None
-    return {**result.to_json(), "metric": measured, "did": changes.counted(result)}
+    return {**result.to_json(), "metric": measured, "did": changes.diff_counts(result)}
 
 
 class FoundStep:

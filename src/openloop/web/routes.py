@@ -11,7 +11,7 @@ from openloop.fs import files
 from openloop.record.workspace import ARTIFACTS, CONFIG, KNOWLEDGE, Workspace
 from openloop.views import changes
 from openloop.web import details, logs, rounds
-from openloop.web.handler import Handler, Query, Refused, Routes
+from openloop.web.handler import Handler, HttpError, Query, Routes
 from openloop.web.static import FILES
 
 _PICTURES = {
@@ -25,20 +25,20 @@ _DIFF_LINES = 5000  # of one change
 
 
 def _place(handler: Handler, key: str) -> Workspace:
-    """The workspace of a loop. Raises Refused."""
+    """The workspace of a loop. Raises HttpError."""
     found = handler.site.catalogue.place(key)
     if found is None:
-        raise Refused(404, "there is no such loop here")
+        raise HttpError(404, "there is no such loop here")
     return found
 
 
 def _step(handler: Handler, key: str, identifier: str) -> tuple[Workspace, rounds.FoundStep]:
-    """A step whose log may be shown. Raises Refused, LookupError, ValueError, OSError."""
+    """A step whose log may be shown. Raises HttpError, LookupError, ValueError, OSError."""
     place = _place(handler, key)
     step = rounds.FoundStep(place, int(identifier))
     private = bool(step.result and step.result.private) or details.is_private(place, step.step)
     if private and not handler.site.private:
-        raise Refused(403, "this log is private; `openloop ui --private` shows it")
+        raise HttpError(403, "this log is private; `openloop ui --private` shows it")
     return place, step
 
 
@@ -47,7 +47,7 @@ def _number(query: Query, name: str, default: int | None = None) -> int | None:
     if text is None:
         return default
     if not re.fullmatch(r"[0-9]{1,15}", text):
-        raise Refused(400, f"{name} must be a number")
+        raise HttpError(400, f"{name} must be a number")
     return int(text)
 
 
@@ -57,14 +57,16 @@ def _home(handler: Handler, query: Query) -> None:
         _file(handler, query, "index.html")
         return
     if not access.accepts_key(query["token"]):
-        raise Refused(403, "the token is not of this start: open the address that was printed last")
+        raise HttpError(
+            403, "the token is not of this start: open the address that was printed last"
+        )
     cookie = f"{access.cookie}={access.token}; Path=/; HttpOnly; SameSite=Strict"
     handler.respond(303, "text/plain", b"", Location="/", Set_Cookie=cookie)
 
 
 def _file(handler: Handler, query: Query, name: str) -> None:
     if name not in FILES:
-        raise Refused(404, "there is nothing at this address")
+        raise HttpError(404, "there is nothing at this address")
     handler.tagged(*FILES[name])
 
 
@@ -104,13 +106,13 @@ def _log(handler: Handler, query: Query, key: str, identifier: str) -> None:
 def _search(handler: Handler, query: Query, key: str, identifier: str) -> None:
     place, step = _step(handler, key, identifier)
     if not query.get("q"):
-        raise Refused(400, "q is empty")
+        raise HttpError(400, "q is empty")
     log = logs.opened(place, step.log)
     try:
         found = logs.search(log, query["q"], regex=query.get("regex") == "1")
         handler.document({"version": 1, **found})
     except OpenLoopError as error:
-        raise Refused(400, error.what) from None
+        raise HttpError(400, error.what) from None
     finally:
         os.close(log)
 
@@ -129,11 +131,11 @@ def _attachment(handler: Handler, query: Query, key: str, identifier: str, index
     place, step = _step(handler, key, identifier)
     attachments = step.result.attachments if step.result else ()
     if int(index) >= len(attachments):
-        raise Refused(404, "there is no such attachment")
+        raise HttpError(404, "there is no such attachment")
     path = str(attachments[int(index)].path)
     parts = path.split("/")
     if len(parts) < 3 or parts[0] != ARTIFACTS or {"", ".", ".."} & set(parts):
-        raise Refused(404, "the record names no file there")
+        raise HttpError(404, "the record names no file there")
     with contextlib.ExitStack() as stack:
         folder = files.open_folder(place.path)
         stack.callback(os.close, folder)
@@ -161,20 +163,20 @@ def _diff(handler: Handler, query: Query, key: str, identifier: str) -> None:
     place = _place(handler, key)
     result = rounds.FoundStep(place, int(identifier)).result
     if result is None or not result.changes:
-        raise Refused(404, "what this step changed was not kept")
+        raise HttpError(404, "what this step changed was not kept")
     data = changes.diff_of(place, result)
     if data is None and result.changes.get("diff"):
-        raise Refused(404, "the diff is missing, or is not what was recorded")
+        raise HttpError(404, "the diff is missing, or is not what was recorded")
     lines = changes.lines(data or b"")
     left = max(len(lines) - _DIFF_LINES, 0)
-    did = changes.counted(result)
+    did = changes.diff_counts(result)
     handler.document({"version": 1, "did": did, "lines": lines[:_DIFF_LINES], "left_out": left})
 
 
 def _knowledge(handler: Handler, query: Query, key: str) -> None:
     place, name = _place(handler, key), query.get("name", "")
     if name not in details.knowledge(place):
-        raise Refused(404, "there is no such file of knowledge")
+        raise HttpError(404, "there is no such file of knowledge")
     handler.document({"version": 1, "text": details.text_of(place, KNOWLEDGE, name)})
 
 

@@ -11,7 +11,7 @@ from openloop.web.access import Access
 from openloop.web.catalogue import Catalogue
 from openloop.web.connections import BoundedServer
 from openloop.web.details import Audits
-from openloop.web.logs import Lines
+from openloop.web.logs import LineNumbers
 
 
 class Site:
@@ -25,7 +25,7 @@ class Site:
             workspace.existing_folder(path)
         self.catalogue = Catalogue(folders)
         self.audits = Audits()
-        self.lines = Lines()
+        self.lines = LineNumbers()
         self.private = private
         self.server = server
         self.access = Access(f"openloop-{server.server_port}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from openloop.config.schema import Complaint, shown
+from openloop.config.schema import Complaint, shown_value
 from openloop.core.text import nearest
 
 MODIFIERS = {"Alt": 1, "Control": 2, "Meta": 4, "Shift": 8}  # bits of the protocol
@@ -51,10 +51,13 @@ def check(source: str) -> Iterator[Complaint]:
     modifiers, key = split(source)
     for word in modifiers:
         if word not in MODIFIERS:
-            yield f"holds {shown(word)}, which is no modifier", f"use {', '.join(MODIFIERS)}"
+            yield f"holds {shown_value(word)}, which is no modifier", f"use {', '.join(MODIFIERS)}"
     if len(key) > 1 and key not in _NAMED:
         near = nearest(key, _NAMED, likeness=0.0)
-        yield f"is no key: {shown(key)}", f"the nearest is {near}; a single character is itself"
+        yield (
+            f"is no key: {shown_value(key)}",
+            f"the nearest is {near}; a single character is itself",
+        )
 
 
 def bits(modifiers: list[str]) -> int:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from openloop.config.schema import Complaint, shown
+from openloop.config.schema import Complaint, shown_value
 from openloop.core.text import nearest
 
 KINDS = ("text", "role", "label", "testid")
@@ -47,12 +47,12 @@ def check(source: str) -> Iterator[Complaint]:
     kind, value = found[1], found[2]
     if kind not in KINDS:
         fix = f"write {nearest(kind, KINDS, likeness=0.0)}=…, or a CSS selector"
-        yield f"begins with {kind}=, which is no kind of locator: {shown(source)}", fix
+        yield f"begins with {kind}=, which is no kind of locator: {shown_value(source)}", fix
     elif not _plain(value)[0]:
-        yield f"names nothing: {shown(source)}", f"write something after {kind}="
+        yield f"names nothing: {shown_value(source)}", f"write something after {kind}="
     elif kind == "role" and not _ROLE.fullmatch(value):
         fix = "write role=button, or role=button[name=Start]"
-        yield f"is no role with or without a name: {shown(source)}", fix
+        yield f"is no role with or without a name: {shown_value(source)}", fix
 
 
 def _plain(value: str) -> tuple[str, bool]:

@@ -39,7 +39,7 @@ _ALONE = ("url", "title", "gone", "download")  # expectations that nothing stand
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class PlayStep:
     """One step. kind: its first key. value: the value of that key. options: the other keys.
     timeout: seconds."""
 
@@ -50,7 +50,7 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Serve:
+class ServeCommand:
     """A server: its shell command, the path that answers when it is ready, and within how many
     seconds that must be."""
 
@@ -77,11 +77,11 @@ class Play:
     name: str
     folder: str
     base: str
-    serve: Serve | None
+    serve: ServeCommand | None
     viewport: Viewport
     allow_console: tuple[str, ...]
     allow_requests: tuple[str, ...]
-    steps: tuple[Step, ...]
+    steps: tuple[PlayStep, ...]
 
 
 def load(given: str) -> Play:
@@ -102,8 +102,8 @@ def load(given: str) -> Play:
 
 def _look_at(url: str) -> Play:
     steps = (
-        Step("open", url, {}, OPENING),
-        Step("screenshot", "page", {}, PATIENCE),
+        PlayStep("open", url, {}, OPENING),
+        PlayStep("screenshot", "page", {}, PATIENCE),
     )
     return Play(url, os.getcwd(), "", None, Viewport(), (), (), steps)
 
@@ -139,13 +139,13 @@ def _check_regex(text: str) -> Iterator[Complaint]:
     try:
         re.compile(text)
     except (re.error, ValueError, OverflowError, RecursionError) as error:
-        what = f"must be a regular expression, got {schema.shown(text)}: {error}"
+        what = f"must be a regular expression, got {schema.shown_value(text)}: {error}"
         yield what, "write it as Python's re module reads it, every backslash twice"
 
 
 def _check_name(text: str) -> Iterator[Complaint]:
     if not re.fullmatch(r"[A-Za-z0-9][\w-]{0,79}", text, re.ASCII):
-        what = f"must be a name of letters, digits, _ and -, got {schema.shown(text)}"
+        what = f"must be a name of letters, digits, _ and -, got {schema.shown_value(text)}"
         yield what, "write for example after-login"
 
 
@@ -249,12 +249,12 @@ def _plain(section: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in section.items() if not key.startswith(("$", "x-"))}
 
 
-def _serve(section: Mapping[str, Any]) -> Serve:
-    return Serve(section["run"], section["ready"], float(section["timeout_seconds"]))
+def _serve(section: Mapping[str, Any]) -> ServeCommand:
+    return ServeCommand(section["run"], section["ready"], float(section["timeout_seconds"]))
 
 
-def _step(document: Mapping[str, Any]) -> Step:
+def _step(document: Mapping[str, Any]) -> PlayStep:
     kind = kind_of(document)
     options = {key: document[key] for key in KINDS[kind] if key in document}
     patience = OPENING if kind == "open" else PATIENCE
-    return Step(kind, document[kind], options, float(document.get("timeout_seconds", patience)))
+    return PlayStep(kind, document[kind], options, float(document.get("timeout_seconds", patience)))

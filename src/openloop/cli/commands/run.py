@@ -53,7 +53,7 @@ def _view(args: argparse.Namespace, out: Screen, screen: Screen) -> RunView:
     from openloop.views import console, github
 
     if args.quiet:
-        return console.Quiet()
+        return console.QuietView()
     if args.json:
         return console.EventStream(out)
-    return github.GitHub(screen) if github.is_here() else console.Console(screen)
+    return github.GitHubConsole(screen) if github.is_here() else console.Console(screen)

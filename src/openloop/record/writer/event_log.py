@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from openloop.core.errors import TamperError
 from openloop.fs import files
 from openloop.record import chain, integrity, reader
-from openloop.record.chain import Broken
+from openloop.record.chain import BrokenChain
 from openloop.record.integrity import RecordMismatch
 from openloop.record.lock import Lock
 from openloop.record.workspace import EVENTS, Workspace
@@ -115,7 +115,7 @@ class EventLog:
     def _start_holds(self) -> bool:
         """Whether the lines from before the start still lead to the head known then."""
         head = chain.FIRST_PREV
-        with contextlib.suppress(Broken):
+        with contextlib.suppress(BrokenChain):
             lines = reader.lines(self._events, end=self._kept)
             for _, line in chain.check_chain(lines):
                 head = chain.head_of(line)
@@ -150,7 +150,7 @@ class EventLog:
 def _as_tampering(workspace: Workspace) -> Iterator[None]:
     try:
         yield
-    except (Broken, RecordMismatch) as error:
+    except (BrokenChain, RecordMismatch) as error:
         events = workspace.shown(EVENTS)
         where, why = getattr(error, "where", events), str(error).removeprefix(f"{events}: ")
         raise TamperError(

@@ -60,7 +60,7 @@ def _write_again(folder: int, events: int, missing: set[str]) -> None:
 
 
 def replay(events: int) -> Iterator[tuple[State, Event]]:
-    """Every event with the state before it. Raises chain.Broken."""
+    """Every event with the state before it. Raises chain.BrokenChain."""
     state = State()
     for number, line in enumerate(reader.lines(events), 1):
         event = reader.decode_at(number, line)

@@ -12,12 +12,12 @@ from openloop.fs import files
 from openloop.loop.events import Attachment
 from openloop.loop.state import State
 from openloop.record import attachments, chain
-from openloop.record.attachments import Collected
+from openloop.record.attachments import CollectedAttachments
 from openloop.record.workspace import ARTIFACTS, ATTACHMENTS, LOGS, Workspace
-from openloop.record.writer.tamper_watch import Finished
+from openloop.record.writer.tamper_watch import FinishedFiles
 
 
-class Log(NamedTuple):
+class StepLog(NamedTuple):
     """The open log of one command. path: in the workspace."""
 
     path: str
@@ -44,11 +44,11 @@ class StepFiles:
         self._workspace = workspace
         self._folder = folder
         self._cannot_keep = cannot_keep
-        self._finished = Finished(folder)
-        self._attached = Finished(folder)
+        self._finished = FinishedFiles(folder)
+        self._attached = FinishedFiles(folder)
         self._has_empty_folder = False  # for attachments, since the latest command
 
-    def open_log(self, state: State, step: str) -> Log:
+    def open_log(self, state: State, step: str) -> StepLog:
         """A new, empty log for a step of the current round."""
         try:
             folder = files.open_or_make_folder(LOGS, folder=self._folder)
@@ -61,7 +61,7 @@ class StepFiles:
             while True:
                 name = f"{stem}.log" if number == 1 else f"{stem}-{number}.log"
                 try:
-                    return Log(f"{LOGS}/{name}", files.open_regular(name, flags, folder=folder))
+                    return StepLog(f"{LOGS}/{name}", files.open_regular(name, flags, folder=folder))
                 except (FileExistsError, files.NotRegular):
                     number += 1
         except OSError as error:
@@ -69,7 +69,7 @@ class StepFiles:
         finally:
             os.close(folder)
 
-    def log_finished(self, log: Log, sha256: str) -> str:
+    def log_finished(self, log: StepLog, sha256: str) -> str:
         """Watch a finished log. Returns a sentence about how its own command changed it; "" if it
         did not."""
         return self._finished.add(log.path, log.descriptor, sha256)
@@ -83,7 +83,7 @@ class StepFiles:
         except OSError as error:
             raise self._cannot_keep(ATTACHMENTS, error) from None
 
-    def keep_attachments(self, log: Log, limit: int) -> Collected:
+    def keep_attachments(self, log: StepLog, limit: int) -> CollectedAttachments:
         """Keep and watch the attachments of a step, `limit` bytes at most."""
         try:
             found = attachments.collect(self._folder, log.path, limit)
@@ -93,7 +93,7 @@ class StepFiles:
         self._has_empty_folder = found.is_empty
         return found
 
-    def keep_attachment(self, log: Log, name: str, data: bytes) -> Attachment:
+    def keep_attachment(self, log: StepLog, name: str, data: bytes) -> Attachment:
         """Keep and watch a file of OpenLoop's own among the attachments of a step."""
         try:
             kept = attachments.add(self._folder, log.path, name, data)
@@ -137,7 +137,7 @@ class StepFiles:
 
     def differences(self, *, every: bool) -> list[str]:
         """A sentence about how a command changed finished files; "" if it did not. every: see
-        `Finished`."""
+        `FinishedFiles`."""
         return [each.difference(every=every) for each in (self._finished, self._attached)]
 
     def restore(self) -> int:

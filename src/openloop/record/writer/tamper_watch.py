@@ -15,7 +15,7 @@ LATEST = 1000  # finished files of a run that are known, one `stat` each
 NEWEST = 64  # of these are looked at after every step, all of them before a run ends
 
 
-class Watched:
+class WatchedFile:
     """One file with the bytes that it must hold; unchanged ones cost a `stat`."""
 
     def __init__(self, name: str, data: bytes, folder: int) -> None:
@@ -60,7 +60,7 @@ class Watched:
         return _restore(self._name, self._data, self._folder)
 
 
-class Finished:
+class FinishedFiles:
     """The latest finished logs and artifacts of a run; `audit` looks at the older ones."""
 
     def __init__(self, folder: int) -> None:

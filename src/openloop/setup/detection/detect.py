@@ -20,14 +20,14 @@ from openloop.setup.detection import (
     source_layout,
     web_page,
 )
-from openloop.setup.detection.ecosystems import LANGUAGES, MARKERS, RUNNERS, Kit
+from openloop.setup.detection.ecosystems import LANGUAGES, MARKERS, RUNNERS, ProjectCommands
 from openloop.setup.detection.project_listing import ProjectListing
-from openloop.setup.detection.source_layout import Layout
+from openloop.setup.detection.source_layout import PolicyGlobs
 from openloop.setup.detection.web_page import WebPage
 from openloop.setup.findings import REPLACE_ME
 
 # In the order in which one is made verify.
-_KINDS: tuple[Callable[[ProjectListing], Kit | None], ...] = (
+_KINDS: tuple[Callable[[ProjectListing], ProjectCommands | None], ...] = (
     python_project.kit,
     javascript_project.kit,
     *(ecosystem.kit for ecosystem in LANGUAGES),
@@ -98,10 +98,10 @@ def _on_page(page: WebPage | None, is_played: bool) -> Iterator[str]:
         yield f"{page.why}: `openloop browse` could play it, if there were a Chromium."
 
 
-def _policy(project: ProjectListing, kits: list[Kit]) -> Layout:
+def _policy(project: ProjectListing, kits: list[ProjectCommands]) -> PolicyGlobs:
     """The globs of a policy; none where verify is not known."""
     if not any(kit.verify for kit in kits):
-        return Layout((), ())
+        return PolicyGlobs((), ())
     first = kits[0]
     found = source_layout.layout(project, first.steers, first.guards)
     installed, _ = dependencies.dependency_globs(project.root, first.starts)
@@ -109,10 +109,10 @@ def _policy(project: ProjectListing, kits: list[Kit]) -> Layout:
     known = project.text(".gitignore")
     litter = (f"/{name}" for name in _LITTER.get(first.name, ()) if name.strip("/*") not in known)
     left = tuple(glob for glob in litter if not project.has(glob.strip("/")))
-    return Layout((*found.protect, *installed), (*found.allow, *left) if found.allow else ())
+    return PolicyGlobs((*found.protect, *installed), (*found.allow, *left) if found.allow else ())
 
 
-def _on_kits(kits: list[Kit]) -> Iterator[str]:
+def _on_kits(kits: list[ProjectCommands]) -> Iterator[str]:
     """A sentence for each ecosystem: the first is used, the others are named."""
     for index, kit in enumerate(kits):
         if not kit.verify and kits[0].verify:
@@ -131,7 +131,7 @@ def _on_scan(scan: str) -> Iterator[str]:
         yield f"scan is `{scan}`: it has to pass on the project as it is, or remove it."
 
 
-def _limits(project: ProjectListing, kits: list[Kit]) -> Iterator[str]:
+def _limits(project: ProjectListing, kits: list[ProjectCommands]) -> Iterator[str]:
     """Remarks on the limits of the proposal."""
     if not any(kit.verify for kit in kits):
         yield "No test command was found: verify fails until you replace it."

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from openloop.setup.detection.project_listing import ProjectListing, top
+from openloop.setup.detection.project_listing import ProjectListing, top_name
 
 
 @dataclass(frozen=True, slots=True)
-class Kit:
+class ProjectCommands:
     """The commands of one ecosystem for a project; "" for none.
 
     why: what was seen, the first half of a sentence. example: what verify often is there.
@@ -67,7 +67,7 @@ class Ecosystem(NamedTuple):
     example: str = ""
     steering: str = ""
 
-    def kit(self, project: ProjectListing) -> Kit | None:
+    def kit(self, project: ProjectListing) -> ProjectCommands | None:
         marker = project.first(*self.markers)
         if not marker:
             return None
@@ -77,7 +77,7 @@ class Ecosystem(NamedTuple):
             return None
         proven = verify is not None and self._is_proven(project)
         seen = (verify.file if verify else "") or marker
-        return Kit(
+        return ProjectCommands(
             name=self.name,
             why=f"{seen} is there" if proven else f"{seen} is there, but no tests were seen",
             verify=verify.command if verify and proven else "",
@@ -243,14 +243,14 @@ MARKERS = frozenset(
 )
 
 
-def bats(project: ProjectListing) -> Kit | None:
+def bats(project: ProjectListing) -> ProjectCommands | None:
     """The kit for shell scripts tested with bats."""
     files = project.named("*.bats")
     if not files or _makes_bats(project):
         return None
     deep = " -r" if any(path.count("/") > 1 for path in files) else ""
-    folders = sorted({top(path) if "/" in path else "." for path in files})
-    return Kit("bats", f"{files[0]} is there", verify=f"bats{deep} {' '.join(folders)}")
+    folders = sorted({top_name(path) if "/" in path else "." for path in files})
+    return ProjectCommands("bats", f"{files[0]} is there", verify=f"bats{deep} {' '.join(folders)}")
 
 
 def _makes_bats(project: ProjectListing) -> bool:
@@ -259,7 +259,7 @@ def _makes_bats(project: ProjectListing) -> bool:
     return bool(file) and project.says(file, r"\bbats\b") and _has_target(project, file, "test")
 
 
-def make(project: ProjectListing) -> Kit | None:
+def make(project: ProjectListing) -> ProjectCommands | None:
     """Targets of a Makefile; with C sources all of it is built again each time, because an object
     file that lies around may be forged."""
     file = project.first(*_MAKEFILES)
@@ -272,7 +272,7 @@ def make(project: ProjectListing) -> Kit | None:
     if not test and (program := _built_test(project.text(file))):
         verify = f"{run} {program} && ./{program}"
     lint = "lint" if _has_target(project, file, "lint") else ""
-    return Kit(
+    return ProjectCommands(
         "make",
         f"{file} is there" if verify else f"{file} is there, but no target for tests was seen",
         verify=verify,

@@ -6,7 +6,7 @@ import json
 import re
 from typing import Any
 
-from openloop.setup.detection.ecosystems import Kit
+from openloop.setup.detection.ecosystems import ProjectCommands
 from openloop.setup.detection.project_listing import ProjectListing
 
 _RUNNERS = (  # lock file, what runs scripts, how
@@ -38,15 +38,15 @@ _LOADED = (  # what a test program loads before the tests, or in place of its ow
 _QUOTED = r"""["'](?:<rootDir>/|\./)?([\w][\w./-]*)["']"""
 
 
-def kit(project: ProjectListing) -> Kit | None:
+def kit(project: ProjectListing) -> ProjectCommands | None:
     if not project.has("package.json"):
         return None
     package = read_package(project)
     if package is None:
-        return Kit("JavaScript", "package.json is not a JSON object that can be read")
+        return ProjectCommands("JavaScript", "package.json is not a JSON object that can be read")
     scripts = _Scripts(project, package)
     verify, why = _verify(scripts)
-    return Kit(
+    return ProjectCommands(
         name="JavaScript",
         why=why,
         verify=verify,

@@ -109,7 +109,7 @@ class ProjectListing:
         return [path for path in itertools.islice(paths, FILES_READ) if self.says(path, pattern)]
 
 
-def top(path: str) -> str:
+def top_name(path: str) -> str:
     """The file or folder at the root that a path begins with."""
     return path.partition("/")[0]
 

@@ -7,7 +7,7 @@ import os
 import re
 import shlex
 
-from openloop.setup.detection.ecosystems import Candidate, Kit
+from openloop.setup.detection.ecosystems import Candidate, ProjectCommands
 from openloop.setup.detection.project_listing import FILES_READ, ProjectListing
 
 START_FOLDERS = 4  # of unittest, before pytest is the simpler answer
@@ -49,7 +49,7 @@ _CASES = r"\bunittest\b|TestCase"
 _DOCTESTS = r"--doctest-glob[= ]+[\"']?([\w*./-]+)"
 
 
-def kit(project: ProjectListing) -> Kit | None:
+def kit(project: ProjectListing) -> ProjectCommands | None:
     modules, marker = project.named("*.py"), project.first(*_MARKERS)
     configured = any(way.fits(project) for way in _CONFIGURED_PYTEST)
     if not modules and not marker:
@@ -57,7 +57,7 @@ def kit(project: ProjectListing) -> Kit | None:
     python = next((path for path in _ENVIRONMENTS if project.has(path)), "python3")
     verify, why = _verify(project, project.named(*_TEST_FILES), python)
     scan = f"{python} manage.py check" if _DJANGO.fits(project) else _scan(project)
-    return Kit(
+    return ProjectCommands(
         name="Python",
         why=why,
         verify=verify,

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase, translate
 
 from openloop.setup.detection import javascript_project
-from openloop.setup.detection.project_listing import ProjectListing, top
+from openloop.setup.detection.project_listing import ProjectListing, top_name
 
 _CODE = re.compile(
     r".+\.(py[ix]?|[cm]?[jt]sx?|vue|svelte|rs|go|[ch]|cc|cpp|cxx|hh|hpp|hxx|inc|java|kt|kts|scala"
@@ -99,7 +99,7 @@ _SIBLINGS = 3  # parts beside each other that are named together
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class PolicyGlobs:
     """Globs for a policy: protect what steers the checks, allow changes of the sources."""
 
     protect: tuple[str, ...]
@@ -108,7 +108,7 @@ class Layout:
 
 def layout(
     project: ProjectListing, steers: Iterable[str] = (), guards: Iterable[str] = ()
-) -> Layout:
+) -> PolicyGlobs:
     """steers: further globs that decide. guards: names that would decide in a source folder."""
     found = _sort(project, with_tools=True)
     if not found.allow:  # nothing else is there: then the tools are the program
@@ -124,7 +124,7 @@ def layout(
             protect += [f"{glob}/{name}" for name in guards]
         elif "*." in glob:
             protect += [f"{glob.rpartition('/')[0]}/{name}" for name in guards]
-    return Layout(tuple(dict.fromkeys(protect)), tuple(allow))
+    return PolicyGlobs(tuple(dict.fromkeys(protect)), tuple(allow))
 
 
 class _Sorted:
@@ -180,7 +180,7 @@ def _decides(folder: str, with_tools: bool) -> bool:
 
 def _features(project: ProjectListing) -> set[str]:
     """Folders at the root with features in Gherkin: their steps lie there too."""
-    return {top(path) for path in project.named("*.feature") if path.count("/") == 1}
+    return {top_name(path) for path in project.named("*.feature") if path.count("/") == 1}
 
 
 def _tied(glob: str) -> str:

@@ -21,20 +21,20 @@ _WORDS = {"null": None, "~": None, "": None, "true": True, "false": False}
 
 
 @dataclass(slots=True)
-class Document:
+class YamlDocument:
     """values: nested mappings. unread: numbers of lines that say more than is read here."""
 
     values: dict[str, Any] = field(default_factory=dict)
     unread: list[int] = field(default_factory=list)
 
 
-class Unreadable(Exception):
+class UnsupportedYaml(Exception):
     """A value outside the supported part of YAML."""
 
 
-def read(text: str) -> Document:
+def read(text: str) -> YamlDocument:
     """Read a document as far as it is simple."""
-    found = Document()
+    found = YamlDocument()
     lines = [(number, line.rstrip()) for number, line in enumerate(text.splitlines(), 1)]
     _mapping(lines, 0, -1, found.values, found.unread)
     return found
@@ -96,7 +96,7 @@ def _value(
         return _block(lines, place + 1, depth, name, into)
     try:
         into[name] = _scalar(text)
-    except Unreadable:
+    except UnsupportedYaml:
         unread.append(number)
         into.pop(name, None)
         return place + 1
@@ -138,7 +138,7 @@ def _list(
             else:
                 try:
                     into[name].append(_item(line.strip()[2:].strip()))
-                except Unreadable:
+                except UnsupportedYaml:
                     unread.append(number)
         place += 1
     return place
@@ -146,19 +146,19 @@ def _list(
 
 def _item(text: str) -> Any:
     if _KEY.match(text) and not text.startswith(('"', "'")):
-        raise Unreadable(text)  # a mapping in a list
+        raise UnsupportedYaml(text)  # a mapping in a list
     return _scalar(text)
 
 
 def _scalar(text: str) -> Any:
-    """A value on one line. Raises Unreadable."""
+    """A value on one line. Raises UnsupportedYaml."""
     text = text.strip()
     if text.startswith('"'):
         match = re.match(r'("(?:[^"\\]|\\.)*") *(?:#.*)?$', text)
         try:
             return json.loads(match[1]) if match else _no(text)
         except ValueError:
-            raise Unreadable(text) from None
+            raise UnsupportedYaml(text) from None
     if text.startswith("'"):
         match = re.match(r"'((?:[^']|'')*)' *(?:#.*)?$", text)
         return match[1].replace("''", "'") if match else _no(text)
@@ -167,7 +167,7 @@ def _scalar(text: str) -> Any:
         parts = [part for part in text[1:-1].split(",") if part.strip()]
         return [_scalar(part) for part in parts]
     if text.startswith(_STRANGE):
-        raise Unreadable(text)
+        raise UnsupportedYaml(text)
     if text.lower() in _WORDS:
         return _WORDS[text.lower()]
     if _NUMBER.match(text):
@@ -176,4 +176,4 @@ def _scalar(text: str) -> Any:
 
 
 def _no(text: str) -> Any:
-    raise Unreadable(text)
+    raise UnsupportedYaml(text)

@@ -130,7 +130,7 @@ def _unprotected(loop: ForeignLoop) -> Iterator[Finding]:
             yield problem(f"{loop.name}: the gate runs {path}, which the agent may edit", fix)
 
 
-def _unread(name: str, document: plain_yaml.Document) -> Iterator[Finding]:
+def _unread(name: str, document: plain_yaml.YamlDocument) -> Iterator[Finding]:
     if document.unread:
         lines = ", ".join(map(str, document.unread[:10]))
         more = " and more" if len(document.unread) > 10 else ""

@@ -15,7 +15,7 @@ from openloop.core.usage import Usage, of_step
 from openloop.core.vocabulary import Direction, Step
 from openloop.loop.events import Metric
 from openloop.views.console import duration
-from openloop.views.history import Measured, Round
+from openloop.views.history import MetricPoint, Round
 
 WIDTH = 960  # units of the picture, which the page scales
 _CHARACTER = 6.2  # units that one character of a bar's label takes at most
@@ -36,7 +36,7 @@ _LEAST_ROOM = 1e-300  # above and below the values; nothing smaller can be recko
 _FRAME = (64, 18, 40, 34)  # left, top, right, bottom
 
 
-def text(value: str) -> str:
+def escaped(value: str) -> str:
     """Any text, escaped for markup."""
     return escape(printable(value))
 
@@ -131,7 +131,7 @@ def _bar(bar: _Bar, x: float, y: float, width: float) -> str:
     )
     fits = width >= bar.least - 1
     inside = _label(x + width / 2, y + 13, bar.name, f"inside {bar.look}") if fits else ""
-    return f"<g><title>{text(bar.words)}</title>{shape}{inside}</g>"
+    return f"<g><title>{escaped(bar.words)}</title>{shape}{inside}</g>"
 
 
 def usage(rounds: Sequence[Round]) -> str:
@@ -160,7 +160,7 @@ def usage(rounds: Sequence[Round]) -> str:
     return _svg(len(sessions) * _ROW + 2, f"Usage of {len(sessions)} sessions", parts)
 
 
-def metric(measured: Sequence[Measured]) -> str:
+def metric(measured: Sequence[MetricPoint]) -> str:
     """The metric over its measurements, with the baseline and the best; "" for none."""
     latest = measured[-1].metric
     same = [
@@ -178,12 +178,12 @@ def metric(measured: Sequence[Measured]) -> str:
     return _svg(_HEIGHT, label, parts)
 
 
-def _thinned(measured: Sequence[Measured]) -> list[Measured]:
+def _thinned(measured: Sequence[MetricPoint]) -> list[MetricPoint]:
     """Few enough points to draw: the lowest and the highest of each stretch."""
     if len(measured) <= _MOST_POINTS:
         return list(measured)
     stretch = math.ceil(len(measured) / (_MOST_POINTS // 2))
-    kept: list[Measured] = []
+    kept: list[MetricPoint] = []
     for start in range(0, len(measured), stretch):
         part = measured[start : start + stretch]
         known = [one for one in part if one.metric.value is not None]
@@ -196,7 +196,7 @@ def _thinned(measured: Sequence[Measured]) -> list[Measured]:
     return kept
 
 
-def _value(one: Measured) -> float:
+def _value(one: MetricPoint) -> float:
     return one.metric.value if one.metric.value is not None else math.nan
 
 
@@ -223,7 +223,7 @@ class _Plane:
         return self.high - self.low
 
 
-def _plane(measured: Sequence[Measured], latest: Metric) -> _Plane:
+def _plane(measured: Sequence[MetricPoint], latest: Metric) -> _Plane:
     values = [one.metric.value for one in measured if one.metric.value is not None]
     low, high = min([latest.threshold, *values]), max([latest.threshold, *values])
     flat = high - low <= abs(high) * 1e-9
@@ -277,7 +277,7 @@ def _line(plane: _Plane, values: Iterable[float | None], look: str) -> str:
     return f'<path class="line {look}" d="{path}"/>' if path else ""
 
 
-def _points(plane: _Plane, measured: Sequence[Measured]) -> list[str]:
+def _points(plane: _Plane, measured: Sequence[MetricPoint]) -> list[str]:
     if len(measured) > 80:
         return []
     parts = []
@@ -291,11 +291,11 @@ def _points(plane: _Plane, measured: Sequence[Measured]) -> list[str]:
             words = f"round {one.round}: {one.metric.name}={number(value)}"
             look = "o-passed" if one.metric.passed else "o-failed"
             shape = f'<circle class="point {look}" cx="{x:.1f}" cy="{plane.y(value):.1f}" r="4.5"/>'
-        parts.append(f"<g><title>{text(words)}</title>{shape}</g>")
+        parts.append(f"<g><title>{escaped(words)}</title>{shape}</g>")
     return parts
 
 
-def _latest(plane: _Plane, measured: Sequence[Measured]) -> str:
+def _latest(plane: _Plane, measured: Sequence[MetricPoint]) -> str:
     """The latest value in figures, beside its point."""
     index = len(measured) - 1
     value = measured[index].metric.value
@@ -306,7 +306,7 @@ def _latest(plane: _Plane, measured: Sequence[Measured]) -> str:
     return _label(x, y - 11 if room_above else y + 20, number(value), "figure middle")
 
 
-def _rounds(plane: _Plane, measured: Sequence[Measured]) -> list[str]:
+def _rounds(plane: _Plane, measured: Sequence[MetricPoint]) -> list[str]:
     """Numbers of rounds below the axis, as many as fit."""
     every = max(1, math.ceil(len(measured) / 12))
     y = _HEIGHT - 10
@@ -319,11 +319,11 @@ def _rounds(plane: _Plane, measured: Sequence[Measured]) -> list[str]:
 
 
 def _label(x: float, y: float, words: str, look: str) -> str:
-    return f'<text class="{look}" x="{x:.1f}" y="{y:.1f}">{text(words)}</text>'
+    return f'<text class="{look}" x="{x:.1f}" y="{y:.1f}">{escaped(words)}</text>'
 
 
 def _svg(height: float, label: str, parts: Iterable[str]) -> str:
     return (
-        f'<svg viewBox="0 0 {WIDTH} {height:.0f}" role="img" aria-label="{text(label)}">'
+        f'<svg viewBox="0 0 {WIDTH} {height:.0f}" role="img" aria-label="{escaped(label)}">'
         f"{''.join(parts)}</svg>"
     )

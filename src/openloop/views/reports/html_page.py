@@ -19,9 +19,9 @@ from openloop.views import changes
 from openloop.views.audit import counts
 from openloop.views.changes import Change
 from openloop.views.console import duration, size, violation_words
-from openloop.views.history import Round, Station
+from openloop.views.history import FinishedStep, Round
 from openloop.views.reports import charts, pictures
-from openloop.views.reports.charts import text
+from openloop.views.reports.charts import escaped
 from openloop.views.reports.report import FailedStep, Gate, RunReport
 
 _NOT_WHOLE = "Not audited as a whole: openloop audit"
@@ -61,13 +61,13 @@ def render(report: RunReport) -> str:
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
 <meta name="referrer" content="no-referrer">
-<title>{text(report.name)}: {text(report.status)} - OpenLoop report</title>
+<title>{escaped(report.name)}: {escaped(report.status)} - OpenLoop report</title>
 <style>{style}</style>
 </head>
 <body>
 <main>
 {"".join(parts)}
-<footer>Made by OpenLoop {text(__version__)} at {text(_time(report.generated_at))} UTC.
+<footer>Made by OpenLoop {escaped(__version__)} at {escaped(_time(report.generated_at))} UTC.
 This page needs no network and runs no script.</footer>
 </main>
 </body>
@@ -79,24 +79,25 @@ def _header(report: RunReport) -> str:
     mission = " ".join(report.mission.split()) or report.name
     rounds = counted(len(report.run_rounds), "round")
     shown = rounds if len(report.run_rounds) < len(report.rounds) else _rounds_words(report)
-    facts = [("workspace", text(report.place.given))]
+    facts = [("workspace", escaped(report.place.given))]
     if report.run:
-        facts.append(("run", f"{report.run}: {text(shown)}, {duration(report.seconds)}"))
+        facts.append(("run", f"{report.run}: {escaped(shown)}, {duration(report.seconds)}"))
     if report.metric:
-        facts.append(("metric", text(projections.metric_words(report.metric))))
+        facts.append(("metric", escaped(projections.metric_words(report.metric))))
     if words := usage.in_words(report.usage):
-        facts.append(("usage", text(words)))
+        facts.append(("usage", escaped(words)))
     if report.consecutive_failures:
         facts.append(("failed", f"{counted(report.consecutive_failures, 'round')} in a row"))
     if report.updated_at:
-        facts.append(("updated", f"{text(_time(report.updated_at))} UTC"))
+        facts.append(("updated", f"{escaped(_time(report.updated_at))} UTC"))
     if report.next and report.status != Status.COMPLETE:
-        facts.append(("next", text(report.next)))
+        facts.append(("next", escaped(report.next)))
     rows = "".join(f"<div><dt>{name}</dt><dd>{words}</dd></div>" for name, words in facts)
-    return f"""<header class="s-{text(report.status)}">
+    status = escaped(report.status)
+    return f"""<header class="s-{status}">
 <p class="brand">OpenLoop <span>report</span></p>
-<h1>{text(mission[:300])}</h1>
-<p class="verdict"><strong>{text(report.status)}</strong> <span>{text(report.reason)}</span></p>
+<h1>{escaped(mission[:300])}</h1>
+<p class="verdict"><strong>{status}</strong> <span>{escaped(report.reason)}</span></p>
 <dl>{rows}</dl>
 </header>
 """
@@ -127,7 +128,7 @@ def _broken(report: RunReport) -> str:
 
 
 def _lines(lines: Iterable[str]) -> str:
-    return "\n".join(map(text, lines))
+    return "\n".join(map(escaped, lines))
 
 
 def _gates(report: RunReport) -> str:
@@ -142,20 +143,20 @@ def _gates(report: RunReport) -> str:
 
 def _card(gate: Gate) -> str:
     stale = ' <span class="stale">stale</span>' if gate.stale else ""
-    why = f"<p>{text(gate.result.error[:300])}</p>" if gate.result.error else ""
+    why = f"<p>{escaped(gate.result.error[:300])}</p>" if gate.result.error else ""
     outcome = gate.result.outcome
     return f"<li><h3>{gate.step}</h3>{_badge(outcome)}{stale}{why}</li>"
 
 
 def _badge(outcome: str) -> str:
-    return f'<span class="badge o-{text(outcome)}">{text(outcome)}</span>'
+    return f'<span class="badge o-{escaped(outcome)}">{escaped(outcome)}</span>'
 
 
 def _timeline(report: RunReport) -> str:
     if not report.rounds:
         return ""
     earlier = report.history.earlier
-    counted = ", ".join(f"{count} {text(outcome)}" for outcome, count in earlier.items())
+    counted = ", ".join(f"{count} {escaped(outcome)}" for outcome, count in earlier.items())
     before = f"<p class='hint'>Earlier rounds, not drawn: {counted}.</p>" if counted else ""
     return f"""<section><h2>Rounds</h2>
 <p class="hint">A row is a round, a bar is a step: the longer it took, the wider.
@@ -172,7 +173,7 @@ def _metric(report: RunReport) -> str:
     if not measured:
         return ""
     latest = measured[-1].metric
-    return f"""<section><h2>Metric: {text(latest.name)}</h2>
+    return f"""<section><h2>Metric: {escaped(latest.name)}</h2>
 <p class="hint"><span class="key line-value"></span> measured
 <span class="key line-best"></span> best so far
 <span class="key line-baseline"></span> baseline, {latest.direction.replace("_", " or ")}</p>
@@ -185,7 +186,7 @@ def _usage(report: RunReport) -> str:
     if not drawn:
         return ""
     return f"""<section><h2>Usage</h2>
-<p class="hint">A bar is a session of an agent: {text(usage.in_words(report.usage))}.</p>
+<p class="hint">A bar is a session of an agent: {escaped(usage.in_words(report.usage))}.</p>
 <div class="picture">{drawn}</div></section>
 """
 
@@ -207,9 +208,9 @@ def _failure(report: RunReport, failure: FailedStep, *, is_open: bool) -> str:
     result = failure.result
     title = f"round {failure.round.number}, {_name(result.step, confirm=result.confirm)}"
     end = report.log_end(result, _LOG_END)
-    return f"""<details{" open" if is_open else ""}><summary><b>{text(title)}</b>
-{_badge(result.outcome)} <span class="why">{text(result.detail)}</span></summary>
-<p class="command"><code>{text(result.command)}</code></p>
+    return f"""<details{" open" if is_open else ""}><summary><b>{escaped(title)}</b>
+{_badge(result.outcome)} <span class="why">{escaped(result.detail)}</span></summary>
+<p class="command"><code>{escaped(result.command)}</code></p>
 {_log(result, end)}</details>
 """
 
@@ -219,7 +220,7 @@ def _name(step: Step, *, confirm: bool) -> str:
 
 
 def _log(result: StepResult, end: Excerpt | None) -> str:
-    path = text(result.log_path)
+    path = escaped(result.log_path)
     if end is None:
         return f"<p class='hint'>{path} is not there any more.</p>"
     if not end.lines:
@@ -245,12 +246,12 @@ def _changes(report: RunReport) -> str:
 def _change(report: RunReport, change: Change, *, is_open: bool) -> str:
     found, left = changes.quoted(report.place, change, _DIFF_LINES)
     words = f"round {change.round}, {change.result.step}"
-    did = f'<span class="why">{text(changes.counted(change.result))}</span>'
+    did = f'<span class="why">{escaped(changes.diff_counts(change.result))}</span>'
     if not found:
         return f"<p><b>{words}</b> {did}</p>"
     rows = "\n".join(map(_diff_line, found))
     rest = f"; {counted(left, 'more line')} in it" if left else ""
-    where = f"{text((change.result.changes or {})['diff'])}{rest}"
+    where = f"{escaped((change.result.changes or {})['diff'])}{rest}"
     return f"""<details{" open" if is_open else ""}><summary><b>{words}</b> {did}</summary>
 <div class="diff"><pre>{rows}</pre></div><p class="hint">{where}</p></details>
 """
@@ -258,7 +259,7 @@ def _change(report: RunReport, change: Change, *, is_open: bool) -> str:
 
 def _diff_line(line: str) -> str:
     kind = {"+": "add", "-": "del", "@": "hunk", "d": "file"}.get(line[:1])
-    return f'<span class="{kind}">{text(line)}</span>' if kind else text(line)
+    return f'<span class="{kind}">{escaped(line)}</span>' if kind else escaped(line)
 
 
 def _policy(report: RunReport) -> str:
@@ -266,9 +267,9 @@ def _policy(report: RunReport) -> str:
     if not report.undone and not kept:
         return ""
     undone = "".join(
-        f"<li>{text(violation_words(one))}{_paths(one.paths)}</li>" for one in report.undone
+        f"<li>{escaped(violation_words(one))}{_paths(one.paths)}</li>" for one in report.undone
     )
-    checkpoints = "".join(f"<li>round {number}: {text(words)}</li>" for number, words in kept)
+    checkpoints = "".join(f"<li>round {number}: {escaped(words)}</li>" for number, words in kept)
     parts = [f"<h3>Violations</h3><ul>{undone}</ul>"] if undone else []
     parts += [f"<h3>Kept and restored</h3><ul>{checkpoints}</ul>"] if checkpoints else []
     return f'<section class="policy"><h2>Policy</h2>{"".join(parts)}</section>\n'
@@ -279,7 +280,7 @@ def _paths(paths: Sequence[str]) -> str:
         return ""  # the words have named it
     left = len(paths) - _PATHS
     more = f"<li>and {left} more</li>" if left > 0 else ""
-    items = "".join(f"<li><code>{text(path)}</code></li>" for path in paths[:_PATHS])
+    items = "".join(f"<li><code>{escaped(path)}</code></li>" for path in paths[:_PATHS])
     return f"<ul>{items}{more}</ul>"
 
 
@@ -298,13 +299,14 @@ def _round(one: Round, *, is_open: bool) -> str:
         name = _name(running.step, confirm=running.confirm)
         rows += (
             f"<tr><td>{name}</td><td>not finished</td><td></td><td></td><td></td>"
-            f"<td></td><td></td><td><code>{text(running.log_path)}</code></td></tr>"
+            f"<td></td><td></td><td><code>{escaped(running.log_path)}</code></td></tr>"
         )
-    notes = "".join(f"<p class='hint'>{text(note)}</p>" for note in one.notes)
+    notes = "".join(f"<p class='hint'>{escaped(note)}</p>" for note in one.notes)
     outcome = one.outcome or "open"
+    began = escaped(_time(one.started_at))
     return f"""<details{" open" if is_open else ""}><summary><b>round {one.number}</b>
 <span class="badge r-{outcome}">{outcome}</span>
-<span class="why">{duration(one.seconds)}, {text(_time(one.started_at))} UTC{_because(one)}</span>
+<span class="why">{duration(one.seconds)}, {began} UTC{_because(one)}</span>
 </summary><div class="picture"><table><thead><tr><th>step</th><th>outcome</th><th>time</th>
 <th>CPU</th><th>memory</th><th>usage</th><th>why</th><th>log</th></tr></thead><tbody>{rows}</tbody></table></div>
 {notes}</details>
@@ -312,22 +314,22 @@ def _round(one: Round, *, is_open: bool) -> str:
 
 
 def _because(one: Round) -> str:
-    return f": {text(one.reason)}" if one.reason else ""
+    return f": {escaped(one.reason)}" if one.reason else ""
 
 
-def _step(station: Station) -> str:
+def _step(station: FinishedStep) -> str:
     result = station.result
     cpu = "" if result.cpu_seconds is None else duration(result.cpu_seconds)
     memory = "" if result.peak_rss_bytes is None else size(result.peak_rss_bytes)
     cells = (
-        text(_name(result.step, confirm=result.confirm)),
+        escaped(_name(result.step, confirm=result.confirm)),
         _badge(result.outcome),
         duration(result.duration_seconds),
         cpu,
         memory,
-        text(usage.of_step(result.usage)),
-        text(result.detail or changes.counted(result)),
-        f"<code>{text(result.log_path)}</code>",
+        escaped(usage.of_step(result.usage)),
+        escaped(result.detail or changes.diff_counts(result)),
+        f"<code>{escaped(result.log_path)}</code>",
     )
     return f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
 
@@ -335,13 +337,15 @@ def _step(station: Station) -> str:
 def _record(report: RunReport) -> str:
     seen = report.audit
     if seen.broken:
-        verdict = f"{_badge('broken')} {text(seen.broken.where)}: {text(seen.broken.why)}"
+        verdict = f"{_badge('broken')} {escaped(seen.broken.where)}: {escaped(seen.broken.why)}"
     elif seen.is_whole:
-        verdict = f"{_badge('intact')} {text(counts(seen))}"
+        verdict = f"{_badge('intact')} {escaped(counts(seen))}"
     else:
-        verdict = f"{_NOT_WHOLE}; the latest {text(counts(seen))} are intact"
-    notes = "".join(f"<p class='hint'>{text(note)}</p>" for note in seen.notes)
+        verdict = f"{_NOT_WHOLE}; the latest {escaped(counts(seen))} are intact"
+    notes = "".join(f"<p class='hint'>{escaped(note)}</p>" for note in seen.notes)
     command = f"openloop audit {shlex.quote(report.place.given)} --head {seen.head}"
-    check = f"<p class='hint'>Check it later:</p><pre>{text(command)}</pre>" if seen.events else ""
+    check = (
+        f"<p class='hint'>Check it later:</p><pre>{escaped(command)}</pre>" if seen.events else ""
+    )
     return f"""<section class="record"><h2>Record</h2><p>{verdict}</p>{notes}{check}</section>
 """

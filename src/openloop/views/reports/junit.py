@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from openloop.core.text import printable
-from openloop.core.usage import Total, Usage
+from openloop.core.usage import RunUsage, Usage
 from openloop.core.vocabulary import Outcome, Status
 from openloop.loop.events import StepResult
 from openloop.views import junit_xml
@@ -68,7 +68,7 @@ def _suite(report: RunReport, one: Round) -> junit_xml.Suite:
 
 def _usage(one: Round) -> dict[str, str]:
     """The known usage of the agents of the round."""
-    total = Total()
+    total = RunUsage()
     for station in one.steps:
         if station.result.usage is not None:
             total = total.plus(Usage.from_json(station.result.usage))

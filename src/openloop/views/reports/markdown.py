@@ -110,7 +110,7 @@ def _changes(report: RunReport) -> str:
 
 
 def _change(report: RunReport, change: Change) -> str:
-    title = f"round {change.round}, {change.result.step}: {changes.counted(change.result)}"
+    title = f"round {change.round}, {change.result.step}: {changes.diff_counts(change.result)}"
     found, left = changes.quoted(report.place, change, _LOG_LINES)
     if not found:
         return f"{title}\n"

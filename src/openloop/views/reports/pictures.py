@@ -12,7 +12,7 @@ from openloop.fs import files
 from openloop.loop.events import Attachment, StepResult
 from openloop.record.attachments import PICTURES
 from openloop.views.console import size
-from openloop.views.reports.charts import text
+from openloop.views.reports.charts import escaped
 from openloop.views.reports.report import RunReport
 
 NAMED = 20  # files of one step that are named
@@ -24,17 +24,17 @@ _LINES = 10  # errors of a console that are shown
 
 
 @dataclass(frozen=True, slots=True)
-class Left:
+class StepAttachments:
     """The attachments of one step of a round."""
 
     round: int
     result: StepResult
 
 
-def of(report: RunReport) -> list[Left]:
+def of(report: RunReport) -> list[StepAttachments]:
     """The steps with attachments that may be shown, the latest first."""
     return [
-        Left(one.number, station.result)
+        StepAttachments(one.number, station.result)
         for one in reversed(report.rounds)
         for station in reversed(one.steps)
         if station.result.attachments and not station.result.private
@@ -56,21 +56,21 @@ def name_of(attachment: Attachment) -> str:
 def render(report: RunReport) -> str:
     """A section of the page: the pictures of each round side by side; what is too large is
     named."""
-    page = _Page(report)
+    page = _PageRoom(report)
     rounds = groupby(reversed(of(report)), key=lambda left: left.round)
     rows = [page.row(number, list(steps)) for number, steps in rounds][-_ROUNDS:]
     body = "".join(reversed(rows))
     return f"<section><h2>What the steps left</h2>{body}</section>\n" if rows else ""
 
 
-class _Page:
+class _PageRoom:
     """The room that is left on one page."""
 
     def __init__(self, report: RunReport) -> None:
         self._place = report.place
         self._room = _MOST
 
-    def row(self, number: int, steps: list[Left]) -> str:
+    def row(self, number: int, steps: list[StepAttachments]) -> str:
         """The steps of one round, in their order."""
         figures, below = [], []
         for left in steps:
@@ -78,9 +78,9 @@ class _Page:
             title = f"{result.step} {result.outcome}"
             figures += list(self._figures(title, result.attachments))
             if console := self._console_errors(result.attachments):
-                lines = "".join(f"{text(line)}\n" for line in console)
-                below.append(f"<p class='hint'>{text(title)}, console</p><pre>{lines}</pre>")
-            below.append(f"<p class='hint'>{text(f'{title}: {names(result)}')}</p>")
+                lines = "".join(f"{escaped(line)}\n" for line in console)
+                below.append(f"<p class='hint'>{escaped(title)}, console</p><pre>{lines}</pre>")
+            below.append(f"<p class='hint'>{escaped(f'{title}: {names(result)}')}</p>")
         shots = f"<div class='shots'>{''.join(figures)}</div>"
         return f"<h3>round {number}</h3>{shots}{''.join(below)}"
 
@@ -88,7 +88,7 @@ class _Page:
         for one in attachments:
             if not one.path.lower().endswith(PICTURES) or one.path.lower().endswith(".svg"):
                 continue
-            name = text(f"{title}: {name_of(one)}")
+            name = escaped(f"{title}: {name_of(one)}")
             if one.bytes > min(_LARGEST, self._room):
                 yield _figure("", f"{name} ({size(one.bytes)}, not shown)")
             elif data := self._read(one, _LARGEST):

@@ -15,7 +15,7 @@ from typing import Any
 
 from openloop.core import clock
 from openloop.core.errors import OpenLoopError, OutputError, UsageError
-from openloop.core.usage import Total
+from openloop.core.usage import RunUsage
 from openloop.core.vocabulary import Status, Step
 from openloop.fs import files
 from openloop.loop.events import Metric, StepResult
@@ -78,7 +78,7 @@ class RunReport:
     gates: tuple[Gate, ...]
     metric: Metric | None
     consecutive_failures: int
-    usage: Total
+    usage: RunUsage
     history: History
     audit: audit.AuditReport
     problems: tuple[OpenLoopError, ...]
@@ -227,7 +227,7 @@ def collect(path: str, *, detailed: int = DETAILED) -> RunReport:
         gates=_gates(state) if state else (),
         metric=past.measured[-1].metric if past.measured else None,
         consecutive_failures=state.consecutive_failures if state else 0,
-        usage=state.usage if state else Total(),
+        usage=state.usage if state else RunUsage(),
         history=past,
         audit=audit.examine_latest(place, detailed),
         problems=seen.problems,
@@ -239,7 +239,7 @@ def _state(place: Workspace) -> tuple[State | None, str]:
     """The state that the record gives, and its head; (None, "") when it is not intact."""
     try:
         record = reader.load_path(place)
-    except (chain.Broken, OSError):
+    except (chain.BrokenChain, OSError):
         return None, ""
     return record.state, record.head
 

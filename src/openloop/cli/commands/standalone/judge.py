@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
     return command.judge(
         args.cases,
         args.words,
-        command.Options(
+        command.JudgeOptions(
             jobs=args.jobs,
             junit=args.junit,
             record=args.record,
