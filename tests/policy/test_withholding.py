@@ -7,6 +7,7 @@ import json
 import os
 import random
 import shlex
+import shutil
 import sys
 import time
 import unittest
@@ -298,7 +299,24 @@ class AtGates(Case):
         place = self.held(f'cd "$OPENLOOP_WORKSPACE"; {easy}; {kill}; sleep 60')
         self.started(place).wait(30)
         place.run(exitcode=3)
-        self.assertIn("holdout/ was changed since the run began", place.heartbeat["reason"])
+        self.assertIn("holdout/ is not what it was when run 1 began", place.heartbeat["reason"])
+
+    def test_nor_does_one_that_edits_the_configuration_too(self) -> None:
+        """An edited configuration begins a new run, which takes a reference of its own."""
+        kill = "kill -9 $(sed -n 's/.*\"runner_pid\": \\([0-9]*\\).*/\\1/p' heartbeat.json)"
+        easy = 'echo "{\\"stdout\\": \\"wrong\\"}" > holdout/c.jsonl; echo >> openloop.json'
+        once = "grep -q wrong holdout/c.jsonl && exit"
+        place = self.held(f'cd "$OPENLOOP_WORKSPACE"; {once}; {easy}; {kill}; sleep 60')
+        before = self.state(place)
+        self.started(place).wait(30)
+        self.assertNotEqual(before, self.state(place))
+        for _ in range(2):
+            refused = place.run(exitcode=3)
+            self.assertIn("holdout/ is not what it was when run 1 began", refused.err)
+            self.assertIn("a copy as it was then is in withheld/holdout/", refused.err)
+        shutil.rmtree(place.file("holdout"))
+        shutil.copytree(place.file("withheld/holdout"), place.file("holdout"), symlinks=True)
+        self.assertEqual(before, self.state(place))
 
     def test_a_run_that_was_cut_off_goes_on(self) -> None:
         place = self.held("test -e begun && exit; : > begun; sleep 60")

@@ -184,19 +184,35 @@ class OfARun(Interrupted):
         place.run(exitcode=1)
         self.assertEqual(before, self.untouched(place))
 
-    def test_comparing_it_afterwards(self) -> None:
-        """The one copy is lost with the runner: nobody goes on with what the gate left."""
-        place = self.held_out("w")
-        self.interrupt(place, "holdout:Holdout.changes", signal.SIGINT)
-        self.assertIn("holdout/ was changed since the run began", place.run(exitcode=3).out)
+    def test_it_is_compared_and_restored_first(self) -> None:
+        for name in ("changes", "restore"):
+            with self.subTest(name):
+                place = self.held_out(name)
+                before = snapshot(place.file("holdout"))
+                scan = f"holdout:Holdout.{name}"
+                self.during(place, scan, exitcode=130, signal="SIGINT", ends=False)
+                self.assertEqual(before, snapshot(place.file("holdout")))
+                self.assertFalse(place.exists("withheld/holdout"))
+                place.audit()
 
-    def test_it_is_restored_first(self) -> None:
-        place = self.held_out("w")
-        before = self.untouched(place)
-        scan = "holdout:Holdout.restore"
-        self.during(place, scan, exitcode=130, signal="SIGINT", ends=False)
-        self.assertEqual(before, self.untouched(place))
-        place.audit()
+    def test_a_copy_outlives_a_killed_runner(self) -> None:
+        """Nobody goes on with what the gate left, and nobody loses what was there before."""
+        for name in ("changes", "restore"):
+            with self.subTest(name):
+                place = self.held_out(name)
+                before = snapshot(place.file("holdout"))
+                scan = f"holdout:Holdout.{name}"
+                self.during(place, scan, exitcode=-signal.SIGKILL, signal="SIGKILL")
+                blocked = place.run(exitcode=3).out
+                self.assertIn("a copy as it was then is in withheld/holdout/", blocked)
+                self.assertIn("restore that by hand", blocked)
+                shutil.rmtree(place.file("holdout"))
+                copy = place.file("withheld/holdout")
+                shutil.copytree(copy, place.file("holdout"), symlinks=True)
+                self.assertEqual(before, snapshot(place.file("holdout")))
+                self.assertNotIn("holdout/ is not", place.run(exitcode=3).err)  # it spoils again
+                self.assertEqual((2, "verify", "policy"), place.steps()[-1])
+                self.assertFalse(place.exists("withheld/holdout"))
 
     def test_withheld_files_come_back_first(self) -> None:
         place = self.place()

@@ -13,7 +13,7 @@ from openloop.fs.content import Tick, no_tick
 from openloop.loop.state import State
 from openloop.policy.step_violations import StepViolations, listed, readable
 from openloop.record.mission import Mission
-from openloop.record.workspace import CONFIG, HOLDOUT
+from openloop.record.workspace import CONFIG, HOLDOUT, HOLDOUT_COPY
 
 if TYPE_CHECKING:  # slow to import: loaded by a mission that needs them
     from openloop.policy.change_diff import ChangeDiff
@@ -66,9 +66,10 @@ class Enforcement:
 
     @property
     def _holdout(self) -> Holdout | None:
-        """None until there is such a folder."""
+        """None until there is such a folder, or the copy of one."""
         if self._held_out is None:
-            if not os.path.lexists(self._mission.workspace.file(HOLDOUT)):
+            places = map(self._mission.workspace.file, (HOLDOUT, HOLDOUT_COPY))
+            if not any(map(os.path.lexists, places)):
                 return None
             from openloop.policy.holdout import Holdout
 
@@ -78,6 +79,15 @@ class Enforcement:
     def _holdout_digest(self) -> str:
         """The digest of the folder, which becomes its reference; "" without one."""
         return self._holdout.take_reference() if self._holdout else ""
+
+    def _holdout_differs(self, before: State) -> str:
+        """How the folder differs from what it was when that run began, in words; "" if it does
+        not."""
+        digest = before.digests.get(HOLDOUT, "")
+        if self._holdout_digest() == digest:
+            return ""
+        copy = self._holdout.place_of_copy(digest) if self._holdout else ""
+        return f"{HOLDOUT}/ is not what it was when run {before.run} began{copy}"
 
     def begin(self, before: State) -> dict[str, Any]:
         """Take the reference of a new run, and record changes since the run before; returns fields
@@ -97,6 +107,8 @@ class Enforcement:
                 self._record(Kind.NOTE, note="ignore_rules", text=fix)
         if digest := self._holdout_digest():
             digests[HOLDOUT] = digest
+        if self._holdout:
+            self._holdout.remove_copy()
         return {"checkpoints": digests} if digests else {}
 
     def restore_earlier(self, before: State) -> None:
@@ -118,9 +130,9 @@ class Enforcement:
 
     def _restore_latest(self, before: State) -> str:
         """Restore the protected paths of the latest run. Returns why that is impossible, or ""."""
-        holdout = self._holdout_digest()
-        if before.unsettled and holdout != before.digests.get(HOLDOUT, ""):
-            return f"{HOLDOUT}/ is not what it was when run {before.run} began"
+        holdout = self._holdout_differs(before)
+        if holdout and (before.unsettled or before.running):
+            return holdout
         if self._project is None or not self._project.has_reference(before.digests):
             return ""
         project = self._project_policy()
@@ -145,9 +157,8 @@ class Enforcement:
     def differences(self, before: State) -> list[str]:
         """The differences from the reference of the latest run, in words. Raises LimitError."""
         found: list[str] = []
-        holdout = self._holdout_digest()
-        if holdout != before.digests.get(HOLDOUT, ""):
-            found.append(f"{HOLDOUT}/ is not what it was when run {before.run} began")
+        if holdout := self._holdout_differs(before):
+            found.append(holdout)
         if self._project and self._project.has_reference(before.digests):
             try:
                 found += self._project.differences(before.digests)
@@ -162,8 +173,10 @@ class Enforcement:
 
         Returns why that is impossible, because a command damaged the store, or "".
         """
-        if self._holdout_digest() != before.digests.get(HOLDOUT, ""):
-            return f"{HOLDOUT}/ was changed since the run began"
+        if holdout := self._holdout_differs(before):
+            return holdout
+        if self._holdout:
+            self._holdout.remove_copy()
         if self._project is None or not before.digests:
             return ""
         try:
@@ -193,33 +206,37 @@ class Enforcement:
 
         planted: printable paths that it created in place of withheld files, already removed.
         """
-        violation = ""
+        violations: list[str] = []
         try:
+            if step.is_gate and self._holdout:  # before the scan, which a signal may end
+                in_holdout = StepViolations().with_words(self._holdout.changes())
+                violations += self._recorded(step, in_holdout)
+                self._holdout.restore()
             found = self._project.violations(step) if self._project else StepViolations()
             found = found.with_planted(planted)
-            holdout = self._holdout if step.is_gate else None
-            if holdout:
-                found = found.with_words(holdout.changes())
-            violation = found.text
-            if violation:
-                self._record(
-                    Kind.POLICY_VIOLATED,
-                    step=step,
-                    text=violation,
-                    paths=found.paths,
-                    on_violation=self._on_violation,
-                )
-            if holdout:
-                holdout.restore()
+            violations += self._recorded(step, found)
             if self._project:
                 self._project.restore(step, found, self._announce)
         except TamperError as error:
-            return EnforcementResult(violation, error.what)
+            return EnforcementResult("; ".join(violations), error.what)
         if paths := found.restored_paths:
             names = listed([readable(path) for path in paths])
             text = f"restored {names}{self._copies_in_words()}"
             self._record(Kind.CHECKPOINT_RESTORED, step=step, why="policy", text=text, paths=())
-        return EnforcementResult(violation)
+        return EnforcementResult("; ".join(violations))
+
+    def _recorded(self, step: Step, found: StepViolations) -> list[str]:
+        """Record the violations; returns them in words, none for none."""
+        if not found.text:
+            return []
+        self._record(
+            Kind.POLICY_VIOLATED,
+            step=step,
+            text=found.text,
+            paths=found.paths,
+            on_violation=self._on_violation,
+        )
+        return [found.text]
 
     def written_by_gate(self, step: Step) -> tuple[str, ...]:
         """The printable paths of allowed files that a gate wrote, once its violations are

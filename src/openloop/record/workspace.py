@@ -19,6 +19,7 @@ CHECKPOINTS = "checkpoints"
 ATTACHMENTS = "attachments"  # what the command that runs now leaves
 HOLDOUT = "holdout"  # what agents never see
 WITHHELD = "withheld"  # where it is kept while one works
+HOLDOUT_COPY = f"{WITHHELD}/{HOLDOUT}"  # while a gate runs
 REPLACED = "replaced"  # copies of files that the policy restored
 COPIES = (CHECKPOINTS, WITHHELD, REPLACED)  # folders with copies of protected files
 FOLDERS = (LOGS, ARTIFACTS, KNOWLEDGE, OUTPUT)
