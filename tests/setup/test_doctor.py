@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 import unittest
 from typing import Any
@@ -201,6 +202,7 @@ class Doctor(Place):
         projects = (
             {"src/x/__init__.py": case, "tests/test_x.py": case},
             {"package.json": package, "packages/a/src/x.js": "", **packages},
+            {"package.json": package, "src/x.js": "", ".gitignore": ".npmrc\n"},
         )
         for number, files in enumerate(projects):
             root = os.path.join(self.folder, f"project{number}")
@@ -208,10 +210,23 @@ class Doctor(Place):
                 os.makedirs(os.path.dirname(os.path.join(root, name)), exist_ok=True)
                 with open(os.path.join(root, name), "w", encoding="utf-8") as file:
                     file.write(text)
-            run_openloop("init", os.path.join(root, ".openloop/m"), exitcode=0)
-            output = run_openloop("doctor", os.path.join(root, ".openloop/m")).out
+            subprocess.run(["git", "init", "-q", root], check=True)
+            run_openloop("init", "--agent", "aider", os.path.join(root, ".openloop/m"), exitcode=0)
+            examined = run_openloop("doctor", os.path.join(root, ".openloop/m"), exitcode=None)
+            output = examined.out
             self.assertIn("gates verify", output)
             self.assertNotIn("matches no file", output)
+            self.assertNotIn("git ignores", output)
+
+    def test_settings_that_git_ignores_and_a_change_could_create(self) -> None:
+        files = {"src/x.py": "", ".gitignore": "pytest.ini\n"}
+        policy = {"protect": ["tests/**"], "allow": ["src/**"]}
+        place = self.place("pytest", files, policy=policy)
+        subprocess.run(["git", "init", "-q", place.project], check=True)
+        self.of(place, "git ignores pytest.ini, which gates read")
+        kept = self.place("pytest", files, policy={**policy, "protect": ["/pytest.ini"]})
+        subprocess.run(["git", "init", "-q", kept.project], check=True)
+        self.silent(kept, "git ignores")
 
     def test_a_project_is_no_workspace(self) -> None:
         os.makedirs(os.path.join(self.folder, "project"))

@@ -3,7 +3,8 @@
 Each file of tests/corpus/projects is one project as a listing: some of its file names, and of the
 few files that are read the facts that are looked for (sections, targets, scripts). `verify` and
 `scan` hold the commands that are right there, `allow` files that a change must be able to repair,
-`protect` files that decide whether verify passes, some of them not there yet.
+`protect` files that decide whether verify passes, some of them not there yet. A listing with
+the text of a .gitignore is written as a repository.
 
     PYTHONPATH=src:tests python -m setup.test_real_projects        prints the table
 """
@@ -60,6 +61,8 @@ class Case:
 
     def write(self, root: str) -> None:
         """Create the listed files below `root`."""
+        if ".gitignore" in self.right["texts"]:
+            subprocess.run(["git", "init", "-q", root], check=True)
         for path in self.paths:
             place = os.path.join(root, path)
             os.makedirs(os.path.dirname(place), exist_ok=True)
@@ -180,6 +183,20 @@ class Runs(TestCase):
         place.run()
         steps = [(2, "fix", "passed"), (2, "verify", "passed")]
         self.assertEqual([(1, "verify", "failed"), *steps], place.steps())
+
+    def test_settings_that_git_ignores_and_a_change_creates_are_removed(self) -> None:
+        for name, planted in (("axios", ".npmrc"), ("guzzle", "phpunit.xml")):
+            with self.subTest(name):
+                case = Case(f"{name}.json")
+                place = self.workspace(name)
+                case.write(place.project)
+                policy = {"protect": case.found.protect, "allow": case.found.allow}
+                verify, cheat = f"grep -qs pass {planted}", f"echo pass >{planted}"
+                commands = {"verify": verify, "fix": cheat}
+                place.configure({"total_rounds": 2, "policy": policy, "commands": commands})
+                place.run(exitcode=1)
+                steps = [(2, "fix", "policy"), (2, "verify", "failed")]
+                self.assertEqual([(1, "verify", "failed"), *steps], place.steps())
 
 
 if __name__ == "__main__":

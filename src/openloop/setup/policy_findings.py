@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import glob
+import json
 import os
 import shutil
 import sys
 from collections.abc import Iterator
 
 import openloop
-from openloop.config.config import NO_POLICY, Config
+from openloop.config.config import NO_POLICY, Config, Policy
 from openloop.config.globs import Globs
 from openloop.core.text import printable
 from openloop.core.vocabulary import SandboxMode, Status
@@ -43,11 +44,13 @@ def patterns(place: Workspace, known: Config, root: str) -> Iterator[Finding]:
     rules = PathRules(policy)
     paths = snapshot.scan(root, skip=skip, wanted=rules.protects)
     yield from (problem(what, fix) for what, fix in unfit(paths, rules))
+    settings = _ignored_settings(known, root)
+    yield from _unprotected(settings, policy)
     keys = ("protect", "allow") if withheld.lying_at(place) else ("protect", "allow", "withhold")
     for key in keys:
         patterns: tuple[str, ...] = getattr(policy, key) or ()
         for pattern in patterns:
-            if _may_match_nothing(key, pattern, root):
+            if pattern in settings or _may_match_nothing(key, pattern, root):
                 continue
             found = Globs((pattern,))
             if not any(map(found.matches, paths)):
@@ -59,6 +62,28 @@ def patterns(place: Workspace, known: Config, root: str) -> Iterator[Finding]:
         shown = printable(os.fsdecode(both[0]))
         fix = "take it out of allow: a pattern that begins with ! takes back"
         yield warning(f"{shown} is both allowed and withheld: it counts as protected", fix)
+
+
+def _ignored_settings(known: Config, root: str) -> tuple[str, ...]:
+    """Globs of the settings that the gates read and git ignores, where a change could use them."""
+    if known.improver is None or not known.policy or known.policy.allow is None:
+        return ()
+    from openloop.setup.detection.ignored_settings import ignored_settings
+    from openloop.setup.detection.project_listing import ProjectListing
+
+    gates = "\n".join(known.command(gate).run for gate in known.gates)
+    return ignored_settings(ProjectListing.below(root), gates)
+
+
+def _unprotected(settings: tuple[str, ...], policy: Policy) -> Iterator[Finding]:
+    kept = Globs((*policy.protect, *policy.withhold))
+    missing = [glob for glob in settings if not kept.matches(os.fsencode(glob.lstrip("/")))]
+    if missing:
+        named = ", ".join(glob.lstrip("/") for glob in missing)
+        yield warning(
+            f"git ignores {named}, which gates read: policy.allow does not keep a change from it",
+            f"add to policy.protect: {', '.join(map(json.dumps, missing))}",
+        )
 
 
 def _may_match_nothing(key: str, pattern: str, root: str) -> bool:

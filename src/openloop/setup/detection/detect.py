@@ -15,6 +15,7 @@ from openloop.core.vocabulary import Step
 from openloop.setup.detection import (
     dependencies,
     ecosystems,
+    ignored_settings,
     javascript_project,
     python_project,
     source_layout,
@@ -103,7 +104,8 @@ def _policy(project: ProjectListing, kits: list[ProjectCommands]) -> PolicyGlobs
     if not any(kit.verify for kit in kits):
         return PolicyGlobs((), ())
     first = kits[0]
-    found = source_layout.layout(project, first.steers, first.guards)
+    unseen = ignored_settings.ignored_settings(project, f"{first.verify}\n{first.scan}")
+    found = source_layout.layout(project, (*first.steers, *unseen), first.guards)
     installed, _ = dependencies.dependency_globs(project.root, first.starts)
     # What the tests leave behind and git does not ignore is no violation.
     known = project.text(".gitignore")

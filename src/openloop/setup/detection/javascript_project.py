@@ -69,6 +69,13 @@ def started(project: ProjectListing, script: str) -> list[str]:
     return _Scripts(project, package).started(script) if package else []
 
 
+def test_and_lint_scripts(project: ProjectListing) -> str:
+    """The text of the scripts of package.json that test and lint, with those that they call."""
+    scripts = _Scripts(project, read_package(project) or {})
+    names = ("test", *_OTHER_TESTS, *(name for names in _LINTS for name in names))
+    return "\n".join(map(scripts.whole, names))
+
+
 class _Scripts:
     """The scripts of package.json, and how they are run."""
 
@@ -78,7 +85,8 @@ class _Scripts:
         self.texts = {name: text for name, text in pairs if isinstance(text, str) and text.strip()}
         manager = str(package.get("packageManager", "")).partition("@")[0]
         self.lock, self._manager, self._call = next(
-            runner for runner in _RUNNERS if project.has(runner[0]) or runner[1] == manager
+            (runner for runner in _RUNNERS if project.has(runner[0]) or runner[1] == manager),
+            _RUNNERS[-1],
         )
 
     def run(self, name: str) -> str:
