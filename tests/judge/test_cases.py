@@ -60,6 +60,8 @@ class Reading(unittest.TestCase):
     def test_every_mistake_is_reported_at_once_with_its_line(self) -> None:
         table = [
             ({"stdou": "1"}, "stdou is not a known key", "nearest known key is stdout"),
+            ({"expected": "1"}, "expected is not a known key", "nearest known key is stdout"),
+            ({"status": 1}, "status is not a known key", "nearest known key is exit_code"),
             ([1], "the case must be an object, got a list", ""),
             ("{", "the line is not valid JSON", "put keys in"),
             ('{"stdout": "1", "stdout": "2"}', "stdout is given more than once", "keep one"),
@@ -91,7 +93,7 @@ class Reading(unittest.TestCase):
             ({"stdin": "\0", "stdout": ""}, "stdin holds a NUL", ""),
             ({"stdin": "x"}, "the case says nothing of what is expected", "--record"),
             ({"name": "n", "stdout": ""}, None, None),
-            ({"name": "n", "stdout": ""}, 'name "n" stands in line 32 too', "its own"),
+            ({"name": "n", "stdout": ""}, 'name "n" stands in line 34 too', "its own"),
         ]
         lines = [line if isinstance(line, str) else json.dumps(line) for line, _, _ in table]
         found = iter(problems("\n".join(lines).encode()))

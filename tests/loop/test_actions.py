@@ -149,6 +149,13 @@ class Reasons(unittest.TestCase):
         tell(mission, "=unhealthy/blocked blocked")
         self.assertEqual("openloop.json was edited", mission.state.reason)
 
+    def test_a_single_round_in_which_nothing_could_be_repaired_says_so(self) -> None:
+        story = "run1/1 1: verify- =unhealthy/exhausted exhausted"
+        reason = self.reason("fix verify", story, rounds=1)
+        self.assertEqual(
+            "1 round allowed, which only measured: fix has not run; verify failed", reason
+        )
+
     def test_a_violation_is_named(self) -> None:
         story = "run1/1 1: play- fix:policy VIOLATE =unhealthy/exhausted exhausted"
         reason = self.reason("play fix verify", story, rounds=1)

@@ -43,6 +43,15 @@ class Init(Project):
             self.assertIn(glob, output)
         self.assertIn(document["commands"]["verify"], output)
 
+    def test_a_project_that_nobody_named_is_explained(self) -> None:
+        place = os.path.join(self.folder, "w")
+        said = f"the project is {os.path.realpath(self.folder)}, because the workspace lies in it"
+        self.assertIn(said, run_openloop("init", place).out)
+        named = run_openloop("init", "--force", "--project-root", self.folder, place)
+        self.assertNotIn("the project is", named.out)
+        inside = run_openloop("init", os.path.join(self.folder, ".openloop", "w"))
+        self.assertNotIn("the project is", inside.out)
+
     def test_without_a_policy_it_says_why_and_shows_an_example(self) -> None:
         output, document = self.init({"README.md": ""})
         self.assertNotIn("policy", document)

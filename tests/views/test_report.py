@@ -20,7 +20,17 @@ from html.parser import HTMLParser
 from openloop.record import log_tail, workspace
 from openloop.views import history
 from openloop.views.reports import html_page, junit, markdown, report
-from support import HERE, Case, Workspace, by_round, lives, need, run_openloop, wait_until
+from support import (
+    HERE,
+    Case,
+    Workspace,
+    by_round,
+    lives,
+    need,
+    run_openloop,
+    wait_until,
+)
+from views.test_views import in_a_terminal
 
 SLOW = True  # left out by scripts/run_tests.sh --quick
 
@@ -170,6 +180,16 @@ class Formats(ReportCase):
             self.assertEqual(done.err, "")
             self.assertTrue(done.out.startswith(beginning), done.out[:80])
             self.assertTrue(done.out.endswith("\n"))
+
+    def test_on_a_terminal_it_is_text(self) -> None:
+        place = self.workspace(commands={"verify": "true"})
+        place.run()
+        code, shown = in_a_terminal("report", place.path)
+        self.assertEqual(0, code)
+        self.assertTrue(shown.startswith("### OpenLoop: complete"), shown[:80])
+        self.assertIn("--output report.html", shown)
+        _, page = in_a_terminal("report", place.path, "--format", "html")
+        self.assertTrue(page.startswith("<!DOCTYPE html>"), page[:80])
 
     def test_a_file_is_replaced_whole(self) -> None:
         place = self.workspace(commands={"verify": "true"})

@@ -185,10 +185,10 @@ class Checker:
         if "x-names" in rule:
             return Problem(place, "is not a name that can be used here", rule["x-names"])
         known = list(rule["properties"])
-        near = nearest(key, known, likeness=_TYPO)
+        near = rule.get("x-aliases", {}).get(key) or nearest(key, known, likeness=_TYPO)
         if not near and (home := self._home(key, path)):
             return Problem(place, "is not known here", f"move it: the key is {dotted(home)}")
-        near = near or rule.get("x-aliases", {}).get(key) or nearest(key, known, likeness=0.0)
+        near = near or nearest(key, known, likeness=0.0)
         hint = rule.get("x-hint") or f"known here: {', '.join(known)}"
         return Problem(place, "is not a known key", f"the nearest known key is {near}; {hint}")
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from openloop.config.config import Baseline, Config
-from openloop.core.vocabulary import Decision, RoundOutcome, Status, Step
+from openloop.core.vocabulary import CHANGES, Decision, RoundOutcome, Status, Step
 from openloop.loop import breaker, budget, gates, waits
 from openloop.loop.events import StepResult
 from openloop.loop.state import State
@@ -281,6 +281,9 @@ def _finish_round(config: Config, state: State) -> FinishRound:
         return FinishRound(unhealthy, Decision.BLOCKED, f"{tripped}; {why}", count)
     if state.rounds_used + 1 >= state.budget:
         words = f"all {state.budget} allowed rounds used" if state.budget > 1 else "1 round allowed"
+        change = next(filter(config.commands.get, CHANGES), None)
+        if state.budget == 1 and change and not changed:
+            words += f", which only measured: {change} has not run"
         return FinishRound(unhealthy, Decision.EXHAUSTED, f"{words}; {why}", count)
     if words := _work_is_over(config, state):
         return FinishRound(unhealthy, Decision.EXHAUSTED, f"{words}; {why}", count)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -107,7 +108,8 @@ def init(
         if found.play and (force or not files.exists(web_page.FILE, folder=folder)):
             text = json.dumps(found.play, indent=2) + "\n"
             files.replace(web_page.FILE, text.encode(), folder=folder)
-    sentences = (*found.found, *_on_policy(document), *notes, *_on_agent(agent))
+    where = _on_root(place, root) if project_root is None else ()
+    sentences = (*where, *found.found, *_on_policy(document), *notes, *_on_agent(agent))
     return InitResult(place, root, known, (*sentences, *_hide_from_git(place)))
 
 
@@ -129,6 +131,14 @@ def _locked(place: Workspace) -> Iterator[int]:
         ) from None
     finally:
         lock.release()
+
+
+def _on_root(place: Workspace, root: str) -> Iterator[str]:
+    """A remark on a project that nobody named, and that the workspace does not lie in as usual."""
+    if root == os.path.dirname(place.path):
+        folder = shlex.quote(f"PROJECT/{HOME}/{os.path.basename(place.path)}")
+        yield f"the project is {root}, because the workspace lies in it and no other was named."
+        yield f"for another one: --project-root PATH, or a workspace in it, such as {folder}"
 
 
 def _on_agent(agent: str | None) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 
 from openloop.cli import output
 from openloop.core.errors import ExitCode
@@ -15,9 +16,7 @@ _FORMATS = ("html", "md", "json", "junit")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--format", choices=_FORMATS, default="html", metavar="FORMAT", help=", ".join(_FORMATS)
-    )
+    parser.add_argument("--format", choices=_FORMATS, metavar="FORMAT", help=", ".join(_FORMATS))
     parser.add_argument("--output", metavar="FILE", help="a file instead of standard output")
 
 
@@ -25,7 +24,12 @@ def run(args: argparse.Namespace) -> int:
     from openloop.views.reports import report
 
     made = report.collect(args.workspace)
-    document = _rendered(made, args.format).encode()
+    if (args.format, args.output) == (None, None) and sys.stdout.isatty():
+        output.say_lines(_rendered(made, "md").splitlines())
+        command = f"openloop report {made.place.quoted} --output report.html"
+        print(f"for a page with charts and all logs: {command}", file=sys.stderr)
+        return ExitCode.OK
+    document = _rendered(made, args.format or "html").encode()
     if args.output is None:
         output.give(document)
     else:
