@@ -121,6 +121,26 @@ class GateWrites(Project):
             place = self.gated(name=str(said), **({"policy": policy} if policy else {}))
             self.assertEqual(said, words in run_openloop("doctor", place.path).out)
 
+    def test_doctor_probes_for_gates_that_write_each_time(self) -> None:
+        stamp = "date +%s%N > {}".format
+        policy = {"protect": ["tests/**"], "allow": ["src/*", ".coverage", "build/*"]}
+        without = {**policy, "allow": ["src/*", "!/src/stamp"]}
+        for name, verify, rules, written in (
+            ("each time", stamp("src/stamp"), policy, "src/stamp"),
+            ("a new file", stamp("src/n$(date +%s%N)"), policy, "src/n"),
+            ("the same bytes", "echo 1 > src/stamp", policy, ""),
+            ("ignored", f"mkdir -p build; {stamp('build/stamp')}", policy, ""),
+            ("litter", stamp(".coverage"), policy, ""),
+            ("taken out", stamp("src/stamp"), without, ""),
+        ):
+            with self.subTest(name):
+                commands = {"verify": f"{verify}; {VERIFY}", "fix": repair()}
+                place = self.gated(name=name, repository=True, policy=rules, commands=commands)
+                done = run_openloop("doctor", place.path, "--probe", "1", exitcode=bool(written))
+                words = f"verify writes {written}"
+                self.assertEqual(bool(written), words in done.out and "anew" in done.out)
+                self.assertEqual(bool(written), f'"!/{written}' in done.out)
+
 
 if __name__ == "__main__":
     unittest.main()

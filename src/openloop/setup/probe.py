@@ -21,8 +21,9 @@ from openloop.process.supervisor import NamespaceError, Processes
 from openloop.record.lock import Lock
 from openloop.record.mission import Mission
 from openloop.runner.gate_runner import GateRunner
-from openloop.setup import mutations, scratch_copy
+from openloop.setup import gate_writes, mutations, scratch_copy
 from openloop.setup.findings import Finding, ok, problem, warning
+from openloop.setup.gate_writes import AllowedFiles
 from openloop.setup.mutations import Effect, Mutation
 from openloop.views.console import duration
 
@@ -263,6 +264,8 @@ def _gates(
 ) -> list[Finding]:
     processes = Processes(lock, interrupts, lambda gap: None)
     gates = GateRunner(mission, processes, mission.root)
+    policy = mission.config.policy
+    files = AllowedFiles(mission, policy) if policy and policy.allow is not None else None
     found = []
     try:
         for gate in mission.config.gates:
@@ -271,6 +274,11 @@ def _gates(
             else:
                 show(str(gate))
                 found.append(_other(gate, gates.run(gate)))
+            if files and files.written():
+                show(f"{gate} again, because it wrote files")
+                gates.run(gate)
+                if written := files.written():
+                    found.append(gate_writes.finding(gate, written))
     finally:
         processes.close()
     return found
