@@ -82,6 +82,7 @@ Unhandled exception. System.OutOfMemoryException: Array dimensions exceeded supp
 eheap_alloc: Cannot allocate 1140328500 bytes of memory (of type "heap").
 ERROR: OutOfMemoryError()
 Out of memory!
+Out of memory
 Out of memory in perl:util:safesysrealloc""".splitlines()
 BENIGN_LINES = """\
 Killed

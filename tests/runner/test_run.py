@@ -316,6 +316,16 @@ class Tampering(Case):
                 self.assertEqual(place.artifact(2)["decision"], "blocked")
         self.assertTrue(place.read(f"{artifact}.edited-1").endswith("\n\n"))
 
+    def test_a_log_to_which_a_command_added_is_restored(self) -> None:
+        log = "logs/round-0001-verify.log"
+        edit = f'echo more >> "$OPENLOOP_WORKSPACE/{log}"'
+        place = self.workspace(commands={"verify": by_round("echo 1; false", edit)})
+        place.run(exitcode=3)
+        self.assertEqual("1\n", place.read(log))
+        self.assertEqual("1\nmore\n", place.read(f"{log}.edited-1"))
+        self.assertIn(f"{log} was edited while a command ran, restored", place.heartbeat["reason"])
+        place.audit()
+
     def test_an_old_log_is_looked_at_before_the_run_ends(self) -> None:
         """It has not had its turn when the last gate passes."""
         edit = 'echo >> "$OPENLOOP_WORKSPACE/logs/round-0001-verify.log"'

@@ -105,6 +105,10 @@ class Doctor(Place):
     def test_the_placeholder(self) -> None:
         self.assertEqual("problem", self.of(self.place(REPLACE_ME), "placeholder", 1)[0])
 
+    def test_the_key_of_a_project_root_that_is_gone(self) -> None:
+        place = self.place("true", project_root="gone")
+        self.assertEqual("problem", self.of(place, "project_root is 'gone'", 1)[0])
+
     def test_the_second_program(self) -> None:
         place = self.place("true && no-such-program --x")
         self.assertEqual("problem", self.of(place, "no-such-program is neither", 1)[0])

@@ -228,7 +228,7 @@ class Asked(WebCase):
         self.assertEqual(self.status("/api/v1/loops", Transfer_Encoding="chunked"), 413)
         self.assertEqual(self.status("/api/v1/loops", "PUT"), 501)
         self.assertEqual(self.status("/api/v1/loops", "POST"), 404)
-        self.assertEqual(self.status("/" + "a" * 5000), 404)
+        self.assertEqual(self.status("/" + "a" * 5000), 414)
         many = "&".join(f"a{number}=1" for number in range(30))
         self.assertEqual(self.status(f"/api/v1/loops?{many}"), 400)
         wait = b"POST / HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\n\r\n"

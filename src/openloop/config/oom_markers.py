@@ -53,7 +53,7 @@ OOM_MARKERS = (
     r"^Unhandled exception\. System\.OutOfMemoryException\b",
     r"^eheap_alloc: Cannot allocate \d+ bytes of memory",
     r"^ERROR: OutOfMemoryError\(\)",
-    r"^Out of memory(?: in perl:|!\s*$)",
+    r"^Out of memory(?: in perl:|[!.]?\s*$)",
 )
 
 # Every line that one of them matches holds at least one of these: searching for plain bytes is

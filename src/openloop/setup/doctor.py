@@ -58,7 +58,8 @@ def examine(path: str) -> DoctorReport:
     try:
         root = places.existing_project_root(place, known.project_root)
     except UsageError as error:
-        return DoctorReport((*findings, problem(error.what, error.fix)))
+        what = f"{error.what} (in {error.where})"
+        return DoctorReport((*findings, problem(what, error.fix)))
     return DoctorReport((*findings, *_mission(place, known, root)), runnable=True)
 
 

@@ -110,7 +110,9 @@ class Handler(BaseHTTPRequestHandler):
         if self.headers.get("Transfer-Encoding") or self.headers.get("Content-Length", "0") != "0":
             raise HttpError(413, "requests have no body")
         path, _, text = self.path.partition("?")
-        if len(self.path) > _LONGEST_PATH or not re.fullmatch(r"/[A-Za-z0-9/._-]*", path):
+        if len(self.path) > _LONGEST_PATH:
+            raise HttpError(414, f"an address has {_LONGEST_PATH:,} characters at most")
+        if not re.fullmatch(r"/[A-Za-z0-9/._-]*", path):
             raise HttpError(404, "there is nothing at this address")
         try:
             pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=10)

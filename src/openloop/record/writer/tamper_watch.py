@@ -74,7 +74,7 @@ class FinishedFiles:
         file: the open file that was written under that name. data: its bytes, when they are to
         be restored later.
         """
-        self._known[name] = known = _Known(signature(os.fstat(file)), sha256, data)
+        self._known[name] = known = _Known(os.fstat(file), sha256, data)
         if len(self._known) > LATEST:
             del self._known[next(iter(self._known))]
         words = self._changed(name, known)
@@ -127,12 +127,29 @@ class FinishedFiles:
         return ""
 
     def _restore(self, name: str, known: _Known) -> str:
-        if known.data is None:
-            return ""
         try:
+            if known.data is None:
+                return self._restore_beginning(name, known)
             return _restore(name, known.data, self._folder)
         except OSError as error:
             return f", and cannot be restored: {error.strerror}"
+
+    def _restore_beginning(self, name: str, known: _Known) -> str:
+        """Nobody keeps the bytes of a log, but where a command only added to it, they are its
+        beginning. Returns "" for any other log. Raises OSError."""
+        try:
+            descriptor = files.open_regular(name, os.O_RDONLY, folder=self._folder)
+        except OSError:  # removed or replaced
+            return ""
+        try:
+            digest = hashlib.sha256()
+            for block in record_end.blocks(descriptor, 0, known.size):
+                digest.update(block)
+            if digest.hexdigest() != known.sha256:
+                return ""
+            return _restore(name, record_end.blocks(descriptor, 0, known.size), self._folder)
+        finally:
+            os.close(descriptor)
 
 
 def _restore(name: str, data: bytes | Iterable[bytes], workspace: int) -> str:
@@ -152,8 +169,9 @@ def _restore(name: str, data: bytes | Iterable[bytes], workspace: int) -> str:
 
 
 class _Known:
-    def __init__(self, signature: tuple[int, ...], sha256: str, data: bytes | None) -> None:
-        self.signature = signature
+    def __init__(self, status: os.stat_result, sha256: str, data: bytes | None) -> None:
+        self.signature = signature(status)
+        self.size = status.st_size
         self.sha256 = sha256
         self.data = data
 
