@@ -163,7 +163,11 @@ def _one(
     began = monotonic()
     title = title_of(step)
     try:
-        lines = player.perform(step) if step is not _LAST else player.look_once_more()
+        lines: list[str] = []
+        if step is _LAST:
+            player.finish()
+        else:
+            lines = player.perform(step)
         seconds = monotonic() - began
         image = player.glimpse("jpeg") if film else b""
         return PlayStepResult(title, seconds, None, image), lines

@@ -76,11 +76,12 @@ class Pipe:
         """The answer. within: seconds. Raises NoAnswer, BrowserRefused."""
         deadline = monotonic() + within
         try:
-            while (answer := self._answers[number]) is None:
-                if not self.pump(deadline):
-                    raise NoAnswer(f"the page did not answer within {within:.3g} s")
+            self.wait_for(lambda: self._answers[number] is not None, deadline)
         finally:
-            del self._answers[number], self._asked[number]
+            answer = self._answers.pop(number)
+            del self._asked[number]
+        if answer is None:
+            raise NoAnswer(f"the page did not answer within {within:.3g} s")
         if "error" in answer:
             raise BrowserRefused(str(answer["error"].get("message", "the browser refused")))
         return answer.get("result", {})
@@ -96,6 +97,13 @@ class Pipe:
         deadline = monotonic() + seconds
         while self.pump(deadline):
             pass
+
+    def wait_for(self, condition: Callable[[], object], deadline: float) -> bool:
+        """Handle messages until the condition holds; False once the deadline has passed."""
+        while not condition():
+            if not self.pump(deadline):
+                return False
+        return True
 
     def pump(self, deadline: float) -> bool:
         """Handle the next messages; False once the deadline has passed."""

@@ -25,6 +25,7 @@ from openloop.core.clock import monotonic
 from openloop.core.text import number, printable
 
 _PAGES = 20  # that a play may open
+_FIRST_PAGE = 10.0  # seconds in which the browser must open it
 _PAUSE = 0.03  # seconds between two looks
 _END = 1.0  # seconds that requests may still take after the last step
 _COMPARE = 30.0  # seconds that a comparison of pictures may take
@@ -47,7 +48,7 @@ class Player:
         self._sessions: dict[str, str] = {}  # target → session
         self._current: Page | None = None
         self._context = ""  # of the play's pages
-        self._dialog: Mapping[str, Any] | None = None  # the answer for the next one
+        self._dialog_answer: Mapping[str, Any] | None = None  # for the next dialog
         self._downloads = Downloads(folder.file("downloads"))
         self._comparer = PictureComparer(self.pipe)
         self.measured: dict[str, float] = {}
@@ -76,9 +77,7 @@ class Player:
             flatten=True,
             filter=[{"type": "page"}, {"exclude": True}],
         )
-        deadline = monotonic() + 10
-        while self._current is None and self.pipe.pump(deadline):
-            pass
+        self.pipe.wait_for(lambda: self._current is not None, monotonic() + _FIRST_PAGE)
         self.page.wait_until_idle()
         return version
 
@@ -121,7 +120,7 @@ class Player:
     def _answer(self, page: Page, params: Mapping[str, Any]) -> None:
         """Answer a dialog; the page waits until then."""
         text = params["message"][:_DIALOG]
-        answer, self._dialog = self._dialog, None
+        answer, self._dialog_answer = self._dialog_answer, None
         accept = params["type"] == "beforeunload"  # or nothing could be opened any more
         if answer is None:
             self.page_log.add(f'a dialog that nobody asked for: {params["type"]} "{text}"')
@@ -134,12 +133,12 @@ class Player:
 
     def perform(self, step: PlayStep) -> list[str]:
         """Perform one step; returns the additional lines that it prints. Raises Failure."""
-        asked = self._dialog
+        expected = self._dialog_answer
         try:
             lines = self._do(step)
             if step.kind != "dialog":
                 self.page.wait_until_idle()
-                if asked is not None:
+                if expected is not None:
                     self._await_dialog(step.timeout)
         except Failure as failure:
             failure.also = tuple(self.page_log.take())
@@ -147,14 +146,11 @@ class Player:
         self._raise_problems()
         return lines
 
-    def look_once_more(self) -> list[str]:
-        """Wait at the end for requests and scripts that are under way. Raises Failure."""
-        deadline = monotonic() + _END
-        while self.page_log.unfinished() and self.pipe.pump(deadline):
-            pass
+    def finish(self) -> None:
+        """Wait after the last step for requests and scripts that are under way. Raises Failure."""
+        self.pipe.wait_for(lambda: not self.page_log.unfinished(), monotonic() + _END)
         self.page.wait_until_idle()
         self._raise_problems()
-        return []
 
     def _raise_problems(self) -> None:
         if problems := self.page_log.take():
@@ -176,7 +172,7 @@ class Player:
                 self._screenshot(step)
             case "dialog":
                 text = {"text": step.options["text"]} if "text" in step.options else {}
-                self._dialog = {"accept": step.value == "accept", **text}
+                self._dialog_answer = {"accept": step.value == "accept", **text}
             case "page":
                 self._switch(int(step.value), step.timeout)
             case "upload":
@@ -218,30 +214,30 @@ class Player:
             page.check()
             self.page_log.take()  # the request's own line would only repeat it
             raise Failure(f"{asked} cannot be opened: {error}")
-        while not page.loaded or (page.loader == before and "loaderId" in answer):
-            self._await(deadline, step, asked)
+
+        def is_open() -> bool:
+            if page.loaded and (page.loader != before or "loaderId" not in answer):
+                return True
+            page.check()
+            return False
+
+        if not self.pipe.wait_for(is_open, deadline):
+            going = self.page_log.unfinished()
+            seen = f"still loading: {going}" if going else "it is still loading"
+            raise Failure(f"{asked} did not load within {step.timeout:g} s", seen=seen)
         if not expectations.same_url(page.url.partition("#")[0], wanted):
             raise Failure("another page was opened", expected=wanted, seen=page.url)
 
-    def _await(self, deadline: float, step: PlayStep, what: str) -> None:
-        self.page.check()
-        if not self.pipe.pump(deadline):
-            going = self.page_log.unfinished()
-            seen = f"still loading: {going}" if going else "it is still loading"
-            raise Failure(f"{what} did not load within {step.timeout:g} s", seen=seen)
-
     def _switch(self, wanted: int, timeout: float) -> None:
         deadline = monotonic() + timeout
-        while len(self._pages) < wanted:
-            if not self.pipe.pump(deadline):
-                raise Failure(
-                    "there is no such page", expected=f"page {wanted}", seen=f"{len(self._pages)}"
-                )
-        self._current = list(self._pages.values())[wanted - 1]
-        self._current.call("Page.bringToFront")
-        while not self._current.loaded:
-            if not self.pipe.pump(deadline):
-                raise Failure(f"page {wanted} did not load within {timeout:g} s")
+        if not self.pipe.wait_for(lambda: len(self._pages) >= wanted, deadline):
+            raise Failure(
+                "there is no such page", expected=f"page {wanted}", seen=f"{len(self._pages)}"
+            )
+        page = self._current = list(self._pages.values())[wanted - 1]
+        page.call("Page.bringToFront")
+        if not self.pipe.wait_for(lambda: page.loaded, deadline):
+            raise Failure(f"page {wanted} did not load within {timeout:g} s")
 
     def _script(self, step: PlayStep) -> None:
         value = self._run(step.value, step.timeout)
@@ -270,17 +266,13 @@ class Player:
 
     def _await_dialog(self, timeout: float) -> None:
         """Wait for the dialog that an earlier step expects of the step just performed."""
-        deadline = monotonic() + timeout
-        while self._dialog is not None:
-            if not self.pipe.pump(deadline):
-                self._dialog = None
-                raise Failure("no dialog came", expected="the dialog that was asked for")
+        if not self.pipe.wait_for(lambda: self._dialog_answer is None, monotonic() + timeout):
+            self._dialog_answer = None
+            raise Failure("no dialog came", expected="the dialog that was asked for")
 
     def _await_download(self, name: str, timeout: float) -> None:
-        deadline = monotonic() + timeout
-        while not self._downloads.is_complete(name):
-            if not self.pipe.pump(deadline):
-                raise Failure("not downloaded", expected=name, seen=self._downloads.words)
+        if not self.pipe.wait_for(lambda: self._downloads.is_complete(name), monotonic() + timeout):
+            raise Failure("not downloaded", expected=name, seen=self._downloads.words)
         self._downloads.keep(name, self._out)
 
     # --- pictures -----------------------------------------------------------------------

@@ -91,7 +91,7 @@ class _Worker:
 
     def __init__(self, guard: GuardClient) -> None:
         self.guard = guard
-        self.attempt: CaseRun | None = None
+        self.case_run: CaseRun | None = None
         self.litter = 0  # bytes
 
 
@@ -142,7 +142,7 @@ class _Pool:
 
     def results(self, waiting: Sequence[Case], jobs: int) -> Iterator[CaseResult]:
         left = deque(waiting)
-        while left or any(worker.attempt for worker in self._workers):
+        while left or any(worker.case_run for worker in self._workers):
             self._assign(left, jobs)
             for key, _ in self._selector.select(self._until_deadline()):
                 if key.fileobj in self._selector.get_map():  # not closed by one before it
@@ -157,7 +157,7 @@ class _Pool:
     def _assign(self, left: deque[Case], jobs: int) -> None:
         """Give every free worker a case, and create workers as needed."""
         while left:
-            worker = next((one for one in self._workers if one.attempt is None), None)
+            worker = next((one for one in self._workers if one.case_run is None), None)
             if worker is not None and worker.litter > _LITTER:
                 self._dismiss(worker)
                 worker = None
@@ -211,20 +211,20 @@ class _Pool:
 
     def _start(self, worker: _Worker, case: Case) -> None:
         self._number += 1
-        attempt = worker.attempt = CaseRun(case, self._number, self._folders.new_place())
+        case_run = worker.case_run = CaseRun(case, self._number, self._folders.new_place())
         try:
-            streams = attempt.prepare()
+            streams = case_run.prepare()
         except OSError as error:
             self._finish(worker, Answer(trouble=f"its files could not be written: {error}"))
             return
-        for pipe in attempt.pipes:
-            self._selector.register(pipe, selectors.EVENT_READ, self._reader(attempt, pipe))
-        attempt.deadline = monotonic() + case.timeout
+        for pipe in case_run.pipes:
+            self._selector.register(pipe, selectors.EVENT_READ, self._reader(case_run, pipe))
+        case_run.deadline = monotonic() + case.timeout
         order = Start(
-            attempt.number,
-            list(map(self._inside, attempt.words(self._command))),
+            case_run.number,
+            list(map(self._inside, case_run.words(self._command))),
             self._place,
-            attempt.environment(enclosed=self._is_enclosed),
+            case_run.environment(enclosed=self._is_enclosed),
             GRACE,
         )
         with contextlib.suppress(OSError):  # a dead guard: the selector notices its closed socket
@@ -234,16 +234,16 @@ class _Pool:
 
     # --- watching -----------------------------------------------------------------------
 
-    def _reader(self, attempt: CaseRun, pipe: int) -> Callable[[], None]:
+    def _reader(self, case_run: CaseRun, pipe: int) -> Callable[[], None]:
         def read() -> None:
-            if not attempt.read(pipe):
+            if not case_run.read(pipe):
                 self._selector.unregister(pipe)
 
         return read
 
     def _until_deadline(self) -> float | None:
         """Seconds until the next deadline; None for none."""
-        deadlines = [worker.attempt.deadline for worker in self._workers if worker.attempt]
+        deadlines = [worker.case_run.deadline for worker in self._workers if worker.case_run]
         soonest = min(deadlines, default=float("inf"))
         return None if soonest == float("inf") else max(0.0, soonest - monotonic())
 
@@ -251,23 +251,23 @@ class _Pool:
         """End cases that exceed a limit, and kill guards that do not answer."""
         now = monotonic()
         for worker in self._workers:
-            attempt = worker.attempt
-            if attempt is None:
+            case_run = worker.case_run
+            if case_run is None:
                 continue
-            if attempt.is_ending:
-                if now >= attempt.deadline:
+            if case_run.is_ending:
+                if now >= case_run.deadline:
                     worker.guard.give_up()
-                    attempt.deadline = float("inf")
-            elif attempt.flood:
-                self._end(worker, attempt, 0.0)
-            elif now >= attempt.deadline:
-                attempt.late = f"ran longer than {attempt.case.timeout:g} s"
-                self._end(worker, attempt, GRACE)
+                    case_run.deadline = float("inf")
+            elif case_run.flood:
+                self._end(worker, case_run, 0.0)
+            elif now >= case_run.deadline:
+                case_run.late = f"ran longer than {case_run.case.timeout:g} s"
+                self._end(worker, case_run, GRACE)
 
-    def _end(self, worker: _Worker, attempt: CaseRun, grace: float) -> None:
-        attempt.is_ending = True
-        attempt.deadline = monotonic() + ANSWER
-        worker.guard.end(attempt.number, grace)
+    def _end(self, worker: _Worker, case_run: CaseRun, grace: float) -> None:
+        case_run.is_ending = True
+        case_run.deadline = monotonic() + ANSWER
+        worker.guard.end(case_run.number, grace)
 
     def _receive(self, worker: _Worker) -> None:
         messages = worker.guard.read()
@@ -275,46 +275,46 @@ class _Pool:
             self._replace_dead(worker)
             return
         for message in messages:
-            attempt = worker.attempt
-            if attempt and getattr(message, "number", None) == attempt.number:
-                self._handle(worker, attempt, message)
+            case_run = worker.case_run
+            if case_run and getattr(message, "number", None) == case_run.number:
+                self._handle(worker, case_run, message)
 
-    def _handle(self, worker: _Worker, attempt: CaseRun, message: Message) -> None:
+    def _handle(self, worker: _Worker, case_run: CaseRun, message: Message) -> None:
         match message:
             case NotStarted():
                 self._finish(worker, Answer(trouble=f"not started: {message.why}"))
             case Ended():
                 worker.litter = message.litter
-                attempt.drain()
-                self._finish(worker, attempt.answer(message))
-            case Started() if not attempt.is_ending:
-                attempt.deadline = monotonic() + attempt.case.timeout
-            case Ending() if attempt.is_ending:
-                attempt.deadline = monotonic() + ANSWER
+                case_run.drain()
+                self._finish(worker, case_run.answer(message))
+            case Started() if not case_run.is_ending:
+                case_run.deadline = monotonic() + case_run.case.timeout
+            case Ending() if case_run.is_ending:
+                case_run.deadline = monotonic() + ANSWER
 
     # --- ending -------------------------------------------------------------------------
 
     def _finish(self, worker: _Worker, answer: Answer) -> None:
-        attempt = worker.attempt
-        assert attempt is not None
-        worker.attempt = None
-        for pipe in attempt.pipes:
+        case_run = worker.case_run
+        assert case_run is not None
+        worker.case_run = None
+        for pipe in case_run.pipes:
             with contextlib.suppress(KeyError):  # at its end already
                 self._selector.unregister(pipe)
             os.close(pipe)
-        self._folders.remove(attempt.place)
-        if attempt.case.expects:
-            why = compare.failure(attempt.case, answer, log_scan.search)
+        self._folders.remove(case_run.place)
+        if case_run.case.expects:
+            why = compare.failure(case_run.case, answer, log_scan.search)
         else:
-            why = case_lines.unrecordable(attempt.case, answer)
-        self._finished.append(CaseResult(attempt.case, answer, why))
+            why = case_lines.unrecordable(case_run.case, answer)
+        self._finished.append(CaseResult(case_run.case, answer, why))
 
     def _replace_dead(self, worker: _Worker) -> None:
         """Handle a dead guard: end its children, which this process has adopted."""
         self._dismiss(worker)
         self._sweep()
-        if worker.attempt:
-            late = worker.attempt.late
+        if worker.case_run:
+            late = worker.case_run.late
             self._finish(worker, Answer(trouble=late or "its guard was killed"))
 
     def _dismiss(self, worker: _Worker) -> None:
@@ -338,11 +338,11 @@ class _Pool:
             guard.release()  # all at once, so that they sweep side by side
         for guard in guards:
             guard.close()
-        attempts = [worker.attempt for worker in self._workers if worker.attempt]
+        case_runs = [worker.case_run for worker in self._workers if worker.case_run]
         self._workers = []
         self._sweep()
-        for attempt in attempts:
-            for pipe in attempt.pipes:
+        for case_run in case_runs:
+            for pipe in case_run.pipes:
                 os.close(pipe)
         self._selector.close()
         self._folders.close()

@@ -103,13 +103,8 @@ class Withholding:
 
     def _find_items(self, copies: Callable[[], Iterable[str]]) -> None:
         """Find the paths to remove, and the folders that the sandbox hides."""
-        self._items, hidden = [], []
-        for path, whole in self._matching():
-            if whole and self._sandboxed:
-                hidden.append(os.path.join(self._roots[PROJECT], os.fsdecode(path)))
-            else:
-                itself = not (whole and self._covered) or self._covered.covers(path, folder=True)
-                self._items += self._expanded(PROJECT, path, itself=itself)
+        self._items = []
+        hidden = self._find_in_project()
         holdout = self._workspace.file(HOLDOUT)
         if self._sandboxed and os.path.isdir(holdout):
             hidden.append(holdout)
@@ -123,12 +118,21 @@ class Withholding:
             self._items += self._replaced()
         self.hidden = tuple(hidden)
 
-    def _matching(self) -> Iterator[tuple[bytes, bool]]:
+    def _find_in_project(self) -> list[str]:
+        """Find the project's paths to remove; returns the folders that the sandbox hides."""
+        hidden: list[str] = []
         if self._covered:
-            yield from self._covered.walk(self._roots[PROJECT], skip=self._skip)
+            root = self._roots[PROJECT]
+            for path, whole in self._covered.walk(root, skip=self._skip):
+                if whole and self._sandboxed:
+                    hidden.append(os.path.join(root, os.fsdecode(path)))
+                else:  # `tests/**` leaves the folder `tests` where it is
+                    itself = not whole or self._covered.covers(path, folder=True)
+                    self._items += self._expanded(PROJECT, path, itself=itself)
+        return hidden
 
     def _expanded(self, place: str, path: bytes, *, itself: bool) -> Iterator[Item]:
-        """The path, if wanted, and all paths below it, each folder before its entries."""
+        """The paths below a path, each folder before its entries. itself: with the path."""
         for each in descend(self._roots[place], path):
             if itself or each != path:
                 yield place, each
@@ -172,11 +176,12 @@ class Withholding:
             return False
         if f"{HOLDOUT}/" in text and os.path.lexists(self._workspace.file(HOLDOUT)):
             return True
-        return any(printable(os.fsdecode(path)) in text for path in self._in_project())
-
-    def _in_project(self) -> Iterator[bytes]:
-        for path, whole in self._matching():
-            yield from (each for _, each in self._expanded(PROJECT, path, itself=not whole))
+        if self._covered:
+            for path, whole in self._covered.walk(self._roots[PROJECT], skip=self._skip):
+                for _, each in self._expanded(PROJECT, path, itself=not whole):
+                    if printable(os.fsdecode(each)) in text:
+                        return True
+        return False
 
     # --- around a change ---
 
@@ -206,22 +211,28 @@ class Withholding:
         for place, path in reversed(self._items):
             full = os.path.join(os.fsencode(self._roots[place]), path)
             with contextlib.suppress(FileNotFoundError):
-                _remove_path(full)
+                _remove(full)
 
     def _restore(self) -> list[str]:
-        if self._archive_file is None and not self._may_be_planted:
+        if self._archive_file is None and not self._is_holdout_exposed:
             return []
+        return self._restored(self._archive_file, self._show)[1]
+
+    def _restored(self, archive_file: IO[bytes] | None, tick: Tick) -> tuple[int, list[str]]:
+        """Restore the files in an archive, None for an empty one. Returns their number, and the
+        printable paths of entries that a change put in their place or into holdout/."""
         from openloop.policy import withheld_archive
 
-        archive = withheld_archive.Archive(self._archive_file, self._roots, self._show)
-        archive.restore()
-        if self._may_be_planted:
+        archive = withheld_archive.Archive(archive_file, self._roots, tick)
+        count = archive.restore()
+        if self._is_holdout_exposed:
             archive.clear_holdout()
-        return archive.found
+        return count, archive.found
 
     @property
-    def _may_be_planted(self) -> bool:
-        """Whether a change can have created the holdout folder that exists."""
+    def _is_holdout_exposed(self) -> bool:
+        """Whether a holdout folder exists that no sandbox hides: a change can have written to it,
+        or created it."""
         return not self._sandboxed and os.path.lexists(self._workspace.file(HOLDOUT))
 
     def discard(self) -> None:
@@ -287,13 +298,10 @@ class Withholding:
             words = f"{WITHHELD}/{ARCHIVE} was edited while a command ran: see {aside}"
             return RecoveryResult(damage=words)
         with unpacked:
-            archive = withheld_archive.Archive(unpacked, self._roots, self._tick)
-            count = archive.restore()
-        if self._may_be_planted:
-            archive.clear_holdout()
+            count, found = self._restored(unpacked, self._tick)
         words = f"restored {count} withheld paths that a killed run left away"
-        if archive.found:
-            words += f"; what stood there is kept in {WITHHELD}: {', '.join(archive.found[:5])}"
+        if found:
+            words += f"; what stood there is kept in {WITHHELD}: {', '.join(found[:5])}"
         return RecoveryResult(words)
 
     def _remove_unknown(self, folder: int) -> None:
@@ -317,21 +325,22 @@ class Withholding:
 _GONE = f"{WITHHELD}/{ARCHIVE} was removed while a command ran, with what was withheld"
 
 
-def _remove_path(path: bytes) -> None:
+def _remove(path: bytes) -> None:
+    """Remove a file, a symlink or an empty folder, also from a folder that denies it."""
     try:
-        _remove_one(path)
-    except PermissionError:  # its folder is read-only; its owner can change that
+        _try_to_remove(path)
+    except PermissionError:
         os.chmod(os.path.dirname(path), dirfd.OWNER)
-        _remove_one(path)
+        _try_to_remove(path)
 
 
-def _remove_one(path: bytes) -> None:
-    if not stat.S_ISDIR(os.lstat(path).st_mode):
-        if stat.S_ISREG(os.lstat(path).st_mode) or os.path.islink(path):
-            os.unlink(path)
-        return
-    try:
-        os.rmdir(path)
-    except OSError as error:
-        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):  # a FIFO or socket in it stays
-            raise
+def _try_to_remove(path: bytes) -> None:
+    mode = os.lstat(path).st_mode
+    if stat.S_ISREG(mode) or stat.S_ISLNK(mode):  # a FIFO or a socket stays
+        os.unlink(path)
+    elif stat.S_ISDIR(mode):
+        try:
+            os.rmdir(path)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise

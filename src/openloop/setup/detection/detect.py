@@ -105,7 +105,7 @@ def _policy(project: ProjectListing, kits: list[ProjectCommands]) -> PolicyGlobs
         return PolicyGlobs((), ())
     first = kits[0]
     unseen = ignored_settings.ignored_settings(project, f"{first.verify}\n{first.scan}")
-    found = source_layout.layout(project, (*first.steers, *unseen), first.guards)
+    found = source_layout.policy_globs(project, (*first.steers, *unseen), first.guards)
     installed, _ = dependencies.dependency_globs(project.root, first.starts)
     # What the tests leave behind and git does not ignore is no violation.
     known = project.text(".gitignore")

@@ -106,7 +106,7 @@ class PolicyGlobs:
     allow: tuple[str, ...]
 
 
-def layout(
+def policy_globs(
     project: ProjectListing, steers: Iterable[str] = (), guards: Iterable[str] = ()
 ) -> PolicyGlobs:
     """steers: further globs that decide. guards: names that would decide in a source folder."""
@@ -127,7 +127,7 @@ def layout(
     return PolicyGlobs(tuple(dict.fromkeys(protect)), tuple(allow))
 
 
-class _Sorted:
+class _SortedGlobs:
     """Globs of sources and steering files, in the order found."""
 
     def __init__(self) -> None:
@@ -135,13 +135,13 @@ class _Sorted:
         self.allow: dict[str, None] = {}
 
 
-def _sort(project: ProjectListing, *, with_tools: bool) -> _Sorted:
+def _sort(project: ProjectListing, *, with_tools: bool) -> _SortedGlobs:
     """with_tools: whether folders and files of tools are apart from the sources."""
     parts = _parts(project)
     shown = _together(parts)
     programs = _packages_without_tests(project)
     own = (*_TEST_PROGRAMS, *_features(project))
-    found = _Sorted()
+    found = _SortedGlobs()
     loose: dict[tuple[str, str], list[str]] = defaultdict(list)  # sources beside a manifest
     data = (f"{folder}/*" for folder in project.test_data)
     for path in (*project.files, *data):
@@ -154,13 +154,13 @@ def _sort(project: ProjectListing, *, with_tools: bool) -> _Sorted:
             elif _CODE.fullmatch(head):
                 loose[place, head.rpartition(".")[2]].append(head)
         elif _decides(head, with_tools) or (not part and head in own):
-            found.protect[_tied(f"{place}/{head}/**")] = None
+            found.protect[_anchored(f"{place}/{head}/**")] = None
         elif match := _JVM_FOLDER.match(inside):
             is_source = match[1].lower().endswith("main")
             chosen = found.allow if is_source else found.protect
-            chosen[_tied(f"{place}/src/{match[1]}/**")] = None
+            chosen[_anchored(f"{place}/src/{match[1]}/**")] = None
         elif not _PROSE_FOLDER.fullmatch(head) or path.endswith(".go"):
-            folder = _tied(f"{place}/{head}/**")
+            folder = _anchored(f"{place}/{head}/**")
             if _CODE.fullmatch(path) or (head in _SCRIPT_FOLDERS and "." not in rest):
                 found.allow[folder] = None
             if glob := _nested(path, len(path) - len(rest), programs):
@@ -183,8 +183,8 @@ def _features(project: ProjectListing) -> set[str]:
     return {top_name(path) for path in project.named("*.feature") if path.count("/") == 1}
 
 
-def _tied(glob: str) -> str:
-    """A glob with a slash in its middle is tied to the root without one at its start."""
+def _anchored(glob: str) -> str:
+    """The glob without its first slash: one in its middle anchors it to the root already."""
     return glob.removeprefix("/")
 
 
