@@ -7,14 +7,14 @@ skipped without being parsed, and a line above LONGEST_LINE is never held.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from openloop.agents import failures
 from openloop.agents.failures import ERROR, SessionFailure
 from openloop.agents.preset import OutputRules
 from openloop.agents.rules import OutputRule
-from openloop.core.usage import Figures, Usage
+from openloop.core.usage import FIGURES, Figures, Usage
 from openloop.core.vocabulary import Refusal
 
 LONGEST_LINE = 1 << 20  # bytes
@@ -197,12 +197,8 @@ def _parsed(line: bytes) -> tuple[Any, str]:
 
 
 def _negative(figures: Figures) -> Figures:
-    return Figures(*(None if value is None else -value for value in _values(figures)))
-
-
-def _values(figures: Figures) -> Iterator[Any]:
-    yield from (figures.input_tokens, figures.cached_tokens, figures.output_tokens)
-    yield figures.cost_usd
+    values = (getattr(figures, name) for name in FIGURES)
+    return Figures(*(None if value is None else -value for value in values))
 
 
 def _without_empty_price(figures: Figures) -> Figures:

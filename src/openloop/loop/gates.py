@@ -70,7 +70,9 @@ def verdict_of(command: Command, end: Exit, facts: LogFacts) -> Verdict:
     if end.ended in (Outcome.ERROR, Outcome.INTERRUPTED):
         return Verdict(end.ended, end.detail)
     if end.survivors:
-        return Verdict(Outcome.ERROR, f"PIDs {_list(end.survivors)} could not be ended")
+        return Verdict(
+            Outcome.ERROR, f"PIDs {', '.join(map(str, end.survivors))} could not be ended"
+        )
     if end.oom:
         return Verdict(Outcome.OOM, end.oom)
     if facts.oom_marker and end.code != 0:
@@ -88,10 +90,6 @@ def verdict_of(command: Command, end: Exit, facts: LogFacts) -> Verdict:
         why = f"its log does not match expect {command.expect!r}"
         return Verdict(Outcome.FAILED, why + (OBSCURED if facts.obscured else ""))
     return Verdict(Outcome.PASSED)
-
-
-def _list(pids: tuple[int, ...]) -> str:
-    return ", ".join(map(str, pids))
 
 
 def _exit_words(end: Exit) -> str:

@@ -120,7 +120,7 @@ class Loops:
             )
             self._started.append(process)
             deadline = time.monotonic() + _START
-            while process.poll() is None and _runner(place) != process.pid:
+            while process.poll() is None and _latest_runner(place) != process.pid:
                 if time.monotonic() > deadline:
                     break
                 time.sleep(_POLL / 5)
@@ -261,8 +261,8 @@ class Loops:
         return hmac.new(self._secret, f"{what} {expires}".encode(), hashlib.sha256).hexdigest()[:32]
 
 
-def _runner(place: Workspace) -> object:
-    """The PID of the latest runner, as the heartbeat has it."""
+def _latest_runner(place: Workspace) -> object:
+    """The PID of the latest runner according to the heartbeat."""
     return (record_end.heartbeat(place) or {}).get("runner_pid")
 
 

@@ -8,30 +8,35 @@ outside. User and group numbers stay.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import re
 import signal
 import stat
-import struct
 from collections.abc import Iterator, Mapping, Sequence
 
 from openloop.fs import mounts
+from openloop.process.mount_calls import (
+    MOUNT_ATTR_NODEV,
+    MOUNT_ATTR_RDONLY,
+    MS_BIND,
+    MS_NODEV,
+    MS_NOEXEC,
+    MS_NOSUID,
+    MS_PRIVATE,
+    MS_RDONLY,
+    MS_REC,
+    attach,
+    call,
+    clone,
+    mount,
+    restrict,
+)
 
 _CLONE_NEWNS = 0x00020000
 _CLONE_NEWUSER = 0x10000000
 _CLONE_NEWPID = 0x20000000
 _CLONE_NEWIPC = 0x08000000
-_MS_RDONLY, _MS_NOSUID, _MS_NODEV, _MS_NOEXEC = 1, 2, 4, 8
-_MS_BIND = 4096
-_MS_REC = 16384
-_MS_PRIVATE = 1 << 18
 _PR_SET_PDEATHSIG = 1
-_OPEN_TREE, _MOVE_MOUNT, _MOUNT_SETATTR = 428, 429, 442  # system calls, on every machine
-_OPEN_TREE_CLONE = 1
-_MOVE_MOUNT_F_EMPTY_PATH = 4
-_MOUNT_ATTR_RDONLY, _MOUNT_ATTR_NODEV = 1, 4
-_AT_FDCWD, _AT_EMPTY_PATH, _AT_RECURSIVE = -100, 0x1000, 0x8000
 _DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 _GRAPHICS = re.compile("nvidia.*|dri|kfd")  # devices that compute
 _DEVICE_LINKS = {"fd": "/proc/self/fd", "ptmx": "pts/ptmx"} | {
@@ -61,7 +66,7 @@ def enter(
     try:
         places = [place for path in hide for place in _places_of(path)]
         _unshare()
-        _mount("none", "/", _MS_REC | _MS_PRIVATE)
+        mount("none", "/", MS_REC | MS_PRIVATE)
         if enclosure is not None:
             _become_first()
             _enclose(**enclosure)
@@ -71,7 +76,7 @@ def enter(
             _overlay(*overlay)
         _unshare()
         if enclosure is not None:
-            _call("prctl", _PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+            call("prctl", _PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     except (OSError, AttributeError):  # AttributeError: a C library without these calls
         return False
     return True
@@ -79,18 +84,18 @@ def enter(
 
 def _overlay(root: str, folder: str) -> None:
     """Mount an overlay. Its options have relative names, because `,` and `:` end a path."""
-    _mount(root, os.path.join(folder, LOWER), _MS_BIND)
+    mount(root, os.path.join(folder, LOWER), MS_BIND)
     os.chdir(folder)
     options = f"lowerdir={LOWER},upperdir={UPPER},workdir={WORK},userxattr"
-    _mount("overlay", root, 0, kind="overlay", options=options)
+    mount("overlay", root, 0, kind="overlay", options=options)
     os.chdir("/")
 
 
 def _empty(path: str) -> None:
     if os.path.isdir(path):
-        _mount("tmpfs", path, _MS_RDONLY, kind="tmpfs", options="mode=755")
+        mount("tmpfs", path, MS_RDONLY, kind="tmpfs", options="mode=755")
     else:
-        _mount(os.devnull, path, _MS_BIND)
+        mount(os.devnull, path, MS_BIND)
 
 
 def _places_of(path: str) -> list[str]:
@@ -120,7 +125,7 @@ def _places_of(path: str) -> list[str]:
 def _become_first() -> None:
     """Continue in a child, the first process of a PID namespace. Shared memory and message queues
     are its own too: they would outlive it."""
-    _call("unshare", _CLONE_NEWPID | _CLONE_NEWIPC)
+    call("unshare", _CLONE_NEWPID | _CLONE_NEWIPC)
     opened = os.listdir("/proc/self/fd")  # read before the child mounts its own /proc
     if child := os.fork():
         signal.set_wakeup_fd(-1)
@@ -148,24 +153,28 @@ def _enclose(
     trees = {}
     for path in (*closed, *writable):
         with contextlib.suppress(FileNotFoundError):
-            trees[path] = _clone(path)
-            _restrict(trees[path], _MOUNT_ATTR_NODEV)
+            trees[path] = clone(path)
+            restrict(trees[path], MOUNT_ATTR_NODEV)
     for path in trees.keys() & set(closed):
-        _restrict(trees[path], _MOUNT_ATTR_RDONLY)
+        restrict(trees[path], MOUNT_ATTR_RDONLY)
     lowest = {path: os.open(path, os.O_PATH | os.O_CLOEXEC) for path in (*private, *temporary)}
-    spare = {path: _clone(path) for path in temporary}
-    devices = {name: _clone(f"/dev/{name}") for name in _devices()}
+    spare = {path: clone(path) for path in temporary}
+    devices = {
+        name: clone(f"/dev/{name}")
+        for name in os.listdir("/dev")
+        if name in _DEVICES or _GRAPHICS.fullmatch(name)
+    }
     root = os.open("/", os.O_PATH | os.O_CLOEXEC)
-    _restrict(root, _MOUNT_ATTR_RDONLY | _MOUNT_ATTR_NODEV)
+    restrict(root, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NODEV)
     os.close(root)
     _own_devices(devices)
     for path in sorted({*trees, *lowest}):  # a folder comes before the paths in it
         if path in trees:
-            _put(trees[path], path)
+            attach(trees[path], path)
         elif not _keep_private(path, lowest[path]):
             _shared.append(path)
             if path in spare:
-                _put(spare[path], path)
+                attach(spare[path], path)
     for descriptor in (*trees.values(), *lowest.values(), *spare.values()):
         os.close(descriptor)
     _own_processes()
@@ -176,7 +185,7 @@ def _keep_private(path: str, real: int) -> bool:
     folder's descriptor."""
     status = os.fstat(real)
     try:
-        _mount("tmpfs", path, _MS_NOSUID | _MS_NODEV, kind="tmpfs", options="mode=700")
+        mount("tmpfs", path, MS_NOSUID | MS_NODEV, kind="tmpfs", options="mode=700")
     except OSError:
         return False
     memory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -189,10 +198,10 @@ def _keep_private(path: str, real: int) -> bool:
         inside = f"/proc/self/fd/{memory}"
         upper, work = f"{inside}/{UPPER}", f"{inside}/{WORK}"
         options = f"lowerdir=/proc/self/fd/{real},upperdir={upper},workdir={work},userxattr"
-        _mount("overlay", path, _MS_NOSUID | _MS_NODEV, kind="overlay", options=options)
+        mount("overlay", path, MS_NOSUID | MS_NODEV, kind="overlay", options=options)
     except OSError:
         os.close(memory)
-        _call("umount2", os.fsencode(path), 0)
+        call("umount2", os.fsencode(path), 0)
         return False
     _private.append(memory)
     return True
@@ -210,21 +219,17 @@ def shared() -> list[str]:
     return list(_shared)
 
 
-def _devices() -> list[str]:
-    return [name for name in os.listdir("/dev") if name in _DEVICES or _GRAPHICS.fullmatch(name)]
-
-
 def _own_devices(devices: Mapping[str, int]) -> None:
     """Mount a /dev with these devices (descriptors of mounts) and private terminals: no disks, and
     not the person's terminal."""
-    _mount("tmpfs", "/dev", _MS_NOSUID | _MS_NOEXEC, kind="tmpfs", options="mode=755")
+    mount("tmpfs", "/dev", MS_NOSUID | MS_NOEXEC, kind="tmpfs", options="mode=755")
     for name, device in devices.items():
         path = f"/dev/{name}"
         if stat.S_ISDIR(os.fstat(device).st_mode):
             os.mkdir(path)
         else:
             os.close(os.open(path, os.O_CREAT | os.O_CLOEXEC))
-        _put(device, path)
+        attach(device, path)
         os.close(device)
     for name, target in _DEVICE_LINKS.items():
         os.symlink(target, f"/dev/{name}")
@@ -232,59 +237,26 @@ def _own_devices(devices: Mapping[str, int]) -> None:
     os.mkdir("/dev/pts")
     with contextlib.suppress(OSError):  # then there are no terminals
         options = "newinstance,ptmxmode=0666,mode=620"
-        _mount("devpts", "/dev/pts", _MS_NOSUID | _MS_NOEXEC, kind="devpts", options=options)
-    mount = os.open("/dev", os.O_PATH | os.O_CLOEXEC)
-    _restrict(mount, _MOUNT_ATTR_RDONLY, below=False)
-    os.close(mount)
+        mount("devpts", "/dev/pts", MS_NOSUID | MS_NOEXEC, kind="devpts", options=options)
+    opened = os.open("/dev", os.O_PATH | os.O_CLOEXEC)
+    restrict(opened, MOUNT_ATTR_RDONLY, below=False)
+    os.close(opened)
 
 
 def _own_processes() -> None:
     """Mount a /proc with the processes of this namespace, whose machine settings are read-only."""
-    flags = _MS_NOSUID | _MS_NODEV | _MS_NOEXEC
-    _mount("proc", "/proc", flags, kind="proc", options="hidepid=ptraceable")
+    flags = MS_NOSUID | MS_NODEV | MS_NOEXEC
+    mount("proc", "/proc", flags, kind="proc", options="hidepid=ptraceable")
     for name in _OF_THE_MACHINE:
         path = f"/proc/{name}"
         if os.path.exists(path):
-            mount = _clone(path)
-            _restrict(mount, _MOUNT_ATTR_RDONLY)
-            _put(mount, path)
-            os.close(mount)
+            copy = clone(path)
+            restrict(copy, MOUNT_ATTR_RDONLY)
+            attach(copy, path)
+            os.close(copy)
 
 
-def _clone(path: str) -> int:
-    """Descriptor of a copy of the mounts at and below a path, not attached yet."""
-    flags = _OPEN_TREE_CLONE | _AT_RECURSIVE | os.O_CLOEXEC
-    return _system_call(_OPEN_TREE, _AT_FDCWD, os.fsencode(path), flags)
-
-
-def _restrict(mount: int, attributes: int, *, below: bool = True) -> None:
-    """Set attributes (read-only, no devices) on a mount and those below it."""
-    change = struct.pack("QQQQ", attributes, 0, 0, 0)
-    flags = _AT_EMPTY_PATH | (_AT_RECURSIVE if below else 0)
-    _system_call(_MOUNT_SETATTR, mount, b"", flags, change, len(change))
-
-
-def _put(mount: int, path: str) -> None:
-    flags = _MOVE_MOUNT_F_EMPTY_PATH
-    _system_call(_MOVE_MOUNT, mount, b"", _AT_FDCWD, os.fsencode(path), flags)
-
-
-def _libc() -> ctypes.CDLL:
-    return ctypes.CDLL(None, use_errno=True)
-
-
-def _system_call(number: int, *arguments: int | bytes) -> int:
-    libc = _libc()
-    libc.syscall.restype = ctypes.c_long
-    words = (each if isinstance(each, bytes) else ctypes.c_long(each) for each in arguments)
-    result: int = libc.syscall(ctypes.c_long(number), *words)
-    if result < 0:
-        code = ctypes.get_errno()
-        raise OSError(code, f"system call {number}: {os.strerror(code)}")
-    return result
-
-
-# --- namespaces and mounts --------------------------------------------------------------
+# --- namespaces -------------------------------------------------------------------------
 
 
 def _unshare() -> None:
@@ -309,7 +281,7 @@ def _unshare() -> None:
             os._exit(code)
     os.close(readable)
     try:
-        _call("unshare", _CLONE_NEWUSER | _CLONE_NEWNS)
+        call("unshare", _CLONE_NEWUSER | _CLONE_NEWNS)
         os.write(writable, b"x")
     finally:
         os.close(writable)
@@ -338,14 +310,3 @@ def _write_map(pid: int, name: str, ranges: list[str], own: int) -> None:
 def _write(path: str, text: str) -> None:
     with open(path, "w", encoding="ascii") as file:
         file.write(text)
-
-
-def _mount(source: str, target: str, flags: int, *, kind: str = "", options: str = "") -> None:
-    names = (os.fsencode(source), os.fsencode(target), kind.encode() or None)
-    _call("mount", *names, ctypes.c_ulong(flags), options.encode() or None)
-
-
-def _call(name: str, *arguments: object) -> None:
-    if getattr(_libc(), name)(*arguments) != 0:
-        number = ctypes.get_errno()
-        raise OSError(number, f"{name}: {os.strerror(number)}")

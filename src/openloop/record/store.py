@@ -36,7 +36,8 @@ from openloop.record.workspace import (
     Workspace,
 )
 from openloop.record.writer.event_log import EventLog
-from openloop.record.writer.rebuild import rebuild_missing, rebuild_progress
+from openloop.record.writer.progress_file import ProgressFile
+from openloop.record.writer.rebuild import rebuild_missing
 from openloop.record.writer.step_files import StepFiles
 from openloop.record.writer.tamper_watch import WatchedFile
 
@@ -59,7 +60,7 @@ class Store:
         self._started = clock.monotonic()
         self._base = 0.0  # seconds of the run before this process took it on
         self._event_log = EventLog(self.workspace, lock, check_files=check_files)
-        self._progress = -1
+        self._progress = ProgressFile(lock.folder, mission.config.mission)
         self.is_unrestored = False  # configuration or record: a command's edit is still there
         self._failure = ""  # why the record could not be kept
         self._last_status: Status | None = None  # see `fail`
@@ -76,7 +77,7 @@ class Store:
             for name in FOLDERS:
                 os.close(files.open_or_make_folder(name, folder=self._folder))
             rebuild_missing(self._folder, self._event_log.descriptor)
-            self._open_progress()
+            self._progress.open(self._event_log.descriptor)
         except OSError as error:
             raise _not_started(self.workspace, error) from None
 
@@ -143,33 +144,12 @@ class Store:
         return RecordError(self._failure, where=self.workspace.shown(name), fix=fix)
 
     def _report(self, event: Event) -> None:
-        """Append the event to progress.md, rebuilt when it was removed or replaced."""
-        line = projections.progress_line(event)
-        if not line:
-            return
-        try:
-            if not self._progress_is_ours():
-                self._open_progress()
-            else:
-                files.write_all(self._progress, line.encode())
-        except OSError as error:
-            raise self._cannot_keep(PROGRESS, error) from None
-
-    def _progress_is_ours(self) -> bool:
-        try:
-            named = os.stat(PROGRESS, dir_fd=self._folder, follow_symlinks=False)
-        except OSError:
-            return False
-        held = os.fstat(self._progress)
-        return (named.st_dev, named.st_ino) == (held.st_dev, held.st_ino)
-
-    def _open_progress(self) -> None:
-        if self._progress >= 0:
-            os.close(self._progress)
-            self._progress = -1
-        self._progress = rebuild_progress(
-            self._folder, self._event_log.descriptor, self._mission.config.mission
-        )
+        """Append the event to progress.md."""
+        if line := projections.progress_line(event):
+            try:
+                self._progress.append(line, self._event_log.descriptor)
+            except OSError as error:
+                raise self._cannot_keep(PROGRESS, error) from None
 
     # --- the end of a round, the heartbeat ---
 
@@ -235,8 +215,8 @@ class Store:
 
     def tampering(self, *, every: bool = False) -> str:
         """A sentence about how a command changed the configuration or the record; "" if it did not.
-        every: check all finished logs and artifacts, see `Finished`. The files are restored where
-        possible; the changed ones are kept beside them."""
+        every: check all finished logs and artifacts, see `FinishedFiles`. The files are restored
+        where possible; the changed ones are kept beside them."""
         with self._writing:
             self._check_folder()
         found, self._removal = [self._removal], ""
@@ -260,7 +240,7 @@ class Store:
                 os.close(files.open_or_make_folder(name, folder=self._folder))
             lost = self.step_files.restore()
             rebuild_missing(self._folder, self._event_log.descriptor)
-            self._open_progress()
+            self._progress.open(self._event_log.descriptor)
         except OSError as error:
             raise self._cannot_keep(str(error.filename or EVENTS), error) from None
         self._removal = (
@@ -286,8 +266,7 @@ class Store:
             )
         with contextlib.suppress(RecordError):
             self.beat()
-        if self._progress >= 0:
-            os.close(self._progress)
+        self._progress.close()
         self._event_log.close()
 
 

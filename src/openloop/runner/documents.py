@@ -59,7 +59,7 @@ def _mission(config: Config) -> str:
 
 ## Non-goals
 
-- Changing, skipping or weakening the checks that decide: {_names(config)}.
+- Changing, skipping or weakening the checks that decide: {", ".join(config.gates)}.
 - Work that no gate asks for.
 - Touching this workspace's record: openloop.json, events.jsonl, logs/, artifacts/.
 
@@ -68,10 +68,6 @@ def _mission(config: Config) -> str:
 Every gate passes on the final state of the project, measured by OpenLoop after the last
 change. The exact rules are in eval_criteria.md.
 """
-
-
-def _names(config: Config) -> str:
-    return ", ".join(config.gates)
 
 
 def _contract(config: Config) -> str:

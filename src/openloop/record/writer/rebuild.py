@@ -1,4 +1,4 @@
-"""Rebuild projections of the record: progress.md and artifacts that went missing."""
+"""Rebuild artifacts that went missing from the record."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from openloop.core.vocabulary import Kind
 from openloop.fs import files
 from openloop.loop.events import Event
 from openloop.loop.state import State
-from openloop.record import chain, event_format, projections, reader, record_end
-from openloop.record.workspace import ARTIFACTS, PROGRESS
+from openloop.record import chain, projections, reader, record_end
+from openloop.record.workspace import ARTIFACTS
 
 _LOOKED_AT = 100  # latest artifacts that every start checks; `audit` checks all
 
@@ -66,36 +66,3 @@ def replay(events: int) -> Iterator[tuple[State, Event]]:
         event = reader.decode_at(number, line)
         yield state, event
         state = reader.apply_at(number, state, event)
-
-
-def rebuild_progress(folder: int, events: int, mission: str) -> int:
-    """Open progress.md for appending, rebuilt when it does not match the events; the other one is
-    kept beside it. Returns the descriptor."""
-    try:
-        descriptor = files.open_regular(PROGRESS, os.O_RDWR | os.O_APPEND, folder=folder)
-        if _ends_well(descriptor, events):
-            return descriptor
-        os.close(descriptor)
-    except (FileNotFoundError, files.NotRegular):
-        pass
-    if files.exists(PROGRESS, folder=folder):
-        files.set_aside(PROGRESS, folder=folder)
-    lines = [projections.progress_line(event) for _, event in replay(events)]
-    text = projections.progress_title(mission) + "".join(lines)
-    files.replace(PROGRESS, text.encode(errors="replace"), folder=folder)
-    return files.open_regular(PROGRESS, os.O_RDWR | os.O_APPEND, folder=folder)
-
-
-def _ends_well(progress: int, events: int) -> bool:
-    """Whether progress.md ends with the latest event that it shows."""
-    expected = b""
-    for line in record_end.backward(events, record_end.whole_size(events)):
-        try:
-            expected = projections.progress_line(event_format.decode(line)).encode()
-        except ValueError:
-            continue
-        if expected:
-            break
-    end = os.fstat(progress).st_size
-    ending = os.pread(progress, len(expected) + 1, max(0, end - len(expected)))
-    return ending.endswith(expected) and (end > 0)

@@ -39,7 +39,8 @@ def dependency_globs(root: str, programs: Iterable[str]) -> tuple[list[str], lis
     large = []
     for folder in DEPENDENCIES:
         place = os.path.join(root, folder.name)
-        if not os.path.isdir(place) or (folder.name == "env" and not _is_environment(place)):
+        is_other_env = folder.name == "env" and not os.path.exists(f"{place}/pyvenv.cfg")
+        if is_other_env or not os.path.isdir(place):
             continue
         if _is_small(place):
             found.append(f"{folder.name}/**")
@@ -55,10 +56,6 @@ def dependency_folder(path: str) -> str:
     """The folder of dependencies that a path, relative to the root, lies in; or ""."""
     top = path.partition("/")[0]
     return next((folder.name for folder in DEPENDENCIES if folder.name == top), "")
-
-
-def _is_environment(place: str) -> bool:
-    return os.path.exists(os.path.join(place, "pyvenv.cfg"))
 
 
 def _is_small(place: str) -> bool:

@@ -304,17 +304,14 @@ def _round(one: Round, *, is_open: bool) -> str:
     notes = "".join(f"<p class='hint'>{escaped(note)}</p>" for note in one.notes)
     outcome = one.outcome or "open"
     began = escaped(_time(one.started_at))
+    why = f": {escaped(one.reason)}" if one.reason else ""
     return f"""<details{" open" if is_open else ""}><summary><b>round {one.number}</b>
 <span class="badge r-{outcome}">{outcome}</span>
-<span class="why">{duration(one.seconds)}, {began} UTC{_because(one)}</span>
+<span class="why">{duration(one.seconds)}, {began} UTC{why}</span>
 </summary><div class="picture"><table><thead><tr><th>step</th><th>outcome</th><th>time</th>
 <th>CPU</th><th>memory</th><th>usage</th><th>why</th><th>log</th></tr></thead><tbody>{rows}</tbody></table></div>
 {notes}</details>
 """
-
-
-def _because(one: Round) -> str:
-    return f": {escaped(one.reason)}" if one.reason else ""
 
 
 def _step(station: FinishedStep) -> str:

@@ -28,7 +28,7 @@ def render(report: RunReport) -> str:
         _rounds(report),
         _undone(report),
         *(_failure(report, failure) for failure in report.failures[:_FAILURES]),
-        _changes(report),
+        "\n".join(_change(report, change) for change in report.changes[:_CHANGES]),
         _attachments(report),
         _record(report),
     ]
@@ -103,10 +103,6 @@ def _failure(report: RunReport, failure: FailedStep) -> str:
     if end and end.lines:
         log = log_tail.fenced(end.lines[-_LOG_LINES:])
     return f"<details><summary>{title}: {_words(result.detail)}</summary>\n\n{log}\n</details>\n"
-
-
-def _changes(report: RunReport) -> str:
-    return "\n".join(_change(report, one) for one in report.changes[:_CHANGES])
 
 
 def _change(report: RunReport, change: Change) -> str:
