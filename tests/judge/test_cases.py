@@ -91,7 +91,7 @@ class Reading(unittest.TestCase):
             ({"env": {"A-B": ""}, "stdout": ""}, "env.A-B is not a name", ""),
             ({"env": {"A": 1}, "stdout": ""}, "env.A must be a string", ""),
             ({"stdin": "\0", "stdout": ""}, "stdin holds a NUL", ""),
-            ({"stdin": "x"}, "the case says nothing of what is expected", "--record"),
+            ({"stdin": "x"}, "the case has no expectation", "--record"),
             ({"name": "n", "stdout": ""}, None, None),
             ({"name": "n", "stdout": ""}, 'name "n" stands in line 34 too', "its own"),
         ]

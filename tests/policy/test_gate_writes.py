@@ -61,8 +61,8 @@ class GateWrites(Project):
         place = self.gated(verify="date +%s%N > src/stamp", total_rounds=2)
         ended = place.run(exitcode=1)
         self.assertIn(
-            "verify policy (wrote src/stamp each of the 3 times it ran, so that what it leaves is "
-            "not what it passed: ignore such files, or take them out of policy.allow)",
+            "verify policy (wrote src/stamp each of the 3 times it ran, so that it leaves another "
+            "project than it passed: ignore such files, or take them out of policy.allow)",
             ended.out,
         )
         self.assertEqual(3, [step for step, _ in self.measured(place, 2)].count("verify"))

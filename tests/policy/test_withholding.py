@@ -365,7 +365,7 @@ class Crashed(Withheld):
         status = run_openloop("status", place.path, exitcode=None)
         run = place.run(exitcode=2)
         self.assertIn("unpack it with tar", doctor.out)
-        self.assertIn("unpack it by hand", status.out)
+        self.assertIn("unpack it with tar", status.out)
         self.assertIn("unpack it with tar", run.err)
 
     def test_killed_at_any_moment(self) -> None:

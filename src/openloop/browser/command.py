@@ -65,7 +65,7 @@ def browse(given: str, *, out: str | None, browser: str | None, as_json: bool, s
         except _Stopped:
             return 128 + next(iter(interrupts.received), signal.SIGINT)
         except OSError as error:
-            what_failed = f"what was seen cannot be kept: {error.strerror or error}"
+            what_failed = f"the results cannot be written: {error.strerror or error}"
             fix = "make room, or name another folder with --out"
             raise UsageError(what_failed, where=files.folder, fix=fix) from None
     return code

@@ -36,7 +36,7 @@ def dispatch(words: list[str]) -> int:
 
 
 def _report(error: OpenLoopError) -> None:
-    """Print an error. If standard error cannot be written, only the exit code tells."""
+    """Print an error. If standard error cannot be written, the exit code alone reports it."""
     try:
         print(error, file=sys.stderr, flush=True)
     except OSError:

@@ -10,7 +10,7 @@ The patterns mean what they mean to git in a .gitignore file at the root:
   but nothing below a covered folder can be taken back.
 
 The patterns stand in a list, not in lines, so nothing is a comment: `#x` is a file called `#x`.
-What git accepts though it matches nothing, or not what it seems to, is refused: see `check`.
+Patterns that match nothing, or other paths than they seem to, are refused: see `check`.
 """
 
 from __future__ import annotations
@@ -110,8 +110,8 @@ class Globs:
 def check(pattern: str) -> str:
     """What is wrong with a pattern, to be read after its name ("is empty"); "" when it is sound.
 
-    Besides what is malformed: names that no path has (`.`, `..`, none between two slashes), `~`,
-    and what looks as if it said more than it does, such as `src/**.py`.
+    Wrong are malformed patterns, names that no path has (`.`, `..`, none between two slashes), `~`,
+    and patterns that seem to match more paths than they do, such as `src/**.py`.
     """
     try:
         _Pattern.parse(pattern)
@@ -139,14 +139,14 @@ class _Pattern(NamedTuple):
 
     @classmethod
     def parse(cls, pattern: str) -> _Pattern:
-        """Raises ValueError with what is wrong, or is not what it seems."""
+        """A pattern that `check` accepts. Raises ValueError, which says why it is refused."""
         rule = cls.lenient(pattern)
         _check_intent(pattern, rule.anchored)
         return rule
 
     @classmethod
     def lenient(cls, pattern: str) -> _Pattern:
-        """Raises ValueError for what is malformed."""
+        """A pattern that git accepts. Raises ValueError for a malformed one."""
         _check_whole(pattern)
         text = pattern.removeprefix("!")
         path = text.removesuffix("/")

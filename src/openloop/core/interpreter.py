@@ -26,7 +26,7 @@ def own_command() -> list[str]:
 
     Neither a variable nor the current folder decides what is loaded, nor a `.pth` file of a virtual
     environment, which may lie in a project. PYTHONDONTWRITEBYTECODE is ignored as well: with it a
-    checkout would be compiled anew by each start.
+    checkout would be compiled again at each start.
     """
     # The program of a virtual environment may lie in the project; the one behind it does not.
     python = getattr(sys, "_base_executable", None) or sys.executable

@@ -219,8 +219,8 @@ class Manifest(Mapping[bytes, Entry]):
         )
 
     def in_listed_folders(self, paths: Iterable[bytes]) -> list[bytes]:
-        """The paths outside folders that could not be listed: only of these the manifest tells
-        whether they existed."""
+        """The paths that lie in no folder that could not be listed: only for these the manifest
+        shows whether they existed."""
         paths = list(paths)
         if not paths:
             return []

@@ -124,7 +124,7 @@ def _contradictions(case: Mapping[str, Any], recording: bool) -> Iterator[Proble
     if not recording and not any(key in case for key in _ANSWERS):
         yield Problem(
             (),
-            "says nothing of what is expected",
+            "has no expectation",
             "add stdout, stderr or exit_code, or let --record add them",
         )
     if "tolerance" in case and match not in (OutputMatch.JSON, OutputMatch.NUMBER):

@@ -209,9 +209,9 @@ def overruled(result: StepResult, broken: str) -> StepResult:
 
 
 def after_writing(result: StepResult, state: State) -> StepResult:
-    """A gate's result after what it wrote. A gate may write what only changes should, such as a
-    formatter: it is measured again with the others. One that writes each time leaves another
-    project than the one that it passed."""
+    """A gate's result after it wrote to the project. A gate may write files that only changes
+    should, as a formatter does: it is measured again with the others. One that writes each time
+    leaves another project than the one that it passed."""
     if not (result.wrote and result.outcome.passed):
         return result
     times = 1
@@ -223,8 +223,8 @@ def after_writing(result: StepResult, state: State) -> StepResult:
         return result
     return overruled(
         result,
-        f"wrote {first_of(result.wrote)} each of the {times} times it ran, so that what it leaves "
-        "is not what it passed: ignore such files, or take them out of policy.allow",
+        f"wrote {first_of(result.wrote)} each of the {times} times it ran, so that it leaves "
+        "another project than it passed: ignore such files, or take them out of policy.allow",
     )
 
 

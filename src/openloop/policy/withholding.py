@@ -301,7 +301,7 @@ class Withholding:
             count, found = self._restored(unpacked, self._tick)
         words = f"restored {count} withheld paths that a killed run left away"
         if found:
-            words += f"; what stood there is kept in {WITHHELD}: {', '.join(found[:5])}"
+            words += f"; what was in the way is kept in {WITHHELD}: {', '.join(found[:5])}"
         return RecoveryResult(words)
 
     def _remove_unknown(self, folder: int) -> None:
@@ -312,7 +312,7 @@ class Withholding:
                 f"withheld files are away ({printable(missing[0])}), and the record knows nothing "
                 "of it",
                 where=self._workspace.shown(f"{WITHHELD}/{ARCHIVE}"),
-                fix="unpack it with tar, move what is in it back by hand, then remove it",
+                fix="unpack it with tar, move the files back, then remove it",
             )
         with contextlib.suppress(FileNotFoundError):
             files.remove(ARCHIVE, folder=folder)
@@ -322,7 +322,7 @@ class Withholding:
         return place not in self._roots or os.path.lexists(os.path.join(self._roots[place], path))
 
 
-_GONE = f"{WITHHELD}/{ARCHIVE} was removed while a command ran, with what was withheld"
+_GONE = f"{WITHHELD}/{ARCHIVE} was removed while a command ran, and the withheld files with it"
 
 
 def _remove(path: bytes) -> None:

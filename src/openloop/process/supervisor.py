@@ -153,7 +153,7 @@ class Processes:
         )
         tree.reap()
         guard.close(0)
-        detail = "its guard was killed; what was left of the command has been ended"
+        detail = "its guard was killed; the rest of the command has been ended"
         return Exit(
             ended=watch.ended or Outcome.ERROR,
             detail=watch.detail or detail,

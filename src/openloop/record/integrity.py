@@ -171,7 +171,7 @@ def _carried(number: int, state: State, event: Event) -> None:
     # Read and written again: an older version carried fewer fields.
     carried = State().with_json(event.data["state"])
     if carried.to_json() != state.to_json():
-        raise BrokenChain(number, "what it carries does not follow from the events before it")
+        raise BrokenChain(number, "the state in it does not follow from the events before it")
 
 
 def _completion(number: int, state: State, event: Event) -> None:

@@ -34,7 +34,7 @@ def write(config: Config) -> Mapping[str, str]:
 
 
 def refresh(config: Config, folder: int) -> None:
-    """Write the pages again that still hold what was made from an earlier configuration.
+    """Write those pages again that were made from an earlier configuration and not edited since.
 
     folder: descriptor of the workspace. Raises RecordError where one cannot be written.
     """

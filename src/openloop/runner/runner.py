@@ -131,7 +131,7 @@ class Runner:
         """Restore the files that a killed run withheld, before anything else."""
         done, damage = self._withholding.recover(self.state.away)
         if self.state.away:
-            text = done or "what was withheld cannot be restored"
+            text = done or "the withheld files cannot be restored"
             self._events.record(Kind.NOTE, note="returned", durable=True, text=text)
             self._withholding.remove_archive()
         self._events.note_damage(damage)

@@ -40,7 +40,7 @@ def findings(known: Config) -> Iterator[Finding]:
 def _unread(known: Config, place: str) -> Iterator[Finding]:
     limits = known.limits
     if limits.max_cost is not None or limits.max_tokens is not None:
-        what = f"{place} names no agent: what it uses is not counted by limits"
+        what = f"{place} names no agent: its usage does not count towards the limits"
         yield warning(what, 'add "agent": "NAME"; openloop agents lists them')
 
 

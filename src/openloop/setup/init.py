@@ -345,6 +345,6 @@ def lines(made: InitResult) -> list[str]:
         f"workspace {given} for {made.root}",
         *(f"  {printable(f'{name:<8} {text}')}" for name, text in rows if text),
         *(f"  {sentence}" for sentence in made.notes),
-        f"  nothing of it was run; read {made.workspace.shown(CONFIG)} before you trust it",
+        f"  nothing was run; read {made.workspace.shown(CONFIG)} before you trust it",
         f"next: openloop doctor {made.workspace.quoted}",
     ]

@@ -145,8 +145,8 @@ def withheld_files(place: Workspace, known: Config) -> Iterator[Finding]:
     if (archive := withheld.lying_at(place)) and not runner_lives(place):
         words = f"withheld files are away since a run was killed, kept in {archive}"
         if (record_end.heartbeat(place) or {}).get("status") == Status.READY:  # a new record
-            what = f"{words}, and the record knows nothing of it"
-            yield problem(what, "unpack it with tar, move what is in it back, then remove it")
+            what = f"{words}, and the record does not mention it"
+            yield problem(what, "unpack it with tar, move the files back, then remove it")
             return
         yield warning(words, "start a run; it restores them first")
         return
@@ -154,7 +154,7 @@ def withheld_files(place: Workspace, known: Config) -> Iterator[Finding]:
     if not policy.withhold:
         open_gates = [gate for gate in open_gates if _reads_holdout(known.command(gate).run)]
     if open_gates and known.improver:
-        fix = 'add "private": true to those that use what is withheld'
+        fix = 'add "private": true to the gates that use withheld files'
         yield warning(f"the logs of {', '.join(open_gates)} can be read by the agent", fix)
 
 

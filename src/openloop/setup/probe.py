@@ -32,7 +32,7 @@ PATIENCE = 600.0  # seconds after which no further built-in canary is tried
 _SLOWER = 10.0  # times as long as on the untouched copy is as good as a failure
 _LEAST = 10.0  # seconds that a gate is given at least
 _NAMED = 5  # files that a sentence names
-_NEVER = "let it run the code and check what comes of it, for example with openloop judge"
+_NEVER = "let it run the code and check the result, for example with openloop judge"
 _COUNTS = (  # a word of verify, what its output says of the number of tests
     ("pytest", "12 passed"),
     ("unittest", "^Ran 12 tests"),

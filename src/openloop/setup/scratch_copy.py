@@ -1,8 +1,8 @@
 """A scratch copy of the project: commands may modify it, the original stays as it is.
 
 Where the kernel allows it the copy is an overlay over the project root itself, seen by the commands
-of one guard only: nothing is copied, every path stays what it is, an installed package that points
-to the project included. Elsewhere it is a copy in a temporary folder.
+of one guard only: nothing is copied, every path stays the same, also for an installed package that
+points to the project. Elsewhere it is a copy in a temporary folder.
 """
 
 from __future__ import annotations

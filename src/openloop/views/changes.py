@@ -121,7 +121,7 @@ def _show(place: Workspace, change: Change) -> None:
     words = diff_counts(result)
     if not words:
         raise UsageError(
-            f"{title}: what it did was not kept",
+            f"{title}: no difference was recorded",
             where=place.given,
             fix="diffs need a policy, or baseline.keep_best: openloop help policy",
         )
@@ -130,7 +130,7 @@ def _show(place: Workspace, change: Change) -> None:
         kept = diff_of(place, result)
         if kept is None:
             raise UsageError(
-                f"{title}: its diff is missing, or is not what was recorded",
+                f"{title}: its diff is missing or differs from the record",
                 where=place.shown(str((result.changes or {})["diff"])),
                 fix=f"openloop audit {place.quoted}",
             )

@@ -1,7 +1,7 @@
 """The history of a record: the latest rounds in full, the earlier ones counted.
 
-Only the end of a record is read, and no further than its chain is intact: what it costs does not
-grow with the record. A round that is not shown whole is not decoded but for its end and its
+Only the end of a record is read, and no further than its chain is intact: the cost does not grow
+with the record. A round that is not shown whole is not decoded but for its end and its
 measurements.
 """
 
@@ -116,7 +116,7 @@ class _Reading:
             metric = event.data["state"]["metric"]
             self.metric = Metric.from_json(metric) if metric else None
         except (TypeError, ValueError, KeyError) as error:
-            why = f"what it carries is not what OpenLoop writes: {error}"
+            why = f"it carries another state than OpenLoop writes: {error}"
             raise BrokenChain(number, why) from None
 
     def _count(self, lines: list[Line]) -> None:

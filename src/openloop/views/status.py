@@ -122,8 +122,8 @@ def _agrees(status: str, seen: record_end.RecordEnd | None) -> bool:
 
 
 def changed_log(place: Workspace, seen: record_end.RecordEnd) -> tuple[str, str] | None:
-    """The path of the latest log and what is wrong with it, when it has not the size that the
-    record gives; None when it has, or a step is running."""
+    """The path of the latest log and its error when its size differs from the record; None when it
+    does not, or while a step is running."""
     if seen.log is None or not seen.log[0].startswith(f"{LOGS}/"):
         return None
     path, size = seen.log
@@ -214,7 +214,7 @@ def lines(report: WorkspaceStatus) -> list[str]:
     if report.withheld:
         until: dict[str, str] = {
             Status.RUNNING: "until it ends",
-            Status.READY: "and no record knows of it: unpack it by hand",
+            Status.READY: "and no record names it: unpack it with tar",
         }
         back = until.get(report.status, "until the next run")
         shown.append(f"  {'withheld':<9} files are kept in {report.withheld} {back}")

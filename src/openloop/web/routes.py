@@ -166,7 +166,7 @@ def _diff(handler: Handler, query: Query, key: str, identifier: str) -> None:
         raise HttpError(404, "what this step changed was not kept")
     data = changes.diff_of(place, result)
     if data is None and result.changes.get("diff"):
-        raise HttpError(404, "the diff is missing, or is not what was recorded")
+        raise HttpError(404, "the diff is missing or differs from the record")
     lines = changes.lines(data or b"")
     left = max(len(lines) - _DIFF_LINES, 0)
     did = changes.diff_counts(result)

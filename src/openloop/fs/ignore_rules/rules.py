@@ -78,7 +78,7 @@ class IgnoreRules:
             with dirfd.open_tree(home) as opened:
                 rules = cls(files.read(_RULES, folder=opened.folder(b""), limit=_LARGEST))
             if digest and digest != rules.digest:
-                raise ValueError("they are not what was frozen")
+                raise ValueError("they differ from the frozen ones")
             return rules
         except _DAMAGED as error:
             raise TamperError(

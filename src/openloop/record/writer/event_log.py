@@ -126,7 +126,7 @@ class EventLog:
         """Restore the record; returns a sentence about the changed one. Raises OSError. A part that
         cannot be restored stays as it is, and `audit` names it."""
         if os.fstat(self._events).st_size < self._kept or not self._start_holds():
-            return ", and cannot be restored: what was there before this run is damaged too"
+            return ", and cannot be restored: the part from before this run is damaged too"
         words = ", restored"
         if files.exists(EVENTS, folder=self._folder):
             words += f", the other one kept as {files.set_aside(EVENTS, folder=self._folder)}"
@@ -173,5 +173,5 @@ def _open_events(workspace: Workspace, folder: int) -> int:
         raise TamperError(
             f"{EVENTS} is not a regular file",
             where=workspace.shown(EVENTS),
-            fix="remove what stands there and put the record back",
+            fix="remove the entry, and move the record back",
         ) from None

@@ -67,7 +67,7 @@ class Template:
         return {**document, **config, "mission": document["mission"]}
 
     def write(self, workspace: str, root: str, has_sample: bool) -> None:
-        """Copy what is data: into the workspace what is not there yet, and the sample project."""
+        """Copy the files: into the workspace those that it lacks, and the sample project."""
         _copy(os.path.join(self.folder, HOLDOUT), os.path.join(workspace, HOLDOUT))
         if has_sample:
             _copy(os.path.join(self.folder, _AGENTS), os.path.join(workspace, _AGENTS))
