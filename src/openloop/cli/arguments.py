@@ -26,7 +26,7 @@ class Parser(argparse.ArgumentParser):
     def _print_message(self, message: str, file: Any = None) -> None:
         """Raise an error when help cannot be written, which argparse ignores."""
         if file is sys.stdout:
-            output.say(message.rstrip("\n"))
+            output.print_text(message.rstrip("\n"))
         else:
             super()._print_message(message, file)
 

@@ -29,7 +29,7 @@ def dispatch(words: list[str]) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        output.nobody_listens()
+        output.discard_output()
         return ExitCode.OK
     except Exception as error:
         return _failed(error)

@@ -15,44 +15,44 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-def say(text: str) -> None:
-    """Print it. Raises OutputError, BrokenPipeError."""
-    with _given():
+def print_text(text: str) -> None:
+    """Print a text with a line end. Raises OutputError, BrokenPipeError."""
+    with _errors_as_output_error():
         print(text, flush=True)
 
 
-def say_lines(lines: Iterable[str]) -> None:
-    say("\n".join(map(printable, lines)))
+def print_lines(lines: Iterable[str]) -> None:
+    print_text("\n".join(map(printable, lines)))
 
 
-def say_lines_to_whoever_listens(lines: Iterable[str]) -> None:
+def print_progress(lines: Iterable[str]) -> None:
     """Print lines. A reader that has gone neither ends the work nor changes its exit code."""
     try:
-        say_lines(lines)
+        print_lines(lines)
     except BrokenPipeError:
-        nobody_listens()
+        discard_output()
 
 
-def say_json(document: Mapping[str, Any]) -> None:
+def print_json(document: Mapping[str, Any]) -> None:
     import json
 
-    say(json.dumps(document, indent=2))
+    print_text(json.dumps(document, indent=2))
 
 
-def give(document: bytes) -> None:
+def write_bytes(document: bytes) -> None:
     """Write a document unchanged. Raises OutputError, BrokenPipeError."""
-    with _given():
+    with _errors_as_output_error():
         sys.stdout.buffer.write(document)
         sys.stdout.flush()
 
 
-def nobody_listens() -> None:
+def discard_output() -> None:
     """Discard all further output, so that Python can exit without an error."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @contextlib.contextmanager
-def _given() -> Iterator[None]:
+def _errors_as_output_error() -> Iterator[None]:
     """A context for writing to standard output, which turns its errors into OutputError."""
     try:
         yield

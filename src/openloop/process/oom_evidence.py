@@ -46,7 +46,7 @@ def evidence(
 
 
 def killed(code: int | None, by_signal: str | None) -> bool:
-    """Whether a command died of SIGKILL: only then does the machine's count tell something."""
+    """Whether a command died of SIGKILL: only then is the machine's count evidence."""
     return by_signal == "SIGKILL" or code == _SHELL_SAYS_KILLED
 
 

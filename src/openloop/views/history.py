@@ -34,7 +34,7 @@ class FinishedStep:
 
 @dataclass(frozen=True, slots=True)
 class RunningStep:
-    """A step that was started and has not finished; offset as for a station."""
+    """A step that was started and has not finished; offset as for a FinishedStep."""
 
     step: Step
     confirm: bool

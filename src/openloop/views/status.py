@@ -196,7 +196,7 @@ def lines(report: WorkspaceStatus) -> list[str]:
         ("run", _run_words(beat)),
         ("step", _step_words(beat)),
         ("log", _log_words(beat)),
-        ("waiting", waiting_words(beat)),
+        ("waiting", wait_details(beat)),
         ("usage", _usage_words(beat.get("usage"))),
         ("metric", _metric_words(beat.get("metric"))),
         ("speed", _speed_words(beat)),
@@ -271,7 +271,7 @@ def _metric_words(metric: object) -> str:
     return f"{text(metric.get('name'))} {value}, {passed} ({wanted}, best {best or 'none'})"
 
 
-def waiting_words(beat: Mapping[str, Any]) -> str:
+def wait_details(beat: Mapping[str, Any]) -> str:
     """`for claude until 14:05 (usage limit: …)`, in local time. A heartbeat may hold anything."""
     known, until = text(beat.get("waiting_for")), text(beat.get("waiting_until"))
     if not (known and until):

@@ -61,7 +61,7 @@ def live_words(beat: Mapping[str, Any]) -> str:
         f"round {status.text(beat.get('round'))}",
         status.text(beat.get("step")) or "between steps",
     ]
-    if words := status.waiting_words(beat):
+    if words := status.wait_details(beat):
         return f"{parts[0]} | waiting {words}"
     if beat.get("pid"):
         parts.append(f"PID {status.text(beat['pid'])}")

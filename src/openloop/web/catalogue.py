@@ -57,8 +57,8 @@ class Catalogue:
         self.whole = True  # whether the search reached everything
 
     def document(self) -> bytes:
-        """JSON with a row a loop: first what needs a person, then what runs, then the rest.
-        What has not changed is not encoded again."""
+        """JSON with a row a loop: first those that need a person, then the running
+        ones, then the rest. An unchanged row is not encoded again."""
         with self._lock:
             self._search()
             shown = [self._show(key, place) for key, place in self._places.items()]

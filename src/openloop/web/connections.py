@@ -19,8 +19,8 @@ _BUSY = (
 
 
 class BoundedServer(ThreadingHTTPServer):
-    """One thread a connection. When all are taken, the oldest one that has not yet asked for
-    anything makes room: half-open connections keep nobody out."""
+    """A server with one thread a connection. When all are taken, the oldest connection without a
+    request is closed: half-open ones must not keep others out."""
 
     daemon_threads = True
     block_on_close = False

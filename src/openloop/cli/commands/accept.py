@@ -32,14 +32,16 @@ def run(args: argparse.Namespace) -> int:
     finally:
         screen.end_live()
     if args.json:
-        output.say_json(accepted.to_json())
+        output.print_json(accepted.to_json())
     elif accepted.differences:
         lines = ["accepted, and recorded:", *(f"  {one}" for one in accepted.differences)]
-        output.say_lines(
+        output.print_lines(
             [*lines, f"the next run begins with this: openloop run {chosen.workspace.quoted}"]
         )
     elif accepted.run:
-        output.say_lines([f"nothing to accept: nothing differs from what run {accepted.run} left"])
+        output.print_lines(
+            [f"nothing to accept: nothing differs from what run {accepted.run} left"]
+        )
     else:
-        output.say_lines(["nothing to accept: there was no run yet"])
+        output.print_lines(["nothing to accept: there was no run yet"])
     return 0

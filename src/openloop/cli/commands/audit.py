@@ -24,5 +24,5 @@ def run(args: argparse.Namespace) -> int:
     from openloop.views import audit
 
     report = audit.examine(workspace.existing_folder(args.workspace), head=args.head)
-    output.say_json(report.to_json()) if args.json else output.say_lines(audit.lines(report))
+    output.print_json(report.to_json()) if args.json else output.print_lines(audit.lines(report))
     return ExitCode.FAILED if report.broken else ExitCode.OK

@@ -34,5 +34,5 @@ def run(args: argparse.Namespace) -> int:
             probe.probe(mission.load(args.workspace), args.probe, screen.live)
         )
         screen.end_live()
-    output.say_json(report.to_json()) if args.json else output.say_lines(findings.lines(report))
+    output.print_json(report.to_json()) if args.json else output.print_lines(findings.lines(report))
     return ExitCode.OK if report.sound else ExitCode.FAILED

@@ -33,5 +33,5 @@ def run(args: argparse.Namespace) -> int:
         template=args.template,
         source=args.source,
     )
-    output.say_lines(init.lines(made))
+    output.print_lines(init.lines(made))
     return ExitCode.OK

@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
         return ExitCode.OK
     document = _rendered(made, args.format or "html").encode()
     if args.output is None:
-        output.give(document)
+        output.write_bytes(document)
     else:
         report.write(made.place, args.output, document)
     return ExitCode.OK

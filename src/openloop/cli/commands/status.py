@@ -28,5 +28,5 @@ def run(args: argparse.Namespace) -> int:
     except UsageError as error:
         print(error, file=sys.stderr)
         return ExitCode.FAILED
-    output.say_json(report.to_json()) if args.json else output.say_lines(status.lines(report))
+    output.print_json(report.to_json()) if args.json else output.print_lines(status.lines(report))
     return ExitCode.FAILED if report.problems else ExitCode.OK

@@ -28,7 +28,7 @@ _ASIDE = frozenset((HOME, ".git"))  # what a project may hold that is taken for 
 
 @dataclass(frozen=True)
 class Template:
-    """One of them. needs: programs that must be there besides Python."""
+    """One mission that ships. needs: programs that must be there besides Python."""
 
     name: str
     title: str
@@ -74,7 +74,7 @@ class Template:
             _copy(os.path.join(self.folder, "project"), root)
 
     def sentences(self, root: str, agent: str | None, has_sample: bool) -> Iterable[str]:
-        """Tell a person which files were written."""
+        """Lines for a person about the files that were written."""
         yield f"{self.title}: openloop templates {self.name}"
         yield from (f"it needs {need}" for need in self.needs)
         if not has_sample:

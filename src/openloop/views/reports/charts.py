@@ -76,8 +76,8 @@ def timeline(rounds: Sequence[Round]) -> str:
 
 def _bars(one: Round) -> list[_Bar]:
     bars = []
-    for station in one.steps:
-        result = station.result
+    for step in one.steps:
+        result = step.result
         again = " again" if result.confirm else ""
         why = f", {result.detail}" if result.detail else ""
         took = duration(result.duration_seconds)
@@ -138,10 +138,10 @@ def usage(rounds: Sequence[Round]) -> str:
     """A bar for each agent's session, as long as its tokens are many (where none are known: as it
     cost much); "" unless two sessions can be compared."""
     sessions = [
-        (f"round {one.number}", station.result)
+        (f"round {one.number}", step.result)
         for one in rounds
-        for station in one.steps
-        if station.result.usage and of_step(station.result.usage)
+        for step in one.steps
+        if step.result.usage and of_step(step.result.usage)
     ][-_MOST_SESSIONS:]
     figures = [Usage.from_json(result.usage or {}).figures for _, result in sessions]
     sizes: list[float] = [one.tokens or 0 for one in figures]

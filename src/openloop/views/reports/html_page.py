@@ -314,8 +314,8 @@ def _round(one: Round, *, is_open: bool) -> str:
 """
 
 
-def _step(station: FinishedStep) -> str:
-    result = station.result
+def _step(step: FinishedStep) -> str:
+    result = step.result
     cpu = "" if result.cpu_seconds is None else duration(result.cpu_seconds)
     memory = "" if result.peak_rss_bytes is None else size(result.peak_rss_bytes)
     cells = (

@@ -48,7 +48,7 @@ def _run(report: RunReport, why: str) -> junit_xml.Suite:
 
 
 def _suite(report: RunReport, one: Round) -> junit_xml.Suite:
-    gates = [station.result for station in one.steps if station.result.step.is_gate]
+    gates = [step.result for step in one.steps if step.result.step.is_gate]
     return junit_xml.Suite(
         name=f"round {one.number}",
         started=one.started_at,
@@ -69,9 +69,9 @@ def _suite(report: RunReport, one: Round) -> junit_xml.Suite:
 def _usage(one: Round) -> dict[str, str]:
     """The known usage of the agents of the round."""
     total = RunUsage()
-    for station in one.steps:
-        if station.result.usage is not None:
-            total = total.plus(Usage.from_json(station.result.usage))
+    for step in one.steps:
+        if step.result.usage is not None:
+            total = total.plus(Usage.from_json(step.result.usage))
     known = {} if not total.sessions else total.to_json()
     return {name: str(value) for name, value in known.items() if value is not None}
 
@@ -111,8 +111,8 @@ def _log(report: RunReport, result: StepResult) -> str:
 def _not_gates(one: Round) -> list[str]:
     """The actions of changes and policy, which no test case contains."""
     changes = [
-        f"{station.result.step} {station.result.outcome} {station.result.detail}".rstrip()
-        for station in one.steps
-        if station.result.step.is_change
+        f"{step.result.step} {step.result.outcome} {step.result.detail}".rstrip()
+        for step in one.steps
+        if step.result.step.is_change
     ]
     return [*changes, *(f"violation in {found.step}: {found.text}" for found in one.undone)]

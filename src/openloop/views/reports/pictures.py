@@ -34,10 +34,10 @@ class StepAttachments:
 def of(report: RunReport) -> list[StepAttachments]:
     """The steps with attachments that may be shown, the latest first."""
     return [
-        StepAttachments(one.number, station.result)
+        StepAttachments(one.number, step.result)
         for one in reversed(report.rounds)
-        for station in reversed(one.steps)
-        if station.result.attachments and not station.result.private
+        for step in reversed(one.steps)
+        if step.result.attachments and not step.result.private
     ]
 
 

@@ -103,20 +103,20 @@ class RunReport:
     def failures(self) -> tuple[FailedStep, ...]:
         """The failed steps of the rounds that are shown in full, the latest first."""
         return tuple(
-            FailedStep(one, station.result)
+            FailedStep(one, step.result)
             for one in reversed(self.rounds)
-            for station in reversed(one.steps)
-            if not station.result.outcome.passed
+            for step in reversed(one.steps)
+            if not step.result.outcome.passed
         )
 
     @property
     def changes(self) -> tuple[Change, ...]:
         """The changes that were compared in the rounds that are shown whole, the latest first."""
         return tuple(
-            Change(one.run, one.number, station.result)
+            Change(one.run, one.number, step.result)
             for one in reversed(self.rounds)
-            for station in reversed(one.steps)
-            if station.result.changes is not None
+            for step in reversed(one.steps)
+            if step.result.changes is not None
         )
 
     @property
@@ -194,8 +194,7 @@ def _round_json(one: Round) -> dict[str, Any]:
         "decision": one.decision,
         "reason": one.reason,
         "steps": [
-            {**station.result.to_json(), "offset_seconds": round(station.offset, 3)}
-            for station in one.steps
+            {**step.result.to_json(), "offset_seconds": round(step.offset, 3)} for step in one.steps
         ],
         "running": {"step": running.step, "log_path": running.log_path} if running else None,
         "undone": [

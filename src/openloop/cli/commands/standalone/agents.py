@@ -27,11 +27,11 @@ def run(args: argparse.Namespace) -> int:
     checks = [check.look(preset, start=args.check) for preset in presets]
     broken = [{"what": one.what, "where": one.where, "fix": one.fix} for one in errors]
     if args.json:
-        output.say_json({"agents": [one.to_json() for one in checks], "problems": broken})
+        output.print_json({"agents": [one.to_json() for one in checks], "problems": broken})
     elif args.name is not None:
-        output.say_lines(check.details(checks[0]))
+        output.print_lines(check.details(checks[0]))
     else:
-        output.say_lines(check.table(checks))
+        output.print_lines(check.table(checks))
     for error in errors:
         print(error, file=sys.stderr)
     failed = bool(errors) or (args.check and any(check.troubles(one) for one in checks))

@@ -24,5 +24,5 @@ def run(args: argparse.Namespace) -> int:
         out=args.out,
         browser=args.browser,
         as_json=args.json,
-        say=output.say_lines_to_whoever_listens,
+        say=output.print_progress,
     )

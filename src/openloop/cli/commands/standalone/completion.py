@@ -18,5 +18,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from openloop.cli import command_line, completion
 
-    output.say(completion.script(args.shell, command_line.parser()).rstrip("\n"))
+    output.print_text(completion.script(args.shell, command_line.parser()).rstrip("\n"))
     return ExitCode.OK

@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
             )
     asked = command.Asked(
         fleet=args.fleet,
-        say=output.say,
+        say=output.print_text,
         tasks=tuple(args.tasks),
         max_parallel=args.max_parallel,
         json=args.json,

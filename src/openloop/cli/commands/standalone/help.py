@@ -26,10 +26,10 @@ def run(args: argparse.Namespace) -> int:
     from openloop.cli import help_topics
 
     if args.topic:
-        output.say_lines(help_topics.lines(args.topic, shutil.get_terminal_size().columns))
+        output.print_lines(help_topics.lines(args.topic, shutil.get_terminal_size().columns))
         return ExitCode.OK
     lines = ["Topics:"]
     for name in help_topics.names():
         lines += [f"  openloop help {name}", f"      {help_topics.summary(name)}"]
-    output.say_lines([*lines, "", "Of a command: openloop COMMAND --help"])
+    output.print_lines([*lines, "", "Of a command: openloop COMMAND --help"])
     return ExitCode.OK

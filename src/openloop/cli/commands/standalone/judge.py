@@ -53,5 +53,5 @@ def run(args: argparse.Namespace) -> int:
             fresh=args.fresh,
             seed=args.seed,
         ),
-        say=output.say_lines_to_whoever_listens,
+        say=output.print_progress,
     )

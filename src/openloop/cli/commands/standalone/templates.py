@@ -19,7 +19,7 @@ def run(args: argparse.Namespace) -> int:
     one = None if args.name is None else templates.named(args.name, where="NAME")
     found = [one] if one else templates.every()
     if args.json:
-        output.say_json({"templates": [template.to_json() for template in found]})
+        output.print_json({"templates": [template.to_json() for template in found]})
     else:
-        output.say_lines(templates.details(one) if one else templates.lines(found))
+        output.print_lines(templates.details(one) if one else templates.lines(found))
     return ExitCode.OK

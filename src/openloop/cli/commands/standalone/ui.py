@@ -40,6 +40,6 @@ def run(args: argparse.Namespace) -> int:
         socket=args.socket,
         private=args.private,
         browse=not args.no_open,
-        say=output.say,
+        say=output.print_text,
     )
     return ExitCode.OK
