@@ -25,7 +25,7 @@ def run(args: argparse.Namespace) -> int:
 
     made = report.collect(args.workspace)
     if (args.format, args.output) == (None, None) and sys.stdout.isatty():
-        output.say_lines(_rendered(made, "md").splitlines())
+        output.print_lines(_rendered(made, "md").splitlines())
         command = f"openloop report {made.place.quoted} --output report.html"
         print(f"for a page with charts and all logs: {command}", file=sys.stderr)
         return ExitCode.OK
