@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -108,6 +109,21 @@ class Runs(Case):
         self.assertEqual({"a": "complete", "b": "complete"}, place.states())
         self.assertEqual(["a", "b", "b"], sorted(place.ran()))  # only what failed
 
+    def test_a_task_that_the_file_no_longer_lists(self) -> None:
+        failing = {"set": {"commands.verify": f"{SAYS_SO}; false"}}
+        place = self.place(tasks=names("a", "b", **failing))
+        place.do("run", exitcode=1)
+        place.configure(tasks=names("b", **failing))
+        self.assertEqual({"b": "exhausted"}, place.states())
+        self.assertIn("no longer lists a", place.do("retry", "a", exitcode=2).err)
+        place.do("retry", exitcode=1)
+        self.assertEqual(["a", "b", "b"], sorted(place.ran()))
+        place.do("cancel", "a")
+        place.configure(tasks=names("a", "b", "c", **failing))
+        self.assertIn("exhausted", place.do("explain", "a").out)
+        place.do("run", exitcode=1)
+        self.assertEqual(["a", "b", "b", "c"], sorted(place.ran()))
+
     def test_a_run_that_cannot_start_is_blocked_with_its_reason(self) -> None:
         os.mkdir(os.path.join(self.folder, "gone"))
         place = self.place(
@@ -184,7 +200,28 @@ class Coordinators(Case):
             first.send_signal(signum)
             _, err = first.communicate(timeout=20)
             self.assertEqual(code, first.returncode)
-            self.assertIn("2 tasks go on", err)
+            self.assertIn("2 tasks still running", err)
+        wait_until(lambda: sorted(self.place.ran()) == ["a", "b"])
+
+    def test_the_file_is_changed_meanwhile(self) -> None:
+        first = running(self, self.place)
+        self.place.wait_for("task_running", 2)
+        launcher = self.place.fleet["launcher"]
+        self.place.configure(tasks=names("a", "b", "d"), launcher=launcher)
+        self.assertIn("was changed after the live coordinator", self.place.do("explain", "d").out)
+        self.place.write("go", "")
+        self.assertEqual(0, first.wait(30))
+        self.place.do("run")
+        self.assertEqual(["a", "b", "c", "d"], sorted(self.place.ran()))
+
+    def test_its_terminal_is_closed(self) -> None:
+        terminal, screen = pty.openpty()
+        first = running(self, self.place, stdout=screen, stderr=screen)
+        os.close(screen)
+        self.place.wait_for("task_running", 2)
+        os.close(terminal)
+        first.send_signal(signal.SIGHUP)
+        self.assertEqual(129, first.wait(20))
         wait_until(lambda: sorted(self.place.ran()) == ["a", "b"])
 
     def test_cancel_with_a_coordinator(self) -> None:

@@ -74,6 +74,7 @@ class Documents(Case):
                 {"name": "a", "workspace": "w", "set": {}},
                 {"name": "A"},
                 {"name": "b", "mission": 3},
+                {"name": "c", "mission": "", "set": {"mission": "", "project_root": "/"}},
             ],
             tasks_file="tasks.jsonl",
         )
@@ -91,6 +92,8 @@ class Documents(Case):
             r"tasks\[2\].set does not go with workspace",
             r"tasks\[2\].workspace cannot be given a worktree",
             r"tasks\[3\].name stands twice",
+            r"tasks\[5\].set.project_root is overruled by the task's own key",
+            r"tasks\[5\].set.mission is overruled",
             "tasks.jsonl, line 4: name stands twice: 'fine', as in tasks.jsonl, line 3",
             r"tasks\[2\].workspace is no workspace: w; create it: openloop init w",
             r"tasks\[3\].project_root cannot have worktrees: .* is in no git repository.*git init",

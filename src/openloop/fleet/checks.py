@@ -117,6 +117,11 @@ def _check_combination(
     whole: Mapping[str, Any],
     problems: Problems,
 ) -> None:
+    changes = task.get("set")
+    for key in ("project_root", "mission"):
+        if isinstance(changes, dict) and key in changes and (key != "mission" or key in task):
+            what, fix = "is overruled by the task's own key", f"write {key} beside set, and only it"
+            problems.say(where, (*place, "set", key), what, fix)
     if "workspace" not in task:
         return
     for key in ("project_root", "mission", "set"):

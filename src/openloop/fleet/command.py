@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from openloop.core.errors import ExitCode, HeldError, OpenLoopError, UsageError
-from openloop.core.text import nearest, printable
+from openloop.core.text import counted, nearest, printable
 from openloop.fleet import fleet_file
 from openloop.fleet.state import FleetState, Phase, TaskState, Word
 from openloop.fleet.views import status
@@ -56,7 +55,11 @@ def retry(asked: Asked) -> int:
     from openloop.fleet import requests
 
     fleet = _load(asked.fleet)
-    chosen = _chosen(asked, Report(asked.fleet))
+    report = Report(asked.fleet)
+    chosen = _chosen(asked, report)
+    if gone := [task.name for task in chosen if task.name not in report.state.listed]:
+        what = f"{asked.fleet} no longer lists {', '.join(gone)}"
+        raise UsageError(what, fix="list it again, then retry")
     names = [t.name for t in chosen if t.phase is Phase.OVER and t.end != Word.COMPLETE]
     if asked.tasks and len(names) < len(asked.tasks):
         fine = sorted(set(asked.tasks) - set(names))
@@ -67,7 +70,7 @@ def retry(asked: Asked) -> int:
         with _opened(asked.fleet, fleet) as (_, state, journal):
             return _coordinate(asked, fleet, state, journal)
     except HeldError:
-        asked.say(f"the live coordinator starts {len(names)} tasks again")
+        asked.say(f"the live coordinator starts {counted(len(names), 'task')} again")
         return ExitCode.OK
 
 
@@ -174,8 +177,7 @@ def land(asked: Asked) -> int:
         raise UsageError("nothing can land: the tasks have no worktrees", fix=fix)
     with Interrupts() as interrupts, _opened(asked.fleet, fleet) as (_, state, journal):
         console = Console(Screen(sys.stdout))
-        say = functools.partial(print, file=sys.stderr, flush=True)
-        work = landing.Landing(fleet, state, interrupts, say)
+        work = landing.Landing(fleet, state, interrupts, Screen(sys.stderr).line)
         landed_all, tasks = True, []
         for task in fleet.tasks:
             known = state.tasks[task.name]
@@ -275,22 +277,25 @@ def _coordinate(asked: Asked, fleet: Fleet, state: FleetState, journal: Journal)
                 mine.finish()
         finally:
             view.close()
-        return _ended(mine, asked, out, interrupts)
+        return _ended(mine, asked, out, err, interrupts)
 
 
-def _ended(mine: Coordinator, asked: Asked, out: Screen, interrupts: Interrupts) -> int:
+def _ended(
+    mine: Coordinator, asked: Asked, out: Screen, err: Screen, interrupts: Interrupts
+) -> int:
     from openloop.fleet.views.console import summary
 
+    if interrupts.received:
+        interrupts.ignore()
     if not asked.json:
         for line in summary(mine.state, asked.fleet):
             out.line(printable(line))
     if interrupts.received:
         live = len(mine.state.live())
         if live:
-            print(
-                f"{live} tasks go on; take them up again: openloop fleet run {asked.fleet}, "
-                f"or end them: openloop fleet cancel {asked.fleet}",
-                file=sys.stderr,
+            err.line(
+                f"{counted(live, 'task')} still running; adopt with openloop fleet run "
+                f"{asked.fleet}, or end with openloop fleet cancel {asked.fleet}"
             )
         return 128 + interrupts.received[0]
     shown = mine.state.shown()

@@ -139,7 +139,7 @@ class Coordinator:
             self._record(events, durable=True)
 
     def _retry(self, names: Iterable[str]) -> None:
-        tasks = map(self.state.tasks.get, names)
+        tasks = (self.state.tasks.get(name) for name in names if name in self._tasks)
         chosen = [t for t in tasks if t and t.phase is Phase.OVER and t.end != Word.COMPLETE]
         if chosen:
             self._record([of_task(Kind.TASK_RETRIED, task.name) for task in chosen], durable=True)

@@ -6,7 +6,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 from openloop.core import clock
-from openloop.core.text import printable
+from openloop.core.text import counted, printable
 from openloop.fleet import task_files
 from openloop.fleet.journal import Event
 from openloop.fleet.state import FleetState, Kind, Word
@@ -62,7 +62,7 @@ class Console:
         name = event.get("task", "")
         match event["event"]:
             case Kind.FLEET_STARTED:
-                return f"{event['tasks']} tasks: {count_words(state.counts())}"
+                return f"{counted(event['tasks'], 'task')}: {count_words(state.counts())}"
             case Kind.TASK_ENDED:
                 end = event["state"]
                 took = f"  {duration(event['seconds'])}" if event.get("seconds") else ""

@@ -25,6 +25,11 @@ def lines(fleet: Fleet, report: Report, name: str) -> list[str]:
 def _words(fleet: Fleet, report: Report, task: TaskState, where: str) -> tuple[str, str]:
     """(why, what to do)."""
     match task.phase:
+        case Phase.WAITING if task.name not in report.state.listed:
+            return (
+                f"{report.given} no longer lists it",
+                f"list it again: openloop fleet run {where}",
+            )
         case Phase.WAITING:
             return _waiting(fleet, report, task, where)
         case Phase.OVER:
@@ -49,6 +54,9 @@ def _words(fleet: Fleet, report: Report, task: TaskState, where: str) -> tuple[s
 def _waiting(fleet: Fleet, report: Report, task: TaskState, where: str) -> tuple[str, str]:
     if not report.held:
         return "no coordinator lives", f"openloop fleet run {where}"
+    if fleet.sha256 != report.state.sha256:
+        why = f"{report.given} was changed after the live coordinator had read it"
+        return why, "end fleet run with Ctrl-C and start it again: what runs goes on"
     queue = Queue(fleet.tasks, fleet.groups, fleet.hosts, fleet.max_parallel)
     for other in report.state.tasks.values():
         if other.phase is Phase.WAITING:

@@ -21,9 +21,9 @@ _ORDER = (Word.RUNNING, Word.SUBMITTED, Word.UNKNOWN, Word.WAITING)
 
 class Report:
     """state: after the whole record. workspaces: task to the path of its workspace. held: whether
-    a coordinator lives. changed: whether FLEET differs from what the coordinator read."""
+    a coordinator lives."""
 
-    __slots__ = ("changed", "folder", "given", "held", "state", "workspaces")
+    __slots__ = ("folder", "given", "held", "state", "workspaces")
 
     def __init__(self, given: str) -> None:
         """Raises UsageError, ConfigError, TamperError."""
