@@ -332,6 +332,12 @@ class Worktrees(Repository):
         place.do("retry")
         self.assertEqual({"a": "complete", "b": "complete"}, place.states())
 
+    def test_git_ignores_the_folder_of_the_fleet(self) -> None:
+        place = Place(self.repository, DONE, isolation="worktree", tasks=[{"name": "a"}])
+        place.do("run")
+        untracked = self.git("status", "--porcelain", "--untracked-files=all").splitlines()
+        self.assertEqual(["?? fleet.json", "?? openloop.json"], untracked)
+
     def test_no_repository(self) -> None:
         place = Place(os.path.join(self.folder, "p"), DONE, isolation="worktree",
                       tasks=[{"name": "a"}])  # fmt: skip

@@ -35,7 +35,7 @@ class Journal:
         TamperError, RecordError."""
         self.path = os.path.join(folder, EVENTS)
         with kept(self.path):
-            os.makedirs(folder, exist_ok=True)
+            _make(folder)
             flags = os.O_RDWR | os.O_APPEND | os.O_CREAT
             self._descriptor = files.open_regular(self.path, flags)
         with contextlib.ExitStack() as on_failure:
@@ -95,6 +95,16 @@ def kept(path: str) -> Iterator[None]:
             where=str(error.filename or path),
             fix="make room or give yourself permission, then run again: what runs is adopted",
         ) from None
+
+
+def _make(folder: str) -> None:
+    """Make the fleet's folder, which git ignores."""
+    os.makedirs(folder, exist_ok=True)
+    with (
+        contextlib.suppress(FileExistsError),
+        open(os.path.join(folder, ".gitignore"), "x", encoding="utf-8") as file,
+    ):
+        file.write("*\n")
 
 
 def _lock(descriptor: int, folder: str) -> None:
