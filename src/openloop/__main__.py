@@ -25,7 +25,14 @@ def _main() -> int:
 
         words = interpreter.own_command()
         if words[0]:  # else there is no interpreter to be found
-            os.execv(words[0], [*words, *sys.argv[1:]])
+            try:
+                os.execv(words[0], [*words, *sys.argv[1:]])
+            except OSError as error:
+                sys.stderr.write(
+                    f"error: {words[0]} cannot be started: {error.strerror}\n"
+                    "  fix: install OpenLoop with an interpreter that you may execute\n"
+                )
+                return 2
     if not sys.flags.safe_path:
         del sys.path[0]  # the current folder, or that of the console script
     from openloop.cli import main as run

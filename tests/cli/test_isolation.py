@@ -97,6 +97,22 @@ class EveryStart(Planted):
         subprocess.run(words, env=env, capture_output=True, check=True)
         self.assertTrue(os.path.isdir(f"{package}/openloop/runner/__pycache__"))
 
+    def test_an_interpreter_that_cannot_be_executed_is_an_error(self) -> None:
+        program = (
+            "import sys; sys._base_executable = '/dev/null'; sys.argv[1:] = ['status', 'x']\n"
+            "from openloop.__main__ import main; sys.exit(main())"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", program],
+            env=self.env(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        self.assertEqual(2, done.returncode)
+        self.assertIn("error: /dev/null cannot be started: Permission denied", done.stderr)
+        self.assertNotIn("Traceback", done.stderr)
+
     def test_commands_get_every_variable(self) -> None:
         look = 'test "$PYTHONPATH" = "$WANTED" && test "$PYTHONHASHSEED" = 7 && test "$X" = y'
         place = self.workspace("other", commands={"verify": look})
