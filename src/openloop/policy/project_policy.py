@@ -6,6 +6,7 @@ import contextlib
 import os
 from collections.abc import Callable, Iterable, Mapping
 
+from openloop.core import clock
 from openloop.core.errors import TamperError
 from openloop.core.text import printable
 from openloop.core.vocabulary import Step
@@ -29,6 +30,7 @@ from openloop.policy.step_violations import StepViolations, listed, printable_pa
 from openloop.policy.violations import ProjectComparison
 from openloop.record.mission import Mission
 
+_RECENT = 1.0  # seconds since a step's end, in which a person hardly edits anything
 _TRIES = 5  # restores of a project that somebody else is writing to
 
 
@@ -45,6 +47,7 @@ class ProjectPolicy:
         self.reference = ProjectReference(mission, self._rules, tick)
         self._best: Manifest | None = None
         self._cleared = Manifest({}, 0)  # the latest tree without byte code to remove
+        self._seen = 0.0  # monotonic time; when the latest scan ended
         self._mounts = mount_points(mission.root)  # when this process began
 
     @staticmethod
@@ -82,14 +85,14 @@ class ProjectPolicy:
         """Accept the changes of a hook, so that no step is blamed for them, but restore protected
         files. Returns (the changes in words, "" for none; the restored paths, printable)."""
         self._before = self._last
-        self._last = self.reference.scan(self._last)
+        self._look()
         compared = self._comparison()
         words = compared.since_before_words()
         if strayed := compared.protected():
             self.reference.restore(
                 self._last, self.reference.tree, strayed, lambda digest: None, self._replaced.keep
             )
-            self._last = self.reference.scan(self._last)
+            self._look()
         if words:  # a gate may change the same files outside `allow`
             self._last = self.reference.keep(self._last)
         return words, printable_paths(path for path in strayed if not is_litter(path))
@@ -102,17 +105,24 @@ class ProjectPolicy:
         return printable_paths(filter(self._rules.allows, self._comparison().written()))
 
     def before_change(self) -> str:
-        """Save the state before a change; returns its digest for the event."""
-        self._before = self._last = self.reference.keep(self.reference.scan(self._last))
+        """Save the state before a change, which is the one that the latest step left if that was
+        seen just now; returns its digest for the event."""
+        if clock.monotonic() - self._seen > _RECENT:
+            self._look()
+        self._before = self._last = self.reference.keep(self._last)
         return self.reference.save_before(self._before)
 
     def violations(self, step: Step) -> StepViolations:
         """Compare the project after a step; nothing is restored yet."""
         if step.is_gate:
             self._before = self._last
-        self._last = self.reference.scan(self._last)
+        self._look()
         mounted = [f"mounted something on {readable(path)}" for path in self._new_mounts()]
         return self._compared_with_policy(step).with_words(mounted)
+
+    def _look(self) -> None:
+        self._last = self.reference.scan(self._last)
+        self._seen = clock.monotonic()
 
     def _new_mounts(self) -> list[bytes]:
         return sorted(mount_points(self._root) - self._mounts)
@@ -183,7 +193,7 @@ class ProjectPolicy:
                 self.reference.restore(
                     self._last, self._before, found.to_before, announce, self._replaced.keep
                 )
-            self._last = self.reference.scan(self._last)
+            self._look()
             found = self._compared_with_policy(step)  # paths set aside or newly visible
         else:
             raise _not_restorable((*found.to_reference, *found.to_before))
@@ -206,7 +216,7 @@ class ProjectPolicy:
         """Restore the best checkpoint; returns the restored paths, printable."""
         assert self._best is not None
         self._before = self._best
-        self._last = self.reference.scan(self._last)
+        self._look()
         first: tuple[bytes, ...] | None = None
         for _ in range(_TRIES):
             strayed = self._comparison().since_before()
@@ -214,7 +224,7 @@ class ProjectPolicy:
             if not strayed:
                 return printable_paths(first)
             self.reference.restore(self._last, self._best, strayed, announce)
-            self._last = self.reference.scan(self._last)
+            self._look()
         raise _not_restorable(strayed)
 
     def _clear_byte_code(self) -> None:
@@ -234,7 +244,7 @@ class ProjectPolicy:
             self._cleared = self._last
             return
         self.reference.remove(self._last, found)
-        self._last = self.reference.scan(self._last)
+        self._look()
 
 
 def _target(entry: Entry | None) -> bytes:

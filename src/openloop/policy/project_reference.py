@@ -249,6 +249,8 @@ class ProjectReference:
         """Save the state before a change and drop those of earlier changes; returns its digest."""
         on_record = set(self._digests.items())
         digest = self.save(BEFORE, tree)
+        if (BEFORE, digest) in on_record:
+            return digest
         with contextlib.suppress(DamagedStore):  # reported when something has to come from there
             self._store.prune(on_record | {(BEFORE, digest)})
         return digest
