@@ -138,7 +138,7 @@ class FolderListing:
         return Entry(self.contents[at], signature)
 
     def same_as(self, other: FolderListing) -> bool:
-        return (self.names, self.contents, self.signatures) == (
+        return self is other or (self.names, self.contents, self.signatures) == (
             other.names,
             other.contents,
             other.signatures,

@@ -7,6 +7,7 @@ edit that restores size and mtime is noticed.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import os
@@ -14,8 +15,8 @@ import stat
 import sys
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from itertools import starmap
-from operator import attrgetter, methodcaller
 from struct import error as StructError
 
 from openloop.fs import files
@@ -45,8 +46,6 @@ Skip = Callable[[bytes, bool], bool]  # (relative path, is a folder) → leave i
 Wanted = Callable[[bytes], bool]
 OUT_OF_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)  # not caused by the tree
 _NEVER = sys.maxsize  # ns, later than any clock: such a folder is read again
-_NAME: Callable[[os.DirEntry[str]], str] = attrgetter("name")
-_STAT: Callable[[os.DirEntry[str]], os.stat_result] = methodcaller("stat", follow_symlinks=False)
 
 
 def is_too_deep(path: bytes) -> bool:
@@ -222,22 +221,16 @@ class _Scan:
 
 def _list(folder: int) -> tuple[list[str], list[bytes]]:
     """Names and packed signatures, in the folder's own order; the loops run in C."""
-    with os.scandir(folder) as found:
-        items = list(found)
+    names = os.listdir(folder)
+    lstat = partial(os.lstat, dir_fd=folder)
     try:
-        signatures = list(starmap(PACKED.pack, map(SIGNATURE, map(_STAT, items))))
+        return names, list(starmap(PACKED.pack, map(SIGNATURE, map(lstat, names))))
     except (FileNotFoundError, StructError):
-        items = [item for item in items if _still_exists(item)]
-        signatures = [PACKED.pack(*signature_of(_STAT(item))) for item in items]
-    return list(map(_NAME, items)), signatures
-
-
-def _still_exists(item: os.DirEntry[str]) -> bool:
-    try:
-        _STAT(item)  # cached in the item
-    except FileNotFoundError:
-        return False
-    return True
+        found = {}
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                found[name] = PACKED.pack(*signature_of(lstat(name)))
+        return list(found), list(found.values())
 
 
 def _file(folder: int, name: bytes, tick: Tick) -> Entry:
