@@ -20,8 +20,11 @@ from fs.trees import (
 )
 from openloop.fs import snapshot
 from openloop.fs.checkpoints import Checkpoints, DamagedStore, IncompleteRestore, UnlinkedCopy
+from openloop.fs.content import SMALL
 from openloop.fs.diff import difference
+from openloop.fs.manifest import Manifest
 from openloop.fs.object_store import ChangedMeanwhile
+from openloop.fs.snapshot import Wanted
 from support import need
 
 HIDDEN = (b".git",)
@@ -42,6 +45,34 @@ class Store(Restoring):
         self.write_all({"in": b"in", "out": b"out"})
         self.checkpoints.keep(self.root, self.scan(wanted=lambda path: path == b"in"))
         self.assertEqual(1, len(self.stored()))
+
+    def scan_and_keep(self, wanted: Wanted = snapshot.everything) -> Manifest:
+        with self.checkpoints.hasher(wanted) as hasher:
+            return snapshot.scan(self.root, skip=self.skip, hasher=hasher)
+
+    def test_one_reading_hashes_and_keeps(self) -> None:
+        large = os.urandom(SMALL + 1)
+        self.write_all({"a": b"same", "b/b": b"same", "large": large, "empty": b"", "out": b"out"})
+        found = self.scan_and_keep(lambda path: path != b"out")
+        self.assertFalse(difference(self.scan(), found))
+        self.assertEqual([found[b"out"].content], self.lost(found))
+        self.assertEqual(1, len(self.packs()))
+        self.assertEqual(3, len(self.stored()))
+        self.checkpoints.keep(self.root, found, lambda path: path != b"out")
+        self.assertEqual(1, len(self.packs()))
+
+    def test_a_full_disk_makes_no_file_unreadable(self) -> None:
+        self.write_all({"large": os.urandom(SMALL // 2), "larger": os.urandom(2 * SMALL)})
+        self.write("small", b"small")
+
+        def work() -> None:
+            found = self.scan_and_keep()
+            self.assertEqual((), found.unreadable)
+            self.assertEqual([found[b"small"].content], self.stored())
+            with self.assertRaises(OSError):
+                self.checkpoints.keep(self.root, found)
+
+        self.assertEqual(0, in_child(work, file_size=50_000))
 
     def test_file_that_changed_since_the_scan(self) -> None:
         for change in (

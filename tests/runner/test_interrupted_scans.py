@@ -38,7 +38,7 @@ SOON = 3.0  # seconds in which openloop ends, several pieces and its own start i
 REWRITE = 'for f in {}/*; do echo spoiled > "$f"; done'
 COMMANDS = {
     "fix": f"{REWRITE.format('tests')}; {REWRITE.format('src')}; touch done",
-    "verify": "echo measured >> report; test -e done",
+    "verify": "for n in a b c d e f; do echo $n > $n; done; test -e done",
 }
 OF_THE_FIRST_SCAN = {
     "ignore rules": "ignore_rules/reader:_Reader.read",

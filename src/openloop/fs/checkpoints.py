@@ -26,7 +26,7 @@ from openloop.fs.content import FileSection, HashMismatch, Tick, copy, digest, n
 from openloop.fs.manifest import Entry, Manifest, to_text
 from openloop.fs.object_store import ChangedMeanwhile, ObjectStore, Pack, sources
 from openloop.fs.restore import NotRestored, RestoreIntent
-from openloop.fs.snapshot import Wanted, everything
+from openloop.fs.snapshot import Hasher, Wanted, everything
 
 _OBJECTS = b"objects"
 _MANIFESTS = b"manifests"
@@ -129,6 +129,13 @@ class Checkpoints:
             if first := next(missing, None):
                 self._copy(root, chain([first], missing), objects)
             self._kept[wanted] = manifest
+
+    @contextlib.contextmanager
+    def hasher(self, wanted: Wanted) -> Iterator[Hasher]:
+        """For a scan: copies the contents of wanted files into the store as it hashes them. What it
+        cannot copy is left for `keep`. Raises OSError."""
+        with self._objects() as objects, objects.writer() as writer:
+            yield lambda path, source: objects.hashed(source, writer if wanted(path) else None)
 
     def _copy(
         self, root: str, entries: Iterable[tuple[bytes, Entry]], objects: ObjectStore

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from openloop.fs import files
 
 LARGE = 64 << 20  # bytes; of files this large only the non-zero blocks are hashed
-_CHUNK = 1 << 20  # bytes read at a time
+SMALL = _CHUNK = 1 << 20  # bytes read at a time
 _BLOCK = 1 << 16  # bytes; the unit in which a large file is hashed or skipped
 _ZEROS = bytes(_BLOCK)
 
@@ -34,6 +34,11 @@ class FileSection(NamedTuple):
 
 def no_tick(seen: int) -> None:
     """A tick that does nothing."""
+
+
+def hash_of(data: bytes) -> str:
+    """What `digest` says of a source smaller than LARGE with these bytes."""
+    return hashlib.sha256(data).hexdigest()
 
 
 def digest(source: FileSection, target: int | None = None, tick: Tick = no_tick) -> str:

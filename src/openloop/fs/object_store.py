@@ -14,7 +14,16 @@ from typing import NamedTuple
 
 from openloop.core.text import printable
 from openloop.fs import dirfd, files
-from openloop.fs.content import FileSection, HashMismatch, Tick, copy, digest, no_tick
+from openloop.fs.content import (
+    SMALL,
+    FileSection,
+    HashMismatch,
+    Tick,
+    copy,
+    digest,
+    hash_of,
+    no_tick,
+)
 from openloop.fs.manifest import Entry, to_text
 from openloop.fs.snapshot import OUT_OF_RESOURCES
 
@@ -143,6 +152,19 @@ class ObjectStore:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(temporary, dir_fd=self._folder)
 
+    def hashed(self, source: FileSection, writer: PackWriter | None) -> str:
+        """The source's hash. The writer adds its bytes unless a pack has them or they cannot be
+        added; a small source is read once for both."""
+        self._tick(0)
+        size = source.size if source.size <= SMALL else 0
+        data = os.pread(source.descriptor, size, source.offset)
+        is_whole = len(data) == source.size
+        content = hash_of(data) if is_whole else digest(source, tick=self._tick)
+        if writer and content not in writer.offsets and not self.has(content):
+            with contextlib.suppress(HashMismatch, OSError):
+                writer.add(content, source, data if is_whole else None)
+        return content
+
     def prune(self, needed: Container[str]) -> int:
         """Remove other files, and contents that are not needed once they make up half of a pack;
         returns the number of contents removed."""
@@ -183,11 +205,15 @@ class PackWriter:
         self._descriptor = descriptor
         self._tick = tick
 
-    def add(self, content: str, source: FileSection) -> None:
-        """Add the source's bytes. Raises HashMismatch when their hash is not `content`, OSError."""
+    def add(self, content: str, source: FileSection, data: bytes | None = None) -> None:
+        """Add the source's bytes, which are `data` if they have been read and hashed already.
+        Raises HashMismatch when their hash is not `content`, OSError."""
         try:
-            copy(source, self._descriptor, content, self._tick)
-        except HashMismatch:
+            if data is None:
+                copy(source, self._descriptor, content, self._tick)
+            else:
+                files.write_all(self._descriptor, data)
+        except (HashMismatch, OSError):
             os.ftruncate(self._descriptor, self.end)
             os.lseek(self._descriptor, self.end, os.SEEK_SET)
             raise

@@ -44,6 +44,7 @@ COARSE_TICK = 2_000_000_000  # ns, the same where file times are whole seconds
 
 Skip = Callable[[bytes, bool], bool]  # (relative path, is a folder) → leave it out
 Wanted = Callable[[bytes], bool]
+Hasher = Callable[[bytes, FileSection], str]  # (path, the open file) → its sha256 in hex
 OUT_OF_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)  # not caused by the tree
 _NEVER = sys.maxsize  # ns, later than any clock: such a folder is read again
 
@@ -84,13 +85,14 @@ def scan(
     skip: Skip,
     before: Manifest | None = None,
     wanted: Wanted = everything,
+    hasher: Hasher | None = None,
     tick: Tick = no_tick,
 ) -> Manifest:
     """The current manifest of the tree below `root`; no symlink is followed.
 
     skip: which paths to leave out, folders with their contents. wanted: which files to hash.
     before: an earlier scan; the hashes of unchanged files are reused, and if `skip` and `wanted`
-    are the same objects as then, so are the listings of unchanged folders.
+    are the same objects as then, so are the listings of unchanged folders. hasher: hashes a file.
     tick: called after each folder and between pieces of a file; the scan ends when it raises.
 
     No entry of the tree raises. A file that cannot be read, and a folder that cannot be listed or
@@ -98,7 +100,8 @@ def scan(
     that changes while it is read is read again by the next scan. A missing or closed root counts
     as empty, but not without `before`. Raises OSError for that, and when out of resources.
     """
-    running = _Scan(skip, wanted, before, tick)
+    hasher = hasher or (lambda path, source: digest(source, tick=tick))
+    running = _Scan(skip, wanted, before, hasher, tick)
     try:
         descriptor = files.open_folder(root)
         try:
@@ -112,11 +115,14 @@ def scan(
 
 
 class _Scan:
-    def __init__(self, skip: Skip, wanted: Wanted, before: Manifest | None, tick: Tick) -> None:
+    def __init__(
+        self, skip: Skip, wanted: Wanted, before: Manifest | None, hasher: Hasher, tick: Tick
+    ) -> None:
         self.manifest = Manifest({}, time.time_ns())
         self.manifest.filters = skip, wanted
         self._skip = skip
         self._wanted = wanted
+        self._hasher = hasher
         self._tick = tick
         self._seen_files = 0
         self._old = before.listings if before else {}
@@ -205,8 +211,7 @@ class _Scan:
         kind = stat.S_IFMT(signature[MODE])
         try:
             if kind == stat.S_IFREG:
-                wanted = self._wanted(path)
-                return _file(folder, name, self._tick) if wanted else Entry(UNHASHED, signature)
+                return self._file(folder, name, path, signature)
             if kind == stat.S_IFLNK:
                 target = os.readlink(name, dir_fd=folder)
                 return Entry(to_text(target), signature)
@@ -217,6 +222,19 @@ class _Scan:
                 raise
             return Entry(UNREADABLE, signature)
         return Entry(FOLDER if kind == stat.S_IFDIR else f"{kind:o}", signature)
+
+    def _file(self, folder: int, name: bytes, path: bytes, listed: Signature) -> Entry:
+        """The signature of a hashed file is taken before the bytes are read, so a change meanwhile
+        does not match it."""
+        if not self._wanted(path):
+            return Entry(UNHASHED, listed)
+        descriptor = files.open_regular(name, os.O_RDONLY, folder=folder)
+        try:
+            signature = signature_of(os.fstat(descriptor))
+            content = self._hasher(path, FileSection(descriptor, 0, signature[SIZE]))
+            return Entry(content, signature)
+        finally:
+            os.close(descriptor)
 
 
 def _list(folder: int) -> tuple[list[str], list[bytes]]:
@@ -231,14 +249,3 @@ def _list(folder: int) -> tuple[list[str], list[bytes]]:
             with contextlib.suppress(FileNotFoundError):
                 found[name] = PACKED.pack(*signature_of(lstat(name)))
         return list(found), list(found.values())
-
-
-def _file(folder: int, name: bytes, tick: Tick) -> Entry:
-    """An entry with the file's hash. Its signature is taken before the bytes are read, so a change
-    meanwhile does not match it."""
-    descriptor = files.open_regular(name, os.O_RDONLY, folder=folder)
-    try:
-        signature = signature_of(os.fstat(descriptor))
-        return Entry(digest(FileSection(descriptor, 0, signature[SIZE]), tick=tick), signature)
-    finally:
-        os.close(descriptor)

@@ -25,9 +25,9 @@ from openloop.fs.content import Tick
 from openloop.fs.diff import difference, with_folders
 from openloop.fs.ignore_rules import reader
 from openloop.fs.ignore_rules.rules import IgnoreRules
-from openloop.fs.manifest import FOLDER, Entry, Manifest
+from openloop.fs.manifest import FILE, FOLDER, Entry, Manifest
 from openloop.fs.object_store import ChangedMeanwhile
-from openloop.fs.snapshot import Wanted
+from openloop.fs.snapshot import Hasher, Wanted
 from openloop.fs.symlinks import Aliases, aliases
 from openloop.policy.path_rules import SMALL, PathRules, ProjectBoundary, too_large, unfit
 from openloop.policy.step_violations import listed, readable
@@ -55,13 +55,12 @@ class ProjectReference:
         self._tick = tick
         self._root = mission.root
         baseline = mission.config.baseline
-        self._keeps_best = bool(baseline and baseline.keep_best)
+        self._keeps_all = rules.limits_changes or bool(baseline and baseline.keep_best)
         self._rules = rules
         self._home = mission.workspace.file(CHECKPOINTS)
         self._where = mission.workspace.shown(CHECKPOINTS)
         self._store = Checkpoints(self._home, tick)
         self._boundary = ProjectBoundary(mission.root, mission.workspace.path, rules)
-        self._is_small = False  # of how many bytes, see _WHOLE
         self._unlinked: UnlinkedCopy | None = None
         self.changed: list[str] = []  # protected paths that changed since the run before, in words
         self.unfollowed: list[str] = []  # names of ignore rules that changed since that run
@@ -81,10 +80,11 @@ class ProjectReference:
         outside = self._boundary.close()
         self.ignored = IgnoredPaths(rules)
         self._rules.follow(self._aliases(first))
-        now = self._scan_without_ignored(first)
+        self._leave_out_ignored(first)
+        with self._store.hasher(self._is_kept_with_others) as hasher:
+            now = self.scan(first, hasher=hasher)
         for what, fix in unfit(now, self._rules):
             raise UsageError(what, where=self._root, fix=fix)
-        self._is_small = _bytes_of(now) <= _WHOLE
         self.tree = self.keep(now)
         self.changed = self._changed_since(earlier)
         self.save(REFERENCE, self.tree)
@@ -111,9 +111,9 @@ class ProjectReference:
                 restored = self._store.recover(self._root, digests[INTENT], keep_replaced)
         self._boundary.resume(self.checkpoint(OUTSIDE))
         self.tree = self.checkpoint(REFERENCE)
-        self._is_small = _bytes_of(self.tree) <= _WHOLE
         self._rules.follow(self._aliases(self.tree))
-        now = self._scan_without_ignored(self.tree)
+        self._leave_out_ignored(self.tree)
+        now = self.scan(self.tree)
         self._copy_protected()
         return now, [readable(path) for path in restored]
 
@@ -198,35 +198,46 @@ class ProjectReference:
 
     # --- scanning the project ---
 
-    def scan(self, before: Manifest | None, wanted: Wanted | None = None) -> Manifest:
+    def scan(
+        self,
+        before: Manifest | None,
+        wanted: Wanted | None = None,
+        hasher: Hasher | None = None,
+    ) -> Manifest:
         """The project as it is now; the files that were ignored at first are not hashed."""
         return snapshot.scan(
             self._root,
             skip=self._boundary,
             before=before,
             wanted=wanted or self._is_wanted,
+            hasher=hasher,
             tick=self._tick,
         )
 
     def _is_wanted(self, path: bytes) -> bool:
         return path not in self.ignored.files
 
-    def _scan_without_ignored(self, known: Manifest) -> Manifest:
-        """Find out which files are ignored, and scan without hashing them."""
+    def _leave_out_ignored(self, known: Manifest) -> None:
+        """Find out which files are ignored, so that later scans do not hash them."""
         rules = self.ignored.rules
         found = rules.ignored(path for path, entry in known.items() if entry.kind != FOLDER)
         protected = set(filter(self._rules.covers, found))
         unhashed = (found - protected) | set(too_large(protected, known))
         self.ignored = IgnoredPaths(rules, frozenset(unhashed))
-        return self.scan(known)
+        sizes = (e.size for path, e in known.items() if e.kind == FILE and self._is_wanted(path))
+        self._keeps_all = self._keeps_all or sum(sizes) <= _WHOLE
 
     # --- the store ---
+
+    def _is_kept_with_others(self, path: bytes) -> bool:
+        """Whether `keep` copies the file, and not into a pack for withheld ones."""
+        kept = self._keeps_all or self._rules.protects(path)
+        return kept and not self._rules.withholds(path)
 
     def keep(self, now: Manifest) -> Manifest:
         """Copy the contents that a restore may need. Returns the manifest of the copy, `now` unless
         a file changed meanwhile. Raises RecordError."""
-        whole = self._keeps_best or self._rules.limits_changes or self._is_small
-        needed = self._is_wanted if whole else self._rules.protects
+        needed = self._is_wanted if self._keeps_all else self._rules.protects
         for _ in range(_TRIES):
             with contextlib.suppress(ChangedMeanwhile):  # by an editor or a hook: scan again
                 if self._rules.withholds_any:  # in packs of their own, which `copies` names
@@ -297,11 +308,6 @@ class ProjectReference:
         """Remove paths from the project. Raises TamperError."""
         with _as_tampering():
             self._store.restore(self._root, now, Manifest({}, 0), paths)
-
-
-def _bytes_of(tree: Manifest) -> int:
-    """Of all files whose content is known."""
-    return sum(entry.size for _, entry in tree.items() if entry.is_hashed)
 
 
 @contextlib.contextmanager
