@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import os
+import time
 import unittest
 from typing import Any
 
+from openloop.core.vocabulary import Step
+from openloop.fs.content import no_tick
+from openloop.policy.project_policy import RECENT, ProjectPolicy
+from openloop.policy.replaced_files import ReplacedFiles
+from openloop.record.mission import load
 from policy.test_policy import VERIFY, Project, repair
-from support import Workspace, run_openloop, snapshot
+from support import Workspace, run_openloop, snapshot, wait_until
 
 SLOW = True  # left out by scripts/run_tests.sh --quick
 
@@ -140,6 +146,45 @@ class GateWrites(Project):
                 words = f"verify writes {written}"
                 self.assertEqual(bool(written), words in done.out and "anew" in done.out)
                 self.assertEqual(bool(written), f'"!/{written}' in done.out)
+
+
+class BetweenAGateAndAChange(Project):
+    def after_a_gate(self, name: str) -> tuple[Workspace, ProjectPolicy]:
+        place = self.place(name=name)
+        mission = load(place.path)
+        project = ProjectPolicy(mission, ReplacedFiles(mission.workspace, no_tick))
+        project.take_reference({})
+        self.assertEqual("", project.violations(Step.VERIFY).text)
+        return place, project
+
+    def test_what_a_stray_process_writes_there_counts_as_the_changes(self) -> None:
+        for name, words in (
+            ("README", "changed README outside what is allowed"),
+            ("sitecustomize.py", "created sitecustomize.py outside what is allowed"),
+            ("tests/test_calc.py", "changed protected tests/test_calc.py"),
+        ):
+            with self.subTest(name):
+                place, project = self.after_a_gate(words)
+                before = snapshot(place.project)
+                with open(place.project_file(name), "w", encoding="utf-8") as file:
+                    file.write("def load_tests(*_): raise SystemExit\n")
+                project.before_change()
+                found = project.violations(Step.FIX)
+                self.assertEqual(words, found.text)
+                project.restore(Step.FIX, found, lambda digest: None)
+                self.assertEqual(before, snapshot(place.project))
+
+    def test_what_a_person_writes_during_a_wait_does_not(self) -> None:
+        place, project = self.after_a_gate("w")
+        end = time.monotonic() + RECENT
+        with open(place.project_file("README"), "w", encoding="utf-8") as file:
+            file.write("mine\n")
+        wait_until(lambda: time.monotonic() > end)
+        before = snapshot(place.project)
+        project.before_change()
+        found = project.violations(Step.FIX)
+        project.restore(Step.FIX, found, lambda digest: None)
+        self.assertEqual(("", before), (found.text, snapshot(place.project)))
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ from openloop.policy.step_violations import StepViolations, listed, printable_pa
 from openloop.policy.violations import ProjectComparison
 from openloop.record.mission import Mission
 
-_RECENT = 1.0  # seconds since a step's end, in which a person hardly edits anything
+RECENT = 1.0  # seconds since a step's end, in which a person hardly edits anything
 _TRIES = 5  # restores of a project that somebody else is writing to
 
 
@@ -107,7 +107,7 @@ class ProjectPolicy:
     def before_change(self) -> str:
         """Save the state before a change, which is the one that the latest step left if that was
         seen just now; returns its digest for the event."""
-        if clock.monotonic() - self._seen > _RECENT:
+        if clock.monotonic() - self._seen > RECENT:
             self._look()
         self._before = self._last = self.reference.keep(self._last)
         return self.reference.save_before(self._before)
