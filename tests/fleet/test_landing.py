@@ -127,6 +127,20 @@ class Landing(Repository):
                 file.write(f"#!/bin/sh\ntouch {self.folder}/ran-{name}\nexit 1\n")
             os.chmod(path, 0o755)
 
+    def test_a_replaced_file_is_judged_by_what_is_committed(self) -> None:
+        """`git replace` shows other bytes here than to those who pull."""
+        replace = (
+            "echo bad > one; git commit -qam x; git update-index --assume-unchanged one; "
+            "echo good > one; git replace $(git rev-parse HEAD:one) $(git hash-object -w one)"
+        )
+        place = self.fleet(
+            changes("a", f"case $PWD in *landing*) ;; *) {replace};; esac; grep -q good one")
+        )
+        place.do("run")
+        place.do("land", exitcode=1)
+        self.assertIn("do not pass on the merged tree", self.reason(place, "a"))
+        self.assertEqual("1", self.git("--no-replace-objects", "show", "main:one"))
+
     def test_each_passes_alone_and_merged_they_fail(self) -> None:
         """a renames what b goes on using: no line of one is a line of the other."""
         self.write("check", 'for f in use/*; do test -e "$(cat "$f")" || exit 1; done\n')

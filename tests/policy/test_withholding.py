@@ -257,6 +257,14 @@ class AtGates(Case):
         place.audit()
         return place
 
+    def test_a_symlink_in_the_place_of_the_copy_is_not_followed(self) -> None:
+        elsewhere = os.path.join(self.folder, "elsewhere")
+        os.makedirs(os.path.join(elsewhere, "holdout"))
+        place = self.held(f'cd "$OPENLOOP_WORKSPACE"; rm -r withheld; ln -s {elsewhere} withheld')
+        place.run(exitcode=1)
+        self.assertEqual(["holdout"], os.listdir(elsewhere))
+        self.assertEqual({"passed"}, {how for _, step, how in place.steps() if step == "scan"})
+
     def test_an_edit_by_a_person_while_a_gate_runs_is_restored_too(self) -> None:
         """Nobody can tell who edited: the cases are those that the run began with."""
         place = self.held("until test -e edited; do sleep 0.05; done")

@@ -12,6 +12,12 @@ from openloop.core.text import printable
 _PATIENCE = 3600.0  # seconds for a checkout
 _PLAIN = ("core.hooksPath=/dev/null", "core.fsmonitor=false", "commit.gpgSign=false")
 _NOBODY = ("user.name=OpenLoop", "user.email=openloop@localhost")
+_ENVIRONMENT = {
+    "LC_ALL": "C",
+    "GIT_TERMINAL_PROMPT": "0",
+    "GIT_EDITOR": "true",
+    "GIT_NO_REPLACE_OBJECTS": "1",  # else gates may pass on another tree than the one that lands
+}
 _PERSONAL = ("GIT_CONFIG_", "GIT_AUTHOR_", "GIT_COMMITTER_")  # not of one repository
 
 
@@ -41,7 +47,7 @@ def _run(folder: str, settings: Sequence[str], words: Sequence[str], fine: tuple
         done = subprocess.run(
             ["git", *options, *words],
             cwd=folder,
-            env={**kept, "LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", "GIT_EDITOR": "true"},
+            env={**kept, **_ENVIRONMENT},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=_PATIENCE,

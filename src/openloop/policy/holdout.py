@@ -63,7 +63,7 @@ class Holdout:
 
     def remove_copy(self) -> None:
         """Remove `withheld/holdout/`, which no change may read. Raises OSError."""
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):  # a gate removed its home
             dirfd.remove_path(self._copy)
 
     def place_of_copy(self, digest: str) -> str:
