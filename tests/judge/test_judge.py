@@ -255,6 +255,17 @@ class Surroundings(Judging):
         done = self.judge("--details", exitcode=0)
         self.assertEqual("", done.err)
 
+    def test_nor_in_the_workspace_of_a_gate_without_its_variables(self) -> None:
+        """While a gate runs, the workspace has a copy of holdout/."""
+        need_enclosure()
+        for name in ("holdout", "withheld/holdout"):
+            os.makedirs(os.path.join(self.folder, "ws", name))
+        self.cases = os.path.join(self.folder, "ws/holdout/cases.jsonl")
+        copy = os.path.join(self.folder, "ws/withheld/holdout/cases.jsonl")
+        self.write({"stdin": f"search {copy}", "stdout": ""})
+        shutil.copy(self.cases, copy)
+        self.judge("--details", exitcode=0)
+
     def test_killing_guards_does_not_bring_the_file_back(self) -> None:
         """Where they can be killed: in a sandbox, whose /proc is half hidden."""
         need_hiding()

@@ -15,7 +15,7 @@ from typing import Any
 
 from openloop.core.interpreter import PROGRAMS
 from openloop.process import run_marks
-from openloop.record.workspace import COPIES, HOME
+from openloop.record.workspace import COPIES, HOLDOUT, HOME
 
 _OURS = "OPENLOOP_"  # prefix of variables that reveal the workspace
 _CLOSED = (HOME, ".git", ".venv", "venv", "node_modules/.bin")  # read-only in the project
@@ -41,20 +41,21 @@ class MachineView:
 def views(hidden: Sequence[str], projects: Sequence[str], folder: str) -> list[MachineView]:
     """The possible views for a command, the best first.
 
-    hidden: the file of cases, or its folder, and other paths to hide. In a run the copies of
-    withheld files in the workspace are hidden as well. projects: folders that the command writes.
-    folder: has the cases' files.
+    hidden: the file of cases, or its folder, and other paths to hide. The copies of withheld files
+    in the workspace, known by a variable in a run or as the home of holdout/, are hidden as well.
+    projects: folders that the command writes. folder: has the cases' files.
     """
-    hide = [*hidden, *_copies_of_files()]
+    hide = [*hidden, *_copies_of_files(hidden)]
     enclosed = {"hide": hide, "enclosure": _enclosure(projects, folder)}
     return [MachineView(enclosed, _NOT_ENCLOSED), MachineView({"hide": hide}, _NOT_HIDDEN)]
 
 
-def _copies_of_files() -> Iterator[str]:
-    """The folders of this run's workspace with copies of protected and withheld files."""
-    if workspace := os.environ.get("OPENLOOP_WORKSPACE"):
-        paths = (os.path.join(workspace, name) for name in COPIES)
-        yield from filter(os.path.isdir, map(os.path.realpath, paths))
+def _copies_of_files(hidden: Iterable[str]) -> set[str]:
+    """The folders of workspaces with copies of protected and withheld files."""
+    workspaces = {f"{path}/".rpartition(f"/{HOLDOUT}/")[0] for path in hidden}
+    workspaces.add(os.environ.get("OPENLOOP_WORKSPACE", ""))
+    places = workspaces - {""}
+    return _folders(os.path.join(place, name) for place in places for name in COPIES)
 
 
 def shared_note(view: MachineView, paths: Sequence[str]) -> str:
