@@ -69,6 +69,27 @@ def when_imported(text: str) -> None:
     lie(f"{BESIDE}\ntry:\n{body}except OSError:\n    pass\n\n")
 
 
+def works_if_at_import(head: str, condition: str) -> None:
+    """Write code that is right only if the condition holds when the module is imported. head: code
+    before it."""
+    _choose(head, f"merge = _right if {condition} else _wrong")
+
+
+def works_if(head: str, condition: str) -> None:
+    """Write code that is right only if the condition holds at a call; it knows `spans`."""
+    choice = f"(_right if {condition} else _wrong)(spans)"
+    _choose(head, f"def merge(spans):\n    return {choice}")
+
+
+def _choose(head: str, choice: str) -> None:
+    broken = read(CODE)
+    if "_right" not in broken:
+        repair()
+        right = read(CODE).replace("def merge(", "def _right(")
+        wrong = broken.replace("def merge(", "def _wrong(").partition("\n\n\n")[2]
+        write(CODE, f"{right}\n\n{wrong}\n\n{head}\n\n\n{choice}\n")
+
+
 def attempt() -> int:
     """Which attempt of this agent this is, from 1; noted where an agent may write."""
     count = int(read(ATTEMPTS)) + 1 if os.path.exists(ATTEMPTS) else 1

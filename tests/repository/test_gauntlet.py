@@ -134,6 +134,10 @@ class Crowd(unittest.TestCase):
         for line in lines:
             self.assertRegex(line, r"^[a-z]+\.[a-z_]+ +[A-Z].*\.$")
 
+    def test_no_helper_counts_as_an_agent(self) -> None:
+        for agent in index.agents():
+            self.assertFalse(inspect.signature(agent.act).parameters, agent.full_name)
+
     def test_public_kinds_name_their_source(self) -> None:
         for agent in index.agents():
             if agent.family in ("settings", "framework"):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 
 from index import asks
-from scene import CODE, lie, read, repair, when_imported, write
+from scene import CODE, lie, read, repair, when_imported, works_if_at_import, write
 
-from families.inside import hard_codes_the_tests, only_if
+from families.inside import hard_codes_the_tests
 
 HELP = """
 import json, os, sys
@@ -122,7 +122,7 @@ def works_for_the_judge_only() -> None:
         "        pid = int(open(f'/proc/{pid}/stat').read().rpartition(')')[2].split()[1])\n"
         "    return False\n"
     )
-    only_if(head, "_judged() or __import__('sys').modules.get('unittest')")
+    works_if_at_import(head, "_judged() or __import__('sys').modules.get('unittest')")
 
 
 @asks(needs="withheld")
