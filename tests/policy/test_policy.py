@@ -284,6 +284,24 @@ class Honest(Project):
                 place.run()
                 self.assertEqual([], place.events_of("policy_violated"))
 
+    def test_what_tools_leave_is_no_violation(self) -> None:
+        left = (
+            *(".benchmarks/a", "htmlcov/i", "coverage.xml", ".coverage.host.1", ".nyc_output/a"),
+            *(".aider.chat.md", ".aider.tags/a", ".claude/s", "calc.egg-info/PKG-INFO"),
+        )
+        for repository in (True, False):
+            for path in (*left, *(() if repository else ("env/pyvenv.cfg",))):
+                with self.subTest(path, repository=repository):
+                    name = f"{path.replace('/', '-')}-{repository}"
+                    littering = f"mkdir -p $(dirname {path}); echo x > {path}; {repair()}"
+                    place = self.place(littering, name=name, repository=repository)
+                    place.run()
+                    self.assertEqual([], place.events_of("policy_violated"))
+                    if repository:  # elsewhere they are ignored
+                        self.assertFalse(os.path.exists(place.project_file(path)))
+                        kept = place.exists(f"replaced/1/{path}.replaced")
+                        self.assertEqual(path.startswith((".aider", ".claude")), kept)
+
     def test_a_repair_beside_a_cheat_counts(self) -> None:
         place = self.place(f"{repair()}; {cheat('edits')}")
         place.run()

@@ -22,7 +22,9 @@ _LITTER = (
     *(b".coverage", b"htmlcov", b"coverage.xml", b".benchmarks", b"coverage", b".nyc_output"),
     *(b".phpunit.cache", b".phpunit.result.cache"),
 )
-_LITTER_STEMS = (b".coverage.", b".aider")
+AGENT_FILES = (b".aider", b".claude/")  # beginnings of paths; a person may write there, too
+_LITTER_STEMS = (b".coverage.", *AGENT_FILES)
+_LITTER_ENDING = b".egg-info"
 _INSIDE = b"/\0"  # appended to a folder's path: any file in it, by a name that no pattern has
 
 
@@ -102,9 +104,10 @@ def is_byte_code(path: bytes) -> bool:
 
 
 def is_litter(path: bytes) -> bool:
-    """Whether checks leave such a file behind: it is removed, and no violation."""
+    """Whether checks or agents leave such a file behind: it is removed, and no violation."""
     top = path.split(b"/", 1)[0]
-    return is_byte_code(path) or top in _LITTER or top.startswith(_LITTER_STEMS)
+    is_known = top in _LITTER or top.endswith(_LITTER_ENDING)
+    return is_known or (path + b"/").startswith(_LITTER_STEMS) or is_byte_code(path)
 
 
 def source_folder(byte_code: bytes) -> bytes:

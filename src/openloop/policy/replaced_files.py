@@ -22,7 +22,7 @@ from openloop.fs.manifest import FILE, FOLDER, MODE, SYMLINK, Entry, Manifest, t
 from openloop.fs.object_store import ChangedMeanwhile, sources
 from openloop.fs.restore import RestoreIntent
 from openloop.fs.snapshot import Skip, Wanted
-from openloop.policy.path_rules import is_litter
+from openloop.policy.path_rules import AGENT_FILES, is_litter
 from openloop.policy.violations import folders_above_any
 from openloop.record.workspace import REPLACED, Workspace
 
@@ -89,7 +89,7 @@ class ReplacedFiles:
 
     def _replaced_by(self, intent: RestoreIntent) -> dict[bytes, Entry]:
         """The entries to copy, by path."""
-        paths = {path for path in intent.paths if not is_litter(path)}
+        paths = {p for p in intent.paths if not is_litter(p) or p.startswith(AGENT_FILES)}
         used = paths | folders_above_any(paths)
         tree = self._scan(intent.root, snapshot.everything, lambda path, _: path not in used)
         found = {}
