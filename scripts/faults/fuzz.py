@@ -12,9 +12,9 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 
 from config.config_documents import HOSTILE_VALUES, mutant, spoil
-from config.test_template_shells import DECOYS, ShellCase, Writer, damaged
+from config.test_placeholders_in_shells import DECOYS, ShellCase, Writer, damaged
 from faults.bench import Bench, Row, Trial, ends, require, run
-from openloop.config import config, template
+from openloop.config import config, placeholders
 from openloop.core.errors import ConfigError
 
 SHELLS = ("dash", "bash")
@@ -51,7 +51,7 @@ def templates(bench: Bench) -> Row:
 def _fill_in(case: ShellCase, writer: Writer, number: int) -> None:
     command, words = writer.command()
     about = int(writer.values["round"]), writer.values["step"]
-    rendered = template.render(command, round=about[0], step=about[1])
+    rendered = placeholders.render(command, round=about[0], step=about[1])
     expected = b"".join(os.fsencode(word) + b"\0" for word in words)
     for shell in SHELLS:
         output = case.run_shell(shell, rendered, writer.environment())
@@ -62,9 +62,9 @@ def _fill_in(case: ShellCase, writer: Writer, number: int) -> None:
 def _damage(case: ShellCase, writer: Writer, chance: object, number: int) -> None:
     """A damaged command is refused, or runs nothing of a value."""
     command = damaged(chance, writer.command()[0])  # type: ignore[arg-type]
-    if template.check(command):
+    if placeholders.check(command):
         return
-    rendered = template.render(command, round=1, step="fix")
+    rendered = placeholders.render(command, round=1, step="fix")
     for shell in SHELLS:
         output = case.run_shell(shell, rendered, writer.environment())
         require("pwned" not in os.listdir(case.folder), f"case {number}, {shell}: {command!r}")

@@ -5,7 +5,7 @@ import os
 import unittest
 
 from openloop.agents import catalog
-from openloop.config import config, template
+from openloop.config import config, placeholders
 from openloop.core.errors import ConfigError, UsageError
 from openloop.core.vocabulary import Step
 from support import Case, set_environment
@@ -19,9 +19,9 @@ class Shipped(unittest.TestCase):
     def test_each_command_is_filled_in_safely(self) -> None:
         for preset in self.presets:
             with self.subTest(preset.name):
-                self.assertEqual(template.check(preset.run), [])
-                self.assertEqual(template.warnings(preset.run), [])
-                filled = template.render(preset.run, round=1, step="fix")
+                self.assertEqual(placeholders.check(preset.run), [])
+                self.assertEqual(placeholders.warnings(preset.run), [])
+                filled = placeholders.render(preset.run, round=1, step="fix")
                 self.assertIn('"${OPENLOOP_PROMPT_FILE}"', filled)
                 self.assertNotIn("{prompt_file}", filled)
 

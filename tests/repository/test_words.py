@@ -15,7 +15,7 @@ from typing import Any
 from openloop.agents import catalog
 from openloop.browser.plays import play
 from openloop.cli import command_line, completion, help_topics
-from openloop.config import config, schema, template
+from openloop.config import config, placeholders, schema
 from openloop.core.errors import ExitCode
 from openloop.core.vocabulary import Kind, Outcome, Status, Step
 from openloop.loop.state import State
@@ -117,7 +117,7 @@ class ConfigurationReference(unittest.TestCase):
 
     def test_every_key_is_there_and_no_other(self) -> None:
         known = {name for name, _, _ in keys()}
-        variables = {f"{{{name}}}" for name in template.VARIABLES}
+        variables = {f"{{{name}}}" for name in placeholders.VARIABLES}
         self.assertEqual(set(self.table) - variables, known)
 
     def test_defaults(self) -> None:
@@ -136,7 +136,7 @@ class ConfigurationReference(unittest.TestCase):
 
     def test_template_variables(self) -> None:
         named = first_cells(section(CONFIGURATION, "## Template variables"))
-        self.assertEqual(named, [f"{{{name}}}" for name in template.VARIABLES])
+        self.assertEqual(named, [f"{{{name}}}" for name in placeholders.VARIABLES])
 
     def test_environment(self) -> None:
         named = first_cells(section(ENVIRONMENT, "## Set for every command"))
@@ -158,7 +158,7 @@ def keys() -> Iterator[tuple[str, dict[str, Any], bool]]:
 
 
 def environment_names() -> set[str]:
-    return {*template.VARIABLES.values(), "OPENLOOP_MISSION", "OPENLOOP_ATTACHMENTS"}
+    return {*placeholders.VARIABLES.values(), "OPENLOOP_MISSION", "OPENLOOP_ATTACHMENTS"}
 
 
 class CasesOfJudge(unittest.TestCase):

@@ -13,7 +13,7 @@ import unittest
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from openloop.web.catalogue import STALE
+from openloop.web.overview import STALE
 from openloop.web.static import FILES
 from support import Workspace, wait_until
 from web.test_security import Page, WebCase

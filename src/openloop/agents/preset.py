@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any, NamedTuple
 
-from openloop.agents.rules import OutputRule
+from openloop.agents.output_rules import OutputRule
 from openloop.config import config, schema, strict_json
 from openloop.core.errors import ConfigError, OpenLoopError
 

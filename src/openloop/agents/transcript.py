@@ -12,8 +12,8 @@ from typing import Any
 
 from openloop.agents import failures
 from openloop.agents.failures import ERROR, SessionFailure
+from openloop.agents.output_rules import OutputRule
 from openloop.agents.preset import OutputRules
-from openloop.agents.rules import OutputRule
 from openloop.core.usage import FIGURES, Figures, Usage
 from openloop.core.vocabulary import Refusal
 

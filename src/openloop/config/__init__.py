@@ -1,4 +1,4 @@
-"""openloop.json: its schema, its values, its patterns, and the templates in its commands.
+"""openloop.json: its schema, its values, its patterns, and the placeholders in its commands.
 
 Pure: no process, no file system but the shipped schema, no clock.
 
@@ -6,4 +6,12 @@ Pure: no process, no file system but the shipped schema, no clock.
 """
 
 MAY_IMPORT = ("core",)
-DOORS = ("config", "schema", "strict_json", "globs", "template", "oom_markers", "shell_commands")
+DOORS = (
+    "config",
+    "schema",
+    "strict_json",
+    "globs",
+    "placeholders",
+    "oom_markers",
+    "shell_commands",
+)

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any, AnyStr, NamedTuple
 
-from openloop.config import schema, strict_json, template
+from openloop.config import placeholders, schema, strict_json
 from openloop.config.oom_markers import OOM_MARKERS
 from openloop.config.schema import Complaint
 from openloop.core.errors import ConfigError, OpenLoopError
@@ -190,7 +190,7 @@ def formats() -> Mapping[str, schema.Format]:
 
 
 def _check_command(text: str) -> Iterator[Complaint]:
-    for trouble in template.check(text):
+    for trouble in placeholders.check(text):
         yield f"({trouble.where}): {trouble.what}", trouble.fix
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Mapping
 
-from openloop.config import template
+from openloop.config import placeholders
 from openloop.config.config import Baseline, Command
 from openloop.core.vocabulary import Outcome, Step
 from openloop.loop import gates
@@ -46,7 +46,7 @@ class GateRunner:
     ) -> tuple[Exit, LogFacts]:
         config = self._mission.config
         added = environment(self._mission, command, step, root=self._root)
-        text = template.render(command.run, round=0, step=step)
+        text = placeholders.render(command.run, round=0, step=step)
         with tempfile.TemporaryFile(buffering=0) as log, tempfile.TemporaryDirectory() as folder:
             env = {**added, "OPENLOOP_ATTACHMENTS": folder, **env}
             job = Job(text, self._root, env, limits_of(command, config.limits))

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from openloop.config import template
+from openloop.config import placeholders
 from openloop.config.config import Command
 from openloop.core import clock
 from openloop.core.errors import Interrupted
@@ -324,7 +324,7 @@ class Runner:
             session = self._sessions.begin(command)
             boxed = self._sandbox is not None and self._sandbox.encloses(step)
             run = self._sessions.in_sandbox(command) if boxed else run
-        text = template.render(run, round=self.state.round, step=name)
+        text = placeholders.render(run, round=self.state.round, step=name)
         self._files.begin_attachments()
         with self._files.open_log(self.state, log_name) as log:
             live = LiveFacts(step, text, log_path=log.path, started_at=clock.utc())

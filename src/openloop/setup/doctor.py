@@ -9,7 +9,7 @@ import shlex
 import shutil
 from collections.abc import Iterator
 
-from openloop.config import config, template
+from openloop.config import config, placeholders
 from openloop.config.config import Command, Config
 from openloop.config.oom_markers import OOM_MARKERS
 from openloop.config.shell_commands import pitfalls
@@ -179,7 +179,7 @@ def _mission(place: Workspace, known: Config, root: str) -> Iterator[Finding]:
     yield from _gates(known, root)
     for name, command in (*_commands(known), *_canaries(known)):
         yield from Programs(name, command, root).there()
-        for words in template.warnings(command.run):
+        for words in placeholders.warnings(command.run):
             yield warning(f"{name}: {words}", "check that this is meant")
         if _BY_MODULE.search(command.run):
             what = f"{name}: a file or folder in the project that is called openloop would be run"

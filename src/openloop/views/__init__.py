@@ -8,7 +8,7 @@ DOORS = (
     "console",
     "github",
     "status",
-    "watching",
+    "status_watch",
     "logs",
     "changes",
     "audit",

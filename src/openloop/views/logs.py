@@ -20,7 +20,7 @@ from openloop.fs import files
 from openloop.loop.events import Event
 from openloop.record import chain, event_format, lock, record_end
 from openloop.record.workspace import EVENTS, LOGS, Workspace
-from openloop.views import watching
+from openloop.views import status_watch
 
 POLL_INTERVAL = 0.5  # seconds between two looks at a live run
 _BLOCK = 1 << 16  # bytes
@@ -107,7 +107,7 @@ def show(place: Workspace, asked: LogSelection, *, follow: bool) -> None:
     run is over. Raises UsageError when there is no such log."""
     sink: Sink = TerminalSink() if sys.stdout.isatty() else BytesSink()
     if follow:
-        watching.for_first_run(place)
+        status_watch.for_first_run(place)
     shown = _ShownLog(place, sink)
     record = _FollowedRecord(place)
     latest = record.latest(asked)

@@ -13,7 +13,7 @@ from openloop.fs import files
 from openloop.record import chain, reader, workspace
 from openloop.record.workspace import KNOWLEDGE, Workspace
 from openloop.views import audit, status
-from openloop.web.catalogue import Row
+from openloop.web.overview import Row
 
 _TEXT = 1 << 18  # bytes of one file of knowledge, a prompt or the configuration
 _NAMES = 200  # files of knowledge

@@ -26,7 +26,7 @@ _DIFF_LINES = 5000  # of one change
 
 def _place(handler: Handler, key: str) -> Workspace:
     """The workspace of a loop. Raises HttpError."""
-    found = handler.site.catalogue.place(key)
+    found = handler.site.overview.place(key)
     if found is None:
         raise HttpError(404, "there is no such loop here")
     return found
@@ -71,12 +71,12 @@ def _file(handler: Handler, query: Query, name: str) -> None:
 
 
 def _overview(handler: Handler, query: Query) -> None:
-    handler.encoded(handler.site.catalogue.document())
+    handler.encoded(handler.site.overview.document())
 
 
 def _loop(handler: Handler, query: Query, key: str) -> None:
     place = _place(handler, key)
-    row = handler.site.catalogue.row(key)
+    row = handler.site.overview.row(key)
     handler.document({"version": 1, **details.document(place, row, handler.site.audits)})
 
 
@@ -94,7 +94,7 @@ def _log(handler: Handler, query: Query, key: str, identifier: str) -> None:
         found = logs.piece(log, _number(query, "offset"), length)
         patience = logs.COUNT if query.get("lines") == "1" else logs.GLANCE
         first = handler.site.lines.before(log, found["offset"], patience)
-        name = handler.site.catalogue.row(key)["name"]
+        name = handler.site.overview.row(key)["name"]
         shown = {"name": name, "log": step.log, "step": step.step, "round": step.round}
         shown["first_line"] = first
         shown["recorded_size"] = step.result.log_bytes if step.result else None

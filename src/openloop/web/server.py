@@ -112,7 +112,7 @@ def serve(
     own = os.lstat(socket) if socket else None
     for number in _ENDS:  # a shell ignores the first for what runs beside it
         signal.signal(number, signal.default_int_handler)
-    threading.Thread(target=site.catalogue.document, daemon=True).start()  # ready when a person is
+    threading.Thread(target=site.overview.document, daemon=True).start()  # ready when a person is
     try:
         for line in _introduction(site, PORT if port is None else port, socket):
             say(line)

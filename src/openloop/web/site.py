@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from openloop.core.errors import UsageError
 from openloop.record import workspace
 from openloop.web.access import Access
-from openloop.web.catalogue import Catalogue
 from openloop.web.connections import BoundedServer
 from openloop.web.details import Audits
 from openloop.web.logs import LineNumbers
+from openloop.web.overview import Overview
 
 
 class Site:
@@ -23,7 +23,7 @@ class Site:
         folders = [_folder_of(path) for path in paths]
         for path in folders:
             workspace.existing_folder(path)
-        self.catalogue = Catalogue(folders)
+        self.overview = Overview(folders)
         self.audits = Audits()
         self.lines = LineNumbers()
         self.private = private

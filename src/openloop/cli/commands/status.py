@@ -20,9 +20,9 @@ def run(args: argparse.Namespace) -> int:
 
     try:
         if args.watch:
-            from openloop.views import console, watching
+            from openloop.views import console, status_watch
 
-            report = watching.watch(args.workspace, console.Screen(sys.stdout))
+            report = status_watch.watch(args.workspace, console.Screen(sys.stdout))
         else:
             report = status.inspect(args.workspace)
     except UsageError as error:

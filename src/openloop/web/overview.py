@@ -43,7 +43,7 @@ Row = dict[str, Any]
 Beat = dict[str, Any]
 
 
-class Catalogue:
+class Overview:
     """The loops on the overview page. Safe to use from several threads."""
 
     def __init__(self, paths: Sequence[str]) -> None:

@@ -1,6 +1,6 @@
 """Filled-in commands under real shells: hostile values arrive whole and nothing else happens.
 
-`OPENLOOP_TEMPLATE_CASES=10000 python -m unittest config.test_template_shells` tries more cases,
+`OPENLOOP_TEMPLATE_CASES=10000 python -m unittest config.test_placeholders_in_shells` tries more cases,
 `OPENLOOP_TEMPLATE_SEED=…` other ones.
 """
 
@@ -14,7 +14,7 @@ import tempfile
 import unittest
 from collections.abc import Callable
 
-from openloop.config import template
+from openloop.config import placeholders
 from support import need
 
 CASES = int(os.environ.get("OPENLOOP_TEMPLATE_CASES", "200"))  # for each shell and test
@@ -55,7 +55,7 @@ class Writer:
         self.values["step"] = rng.choice(("fix", "verify"))
 
     def environment(self) -> dict[str, str]:
-        return {template.VARIABLES[name]: value for name, value in self.values.items()}
+        return {placeholders.VARIABLES[name]: value for name, value in self.values.items()}
 
     def command(self) -> tuple[str, list[str]]:
         """One to three commands, and the words of all of them in turn."""
@@ -200,7 +200,7 @@ class HostileValues(ShellCase):
         for number in range(CASES):
             writer = Writer(rng)
             command, words = writer.command()
-            rendered = template.render(
+            rendered = placeholders.render(
                 command, round=int(writer.values["round"]), step=writer.values["step"]
             )
             for shell in ("dash", "bash"):
@@ -212,7 +212,7 @@ class HostileValues(ShellCase):
     def test_redirection_to_a_hostile_name(self) -> None:
         for value in (value for value in VALUES if "/" not in value and len(value) < 200):
             for shell in ("dash", "bash"):
-                rendered = template.render("put a > out{last_error}", round=1, step="fix")
+                rendered = placeholders.render("put a > out{last_error}", round=1, step="fix")
                 self.run_shell(shell, rendered, {"OPENLOOP_LAST_ERROR": value})
                 self.assertEqual(self.errors, b"")
                 self.assertEqual(sorted(os.listdir(self.folder)), sorted((*DECOYS, f"out{value}")))
@@ -224,10 +224,10 @@ class HostileValues(ShellCase):
         while tried < CASES:
             writer = Writer(rng)
             command = damaged(rng, writer.command()[0])
-            if template.check(command):
+            if placeholders.check(command):
                 continue
             tried += 1
-            rendered = template.render(command, round=1, step="fix")
+            rendered = placeholders.render(command, round=1, step="fix")
             for shell in ("dash", "bash"):
                 output = self.run_shell(shell, rendered, writer.environment())
                 about = f"under {shell}\n{command}\n---\n{rendered}\n{writer.values}\n{output!r}"

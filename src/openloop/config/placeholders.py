@@ -29,7 +29,7 @@ VARIABLES: Mapping[str, str] = {
 INERT = frozenset({"round", "step"})  # digits or lower-case letters: harmless wherever they stand
 
 
-class TemplateError(OpenLoopError):
+class PlaceholderError(OpenLoopError):
     """A command that cannot be filled in safely; line and column count from 1."""
 
     def __init__(self, what: str, *, fix: str, line: int, column: int) -> None:
@@ -41,7 +41,7 @@ class TemplateError(OpenLoopError):
 def render(command: str, *, round: int, step: str) -> str:
     """The text for `/bin/sh -c`; its environment must hold every variable in VARIABLES.
 
-    Raises TemplateError at the first place that cannot be made safe, ValueError for a round
+    Raises PlaceholderError at the first place that cannot be made safe, ValueError for a round
     that is not digits alone or a step that is not lower-case letters alone.
     """
     values = {"round": str(round), "step": step}
@@ -75,7 +75,7 @@ def _read(command: str) -> tuple[_Source, shell_lexer.PlaceholderForms | None]:
     return source, shell_lexer.read(source.text, source.names, INERT)
 
 
-def check(command: str) -> list[TemplateError]:
+def check(command: str) -> list[PlaceholderError]:
     """Every place that `render` would refuse, in the order of the command."""
     source, reading = _read(command)
     return [source.error(problem) for problem in reading.problems] if reading else []
@@ -113,10 +113,10 @@ class _Source(NamedTuple):
             text += piece
         return cls(command, text, names, [*origin, len(command)])
 
-    def error(self, problem: shell_lexer.ShellProblem) -> TemplateError:
+    def error(self, problem: shell_lexer.ShellProblem) -> PlaceholderError:
         before = self.command[: self.origin[problem.at]]
         line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
-        return TemplateError(problem.what, fix=problem.fix, line=line, column=column)
+        return PlaceholderError(problem.what, fix=problem.fix, line=line, column=column)
 
 
 # `${round}` is a variable of the shell; `{{round}}` stands for a literal `{round}`.

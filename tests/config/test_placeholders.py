@@ -2,7 +2,7 @@
 
 import unittest
 
-from openloop.config import template
+from openloop.config import placeholders
 from openloop.config.shell_constructs import Place
 
 # A placeholder that may not go in bare, and what it becomes as a word.
@@ -210,7 +210,7 @@ UNSUSPICIOUS = (
 
 
 def render(command):
-    return template.render(command, round=7, step="fix")
+    return placeholders.render(command, round=7, step="fix")
 
 
 class Rendering(unittest.TestCase):
@@ -218,7 +218,7 @@ class Rendering(unittest.TestCase):
         for command, filled in FILLED.items():
             with self.subTest(ascii(command)):
                 self.assertEqual(render(command), filled)
-                self.assertEqual(template.check(command), [])
+                self.assertEqual(placeholders.check(command), [])
 
     def test_inert_value_goes_in_bare_only_where_no_reference_can(self):
         for command, filled in BARE.items():
@@ -229,7 +229,7 @@ class Rendering(unittest.TestCase):
         for command in UNTOUCHED:
             with self.subTest(ascii(command)):
                 self.assertEqual(render(command), command)
-                self.assertEqual(template.check(command), [])
+                self.assertEqual(placeholders.check(command), [])
 
     def test_doubled_braces_stand_for_themselves(self):
         for command, filled in LITERAL.items():
@@ -239,7 +239,7 @@ class Rendering(unittest.TestCase):
     def test_round_and_step_that_are_not_inert_are_a_mistake_of_the_caller(self):
         for number, step in ((-1, "fix"), (1, "FIX"), (1, ""), (1, "a b"), (1, "fix\n")):
             with self.subTest(number=number, step=step), self.assertRaises(ValueError):
-                template.render("", round=number, step=step)
+                placeholders.render("", round=number, step=step)
 
 
 class Refusing(unittest.TestCase):
@@ -247,10 +247,10 @@ class Refusing(unittest.TestCase):
         for place, commands in REFUSED.items():
             for command in commands:
                 with self.subTest(ascii(command)):
-                    (problem,) = template.check(command)
+                    (problem,) = placeholders.check(command)
                     what = f"{HOT} cannot be filled in safely {place}"
                     self.assertEqual((problem.what, problem.fix), (what, place.fix))
-                    with self.assertRaises(template.TemplateError):
+                    with self.assertRaises(placeholders.PlaceholderError):
                         render(command)
 
     def test_inert_values_are_not_refused_there(self):
@@ -258,24 +258,24 @@ class Refusing(unittest.TestCase):
             for command in commands:
                 inert = command.replace(HOT, "{round}")
                 with self.subTest(inert):
-                    self.assertEqual(template.check(inert), [], place)
+                    self.assertEqual(placeholders.check(inert), [], place)
 
     def test_context_that_is_not_certain(self):
         for command, what in UNCERTAIN.items():
             with self.subTest(ascii(command)):
-                self.assertIn(what, template.check(command)[-1].what)
-                with self.assertRaises(template.TemplateError):
+                self.assertIn(what, placeholders.check(command)[-1].what)
+                with self.assertRaises(placeholders.PlaceholderError):
                     render(command)
 
     def test_every_problem_is_reported_with_its_line_and_column(self):
-        problems = template.check(f"{{{{round}}}} `{HOT}`\n `{{workspace}} {HOT}`\n 'x")
+        problems = placeholders.check(f"{{{{round}}}} `{HOT}`\n `{{workspace}} {HOT}`\n 'x")
         places = [(problem.line, problem.column) for problem in problems]
         self.assertEqual(places, [(1, 12), (2, 3), (2, 15), (3, 2)])
         self.assertEqual(problems[0].where, "line 1, column 12")
         self.assertTrue(all(problem.fix for problem in problems))
 
     def test_error_names_the_place_and_the_mend(self):
-        with self.assertRaises(template.TemplateError) as caught:
+        with self.assertRaises(placeholders.PlaceholderError) as caught:
             render(f"a\n`{HOT}`")
         self.assertEqual(
             str(caught.exception),
@@ -289,16 +289,16 @@ class Warnings(unittest.TestCase):
     def test_value_that_is_parsed_again_and_name_that_is_no_placeholder(self):
         for command, words in WARNED.items():
             with self.subTest(ascii(command)):
-                (warning,) = template.warnings(command)
+                (warning,) = placeholders.warnings(command)
                 self.assertIn(words, warning)
 
     def test_what_is_not_suspicious(self):
         for command in UNSUSPICIOUS:
             with self.subTest(ascii(command)):
-                self.assertEqual(template.warnings(command), [])
+                self.assertEqual(placeholders.warnings(command), [])
 
     def test_command_that_is_refused_can_be_warned_of_too(self):
-        self.assertEqual(len(template.warnings(f"eval {HOT}; `{HOT}` 'x")), 1)
+        self.assertEqual(len(placeholders.warnings(f"eval {HOT}; `{HOT}` 'x")), 1)
 
 
 if __name__ == "__main__":
