@@ -12,7 +12,7 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 
 from config.config_documents import HOSTILE_VALUES, mutant, spoil
-from config.test_placeholders_in_shells import DECOYS, ShellCase, Writer, damaged
+from config.test_placeholder_shells import DECOYS, ShellCase, Writer, damaged
 from faults.bench import Bench, Row, Trial, ends, require, run
 from openloop.config import config, placeholders
 from openloop.core.errors import ConfigError

@@ -1,6 +1,6 @@
 """Filled-in commands under real shells: hostile values arrive whole and nothing else happens.
 
-`OPENLOOP_TEMPLATE_CASES=10000 python -m unittest config.test_placeholders_in_shells` tries more cases,
+`OPENLOOP_TEMPLATE_CASES=10000 python -m unittest config.test_placeholder_shells` tries more cases,
 `OPENLOOP_TEMPLATE_SEED=…` other ones.
 """
 
