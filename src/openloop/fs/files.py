@@ -9,6 +9,8 @@ import os
 import stat
 from collections.abc import Callable, Iterable
 
+from openloop.core.errors import UsageError
+
 TYPE_CHECKING = False  # typing is slow to import
 if TYPE_CHECKING:
     from typing import AnyStr
@@ -72,6 +74,19 @@ def read(name: str, *, folder: int | None = None, limit: int | None = None) -> b
     """At most `limit` bytes of a regular file."""
     with open(open_regular(name, os.O_RDONLY, folder=folder), "rb") as file:
         return file.read(-1 if limit is None else limit)
+
+
+def read_argument(name: str, path: str, *, limit: int, fix: str, fix_size: str) -> bytes:
+    """The bytes of a file that a person named. name: of the command's argument. fix, fix_size: what
+    to do when it cannot be read, or holds more than `limit` bytes. Raises UsageError."""
+    try:
+        data = read(os.path.realpath(path), limit=limit + 1)
+    except OSError as error:
+        why = "is not a regular file" if isinstance(error, NotRegular) else error.strerror
+        raise UsageError(f"{name} cannot be read: {why}", where=path, fix=fix) from None
+    if len(data) > limit:
+        raise UsageError(f"{name} holds more than {limit >> 20} MB", where=path, fix=fix_size)
+    return data
 
 
 def write_all(descriptor: int, data: bytes) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-from openloop.core.errors import UsageError
 from openloop.fs import files
 from openloop.judge import case_lines
 from openloop.judge.cases import Case, GeneratorLine
@@ -36,13 +35,7 @@ class CaseFile:
 def load(path: str, *, recording: bool = False) -> CaseFile:
     """The file of cases. Raises UsageError, or ConfigError with every problem in it."""
     real = os.path.realpath(path)
-    try:
-        data = files.read(real, limit=LARGEST + 1)
-    except OSError as error:
-        why = "is not a regular file" if isinstance(error, files.NotRegular) else error.strerror
-        fix = "name a file of JSON lines that you may read"
-        raise UsageError(f"CASES cannot be read: {why}", where=path, fix=fix) from None
-    if len(data) > LARGEST:
-        what = f"CASES holds more than {LARGEST >> 20} MB"
-        raise UsageError(what, where=path, fix="split it, and judge by each part")
+    fix = "name a file of JSON lines that you may read"
+    fix_size = "split it, and judge by each part"
+    data = files.read_argument("CASES", path, limit=LARGEST, fix=fix, fix_size=fix_size)
     return CaseFile(real, path, data, case_lines.parse(data, where=path, recording=recording), real)

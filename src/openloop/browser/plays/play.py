@@ -12,7 +12,7 @@ from typing import Any
 from openloop.browser.plays import keys, locators
 from openloop.config import schema, strict_json
 from openloop.config.schema import Complaint, Problem
-from openloop.core.errors import ConfigError, OpenLoopError, UsageError
+from openloop.core.errors import ConfigError, OpenLoopError
 from openloop.fs import files
 
 PATIENCE = 5.0  # seconds that a step waits
@@ -88,15 +88,8 @@ def load(given: str) -> Play:
     """The play in a file, or the one that only looks at a URL. Raises UsageError, ConfigError."""
     if _URL.match(given):
         return _look_at(given)
-    try:
-        data = files.read(os.path.realpath(given), limit=_LARGEST + 1)
-    except OSError as error:
-        why = "is not a regular file" if isinstance(error, files.NotRegular) else error.strerror
-        fix = "name a JSON file that you may read, or a URL such as http://127.0.0.1:8000/"
-        raise UsageError(f"PLAY cannot be read: {why}", where=given, fix=fix) from None
-    if len(data) > _LARGEST:
-        what = f"PLAY holds more than {_LARGEST >> 20} MB"
-        raise UsageError(what, where=given, fix="split it")
+    fix = "name a JSON file that you may read, or a URL such as http://127.0.0.1:8000/"
+    data = files.read_argument("PLAY", given, limit=_LARGEST, fix=fix, fix_size="split it")
     return parse(data, where=given)
 
 
