@@ -32,7 +32,7 @@ _VICTIMS = (
 
 
 def rows(bench: Bench) -> Iterator[Row]:
-    if chromium.is_there():
+    if chromium.is_installed():
         yield kills(bench)
 
 

@@ -148,7 +148,7 @@ class Ended(Browsing):
 
     def test_a_page_that_crashes(self) -> None:
         self.do("<button>b</button>")
-        self.player.page.tell("Page.crash")
+        self.player.page.send("Page.crash")
         with self.assertRaisesRegex(Gone, "the page has crashed"):
             self.player.perform(self.parsed([CLICK]).steps[0])
 

@@ -80,9 +80,9 @@ class Waits(unittest.TestCase):
         known = state(unanswered=Step.FIX, refused={"fix": refused()}, waited=20000.0)
         for given in (config(), config(max_wait=0.0), config(max_wait=3599.0)):
             self.assertEqual(next_action(given, known), RunStep(Step.VERIFY))
-            gave_up = waits.given_up(given, known)
-            assert gave_up is not None
-            self.assertIs(gave_up[0], Decision.EXHAUSTED)
+            ending = waits.ending_when_unavailable(given, known)
+            assert ending is not None
+            self.assertIs(ending[0], Decision.EXHAUSTED)
         self.assertIsInstance(next_action(config(max_wait=23600.0), known), Wait)
 
     def test_no_wait_outlasts_the_run(self) -> None:

@@ -21,8 +21,8 @@ class LogCase(Case):
     def lines(self, data: bytes | str, size: int = 6000) -> tuple[str, ...]:
         return log_tail.end_lines(self.log(data), size).lines
 
-    def telling(self, data: bytes | str) -> str:
-        return log_tail.telling_line(self.log(data))
+    def failure(self, data: bytes | str) -> str:
+        return log_tail.failure_line(self.log(data))
 
 
 class Ends(LogCase):
@@ -116,17 +116,17 @@ class Telling(LogCase):
     def test_which_line_says_what_failed(self) -> None:
         for name, data, expected in self.CASES:
             with self.subTest(name):
-                self.assertEqual(expected, self.telling(data))
+                self.assertEqual(expected, self.failure(data))
 
     def test_behind_a_progress_bar(self) -> None:
         bar = "".join(f"\rEpoch {n}" for n in range(20_000))
-        self.assertEqual("ValueError: no", self.telling(f"ValueError: no\n{bar}"))
+        self.assertEqual("ValueError: no", self.failure(f"ValueError: no\n{bar}"))
 
     def test_broken_utf8(self) -> None:
-        self.assertEqual("caf\ufffd", self.telling(b"caf\xe9\n"))
+        self.assertEqual("caf\ufffd", self.failure(b"caf\xe9\n"))
 
     def test_before_much_emptiness(self) -> None:
-        self.assertEqual("end", self.telling("end\n" + "\n" * 100_000))
+        self.assertEqual("end", self.failure("end\n" + "\n" * 100_000))
 
     def test_counts(self) -> None:
         for data, expected in (

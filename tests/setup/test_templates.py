@@ -122,7 +122,7 @@ class Missions(Place):
         self.try_template("documents")
 
     def test_web_page(self) -> None:
-        need(chromium.is_there(), "Chromium")
+        need(chromium.is_installed(), "Chromium")
         self.try_template("web-page")
 
     def test_none_is_forgotten(self) -> None:

@@ -92,10 +92,10 @@ class Sessions:
         if command.agent is not None:
             shared_limits.end(command.agent, command.account, until)
 
-    def tell(
+    def share_result(
         self, command: Command, refused: ReportedRefusal | None, seconds: float | None
     ) -> None:
-        """Tell other loops how a session ended. seconds: until the agent may be tried again."""
+        """Let other loops know how a session ended. seconds: until the agent may be tried again."""
         if command.agent is None:
             return
         if refused is None:

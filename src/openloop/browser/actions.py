@@ -40,15 +40,15 @@ def _hover(page: Page, step: PlayStep) -> None:
 def _fill(page: Page, step: PlayStep) -> None:
     text = step.value["text"]
     spot = _approach(page, step, step.value["at"], text=text)
-    if page.ours(spot.frame, "isPicked"):
-        if page.ours(spot.frame, "put", text) != text:
+    if page.call_injected(spot.frame, "isPicked"):
+        if page.call_injected(spot.frame, "put", text) != text:
             raise Failure("the field does not take it", expected=text, seen="another value")
         return
-    page.ours(spot.frame, "focus", {"select": True})
+    page.call_injected(spot.frame, "focus", {"select": True})
     if text:
         _await(page, [page.ask("Input.insertText", text=text)], step)
     else:
-        page.ours(spot.frame, "emptyField")
+        page.call_injected(spot.frame, "emptyField")
 
 
 def _type(page: Page, step: PlayStep) -> None:
@@ -60,7 +60,7 @@ def _press(page: Page, step: PlayStep) -> None:
     how = {"key": step.value} if isinstance(step.value, str) else step.value
     if "at" in how:
         spot = _approach(page, step, how["at"], anywhere=True)
-        page.ours(spot.frame, "focus", {"select": False})
+        page.call_injected(spot.frame, "focus", {"select": False})
     _press_key(page, step, how["key"], hold=float(how.get("hold_seconds", 0)))
 
 
@@ -88,7 +88,7 @@ def _key(page: Page, kind: str, how: Mapping[str, Any]) -> int:
 
 def _select(page: Page, step: PlayStep) -> None:
     spot = _approach(page, step, step.value["at"])
-    chosen = page.ours(spot.frame, "choose", step.value["value"])
+    chosen = page.call_injected(spot.frame, "choose", step.value["value"])
     if "why" in chosen:
         options = ", ".join(chosen.get("options", ()))
         raise Failure(f"{spot.what} {chosen['why']}", seen=options and f"options: {options}")

@@ -68,7 +68,7 @@ def find(given: str | None) -> str:
     raise UsageError(f"there is no browser: none of {', '.join(NAMES)} is on PATH", fix=fix)
 
 
-def is_there() -> bool:
+def is_installed() -> bool:
     """Whether `find` finds one."""
     return any(map(shutil.which, (os.environ.get("OPENLOOP_BROWSER") or "", *NAMES)))
 
@@ -123,7 +123,7 @@ class Chromium:
         reading, answers = os.pipe2(os.O_CLOEXEC)
         log = os.open(self._log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         self.pipe = Pipe(reading, writing, on_event)
-        self.pipe.watch(self._program.socket.fileno(), self._hear)
+        self.pipe.watch(self._program.socket.fileno(), self._check)
         words = [*_TRAMPOLINE, program, *self._flags(), "about:blank"]
         self._program.start(words, folder.path, self._environment(), [commands, answers, log])
 
@@ -151,8 +151,8 @@ class Chromium:
         """Wait until it answers; its name and version. Raises Gone, NoAnswer."""
         return str(self.pipe.call("Browser.getVersion", within=_START)["product"])
 
-    def _hear(self) -> None:
-        if self._program.hear():
+    def _check(self) -> None:
+        if self._program.read_messages():
             raise Gone(f"the browser has ended: {self._program.ending}{self._last_words()}")
 
     def _last_words(self) -> str:

@@ -53,7 +53,7 @@ def _look(page: Page, expected: Mapping[str, Any], address: Callable[[str], str]
     if "url" in expected:
         return _url(page, address(expected["url"]))
     if "title" in expected:
-        title = page.ours(page.frames()[0], "title") if page.frames() else ""
+        title = page.call_injected(page.frames()[0], "title") if page.frames() else ""
         return None if title == expected["title"] else f'title "{title}"'
     if "gone" in expected:
         count = targets.look(page, locators.parse(expected["gone"])).visible
@@ -77,9 +77,9 @@ def _shown(page: Page, text: str) -> Seen:
     wanted = " ".join(text.split())
     frames = page.frames()
     for frame in frames:
-        if page.ours(frame, "shows", wanted):
+        if page.call_injected(frame, "shows", wanted):
             return None
-    glimpse = page.ours(frames[0], "glimpse") if frames else ""
+    glimpse = page.call_injected(frames[0], "glimpse") if frames else ""
     return f'a page that says "{glimpse[:_SHOWN]}"'
 
 
@@ -92,7 +92,7 @@ def _at(page: Page, locator: locators.Locator, expected: Mapping[str, Any]) -> S
         return found.seen
     if not found.visible:
         return "it is not visible"
-    state = page.ours(found.frame, "read")
+    state = page.call_injected(found.frame, "read")
     for look in (_text, _matches, _value, _is):
         if (seen := look(state, expected)) is not None:
             return seen

@@ -43,17 +43,17 @@ class Page:
     def prepare(self, viewport: Viewport) -> None:
         """Enable all reports of the page and let it load, without waiting."""
         self.is_mobile = viewport.mobile
-        say = self.tell
+        send = self.send
         for domain in ("Page", "Runtime", "Network", "Log"):
-            say(f"{domain}.enable")
-        say("Network.setCacheDisabled", cacheDisabled=False)
-        say(
+            send(f"{domain}.enable")
+        send("Network.setCacheDisabled", cacheDisabled=False)
+        send(
             "Page.addScriptToEvaluateOnNewDocument",
             source=_helper(),
             worldName=WORLD,
             runImmediately=True,
         )
-        say(
+        send(
             "Emulation.setDeviceMetricsOverride",
             width=viewport.width,
             height=viewport.height,
@@ -61,14 +61,14 @@ class Page:
             mobile=viewport.mobile,
         )
         if viewport.mobile:
-            say("Emulation.setTouchEmulationEnabled", enabled=True, maxTouchPoints=5)
+            send("Emulation.setTouchEmulationEnabled", enabled=True, maxTouchPoints=5)
         scheme = "dark" if viewport.dark else "light"
         features = [{"name": "prefers-color-scheme", "value": scheme}]
         say("Emulation.setEmulatedMedia", features=features)
         say("Emulation.setFocusEmulationEnabled", enabled=True)
         say("Runtime.runIfWaitingForDebugger")
 
-    def tell(self, method: str, **parameters: Any) -> None:
+    def send(self, method: str, **parameters: Any) -> None:
         self._pipe.send(method, self.session, **parameters)
 
     def ask(self, method: str, **parameters: Any) -> int:
@@ -165,17 +165,17 @@ class Page:
             yield frame, parent
             frame = parent
 
-    def owner(self, frame: str) -> int:
+    def frame_element(self, frame: str) -> int:
         """The element that contains a frame, as a node."""
         return int(self.call("DOM.getFrameOwner", frameId=frame)["backendNodeId"])
 
     def scroll_to_frame(self, frame: str) -> None:
         if frame in self._parents:
-            self.call("DOM.scrollIntoViewIfNeeded", backendNodeId=self.owner(frame))
+            self.call("DOM.scrollIntoViewIfNeeded", backendNodeId=self.frame_element(frame))
 
     # --- scripts ------------------------------------------------------------------------
 
-    def ours(self, frame: str, function: str, *values: Any, within: float = ANSWER) -> Any:
+    def call_injected(self, frame: str, function: str, *values: Any, within: float = ANSWER) -> Any:
         """The result of a function of inject.js. values: its arguments. Raises BrowserRefused when
         the document has just gone."""
         words = ", ".join(map(json.dumps, values))
@@ -201,7 +201,7 @@ class Page:
         )
         return str(answer["result"]["objectId"])
 
-    def on(self, frame: str, nodes: list[int], function: str, *values: Any) -> Any:
+    def call_on_nodes(self, frame: str, nodes: list[int], function: str, *values: Any) -> Any:
         """Call a function of inject.js with nodes of a frame, then values."""
         objects = []
         for node in nodes:

@@ -27,7 +27,7 @@ def take(page: Page, options: Mapping[str, Any], patience: float, within: float)
     long the page may take for one. Both in seconds."""
     how = _how(page, options, within)
     frames = page.frames()
-    _try_ours(page, frames, "freeze")
+    _try_injected(page, frames, "freeze")
     try:
         deadline = monotonic() + patience
         before = _shot(page, how, within)
@@ -35,7 +35,7 @@ def take(page: Page, options: Mapping[str, Any], patience: float, within: float)
             before = now
         return base64.b64decode(now)
     finally:
-        _try_ours(page, frames, "thaw")
+        _try_injected(page, frames, "thaw")
 
 
 def glimpse(page: Page, kind: str, within: float) -> bytes:
@@ -51,15 +51,15 @@ def glimpse(page: Page, kind: str, within: float) -> bytes:
 def _how(page: Page, options: Mapping[str, Any], within: float) -> dict[str, Any]:
     if "at" in options:
         spot = targets.approach(page, locators.parse(options["at"]), within, anywhere=True)
-        box = page.ours(spot.frame, "box")
+        box = page.call_injected(spot.frame, "box")
         return {"clip": {**box, "scale": 1}}
     return {"captureBeyondViewport": True} if options.get("full") else {}
 
 
-def _try_ours(page: Page, frames: list[str], function: str) -> None:
+def _try_injected(page: Page, frames: list[str], function: str) -> None:
     for frame in frames:
         try:
-            page.ours(frame, function)
+            page.call_injected(frame, function)
         except BrowserRefused:  # the frame has gone
             continue
 

@@ -42,9 +42,9 @@ class Pipe:
         for descriptor in (reading, writing):
             os.set_blocking(descriptor, False)
 
-    def watch(self, descriptor: int, heed: Callable[[], None]) -> None:
-        """Call `heed` whenever the descriptor can be read while somebody waits."""
-        self._watched[descriptor] = heed
+    def watch(self, descriptor: int, callback: Callable[[], None]) -> None:
+        """Call `callback` whenever the descriptor can be read, from `pump`."""
+        self._watched[descriptor] = callback
 
     def unwatch(self, descriptor: int) -> None:
         self._watched.pop(descriptor, None)

@@ -127,7 +127,7 @@ class Player:
         else:
             accept = answer["accept"]
         text = (answer or {}).get("text", params.get("defaultPrompt", ""))
-        page.tell("Page.handleJavaScriptDialog", accept=accept, promptText=text)
+        page.send("Page.handleJavaScriptDialog", accept=accept, promptText=text)
 
     # --- steps --------------------------------------------------------------------------
 

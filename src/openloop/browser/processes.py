@@ -38,7 +38,7 @@ class GuardedProgram:
         for stream in streams:
             os.close(stream)
 
-    def hear(self) -> bool:
+    def read_messages(self) -> bool:
         """Read the messages of the guard, when its socket is readable; whether the program has
         ended."""
         messages = self._guard.read()
@@ -62,7 +62,7 @@ class GuardedProgram:
         self.socket.settimeout(_OVERDUE)
         with contextlib.suppress(OSError):
             while not self.ending:
-                self.hear()
+                self.read_messages()
         self._guard.close(_OVERDUE)
 
 

@@ -49,7 +49,7 @@ class PlayServer:
     def wait(self, pipe: Pipe) -> None:
         """Wait until the address answers. Raises UsageError when that takes too long, Gone when
         it ends."""
-        pipe.watch(self._program.socket.fileno(), self._hear)
+        pipe.watch(self._program.socket.fileno(), self._check)
         deadline = monotonic() + self._serve.timeout
         while not 0 < ((status := _status(self._url)) or 0) < 400:
             if monotonic() > deadline:
@@ -71,8 +71,8 @@ class PlayServer:
             fix = "correct serve.run; {port} in it is the port to listen on"
             raise UsageError(self._how_it_ended(), where=self._log, fix=fix)
 
-    def _hear(self) -> None:
-        if self._program.hear():
+    def _check(self) -> None:
+        if self._program.read_messages():
             raise Gone(self._how_it_ended())
 
     def _how_it_ended(self) -> str:

@@ -67,7 +67,7 @@ def look(page: Page, locator: Locator) -> FoundElement:
 def _by_page(page: Page, frame: str, locator: Locator) -> dict[str, Any]:
     asked = {"kind": locator.kind, "value": locator.value, "exact": locator.exact}
     try:
-        kept: dict[str, Any] = page.ours(frame, "find", asked)
+        kept: dict[str, Any] = page.call_injected(frame, "find", asked)
     except BrowserRefused as refused:
         if "is not a valid selector" in refused.what:
             raise Failure(f"{locator.source} is not a CSS selector") from None
@@ -99,7 +99,7 @@ def _by_role(page: Page, frame: str, locator: Locator) -> dict[str, Any]:
         for node, name in _nodes(page, frame, locator.value)
         if locator.name is None or name == locator.name
     ]
-    kept: dict[str, Any] = page.on(frame, nodes, "keep")
+    kept: dict[str, Any] = page.call_on_nodes(frame, nodes, "keep")
     return kept
 
 
@@ -136,13 +136,13 @@ def _try(page: Page, locator: Locator, needs: dict[str, Any]) -> tuple[ActionPoi
     found = look(page, locator)
     if found.seen:
         return None, found.seen
-    at = page.ours(found.frame, "approach", needs)
+    at = page.call_injected(found.frame, "approach", needs)
     if "why" in at:
         return None, f"it {at['why']}"
     what, x, y = at["what"], at["x"], at["y"]
     if not needs.get("anywhere"):
         for frame, parent in page.around(found.frame):
-            at = page.on(parent, [page.owner(frame)], "outer", x, y)
+            at = page.call_on_nodes(parent, [page.frame_element(frame)], "outer", x, y)
             if "why" in at:
                 return None, f"it {at['why']}"
             x, y = at["x"], at["y"]

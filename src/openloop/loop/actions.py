@@ -135,8 +135,8 @@ def next_action(config: Config, state: State) -> Action:
 
 def _repeat(config: Config, state: State, step: Step) -> Action | None:
     """Repeat the change whose agent was unavailable; None once that is given up."""
-    gave_up = waits.given_up(config, state)
-    if gave_up and gave_up[0] is Decision.BLOCKED:
+    ending = waits.ending_when_unavailable(config, state)
+    if ending and ending[0] is Decision.BLOCKED:
         return _finish_round(config, state)
     return None if _work_is_over(config, state) else waits.start(config, state, step)
 
@@ -274,8 +274,8 @@ def _finish_round(config: Config, state: State) -> FinishRound:
     unhealthy = RoundOutcome.UNHEALTHY
     if state.tampering:
         return FinishRound(unhealthy, Decision.BLOCKED, state.tampering, count)
-    if gave_up := waits.given_up(config, state):  # no failed round
-        return FinishRound(unhealthy, *gave_up, state.consecutive_failures)
+    if ending := waits.ending_when_unavailable(config, state):  # no failed round
+        return FinishRound(unhealthy, *ending, state.consecutive_failures)
     why = state.stopped or _why_unhealthy(config, state)
     if tripped:
         return FinishRound(unhealthy, Decision.BLOCKED, f"{tripped}; {why}", count)
@@ -303,8 +303,8 @@ def _work_is_over(config: Config, state: State) -> str:
         return f"max_runtime_seconds {limit:g} is over"
     if words := budget.used_up(config, state):
         return words
-    gave_up = waits.given_up(config, state)
-    return gave_up[1] if gave_up else ""
+    ending = waits.ending_when_unavailable(config, state)
+    return ending[1] if ending else ""
 
 
 __all__ = [

@@ -74,7 +74,7 @@ def key(step: Step, stand_in: bool) -> str:
     return f"{step} fallback" if stand_in else str(step)
 
 
-def given_up(config: Config, state: State) -> tuple[Decision, str] | None:
+def ending_when_unavailable(config: Config, state: State) -> tuple[Decision, str] | None:
     """How the run ends because an agent is unavailable and no wait helps; None while it goes on."""
     for step in CHANGES:
         if step in config.commands and start(config, state, step) is None:

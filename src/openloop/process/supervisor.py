@@ -108,9 +108,9 @@ class Processes:
         poll.register(guard.socket, select.POLLIN)
         poll.register(self._interrupts.wakeup, select.POLLIN)
         pid: int | None = None
-        heeded = 0
+        handled = 0
         while True:
-            heeded = self._heed(watch, heeded)
+            handled = self._handle_signals(watch, handled)
             ready = {descriptor for descriptor, _ in poll.poll()}
             if guard.socket.fileno() not in ready:
                 continue
@@ -130,11 +130,11 @@ class Processes:
                     case Ended():
                         return _exit(message, watch, pid)
 
-    def _heed(self, watch: CommandWatch, heeded: int) -> int:
+    def _handle_signals(self, watch: CommandWatch, handled: int) -> int:
         """Act on signals: the first one ends the command, the second skips its grace period."""
         self._interrupts.drain()
         received = self._interrupts.received
-        if len(received) > heeded:
+        if len(received) > handled:
             hurry = len(received) > 1
             watch.end(Outcome.INTERRUPTED, f"interrupted by {received[0].name}", hurry=hurry)
             self._watchdog.wake()

@@ -108,7 +108,7 @@ def _last_lines(data: bytes, start: int, size: int) -> tuple[Excerpt, bool]:
     return Excerpt(tuple(reversed(shown)), max(0, before) if raw else 0), is_full
 
 
-def telling_line(log: int) -> str:
+def failure_line(log: int) -> str:
     """The line near the end of an open log that names the failure, or else the last non-blank line;
     printable, "" for an empty log."""
     lines = [line.strip() for line in end_lines(log, _SEARCHED).lines]

@@ -93,14 +93,14 @@ def existing_folder(path: str) -> Workspace:
     """The workspace folder at `path`, whatever it holds. Raises UsageError."""
     found = at(path)
     if not os.path.isdir(found.path):
-        if _there(found.path, path):
+        if _exists(found.path, path):
             raise UsageError(f"workspace {path} is not a folder", fix="choose another name")
         what = f"workspace {path} does not exist"
         raise UsageError(what, fix=f"create it: openloop init {found.quoted}")
     return found
 
 
-def _there(path: str, given: str) -> bool:
+def _exists(path: str, given: str) -> bool:
     """Whether the path exists. Raises UsageError when permission to ask is missing."""
     try:
         os.lstat(path)
@@ -117,7 +117,7 @@ def _there(path: str, given: str) -> bool:
 def existing(path: str) -> Workspace:
     """The workspace at `path`. Raises UsageError when there is none."""
     found = existing_folder(path)
-    if not _there(found.file(CONFIG), path):
+    if not _exists(found.file(CONFIG), path):
         what = f"{path} is not a workspace: it holds no {CONFIG}"
         raise UsageError(what, fix=f"openloop init {found.quoted}")
     return found

@@ -84,7 +84,7 @@ class Steps:
         runs = repeat(command, baseline, once)
         execution.live.log_bytes = reader.size
         verdict, last = runs.verdict, runs.ends[-1]
-        line = log_tail.telling_line(log.descriptor)
+        line = log_tail.failure_line(log.descriptor)
         usage = refusal = None
         if step.is_change:
             verdict, line = self._reported(verdict, last, line, execution)
@@ -92,7 +92,7 @@ class Steps:
         if verdict.outcome is Outcome.UNAVAILABLE:
             refusal = self._refused(action, execution, state, verdict.detail)
         elif session and self._sessions:
-            self._sessions.tell(command, None, None)
+            self._sessions.share_result(command, None, None)
         private = command.private or self._withholding.is_named_in(line)
         line = log_tail.last_count(log.descriptor) if private else line
         enclosed = self._sandbox is not None and self._sandbox.encloses(step)
@@ -139,7 +139,7 @@ class Steps:
         found = execution.session.refused if execution.session else None
         refused, delay = agent_availability.refused(self._config, state, action, found, says)
         if self._sessions:
-            self._sessions.tell(execution.command, found, delay)
+            self._sessions.share_result(execution.command, found, delay)
         return refused.to_json()
 
     def run_hook(self, hook: Hook, execution: Execution, state: State) -> Verdict:

@@ -178,7 +178,7 @@ def _mission(place: Workspace, known: Config, root: str) -> Iterator[Finding]:
     yield from _limits(known)
     yield from _gates(known, root)
     for name, command in (*_commands(known), *_canaries(known)):
-        yield from Programs(name, command, root).there()
+        yield from Programs(name, command, root).availability()
         for words in placeholders.warnings(command.run):
             yield warning(f"{name}: {words}", "check that this is meant")
         if _BY_MODULE.search(command.run):

@@ -42,7 +42,7 @@ class Programs:
         names = [one.name for n, one in enumerate(self._commands) if n == 0 or "/" not in one.name]
         self._paths = self._located(names)
 
-    def there(self) -> Iterator[Finding]:
+    def availability(self) -> Iterator[Finding]:
         """Whether each program can be run, and its dependencies are there."""
         first = next(iter(simple_commands(_body(self._command.run))), None)
         if self._paths is None:

@@ -91,7 +91,7 @@ def init(
         document = _document(place, root, mission or shipped.config["mission"], agent, found)
         document = shipped.configured(document, agent, has_sample)
     else:
-        found = detect.detect(root, has_browser=chromium.is_there())
+        found = detect.detect(root, has_browser=chromium.is_installed())
         aim = mission or (loop and loop.mission) or _DEFAULT_MISSION
         document = _document(place, root, aim, agent, found)
     if loop:

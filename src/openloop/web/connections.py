@@ -71,7 +71,7 @@ class BoundedServer(ThreadingHTTPServer):
             self._open += 1
             return True
 
-    def heard(self, request: socket.socket) -> None:
+    def mark_active(self, request: socket.socket) -> None:
         """Note that a connection has sent a whole request: it is kept until it is answered."""
         with self._lock:
             self._silent.pop(request, None)

@@ -63,7 +63,7 @@ class Handler(BaseHTTPRequestHandler):
         self.close_connection = True
         whole = super().parse_request()
         self.close_connection = True  # one request a connection, whatever the client proposes
-        self.site.server.heard(self.connection)
+        self.site.server.mark_active(self.connection)
         return whole
 
     def handle_expect_100(self) -> bool:

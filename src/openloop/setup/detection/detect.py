@@ -154,7 +154,7 @@ def _tests_in_sources(project: ProjectListing, verify: str) -> str:
     tests = {"cargo": ("*.rs", r"#\[cfg\(test\)\]"), "make": ("*.c", r"^#if(def)? \w*TEST_MAIN")}
     name, text = tests.get(verify.partition(" ")[0], ("", ""))
     sources = (path for path in project.named(name) if "test" not in path.lower())
-    return next(iter(project.telling(sources, text)), "") if name else ""
+    return next(iter(project.with_text(sources, text)), "") if name else ""
 
 
 def _deeper(project: ProjectListing) -> list[str]:

@@ -47,7 +47,7 @@ class Candidate(NamedTuple):
     def fits(self, project: ProjectListing, marker: str = "") -> bool:
         there = not self.beside or project.has(self.beside)
         among = not self.among or any(re.search(self.among, path) for path in project.files)
-        return there and among and project.says(self.file or marker, self.text)
+        return there and among and project.text_matches(self.file or marker, self.text)
 
 
 class Ecosystem(NamedTuple):
@@ -97,7 +97,9 @@ class Ecosystem(NamedTuple):
         """Whether tests are visible in the files."""
         if not self.proof or not project.whole:
             return True
-        return any(project.says(path, self.proof_text) for path in project.named(*self.proof))
+        return any(
+            project.text_matches(path, self.proof_text) for path in project.named(*self.proof)
+        )
 
 
 def _just(target: str) -> Candidate:
@@ -256,7 +258,11 @@ def bats(project: ProjectListing) -> ProjectCommands | None:
 def _makes_bats(project: ProjectListing) -> bool:
     """Whether a Makefile has the tests of bats, often with a bats that it fetches itself."""
     file = project.first(*_MAKEFILES)
-    return bool(file) and project.says(file, r"\bbats\b") and _has_target(project, file, "test")
+    return (
+        bool(file)
+        and project.text_matches(file, r"\bbats\b")
+        and _has_target(project, file, "test")
+    )
 
 
 def make(project: ProjectListing) -> ProjectCommands | None:
@@ -284,8 +290,10 @@ def make(project: ProjectListing) -> ProjectCommands | None:
 def _has_target(project: ProjectListing, file: str, name: str) -> bool:
     """Whether a Makefile has a target, or passes those that it does not have on to src/."""
     target = rf"^([\w.-]+ ){{0,9}}{name}( [\w.-]+){{0,9}} ?:(?!=)"
-    passed_on = project.says(file, r"^\.DEFAULT:") and project.says("src/Makefile", target)
-    return passed_on or project.says(file, target)
+    passed_on = project.text_matches(file, r"^\.DEFAULT:") and project.text_matches(
+        "src/Makefile", target
+    )
+    return passed_on or project.text_matches(file, target)
 
 
 def _built_test(makefile: str) -> str:

@@ -98,15 +98,17 @@ class ProjectListing:
         finally:
             os.close(descriptor)
 
-    def says(self, name: str, pattern: str) -> bool:
+    def text_matches(self, name: str, pattern: str) -> bool:
         """Whether a file is there and its text matches; "" matches whatever is there."""
         if not pattern:
             return self.has(name)
         return bool(re.search(pattern, self.text(name), re.MULTILINE))
 
-    def telling(self, paths: Iterable[str], pattern: str) -> list[str]:
+    def with_text(self, paths: Iterable[str], pattern: str) -> list[str]:
         """Those of the first files whose text matches."""
-        return [path for path in itertools.islice(paths, FILES_READ) if self.says(path, pattern)]
+        return [
+            path for path in itertools.islice(paths, FILES_READ) if self.text_matches(path, pattern)
+        ]
 
 
 def top_name(path: str) -> str:

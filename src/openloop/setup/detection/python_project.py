@@ -102,13 +102,13 @@ def _verify(project: ProjectListing, tests: list[str], python: str) -> tuple[str
     paths = _path(project)
     pytest = f"{paths}{python} {_PYTEST}"
     if reason := _pytest_reason(project, tests):
-        if any(project.says(way.file, r"^pythonpath\b") for way in _CONFIGURED_PYTEST):
+        if any(project.text_matches(way.file, r"^pythonpath\b") for way in _CONFIGURED_PYTEST):
             pytest = f"{python} {_PYTEST}"
         return pytest, f"{reason} (pytest must be installed for {python})"
-    written = project.telling(tests, r"\bdef test")
+    written = project.with_text(tests, r"\bdef test")
     if _DJANGO.fits(project) and written:
         return f"{python} {_DJANGO.command} test", "manage.py is Django's"
-    cases = project.telling(written, _CASES)
+    cases = project.with_text(written, _CASES)
     if not cases:
         return "", "no tests were seen"
     if program := _test_program(project):
@@ -128,10 +128,10 @@ def _pytest_reason(project: ProjectListing, tests: list[str]) -> str:
             return f"{way.file} configures pytest"
     if conftest := project.named("conftest.py"):
         return f"{conftest[0]} is pytest's"
-    if users := project.telling(tests, r"^[ \t]*(import|from) pytest\b"):
+    if users := project.with_text(tests, r"^[ \t]*(import|from) pytest\b"):
         return _some(users, "import") + " pytest"
-    written = project.telling(tests, r"\bdef test")
-    if written and not project.telling(written, _CASES):
+    written = project.with_text(tests, r"\bdef test")
+    if written and not project.with_text(written, _CASES):
         return _some(written, "hold") + " plain test functions"
     return ""
 
@@ -180,7 +180,9 @@ def _unittest(project: ProjectListing, start: str, cases: list[str]) -> str:
     )
     command = f"-m unittest discover -s {shlex.quote(start or '.')} -p '{pattern}'"
     # Relative imports need the package's own name, which discovery takes from the top folder.
-    relative = f"{start}/__init__.py" in project.files and project.telling(mine, r"^[ \t]*from \.")
+    relative = f"{start}/__init__.py" in project.files and project.with_text(
+        mine, r"^[ \t]*from \."
+    )
     return f"{command} -t ." if relative else command
 
 

@@ -69,7 +69,7 @@ def _dev_server(project: ProjectListing) -> tuple[str, str] | None:
 
 
 def _is_program(project: ProjectListing, page: str) -> bool:
-    return project.has(page) and not project.says(page, _NO_PROGRAM)
+    return project.has(page) and not project.text_matches(page, _NO_PROGRAM)
 
 
 def _play(run: str, patience: int) -> dict[str, Any]:

@@ -26,12 +26,12 @@ _GONE = "(not there any more)"
 
 def render(report: RunReport) -> str:
     suites = [_suite(report, one) for one in report.run_rounds]
-    if why := _untold(report, suites):
+    if why := _reason_without_gate(report, suites):
         suites.append(_run(report, printable(why)))
     return junit_xml.document(suites).decode()
 
 
-def _untold(report: RunReport, suites: Sequence[junit_xml.Suite]) -> str:
+def _reason_without_gate(report: RunReport, suites: Sequence[junit_xml.Suite]) -> str:
     """Why the run is not complete if no gate shows it, "" otherwise: a run blocked because of its
     record must not look as if everything passed."""
     if broken := report.audit.broken:
