@@ -16,8 +16,8 @@ from openloop.core import clock
 from openloop.core.errors import ExitCode, Interrupted, JudgeError, UsageError
 from openloop.core.text import printable
 from openloop.fs import files
-from openloop.judge import case_file, golden, pool
-from openloop.judge.case_file import CaseFile
+from openloop.judge import golden, pool
+from openloop.judge.case_file import CaseFile, load
 from openloop.judge.cases import Case, CaseResult
 from openloop.views import junit_xml
 from openloop.views.console import Screen
@@ -56,38 +56,38 @@ def judge(
     if not command:
         fix = "write it behind --: openloop judge CASES -- python3 solver.py"
         raise UsageError("COMMAND is missing", fix=fix)
-    sheet = case_file.load(path, recording=options.record)
-    _check(sheet, options)
+    case_file = load(path, recording=options.record)
+    _check(case_file, options)
     pool.check(command)
-    report = None if options.junit is None else _JUnitFile(options.junit, sheet)
+    report = None if options.junit is None else _JUnitFile(options.junit, case_file)
     screen = Screen(sys.stderr)
     started, began = clock.utc(), clock.monotonic()
     try:
         if options.fresh:
-            sheet = _fresh(sheet, options.seed, screen)
-        results = list(_results(sheet, command, options, screen, say))
+            case_file = _fresh(case_file, options.seed, screen)
+        results = list(_results(case_file, command, options, screen, say))
     except Interrupted as stop:
         screen.end_live()
         return 128 + stop.signum
     if report:
-        report.write(_suite(sheet, results, started, clock.monotonic() - began))
+        report.write(_suite(case_file, results, started, clock.monotonic() - began))
     if not results:
         screen.line("note: CASES holds no case, and that is no pass")
     passed = bool(results) and all(result.passed for result in results)
     if options.record:
-        say([_recorded(sheet, results, passed)])
+        say([_recorded(case_file, results, passed)])
     say(summary(results))
     return ExitCode.OK if passed else ExitCode.FAILED
 
 
-def _check(sheet: CaseFile, options: JudgeOptions) -> None:
+def _check(case_file: CaseFile, options: JudgeOptions) -> None:
     """Raises UsageError for options that contradict each other or CASES."""
-    if sheet.generates and not options.fresh:
+    if case_file.generates and not options.fresh:
         fix = "add --fresh, which runs its generators, if you trust them"
-        raise UsageError("CASES makes its cases", where=sheet.given, fix=fix)
-    if options.fresh and not sheet.generates:
+        raise UsageError("CASES makes its cases", where=case_file.given, fix=fix)
+    if options.fresh and not case_file.generates:
         fix = 'leave --fresh out, or add a line: {"generate": "python3 make_cases.py"}'
-        raise UsageError("CASES makes no cases", where=sheet.given, fix=fix)
+        raise UsageError("CASES makes no cases", where=case_file.given, fix=fix)
     if options.fresh and options.record:
         raise UsageError("--record and --fresh exclude each other", fix="leave one of them out")
     if options.seed is not None and not options.fresh:
@@ -96,25 +96,25 @@ def _check(sheet: CaseFile, options: JudgeOptions) -> None:
         raise UsageError("--copy and --no-hide exclude each other", fix="leave one of them out")
 
 
-def _fresh(sheet: CaseFile, seed: int | None, screen: Screen) -> CaseFile:
-    """The sheet with its cases generated from the seed."""
+def _fresh(case_file: CaseFile, seed: int | None, screen: Screen) -> CaseFile:
+    """The file with its cases generated from the seed."""
     from openloop.judge import generator  # hardly ever needed
 
     chosen = str(seed) if seed is not None else os.environ.get("OPENLOOP_ROUND", "")
     chosen = chosen or str(secrets.randbits(32))
     screen.line(f"note: cases are made from seed {printable(chosen)}")
-    return generator.expand(sheet, chosen)
+    return generator.expand(case_file, chosen)
 
 
 def _results(
-    sheet: CaseFile,
+    case_file: CaseFile,
     command: Sequence[str],
     options: JudgeOptions,
     screen: Screen,
     say: Callable[[list[str]], None],
 ) -> Iterator[CaseResult]:
     """The results in the order of the cases, each printed as soon as possible."""
-    total, done, failed = len(sheet.cases), 0, 0
+    total, done, failed = len(case_file.cases), 0, 0
 
     def watched(results: Iterator[CaseResult]) -> Iterator[CaseResult]:
         nonlocal done, failed
@@ -128,7 +128,7 @@ def _results(
         screen.line(f"note: {printable(text)}")
 
     running = pool.run(
-        sheet,
+        case_file,
         command,
         jobs=options.jobs or pool.default_jobs(),
         hide=options.hide,
@@ -136,7 +136,7 @@ def _results(
         note=note,
     )
     with contextlib.closing(running):
-        for result in ordered(watched(running), sheet.cases):
+        for result in ordered(watched(running), case_file.cases):
             screen.end_live()
             say([line(result)])
             if options.details and not result.passed:
@@ -145,34 +145,34 @@ def _results(
     screen.end_live()
 
 
-def _recorded(sheet: CaseFile, results: Sequence[CaseResult], passed: bool) -> str:
+def _recorded(case_file: CaseFile, results: Sequence[CaseResult], passed: bool) -> str:
     new = sum(not result.case.expects for result in results)
     if not passed:
-        return f"nothing was recorded in {sheet.given}: not every case passed"
+        return f"nothing was recorded in {case_file.given}: not every case passed"
     if new:
-        golden.write(sheet, golden.filled(sheet, results))
-    return f"recorded {new} of {len(results)} cases in {sheet.given}"
+        golden.write(case_file, golden.filled(case_file, results))
+    return f"recorded {new} of {len(results)} cases in {case_file.given}"
 
 
 def _suite(
-    sheet: CaseFile, results: Sequence[CaseResult], started: str, seconds: float
+    case_file: CaseFile, results: Sequence[CaseResult], started: str, seconds: float
 ) -> junit_xml.Suite:
-    group = os.path.splitext(os.path.basename(sheet.path))[0]
+    group = os.path.splitext(os.path.basename(case_file.path))[0]
     tests = [
         junit_xml.Test(result.case.name, group, result.answer.seconds, result.failure)
         for result in results
     ]
     out = "\n".join(map(printable, map(line, results)))
-    return junit_xml.Suite(sheet.given, started, socket.gethostname(), seconds, tests, out)
+    return junit_xml.Suite(case_file.given, started, socket.gethostname(), seconds, tests, out)
 
 
 class _JUnitFile:
     """The file for `--junit`, checked before any case runs, so that no result is lost."""
 
-    def __init__(self, path: str, sheet: CaseFile) -> None:
+    def __init__(self, path: str, case_file: CaseFile) -> None:
         """Removes an earlier run's file, never a device or a symlink. Raises UsageError when the
         file cannot be written."""
-        if os.path.exists(path) and os.path.samefile(path, sheet.path):
+        if os.path.exists(path) and os.path.samefile(path, case_file.path):
             raise UsageError(f"--junit: {path} is the file of cases", fix="name another file")
         self._path = path
         folder, self._name = os.path.split(os.path.abspath(path))

@@ -25,33 +25,35 @@ from openloop.process.messages import Ended, NotStarted, Start
 from openloop.process.signals import Interrupts
 
 
-def expand(sheet: CaseFile, seed: str) -> CaseFile:
-    """The sheet with generated cases in place of its generators, which are hidden.
+def expand(case_file: CaseFile, seed: str) -> CaseFile:
+    """The file with generated cases in place of its generators, which are hidden.
 
     Raises JudgeError where a command fails, ConfigError where it prints no cases, Interrupted.
     """
     found: list[Case] = []
-    for entry in sheet.entries:
+    for entry in case_file.entries:
         if isinstance(entry, Case):
             found.append(entry)
         else:
-            found += _generated(entry, sheet, seed)
+            found += _generated(entry, case_file, seed)
     for case, _ in case_lines.repeated_names(found):
         what = f"two cases are called {printable(case.name)}"
-        raise ConfigError((OpenLoopError(what, where=sheet.given, fix="give each its own name"),))
-    return replace(sheet, entries=tuple(found), hidden=_hidden(sheet))
+        raise ConfigError(
+            (OpenLoopError(what, where=case_file.given, fix="give each its own name"),)
+        )
+    return replace(case_file, entries=tuple(found), hidden=_hidden(case_file))
 
 
-def _hidden(sheet: CaseFile) -> str:
-    """The generators' folder, or only the sheet if the command has to work in that folder."""
-    folder = os.path.dirname(sheet.path)
+def _hidden(case_file: CaseFile) -> str:
+    """The generators' folder, or only the file of cases if the command has to work in that folder."""
+    folder = os.path.dirname(case_file.path)
     places = (os.getcwd(), os.environ.get("OPENLOOP_PROJECT_ROOT") or "/")
-    return sheet.path if any(is_below(folder, place) for place in places) else folder
+    return case_file.path if any(is_below(folder, place) for place in places) else folder
 
 
-def _generated(generator: GeneratorLine, sheet: CaseFile, seed: str) -> list[Case]:
-    where = f"{sheet.given}, line {generator.line}"
-    data = _output_of(generator, os.path.dirname(sheet.path), seed, where)
+def _generated(generator: GeneratorLine, case_file: CaseFile, seed: str) -> list[Case]:
+    where = f"{case_file.given}, line {generator.line}"
+    data = _output_of(generator, os.path.dirname(case_file.path), seed, where)
     made = case_lines.parse(data, where=f"output of {where}", names=f"case {generator.line}.")
     found = [each for each in made if isinstance(each, Case)]
     if not found or len(found) < len(made):

@@ -15,28 +15,28 @@ from openloop.judge.cases import CaseResult
 _TEMPORARY = b".openloop-recorded"
 
 
-def filled(sheet: CaseFile, results: Sequence[CaseResult]) -> bytes:
+def filled(case_file: CaseFile, results: Sequence[CaseResult]) -> bytes:
     """The file with expectations added to cases that had none; other lines are unchanged."""
     answers = {result.case.line: result for result in results if not result.case.expects}
-    lines = sheet.data.decode().split("\n")
+    lines = case_file.data.decode().split("\n")
     for number, result in answers.items():
         lines[number - 1] = case_lines.recorded(lines[number - 1], result.case, result.answer)
     data = "\n".join(lines).encode()
-    case_lines.parse(data, where=sheet.given)  # a later run must be able to read it
+    case_lines.parse(data, where=case_file.given)  # a later run must be able to read it
     return data
 
 
-def write(sheet: CaseFile, data: bytes) -> None:
+def write(case_file: CaseFile, data: bytes) -> None:
     """Replace the file atomically. Raises JudgeError when it cannot be written, or was changed
     since it was read."""
-    folder, name = os.path.split(sheet.path)
+    folder, name = os.path.split(case_file.path)
     try:
-        if files.read(sheet.path, limit=len(sheet.data) + 1) != sheet.data:
+        if files.read(case_file.path, limit=len(case_file.data) + 1) != case_file.data:
             what = "nothing was recorded: the file was changed meanwhile"
-            raise JudgeError(what, where=sheet.given, fix="record again")
+            raise JudgeError(what, where=case_file.given, fix="record again")
         parent = files.open_folder(folder)
         try:
-            mode = stat.S_IMODE(os.stat(sheet.path).st_mode)
+            mode = stat.S_IMODE(os.stat(case_file.path).st_mode)
             with dirfd.replacing(
                 os.fsencode(name), parent, temporary=_TEMPORARY, mode=mode
             ) as descriptor:
@@ -47,6 +47,6 @@ def write(sheet: CaseFile, data: bytes) -> None:
     except OSError as error:
         raise JudgeError(
             f"nothing was recorded: {error.strerror}",
-            where=sheet.given,
+            where=case_file.given,
             fix="fix that, then record again",
         ) from None

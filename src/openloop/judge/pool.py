@@ -55,7 +55,7 @@ def _room() -> int:
 
 
 def run(
-    sheet: CaseFile,
+    case_file: CaseFile,
     command: Sequence[str],
     *,
     jobs: int,
@@ -74,8 +74,8 @@ def run(
     with Interrupts() as interrupts:
         judge = _Pool(command, interrupts, note)
         try:
-            judge.prepare(sheet.hidden if hide else "", copy=copy)
-            yield from judge.results(sheet.cases, min(jobs, _room()))
+            judge.prepare(case_file.hidden if hide else "", copy=copy)
+            yield from judge.results(case_file.cases, min(jobs, _room()))
         finally:
             judge.close()
 
