@@ -64,9 +64,9 @@ class Page:
             send("Emulation.setTouchEmulationEnabled", enabled=True, maxTouchPoints=5)
         scheme = "dark" if viewport.dark else "light"
         features = [{"name": "prefers-color-scheme", "value": scheme}]
-        say("Emulation.setEmulatedMedia", features=features)
-        say("Emulation.setFocusEmulationEnabled", enabled=True)
-        say("Runtime.runIfWaitingForDebugger")
+        send("Emulation.setEmulatedMedia", features=features)
+        send("Emulation.setFocusEmulationEnabled", enabled=True)
+        send("Runtime.runIfWaitingForDebugger")
 
     def send(self, method: str, **parameters: Any) -> None:
         self._pipe.send(method, self.session, **parameters)

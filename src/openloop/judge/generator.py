@@ -45,7 +45,7 @@ def expand(case_file: CaseFile, seed: str) -> CaseFile:
 
 
 def _hidden(case_file: CaseFile) -> str:
-    """The generators' folder, or only the file of cases if the command has to work in that folder."""
+    """The generators' folder, or only the file of cases if the command has to work there."""
     folder = os.path.dirname(case_file.path)
     places = (os.getcwd(), os.environ.get("OPENLOOP_PROJECT_ROOT") or "/")
     return case_file.path if any(is_below(folder, place) for place in places) else folder
