@@ -56,7 +56,7 @@ class ByDefault(Browsing):
 
     def test_a_dialog_that_nobody_asked_for(self) -> None:
         failure = self.fails("<button onclick='alert(\"boo\")'>b</button>", CLICK)
-        self.assertEqual(failure.what, 'a dialog that nobody asked for: alert "boo"')
+        self.assertEqual(failure.what, 'an unexpected dialog: alert "boo"')
 
     def test_another_page_than_the_one_asked_for(self) -> None:
         self.site.pages["/login"] = "<p>log in"

@@ -107,7 +107,7 @@ class OutOfReach(Case):
         self.closed(made.path)
         for code, command in ((2, "run"), (1, "status")):
             self.assertIn(
-                "cannot be looked at: Permission", self.output_of(code, command, made.path)
+                "cannot be accessed: Permission", self.output_of(code, command, made.path)
             )
 
     def test_what_is_protected_and_cannot_be_read(self) -> None:

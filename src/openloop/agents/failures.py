@@ -49,7 +49,7 @@ class SessionFailure(NamedTuple):
     """Why a session could not work or failed. kind: a Refusal, or ERROR. says: the agent's own
     sentence, printable. reset: the time given for its end, as it was written; "" for none.
     retries: the agent itself tries again. times: reported in a row, by
-    records: text may be somebody else's."""
+    records: text may come from another source."""
 
     kind: str
     says: str

@@ -171,7 +171,7 @@ class Transcript:
 
     @property
     def total(self) -> tuple[str, Figures]:
-        """(the session's id, its total, if it is one that goes on when the session is resumed)."""
+        """(the session's id, its total, if a resumed session adds to it)."""
         return self._session, self._total if self._goes_on else Figures()
 
     @property

@@ -123,7 +123,7 @@ class Player:
         answer, self._dialog_answer = self._dialog_answer, None
         accept = params["type"] == "beforeunload"  # or nothing could be opened any more
         if answer is None:
-            self.page_log.add(f'a dialog that nobody asked for: {params["type"]} "{text}"')
+            self.page_log.add(f'an unexpected dialog: {params["type"]} "{text}"')
         else:
             accept = answer["accept"]
         text = (answer or {}).get("text", params.get("defaultPrompt", ""))
@@ -268,7 +268,7 @@ class Player:
         """Wait for the dialog that an earlier step expects of the step just performed."""
         if not self.pipe.wait_for(lambda: self._dialog_answer is None, monotonic() + timeout):
             self._dialog_answer = None
-            raise Failure("no dialog came", expected="the dialog that was asked for")
+            raise Failure("no dialog came", expected="the dialog of an earlier step")
 
     def _await_download(self, name: str, timeout: float) -> None:
         if not self.pipe.wait_for(lambda: self._downloads.is_complete(name), monotonic() + timeout):

@@ -3,7 +3,7 @@
 `{last_error}` turns into `"${OPENLOOP_LAST_ERROR}"`, or into what means the same inside `'…'`,
 inside `"…"` and in a heredoc. So the shell parses nothing but what the author of the command
 wrote, and no value can end a word, a quote or a command. A place where that is not certain
-under both dash and bash is an error. A command without placeholders is not looked at.
+under both dash and bash is an error. A command without placeholders is not parsed.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def check(command: str) -> list[PlaceholderError]:
 
 
 def warnings(command: str) -> list[str]:
-    """What is legal but hardly meant, a sentence each: a value that another program parses
+    """Legal but probably mistaken uses, a sentence each: a value that another program parses
     again, and a name in braces that looks like a placeholder but is none."""
     return list(dict.fromkeys([*_lookalikes(command), *_parsed_again(*_read(command))]))
 

@@ -47,7 +47,7 @@ class AgentRefusal(NamedTuple):
 
 
 class CurrentWait(NamedTuple):
-    """A wait that goes on: for which agent, until when (UTC), and why."""
+    """The present wait: for which agent, until when (UTC), and why."""
 
     agent: str
     until: str

@@ -75,7 +75,7 @@ def key(step: Step, stand_in: bool) -> str:
 
 
 def ending_when_unavailable(config: Config, state: State) -> tuple[Decision, str] | None:
-    """How the run ends because an agent is unavailable and no wait helps; None while it goes on."""
+    """How the run ends because an agent is unavailable and no wait helps; None if it continues."""
     for step in CHANGES:
         if step in config.commands and start(config, state, step) is None:
             refused = [one for one in _refused(config, state, step) if one is not None]

@@ -91,7 +91,7 @@ TOOLS = (
     ),
     Tool(
         "stop",
-        "End the run that goes on. The first call returns a token and what would be ended; call "
+        "End the running loop. The first call returns a token and what would be ended; call "
         "again with the token.",
         {"token": {"type": "string"}},
         changes=True,

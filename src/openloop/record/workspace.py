@@ -108,7 +108,7 @@ def _exists(path: str, given: str) -> bool:
         return False
     except OSError as error:
         raise UsageError(
-            f"workspace {given} cannot be looked at: {error.strerror}",
+            f"workspace {given} cannot be accessed: {error.strerror}",
             fix="give yourself permission to enter its folders",
         ) from None
     return True

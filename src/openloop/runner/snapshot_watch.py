@@ -43,7 +43,7 @@ class SnapshotWatch:
             raise Interrupted(
                 self._received[0],
                 f"interrupted by {name} while OpenLoop was {_WORDS}",
-                fix="run again: it goes on where it stopped",
+                fix="run again: the run is resumed where it stopped",
             )
         if now >= self._began + self._longest:
             raise LimitError(

@@ -272,7 +272,7 @@ def _hide_from_git(place: Workspace) -> list[str]:
 
 def _begin_record(place: Workspace, folder: int) -> Event | None:
     """Make events.jsonl, empty but beside files of earlier rounds: there its one event says that
-    a person began it again, so that a record which somebody emptied is never taken for new."""
+    a person began it again, so that an emptied record is never taken for new."""
     begun = None
     if integrity.of_rounds(place):
         last = integrity.highest_round(place)

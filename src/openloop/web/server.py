@@ -69,7 +69,7 @@ def _on_socket(handler: type[Handler], path: str) -> BoundedServer:
 
 
 def _is_abandoned(path: str) -> bool:
-    """Whether a socket stands at `path` and nobody listens on it."""
+    """Whether there is a socket at `path` without a listener."""
     try:
         if not stat.S_ISSOCK(os.lstat(path).st_mode):
             return False

@@ -79,7 +79,9 @@ def protection(loop: ForeignLoop, flags: list[str]) -> Iterator[Finding]:
     that permit everything."""
     if flags:
         fix = "run it in a sandbox, and protect what decides: openloop help policy"
-        yield warning(f"{loop.name}: the agent is asked for nothing: {', '.join(flags)}", fix)
+        yield warning(
+            f"{loop.name}: the agent may do anything without asking: {', '.join(flags)}", fix
+        )
     if loop.protect:
         yield ok(f"{loop.name}: the agent may not edit {', '.join(loop.protect)}")
         return
