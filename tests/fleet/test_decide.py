@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import unittest
 
-from openloop.fleet.decide import LaunchStep, Queue, Seen, is_gone, next_step
+from openloop.fleet.decide import LaunchStep, Observation, Queue, is_gone, next_step
 from openloop.fleet.fleet_file import Task
 from openloop.fleet.launchers.launcher import Host
-from openloop.fleet.state import FleetState, Kind, Phase, TaskState, ending, replay
+from openloop.fleet.state import EventName, FleetState, Phase, TaskState, ending, replay
 
 GRACE, STOP = 10.0, 30.0
 HERE = [Host("", 1000)]
@@ -22,7 +22,7 @@ def step(
 ) -> LaunchStep | None:
     known = TaskState("a")
     known.phase, known.cancelling = phase, cancelling
-    look = Seen(0.0)
+    look = Observation(0.0)
     for name, value in seen.items():
         setattr(look, name, value)
     return next_step(known, look, now, grace=GRACE, stop=STOP)
@@ -72,7 +72,7 @@ class NextStep(unittest.TestCase):
                 self.assertEqual(expected, step(phase, now, cancelling=True, **seen))
 
     def test_what_is_listed_again_is_not_gone(self) -> None:
-        seen = Seen(0.0)
+        seen = Observation(0.0)
         seen.answer(False, "", 1.0)
         seen.answer(True, "7", 5.0)
         seen.answer(False, "", 6.0)
@@ -83,7 +83,7 @@ class NextStep(unittest.TestCase):
         self.assertEqual("7", seen.job)
 
     def test_a_heartbeat_that_moves_is_life(self) -> None:
-        seen = Seen(0.0)
+        seen = Observation(0.0)
         for now in range(100):
             seen.answer(False, "", now)
             seen.beat(("beat", now), now)
@@ -173,18 +173,18 @@ class Endings(unittest.TestCase):
 
 class Replay(unittest.TestCase):
     def test_a_history(self) -> None:
-        start = {"event": Kind.FLEET_STARTED, "id": "f", "sha256": ""}
+        start = {"event": EventName.FLEET_STARTED, "id": "f", "sha256": ""}
         launch = {"task": "a", "launch": "f.a.1", "number": 1, "host": ""}
         history: list[tuple[dict[str, object], str]] = [
             (start, "waiting"),
-            ({"event": Kind.TASK_LAUNCHING, **launch}, "submitted"),
-            ({"event": Kind.TASK_SUBMITTED, "task": "a", "job": "7"}, "submitted"),
-            ({"event": Kind.ENGINE_UNREACHABLE, "host": "", "why": "down"}, "unknown"),
-            ({"event": Kind.ENGINE_REACHED, "host": ""}, "submitted"),
-            ({"event": Kind.TASK_RUNNING, "task": "a", "host": "n1"}, "running"),
-            ({"event": Kind.ENGINE_UNREACHABLE, "host": "", "why": "down"}, "unknown"),
-            ({"event": Kind.TASK_ENDED, "task": "a", "state": "lost", "reason": ""}, "lost"),
-            ({"event": Kind.TASK_RETRIED, "task": "a"}, "waiting"),
+            ({"event": EventName.TASK_LAUNCHING, **launch}, "submitted"),
+            ({"event": EventName.TASK_SUBMITTED, "task": "a", "job": "7"}, "submitted"),
+            ({"event": EventName.ENGINE_UNREACHABLE, "host": "", "why": "down"}, "unknown"),
+            ({"event": EventName.ENGINE_REACHED, "host": ""}, "submitted"),
+            ({"event": EventName.TASK_RUNNING, "task": "a", "host": "n1"}, "running"),
+            ({"event": EventName.ENGINE_UNREACHABLE, "host": "", "why": "down"}, "unknown"),
+            ({"event": EventName.TASK_ENDED, "task": "a", "state": "lost", "reason": ""}, "lost"),
+            ({"event": EventName.TASK_RETRIED, "task": "a"}, "waiting"),
         ]
         events = []
         for event, word in history:
@@ -194,14 +194,14 @@ class Replay(unittest.TestCase):
 
     def test_a_task_that_is_no_longer_named_is_shown_while_it_lives(self) -> None:
         state = FleetState(["a"])
-        state.apply({"event": Kind.TASK_LAUNCHING, "task": "b", "launch": "x", "number": 1,
+        state.apply({"event": EventName.TASK_LAUNCHING, "task": "b", "launch": "x", "number": 1,
                      "host": ""})  # fmt: skip
         self.assertEqual(["a", "b"], [one.name for one in state.shown()])
-        state.apply({"event": Kind.TASK_ENDED, "task": "b", "state": "complete", "reason": ""})
+        state.apply({"event": EventName.TASK_ENDED, "task": "b", "state": "complete", "reason": ""})
         self.assertEqual(["a"], [one.name for one in state.shown()])
 
     def test_what_is_no_event(self) -> None:
-        for event in ({}, {"event": "nonsense"}, {"event": Kind.TASK_ENDED, "task": "a"}):
+        for event in ({}, {"event": "nonsense"}, {"event": EventName.TASK_ENDED, "task": "a"}):
             with self.assertRaises((KeyError, ValueError)):
                 replay(["a"], [event])
 

@@ -379,7 +379,7 @@ class Worktrees(Repository):
 
         place = self.fleet(changes("a", "echo a > one"))
         base = self.git("rev-parse", "HEAD")
-        plan = worktrees.Plan(self.repository, self.tree("a"), "openloop/a", base)
+        plan = worktrees.WorktreePlan(self.repository, self.tree("a"), "openloop/a", base)
         worktrees.make(plan, again=False)
         os.unlink(os.path.join(self.tree("a"), "one"))
         worktrees.make(plan, again=True)

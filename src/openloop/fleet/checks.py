@@ -6,7 +6,8 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -132,6 +133,25 @@ def _check_combination(
         what = "cannot be given a worktree: its project root stands in its own openloop.json"
         fix = 'write project_root instead, or "isolation": "none"'
         problems.say(where, (*place, "workspace"), what, fix)
+
+
+def warnings(places: Sequence[tuple[str, str]], isolation: str) -> Iterator[str]:
+    """A sentence for each workspace and each project root that several tasks share. places: the
+    (workspace, project root) of each task."""
+    for where, count in Counter(where for where, _ in places).items():
+        if count > 1:
+            yield f"{count} tasks share the workspace {where}: they run one by one"
+    if isolation == WORKTREE:
+        return
+    on: dict[str, list[str]] = {}  # workspaces by project root
+    for where, root in places:
+        on.setdefault(root, []).append(where)
+    for root, workspaces in on.items():
+        if root and len(set(workspaces)) > 1:
+            yield (
+                f"{len(workspaces)} tasks share the project root {root}: they change each other's "
+                'ground; "isolation": "worktree" gives each its own'
+            )
 
 
 def check_installed(chosen: Launcher, path: str, problems: Problems) -> None:

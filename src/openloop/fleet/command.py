@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from openloop.core.errors import ExitCode, HeldError, OpenLoopError, UsageError
 from openloop.core.text import counted, nearest, printable
 from openloop.fleet import fleet_file
-from openloop.fleet.state import FleetState, Phase, TaskState, Word
+from openloop.fleet.state import FleetState, Phase, StateName, TaskState
 from openloop.fleet.views import status
 from openloop.fleet.views.status import Report
 
@@ -60,7 +60,7 @@ def retry(asked: Asked) -> int:
     if gone := [task.name for task in chosen if task.name not in report.state.listed]:
         what = f"{asked.fleet} no longer lists {', '.join(gone)}"
         raise UsageError(what, fix="list it again, then retry")
-    names = [t.name for t in chosen if t.phase is Phase.OVER and t.end != Word.COMPLETE]
+    names = [t.name for t in chosen if t.phase is Phase.OVER and t.end != StateName.COMPLETE]
     if asked.tasks and len(names) < len(asked.tasks):
         fine = sorted(set(asked.tasks) - set(names))
         print(f"note: nothing to retry: {', '.join(fine)}", file=sys.stderr)
@@ -102,10 +102,10 @@ def _cancel_as_coordinator(
 ) -> bool:
     """Cancel tasks in this process. False when a living coordinator will do so."""
     from openloop.fleet import coordinator
-    from openloop.fleet.views.console import Console
+    from openloop.fleet.views.console import FleetConsole
     from openloop.views.console import Screen
 
-    console = Console(Screen(sys.stderr))
+    console = FleetConsole(Screen(sys.stderr))
     try:
         with _opened(asked.fleet, fleet) as (_, state, journal):
             mine = coordinator.Coordinator(fleet, state, journal, console, fleet.max_parallel)
@@ -165,8 +165,8 @@ def land(asked: Asked) -> int:
     """Merge the complete tasks; returns 0 when all of them landed."""
     from openloop.fleet import landing
     from openloop.fleet.journal import of_task
-    from openloop.fleet.state import Kind
-    from openloop.fleet.views.console import Console
+    from openloop.fleet.state import EventName
+    from openloop.fleet.views.console import FleetConsole
     from openloop.process.signals import Interrupts
     from openloop.views.console import Screen
 
@@ -176,14 +176,14 @@ def land(asked: Asked) -> int:
         fix = 'write "isolation": "worktree" before the fleet is run'
         raise UsageError("nothing can land: the tasks have no worktrees", fix=fix)
     with Interrupts() as interrupts, _opened(asked.fleet, fleet) as (_, state, journal):
-        console = Console(Screen(sys.stdout))
+        console = FleetConsole(Screen(sys.stdout))
         work = landing.Landing(fleet, state, interrupts, Screen(sys.stderr).line)
         landed_all, tasks = True, []
         for task in fleet.tasks:
             known = state.tasks[task.name]
             if task.name not in chosen or known.landed:
                 continue
-            if asked.tasks or known.end == Word.COMPLETE:
+            if asked.tasks or known.end == StateName.COMPLETE:
                 tasks.append(task)
                 continue
             landed_all = False
@@ -191,7 +191,7 @@ def land(asked: Asked) -> int:
         try:
             for task, found in work.land(tasks):
                 more = {"target": found.target, "commit": found.commit}
-                kind = Kind.TASK_LANDED if found.commit else Kind.TASK_NOT_LANDED
+                kind = EventName.TASK_LANDED if found.commit else EventName.TASK_NOT_LANDED
                 event = of_task(kind, task.name, **more, reason=found.reason)
                 for whole, line in journal.append([event], durable=True):
                     state.apply(whole)
@@ -299,14 +299,14 @@ def _ended(
             )
         return 128 + interrupts.received[0]
     shown = mine.state.shown()
-    complete = all(mine.state.word(task) == Word.COMPLETE for task in shown)
+    complete = all(mine.state.word(task) == StateName.COMPLETE for task in shown)
     return ExitCode.OK if complete else ExitCode.FAILED
 
 
 def _view(asked: Asked, out: Screen, err: Screen) -> View:
     from openloop.fleet.views import console
 
-    return console.EventStream(out) if asked.json else console.Console(err)
+    return console.FleetEventStream(out) if asked.json else console.FleetConsole(err)
 
 
 def _say_of_worktrees(fleet: Fleet, mine: Coordinator) -> None:

@@ -16,14 +16,15 @@ from typing import Protocol
 from openloop.core import clock
 from openloop.fleet import decide, git, requests, task_files, worktrees
 from openloop.fleet import state as states
-from openloop.fleet.decide import LaunchStep, Queue, Seen
+from openloop.fleet.decide import LaunchStep, Observation, Queue
 from openloop.fleet.engine import Engine
 from openloop.fleet.fleet_file import WORKTREE, Fleet, Task
 from openloop.fleet.journal import Event, Journal, ended, kept, of_task
 from openloop.fleet.launchers import launch
 from openloop.fleet.launchers.calls import CallResult, woken_by_ends
 from openloop.fleet.launchers.launcher import Verb
-from openloop.fleet.state import FleetState, Kind, Phase, TaskState, Word
+from openloop.fleet.observations import Observations
+from openloop.fleet.state import EventName, FleetState, Phase, StateName, TaskState
 from openloop.process.signals import Interrupts
 
 _SHORTEST, _LONGEST = 0.01, 0.25  # seconds between two looks; while nothing happens they lengthen
@@ -46,7 +47,6 @@ class Coordinator:
         self, fleet: Fleet, state: FleetState, journal: Journal, view: View, max_parallel: int
     ) -> None:
         """state: after all that the journal holds. Raises RecordError."""
-        now = clock.monotonic()
         self.fleet = fleet
         self.state = state
         self._journal = journal
@@ -54,18 +54,16 @@ class Coordinator:
         self._launcher = fleet.launcher
         self._tasks = {task.name: task for task in fleet.tasks}
         self._engine = Engine(fleet)
-        self._seen: dict[str, Seen] = {}
-        self._later: list[tuple[float, str]] = []
         self.queue = Queue(fleet.tasks, fleet.groups, fleet.hosts, max_parallel)
         identity = {"id": self.state.id or os.urandom(4).hex(), "sha256": fleet.sha256}
         here = {"host": os.uname().nodename, "pid": os.getpid(), "tasks": len(fleet.tasks)}
-        self._record([{"event": Kind.FLEET_STARTED, **identity, **here}], durable=True)
+        self._record([{"event": EventName.FLEET_STARTED, **identity, **here}], durable=True)
         for task in self.state.tasks.values():
             if task.phase is Phase.WAITING:
                 self.queue.wait(task.name)
             elif task.phase.is_live:
                 self.queue.take(task.name, task.engine)
-                self._seen[task.name] = Seen(now, begun=task.phase is Phase.RUNNING)
+        self._observations = Observations(fleet, state)
 
     # --- the loop ---
 
@@ -84,7 +82,7 @@ class Coordinator:
                 before = self._journal.size
                 self._take_requests()
                 self._take_answers()
-                self._look()
+                self._observations.read()
                 self._act()
                 if starting:
                     self._start()
@@ -94,7 +92,7 @@ class Coordinator:
                     return
                 changed = self._journal.size != before
                 pause = _SHORTEST if changed else min(pause * 1.5, _LONGEST)
-                self._wait(interrupts, pause + _EACH * len(self._seen))
+                self._wait(interrupts, pause + _EACH * len(self._observations))
 
     def _wait(self, interrupts: Interrupts, seconds: float) -> None:
         """Wait for a signal, the end of a launcher's command, or at most `seconds`."""
@@ -102,11 +100,13 @@ class Coordinator:
             interrupts.drain()
 
     def _is_over(self) -> bool:
-        return not self._seen and not self._later and not self.queue.has_waiting
+        return not self._observations and not self.queue.has_waiting
 
     def finish(self) -> None:
         """Record that no task is left."""
-        self._record([{"event": Kind.FLEET_FINISHED, "counts": self.state.counts()}], durable=True)
+        self._record(
+            [{"event": EventName.FLEET_FINISHED, "counts": self.state.counts()}], durable=True
+        )
 
     def _record(self, events: list[Event], *, durable: bool = False) -> None:
         for event, line in self._journal.append(events, durable=durable):
@@ -129,20 +129,21 @@ class Coordinator:
             task = self.state.tasks.get(name)
             if task is None or task.phase is Phase.OVER or task.cancelling:
                 continue
-            events.append(of_task(Kind.CANCEL_REQUESTED, name))
+            events.append(of_task(EventName.CANCEL_REQUESTED, name))
             if task.phase is Phase.WAITING:
                 waiting.add(name)
-                events.append(ended(name, Word.CANCELLED, "cancelled before it was started"))
+                events.append(ended(name, StateName.CANCELLED, "cancelled before it was started"))
         self.queue.drop(waiting)
-        self._later = [one for one in self._later if one[1] not in waiting]
         if events:
             self._record(events, durable=True)
 
     def _retry(self, names: Iterable[str]) -> None:
         tasks = (self.state.tasks.get(name) for name in names if name in self._tasks)
-        chosen = [t for t in tasks if t and t.phase is Phase.OVER and t.end != Word.COMPLETE]
+        chosen = [t for t in tasks if t and t.phase is Phase.OVER and t.end != StateName.COMPLETE]
         if chosen:
-            self._record([of_task(Kind.TASK_RETRIED, task.name) for task in chosen], durable=True)
+            self._record(
+                [of_task(EventName.TASK_RETRIED, task.name) for task in chosen], durable=True
+            )
         for task in chosen:
             self.queue.wait(task.name)
 
@@ -159,27 +160,22 @@ class Coordinator:
         if answer.code != 0:
             return self._unreachable(host, answer.why)
         if host in self.state.unreachable:
-            self._record([{"event": Kind.ENGINE_REACHED, "host": host}])
+            self._record([{"event": EventName.ENGINE_REACHED, "host": host}])
         listed = self._launcher.launches_in(answer.output)
-        now = clock.monotonic()
-        for name, seen in self._seen.items():
-            task = self.state.tasks[name]
-            if task.engine == host and answer.began >= seen.since and not seen.busy:
-                seen.answer(task.launch in listed, listed.get(task.launch, ""), now)
-                if not seen.listed:  # whether its heartbeat moves all the same
-                    seen.beat(task_files.pulse(self.workspace(name)), now)
-        return None
+        return self._observations.take_answer(host, listed, answer.began)
 
     def _unreachable(self, host: str, why: str) -> None:
         if host not in self.state.unreachable:
-            self._record([{"event": Kind.ENGINE_UNREACHABLE, "host": host, "why": why}])
+            self._record([{"event": EventName.ENGINE_UNREACHABLE, "host": host, "why": why}])
 
     def _submitted(self, task: TaskState, answer: CallResult) -> None:
-        seen = self._seen[task.name]
+        seen = self._observations[task]
         seen.busy, seen.since = False, clock.monotonic()
         if answer.code == 0:
             job = self._launcher.job_in(answer.output)
-            self._record([of_task(Kind.TASK_SUBMITTED, task.name, launch=task.launch, job=job)])
+            self._record(
+                [of_task(EventName.TASK_SUBMITTED, task.name, launch=task.launch, job=job)]
+            )
         elif self._launcher.could_not_ask(answer.code, answer.errors):
             self._unreachable(task.engine, answer.why)  # it may have been taken all the same
         else:
@@ -188,36 +184,22 @@ class Coordinator:
     def _refused(self, task: TaskState, why: str) -> None:
         if not self._give_up(task):  # it has begun: what the launcher says is not so
             return
-        why = task_files.last_line(self._folder(task), "engine.log") or why
+        why = task_files.last_line(self._observations.folder(task), "engine.log") or why
         self._leave(task)
-        self._record([of_task(Kind.TASK_REFUSED, task.name, launch=task.launch, why=why)])
+        self._record([of_task(EventName.TASK_REFUSED, task.name, launch=task.launch, why=why)])
         if decide.is_refused_for_good(task):
             why = f"{self._launcher.name} refused it {task.refusals} times: {why}"
-            self._record([ended(task.name, Word.BLOCKED, why)])
+            self._record([ended(task.name, StateName.BLOCKED, why)])
         else:
             delay = task.refusals * self._launcher.poll_interval
-            self._later.append((clock.monotonic() + delay, task.name))
+            self.queue.delay(task.name, clock.monotonic() + delay)
 
-    # --- looking ---
-
-    def _folder(self, task: TaskState) -> str:
-        return task_files.launch_folder(self.fleet, task.name, task.number)
-
-    def _look(self) -> None:
-        """Read the files of every launch."""
-        for name, seen in self._seen.items():
-            if not seen.busy:
-                task = self.state.tasks[name]
-                task_files.look(self._folder(task), task.launch, seen)
-
-    def workspace(self, name: str) -> str:
-        if name in self._tasks:
-            return self._tasks[name].workspace
-        return os.path.join(self.fleet.task_folder(name), "workspace")
+    def workspace(self, task: TaskState) -> str:
+        return self._observations.workspace(task)
 
     def _poll(self) -> None:
         """Poll the engine, or each host, when it is due and has launches."""
-        live = [self.state.tasks[name] for name in self._seen]
+        live = [task for task, _ in self._observations.all()]
         for host in self._engine.due({*self.state.unreachable, *(t.engine for t in live)}):
             try:
                 self._engine.poll(host, (task for task in live if task.engine == host))
@@ -228,25 +210,24 @@ class Coordinator:
 
     def _act(self) -> None:
         now, launcher = clock.monotonic(), self._launcher
-        for name, seen in list(self._seen.items()):
-            task = self.state.tasks[name]
+        for task, seen in self._observations.all():
             step = decide.next_step(task, seen, now, grace=launcher.grace, stop=launcher.stop)
             if step:
                 self._do(step, task, seen, now)
 
-    def _do(self, step: LaunchStep, task: TaskState, seen: Seen, now: float) -> None:
+    def _do(self, step: LaunchStep, task: TaskState, seen: Observation, now: float) -> None:
         match step:
             case LaunchStep.END:
                 self._end(task, seen)
             case LaunchStep.ADOPT:
                 found = {"launch": task.launch, "job": seen.job, "adopted": True}
-                self._record([of_task(Kind.TASK_SUBMITTED, task.name, **found)])
+                self._record([of_task(EventName.TASK_SUBMITTED, task.name, **found)])
             case LaunchStep.BEGAN:
-                host = (launch.read(self._folder(task), launch.CLAIM) or {}).get("host", "")
-                began = {"launch": task.launch, "host": host}
-                self._record([of_task(Kind.TASK_RUNNING, task.name, **began)])
+                claimant = launch.read(self._observations.folder(task), launch.CLAIM) or {}
+                began = {"launch": task.launch, "host": claimant.get("host", "")}
+                self._record([of_task(EventName.TASK_RUNNING, task.name, **began)])
             case LaunchStep.STOP:
-                task_files.ask_to_stop(self._folder(task))
+                task_files.ask_to_stop(self._observations.folder(task))
                 seen.stopped = now
             case LaunchStep.CANCEL:
                 self._engine_ends(Verb.CANCEL, task, seen)
@@ -259,40 +240,40 @@ class Coordinator:
             case LaunchStep.LOSE:
                 self._lose(task, seen)
 
-    def _engine_ends(self, verb: Verb, task: TaskState, seen: Seen) -> None:
-        task.job = task.job or seen.job
-        self._engine.end(task, verb)
+    def _engine_ends(self, verb: Verb, task: TaskState, seen: Observation) -> None:
+        self._engine.end(task, verb, task.job or seen.job)
 
     def _give_up(self, task: TaskState) -> bool:
         """Claim a launch, so that it can never begin. False when it has begun."""
-        folder = self._folder(task)
+        folder = self._observations.folder(task)
         os.makedirs(folder, exist_ok=True)
         if launch.claim(folder, {launch.FENCED: True, "launch": task.launch}):
             return True
-        task_files.look(folder, task.launch, self._seen[task.name])
-        return not self._seen[task.name].begun
+        seen = self._observations[task]
+        task_files.look(folder, task.launch, seen)
+        return not seen.begun
 
-    def _release(self, task: TaskState, seen: Seen) -> None:
+    def _release(self, task: TaskState, seen: Observation) -> None:
         if not self._give_up(task):
             return
         if seen.listed or task.job:  # it would only start, find the claim and end
             self._engine_ends(Verb.CANCEL, task, seen)
         self._leave(task)
         if task.cancelling:
-            self._record([ended(task.name, Word.CANCELLED, "cancelled before it began")])
+            self._record([ended(task.name, StateName.CANCELLED, "cancelled before it began")])
             return
         why = "the launcher no longer has it, and it never began"
-        why = task_files.last_line(self._folder(task), "engine.log") or why
-        self._record([of_task(Kind.TASK_RELEASED, task.name, launch=task.launch, why=why)])
+        why = task_files.last_line(self._observations.folder(task), "engine.log") or why
+        self._record([of_task(EventName.TASK_RELEASED, task.name, launch=task.launch, why=why)])
         if decide.is_unable_to_begin(task):
-            self._record([ended(task.name, Word.LOST, f"{task.unbegun} launches: {why}")])
+            self._record([ended(task.name, StateName.LOST, f"{task.unbegun} launches: {why}")])
         else:
             self.queue.wait(task.name)
 
-    def _lose(self, task: TaskState, seen: Seen) -> None:
+    def _lose(self, task: TaskState, seen: Observation) -> None:
         """Declare a task lost, after one more look: listing a folder makes a shared file system
         show new files."""
-        folder = self._folder(task)
+        folder = self._observations.folder(task)
         with contextlib.suppress(OSError):
             os.listdir(folder)
         task_files.look(folder, task.launch, seen)
@@ -300,37 +281,34 @@ class Coordinator:
             return self._end(task, seen)
         with contextlib.suppress(OSError):
             task_files.ask_to_stop(folder)  # should it live on where nobody sees it
-        beat = task_files.beat_words(self.workspace(task.name))
-        state, why = Word.LOST, f"it is gone without an end file{beat}"
+        beat = task_files.beat_words(self.workspace(task))
+        state, why = StateName.LOST, f"it is gone without an end file{beat}"
         if task.cancelling:
-            state, why = Word.CANCELLED, "cancelled; it left no end file"
+            state, why = StateName.CANCELLED, "cancelled; it left no end file"
         self._leave(task)
         self._record([ended(task.name, state, why, launch=task.launch)], durable=True)
         return None
 
-    def _end(self, task: TaskState, seen: Seen) -> None:
+    def _end(self, task: TaskState, seen: Observation) -> None:
         assert seen.end is not None
-        last = task_files.last_line(self._folder(task), launch.LOG)
+        last = task_files.last_line(self._observations.folder(task), launch.LOG)
         fields = states.ending(seen.end, last)
-        if task.cancelling and fields["state"] != Word.COMPLETE:
-            fields |= {"state": Word.CANCELLED, "reason": "cancelled"}
-        if fields["state"] == Word.COMPLETE and task.tree_made and task.name in self._tasks:
+        if task.cancelling and fields["state"] != StateName.COMPLETE:
+            fields |= {"state": StateName.CANCELLED, "reason": "cancelled"}
+        if fields["state"] == StateName.COMPLETE and task.tree_made and task.name in self._tasks:
             fields |= worktrees.committed(self.fleet, self._tasks[task.name])
         self._leave(task)
-        self._record([of_task(Kind.TASK_ENDED, task.name, launch=task.launch, **fields)])
+        self._record([of_task(EventName.TASK_ENDED, task.name, launch=task.launch, **fields)])
 
     def _leave(self, task: TaskState) -> None:
         """Note that a launch has ended."""
         self.queue.leave(task.name, task.engine)
-        del self._seen[task.name]
+        del self._observations[task]
 
     # --- starting ---
 
     def _start(self) -> None:
-        now = clock.monotonic()
-        for _, name in (one for one in self._later if one[0] <= now):
-            self.queue.wait(name)
-        self._later = [one for one in self._later if one[0] > now]
+        self.queue.wake(clock.monotonic())
         taken = []
         for task, host in self.queue.startable(self.state.unreachable):
             taken.append((task, host))
@@ -347,35 +325,25 @@ class Coordinator:
         """Make the worktree and the workspace of a task. False, with the task blocked, when git
         refuses."""
         try:
-            if self.fleet.isolation == WORKTREE and not self.state.tasks[task.name].tree_made:
-                self._make_worktree(task)
+            if self.fleet.isolation == WORKTREE:
+                known, record = self.state.tasks[task.name], self._record
+                worktrees.prepare(self.fleet, task, known, lambda e: record([e], durable=True))
             task_files.write_workspace(self.fleet, task)
             return True
         except git.Trouble as error:
             self.queue.leave(task.name, host)
-            self._record([ended(task.name, Word.BLOCKED, str(error))])
+            self._record([ended(task.name, StateName.BLOCKED, str(error))])
             return False
-
-    def _make_worktree(self, task: Task) -> None:
-        known = self.state.tasks[task.name]
-        plan = worktrees.plan(self.fleet, task, known.base)
-        if not known.base:
-            self._record(
-                [of_task(Kind.WORKTREE_STARTED, task.name, base=plan.base, branch=plan.branch)],
-                durable=True,
-            )
-        worktrees.make(plan, again=bool(known.base) and known.number == 0)
-        self._record([of_task(Kind.WORKTREE_MADE, task.name)], durable=True)
 
     def _intent(self, task: Task, host: str) -> Event:
         number = self.state.tasks[task.name].number + 1
         name = f"{self.state.id}.{task.name}.{number}"
-        return of_task(Kind.TASK_LAUNCHING, task.name, launch=name, number=number, host=host)
+        return of_task(EventName.TASK_LAUNCHING, task.name, launch=name, number=number, host=host)
 
     def _launch(self, task: Task) -> None:
         known = self.state.tasks[task.name]
-        self._seen[task.name] = Seen(clock.monotonic(), busy=True)
-        task_files.write_order(self.fleet, task, known, self._folder(known))
+        self._observations.begin(known)
+        task_files.write_order(self.fleet, task, known, self._observations.folder(known))
         try:
             self._engine.submit(known)
         except OSError as error:

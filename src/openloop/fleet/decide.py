@@ -7,7 +7,7 @@ launch; `Queue` says which waiting tasks may start.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -31,7 +31,7 @@ class LaunchStep(StrEnum):
 
 
 @dataclass(slots=True)
-class Seen:
+class Observation:
     """The observations of a launch. job: as the engine lists it. gone_since: the first answer
     without it, None while it is listed; asked: the latest answer. moved: when its heartbeat last
     changed. stopped, cancelled, killed: when that was done. busy: it is being submitted."""
@@ -67,7 +67,7 @@ class Seen:
 
 
 def next_step(
-    task: TaskState, seen: Seen, now: float, *, grace: float, stop: float
+    task: TaskState, seen: Observation, now: float, *, grace: float, stop: float
 ) -> LaunchStep | None:
     """The next action; None to wait. grace, stop: seconds."""
     if seen.busy:
@@ -85,7 +85,7 @@ def next_step(
     return LaunchStep.LOSE if seen.begun else LaunchStep.GIVE_UP
 
 
-def _cancelling(seen: Seen, now: float, stop: float) -> LaunchStep | None:
+def _cancelling(seen: Observation, now: float, stop: float) -> LaunchStep | None:
     if not seen.begun:
         return LaunchStep.GIVE_UP
     if seen.stopped is None:
@@ -96,7 +96,7 @@ def _cancelling(seen: Seen, now: float, stop: float) -> LaunchStep | None:
     return LaunchStep.KILL if now - since >= stop else None
 
 
-def is_gone(seen: Seen, now: float, grace: float) -> bool:
+def is_gone(seen: Observation, now: float, grace: float) -> bool:
     """Whether the engine has said for the whole grace that it does not have the launch, and its
     heartbeat stood still meanwhile."""
     if seen.gone_since is None or seen.asked - seen.gone_since < grace:
@@ -119,6 +119,7 @@ class Queue:
         self._hosts = hosts
         self._most = max_parallel
         self._waiting: dict[tuple[str, str], deque[str]] = {}
+        self._delayed: dict[str, float] = {}
         self._in_group: Counter[str] = Counter()
         self._in_lane: Counter[str] = Counter()
         self._on_host: Counter[str] = Counter()
@@ -130,14 +131,28 @@ class Queue:
             task = self._tasks[name][1]
             self._waiting.setdefault((task.group, task.lane), deque()).append(name)
 
-    def drop(self, names: Container[str]) -> None:
+    def delay(self, name: str, until: float) -> None:
+        """Put a task at the end later: at the first `wake` from `until` on."""
+        self._delayed[name] = until
+
+    def wake(self, now: float) -> None:
+        """Put the delayed tasks that are due at the end."""
+        for name in [name for name, until in self._delayed.items() if until <= now]:
+            del self._delayed[name]
+            self.wait(name)
+
+    def drop(self, names: Iterable[str]) -> None:
         """Take tasks out of the queue."""
+        names = set(names)
+        for name in names:
+            self._delayed.pop(name, None)
         for key, waiting in self._waiting.items():
             self._waiting[key] = deque(name for name in waiting if name not in names)
 
     @property
     def has_waiting(self) -> bool:
-        return any(self._waiting.values())
+        """Whether a task waits, or will."""
+        return bool(self._delayed) or any(self._waiting.values())
 
     def take(self, name: str, host: str) -> None:
         """Count a launch towards the bounds."""

@@ -32,16 +32,16 @@ class Engine:
             yield verb, key, answer
 
     def submit(self, task: TaskState) -> None:
-        """Raises OSError when no command can be started."""
-        self._of_task(Verb.SUBMIT, task)
+        """Hand a launch over. Raises OSError when no command can be started."""
+        self._start(Verb.SUBMIT, task, "")
 
-    def end(self, task: TaskState, verb: Verb) -> None:
-        """verb: CANCEL or KILL. Raises OSError."""
+    def end(self, task: TaskState, verb: Verb, job: str) -> None:
+        """End a launch, once at a time. verb: CANCEL or KILL. job: its id. Raises OSError."""
         if (verb, task.name) not in self._calls:
-            self._of_task(verb, task)
+            self._start(verb, task, job)
 
-    def _of_task(self, verb: Verb, task: TaskState) -> None:
-        values = {"launch": task.launch, "task": task.name, "job": task.job, "host": task.engine}
+    def _start(self, verb: Verb, task: TaskState, job: str) -> None:
+        values = {"launch": task.launch, "task": task.name, "job": job, "host": task.engine}
         values["folder"] = task_files.launch_folder(self._fleet, task.name, task.number)
         values["options"] = self._fleet.options
         self._calls.start((verb, task.name), self._launcher.command(verb, values))

@@ -7,7 +7,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
@@ -272,7 +272,7 @@ def _fleet(
         _task(task, path, folder, lambda root: resolve(os.path.join(base, root)))
         for task, _, _ in entries
     ]
-    warnings, tasks = _ground(tasks, roots, whole["isolation"])
+    places = [(one.workspace, one.project_root or roots.get(one.workspace, "")) for one in tasks]
     hosts = [Host(one, 1) if isinstance(one, str) else _host(one) for one in _list(whole, "hosts")]
     return Fleet(
         given=path,
@@ -289,9 +289,9 @@ def _fleet(
             for name, one in whole.get("groups", {}).items()
             if not name.startswith(("$", "x-"))
         },
-        tasks=tuple(tasks),
+        tasks=tuple(_in_lanes(tasks)),
         sha256=sha256,
-        warnings=tuple(warnings),
+        warnings=tuple(checks.warnings(places, whole["isolation"])),
     )
 
 
@@ -325,35 +325,11 @@ def _task(
     )
 
 
-def _ground(
-    tasks: list[Task], roots: Mapping[str, str], isolation: str
-) -> tuple[list[str], list[Task]]:
-    """Warnings of tasks that share a workspace or a project root; the former run in turn."""
-    warnings = []
+def _in_lanes(tasks: list[Task]) -> list[Task]:
+    """The tasks, those that share a workspace in a lane of its name."""
     shared = Counter(task.workspace for task in tasks)
-    for where, count in shared.items():
-        if count > 1:
-            warnings.append(f"{count} tasks share the workspace {where}: they run one by one")
-    if isolation != WORKTREE:
-        on: dict[str, list[str]] = {}  # workspaces by project root
-        for task in tasks:
-            on.setdefault(task.project_root or roots.get(task.workspace, ""), []).append(
-                task.workspace
-            )
-        warnings += [
-            f"{len(on[root])} tasks share the project root {root}: they change each other's "
-            'ground; "isolation": "worktree" gives each its own'
-            for root in on
-            if root and len(set(on[root])) > 1
-        ]
     if len(shared) == len(tasks):
-        return warnings, tasks
-    lanes = [where if count > 1 else "" for where, count in shared.items()]
-    by_place = dict(zip(shared, lanes, strict=True))
-    return warnings, [_in_lane(task, by_place[task.workspace]) for task in tasks]
-
-
-def _in_lane(task: Task, lane: str) -> Task:
-    return Task(
-        task.name, task.mission, task.workspace, task.project_root, task.set, task.group, lane
-    )
+        return tasks
+    return [
+        replace(task, lane=task.workspace if shared[task.workspace] > 1 else "") for task in tasks
+    ]

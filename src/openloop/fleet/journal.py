@@ -16,7 +16,7 @@ from typing import Any, Self
 
 from openloop.core import clock
 from openloop.core.errors import HeldError, OpenLoopError, RecordError, TamperError
-from openloop.fleet.state import Kind
+from openloop.fleet.state import EventName
 from openloop.fs import files
 from openloop.record import chain
 
@@ -190,4 +190,4 @@ def of_task(kind: str, task: str, **more: Any) -> Event:
 
 
 def ended(name: str, state: str, reason: str, **more: object) -> Event:
-    return of_task(Kind.TASK_ENDED, name, state=str(state), reason=reason, **more)
+    return of_task(EventName.TASK_ENDED, name, state=str(state), reason=reason, **more)

@@ -25,7 +25,7 @@ from openloop.fleet.fleet_file import Fleet, Task
 from openloop.fleet.git import Trouble, ask, write
 from openloop.fleet.git import top as top_of
 from openloop.fleet.launchers import launch
-from openloop.fleet.state import FleetState, Word
+from openloop.fleet.state import FleetState, StateName
 from openloop.process.signals import Interrupts
 from openloop.record import workspace
 
@@ -74,7 +74,7 @@ class Landing:
     def _repository(self, task: Task) -> str:
         """The top of the repository that holds the task's work, committed. Raises Trouble."""
         known = self._state.tasks[task.name]
-        if known.end != Word.COMPLETE:
+        if known.end != StateName.COMPLETE:
             raise Trouble(f"it is {known.end or 'not over'}, not complete")
         if not known.tree_made:
             raise Trouble('it has no worktree: write "isolation": "worktree" before it is run')

@@ -10,7 +10,7 @@ from typing import Any
 MAX_TRIES = 3  # submissions refused, or launches that never began, before a person is asked
 
 
-class Kind(StrEnum):
+class EventName(StrEnum):
     """The names of a fleet's events."""
 
     FLEET_STARTED = "fleet_started"
@@ -46,7 +46,7 @@ class Phase(StrEnum):
         return self not in (Phase.WAITING, Phase.OVER)
 
 
-class Word(StrEnum):
+class StateName(StrEnum):
     """States of a task beside the statuses of a run."""
 
     WAITING = "waiting"
@@ -117,12 +117,12 @@ class FleetState:
         """The state of a task, as people and programs read it."""
         match task.phase:
             case Phase.WAITING:
-                return Word.WAITING
+                return StateName.WAITING
             case Phase.OVER:
                 return task.end
         if task.engine in self.unreachable:
-            return Word.UNKNOWN
-        return Word.RUNNING if task.phase is Phase.RUNNING else Word.SUBMITTED
+            return StateName.UNKNOWN
+        return StateName.RUNNING if task.phase is Phase.RUNNING else StateName.SUBMITTED
 
     def live(self) -> list[TaskState]:
         return [task for task in self.tasks.values() if task.phase.is_live]
@@ -145,7 +145,7 @@ class FleetState:
             _FLEET[event["event"]](self, event)
 
 
-Change = Callable[[TaskState, Mapping[str, Any]], None]
+TaskChange = Callable[[TaskState, Mapping[str, Any]], None]
 
 
 def _launching(task: TaskState, event: Mapping[str, Any]) -> None:
@@ -209,20 +209,20 @@ def _nothing(task: Any, event: Mapping[str, Any]) -> None:
     pass
 
 
-_TASK: dict[str, Change] = {
-    Kind.WORKTREE_STARTED: _worktree_started,
-    Kind.WORKTREE_MADE: _worktree_made,
-    Kind.TASK_LAUNCHING: _launching,
-    Kind.TASK_SUBMITTED: _submitted,
-    Kind.TASK_REFUSED: _refused,
-    Kind.TASK_RUNNING: _running,
-    Kind.TASK_RELEASED: _released,
-    Kind.CANCEL_REQUESTED: _cancel,
-    Kind.TASK_ENDED: _ended,
-    Kind.TASK_RETRIED: _retried,
-    Kind.TASK_LANDED: _landed,
-    Kind.TASK_NOT_LANDED: _nothing,
-    Kind.NOTE: _nothing,
+_TASK: dict[str, TaskChange] = {
+    EventName.WORKTREE_STARTED: _worktree_started,
+    EventName.WORKTREE_MADE: _worktree_made,
+    EventName.TASK_LAUNCHING: _launching,
+    EventName.TASK_SUBMITTED: _submitted,
+    EventName.TASK_REFUSED: _refused,
+    EventName.TASK_RUNNING: _running,
+    EventName.TASK_RELEASED: _released,
+    EventName.CANCEL_REQUESTED: _cancel,
+    EventName.TASK_ENDED: _ended,
+    EventName.TASK_RETRIED: _retried,
+    EventName.TASK_LANDED: _landed,
+    EventName.TASK_NOT_LANDED: _nothing,
+    EventName.NOTE: _nothing,
 }
 
 
@@ -240,11 +240,11 @@ def _reached(fleet: FleetState, event: Mapping[str, Any]) -> None:
 
 
 _FLEET: dict[str, Callable[[FleetState, Mapping[str, Any]], None]] = {
-    Kind.FLEET_STARTED: _started,
-    Kind.ENGINE_UNREACHABLE: _unreachable,
-    Kind.ENGINE_REACHED: _reached,
-    Kind.FLEET_FINISHED: _nothing,
-    Kind.NOTE: _nothing,
+    EventName.FLEET_STARTED: _started,
+    EventName.ENGINE_UNREACHABLE: _unreachable,
+    EventName.ENGINE_REACHED: _reached,
+    EventName.FLEET_FINISHED: _nothing,
+    EventName.NOTE: _nothing,
 }
 
 
@@ -260,10 +260,10 @@ def replay(names: Iterable[str], events: Iterable[Mapping[str, Any]]) -> FleetSt
 # --- how a run ended ---
 
 _BY_CODE = {
-    0: Word.COMPLETE,
+    0: StateName.COMPLETE,
     1: "exhausted",
-    2: Word.BLOCKED,
-    3: Word.BLOCKED,
+    2: StateName.BLOCKED,
+    3: StateName.BLOCKED,
     4: "interrupted",
     5: "interrupted",
     129: "interrupted",

@@ -9,7 +9,7 @@ from typing import Any
 from openloop.core import interpreter
 from openloop.core.text import printable
 from openloop.fleet import task_configuration
-from openloop.fleet.decide import Seen
+from openloop.fleet.decide import Observation
 from openloop.fleet.fleet_file import WORKTREE, Fleet, Task
 from openloop.fleet.launchers import launch
 from openloop.fleet.state import TaskState
@@ -90,7 +90,7 @@ def write_order(fleet: Fleet, task: Task, known: TaskState, folder: str) -> None
         file.write(json.dumps(order))
 
 
-def look(folder: str, launched: str, seen: Seen) -> None:
+def look(folder: str, launched: str, seen: Observation) -> None:
     """Read the files of a launch into `seen`."""
     found = launch.read(folder, launch.END)
     if found is not None and found.get("launch") == launched:

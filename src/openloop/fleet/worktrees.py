@@ -5,18 +5,20 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from openloop.core.text import printable
 from openloop.fleet.fleet_file import Fleet, Task
 from openloop.fleet.git import Trouble, ask, head, top, write
+from openloop.fleet.journal import Event, of_task
+from openloop.fleet.state import EventName, TaskState
 
 MANY = 100  # from this number of worktrees on, their size is reported
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class WorktreePlan:
     """A worktree to make: at `path`, on `branch`, which begins at the commit `base`."""
 
     top: str
@@ -39,7 +41,7 @@ def path_of(fleet: Fleet, name: str) -> str:
     return os.path.join(fleet.task_folder(name), "tree")
 
 
-def plan(fleet: Fleet, task: Task, base: str) -> Plan:
+def plan(fleet: Fleet, task: Task, base: str) -> WorktreePlan:
     """base: the commit that was recorded before, "" for HEAD. Raises Trouble."""
     where = top(task.project_root)
     branch = branch_of(task.name)
@@ -50,14 +52,14 @@ def plan(fleet: Fleet, task: Task, base: str) -> Plan:
                 f"branch {branch} exists and is not of this fleet: rename the task, or the branch "
                 f"(git branch -m {branch} NEW), then retry"
             )
-    return Plan(where, path_of(fleet, task.name), branch, base)
+    return WorktreePlan(where, path_of(fleet, task.name), branch, base)
 
 
 def _exists(where: str, branch: str) -> bool:
     return bool(ask(where, "for-each-ref", f"refs/heads/{branch}"))
 
 
-def make(plan: Plan, *, again: bool) -> None:
+def make(plan: WorktreePlan, *, again: bool) -> None:
     """Make the worktree. again: it was begun before and perhaps half made, and nothing was ever
     started in it. Raises Trouble."""
     if again:
@@ -68,6 +70,19 @@ def make(plan: Plan, *, again: bool) -> None:
         ask(plan.top, *words, "--force", plan.path, plan.branch)
     else:
         ask(plan.top, *words, "-b", plan.branch, plan.path, plan.base)
+
+
+def prepare(fleet: Fleet, task: Task, known: TaskState, record: Callable[[Event], None]) -> None:
+    """Make the worktree of a task that has none. record: gets an event before and after that.
+    Raises Trouble."""
+    if known.tree_made:
+        return
+    found = plan(fleet, task, known.base)
+    if not (again := bool(known.base)):
+        begun = {"base": found.base, "branch": found.branch}
+        record(of_task(EventName.WORKTREE_STARTED, task.name, **begun))
+    make(found, again=again and known.number == 0)
+    record(of_task(EventName.WORKTREE_MADE, task.name))
 
 
 def discard(top: str, path: str) -> None:

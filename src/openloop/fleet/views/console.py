@@ -9,7 +9,7 @@ from openloop.core import clock
 from openloop.core.text import counted, printable
 from openloop.fleet import task_files
 from openloop.fleet.journal import Event
-from openloop.fleet.state import FleetState, Kind, Word
+from openloop.fleet.state import EventName, FleetState, StateName
 from openloop.fleet.views.status import count_words, running_words
 from openloop.views.console import Screen, duration
 
@@ -17,10 +17,15 @@ if TYPE_CHECKING:
     from openloop.fleet.coordinator import Coordinator
 
 _REDRAW = 1.0  # seconds
-_COLOURS = {Word.COMPLETE: "green", Word.BLOCKED: "red", Word.LOST: "red", "crashed": "red"}
+_COLOURS = {
+    StateName.COMPLETE: "green",
+    StateName.BLOCKED: "red",
+    StateName.LOST: "red",
+    "crashed": "red",
+}
 
 
-class EventStream:
+class FleetEventStream:
     """`--json`: each event as it is recorded."""
 
     def __init__(self, screen: Screen) -> None:
@@ -36,7 +41,7 @@ class EventStream:
         pass
 
 
-class Console:
+class FleetConsole:
     """The output for people, also in the log of a CI job."""
 
     def __init__(self, screen: Screen) -> None:
@@ -61,28 +66,28 @@ class Console:
     def _words(self, event: Event, state: FleetState) -> str:
         name = event.get("task", "")
         match event["event"]:
-            case Kind.FLEET_STARTED:
+            case EventName.FLEET_STARTED:
                 return f"{counted(event['tasks'], 'task')}: {count_words(state.counts())}"
-            case Kind.TASK_ENDED:
+            case EventName.TASK_ENDED:
                 end = event["state"]
                 took = f"  {duration(event['seconds'])}" if event.get("seconds") else ""
                 why = event.get("note") or event["reason"]
                 shown = self._screen.paint(f"{end:<11}", _COLOURS.get(end, "yellow"))
                 return f"{shown} {name}{took}  {printable(why)}"
-            case Kind.TASK_REFUSED:
+            case EventName.TASK_REFUSED:
                 return f"refused     {name}  {printable(event['why'])}"
-            case Kind.TASK_RELEASED:
+            case EventName.TASK_RELEASED:
                 return f"not begun   {name}  {printable(event['why'])}: it is started again"
-            case Kind.ENGINE_UNREACHABLE:
+            case EventName.ENGINE_UNREACHABLE:
                 what = event["host"] or "the engine"
                 return f"unknown     {what} cannot be asked: {printable(event['why'])}"
-            case Kind.ENGINE_REACHED:
+            case EventName.ENGINE_REACHED:
                 return f"reached     {event['host'] or 'the engine'} answers again"
-            case Kind.TASK_LANDED:
+            case EventName.TASK_LANDED:
                 return f"landed      {name}  {event['commit'][:12]} on {event['target']}"
-            case Kind.TASK_NOT_LANDED:
+            case EventName.TASK_NOT_LANDED:
                 return f"not landed  {name}  {printable(event['reason'])}"
-            case Kind.NOTE:
+            case EventName.NOTE:
                 return f"note: {printable(event['text'])}"
         return ""
 
@@ -97,7 +102,7 @@ class Console:
         live = state.live()
         drawn = []
         for task in live[:room]:
-            beat = task_files.heartbeat(coordinator.workspace(task.name))
+            beat = task_files.heartbeat(coordinator.workspace(task))
             words = running_words(beat) if beat else ""
             drawn.append(f"{state.word(task):<11} {task.name}  {words}")
         more = f", {len(live) - room} more live" if len(live) > room else ""
@@ -116,7 +121,11 @@ def summary(state: FleetState, given: str) -> list[str]:
         tokens = sum((u.get("input_tokens") or 0) + (u.get("output_tokens") or 0) for u in usages)
         least = "at least " if any(u.get("unpriced") for u in usages) else ""
         shown.append(f"  cost      {least}${cost:.2f}, {tokens} tokens")
-    needy = [t for t in tasks if state.word(t) not in (Word.COMPLETE, Word.WAITING, Word.CANCELLED)]
+    needy = [
+        t
+        for t in tasks
+        if state.word(t) not in (StateName.COMPLETE, StateName.WAITING, StateName.CANCELLED)
+    ]
     over = [task for task in needy if not task.phase.is_live]
     for task in over[:20]:
         shown.append(f"  person    {state.word(task)} {task.name}: {printable(task.reason)}")

@@ -7,7 +7,7 @@ import shlex
 
 from openloop.fleet.decide import Queue
 from openloop.fleet.fleet_file import Fleet
-from openloop.fleet.state import Phase, TaskState, Word
+from openloop.fleet.state import Phase, StateName, TaskState
 from openloop.fleet.views.status import Report, running_words
 
 
@@ -72,7 +72,7 @@ def _waiting(fleet: Fleet, report: Report, task: TaskState, where: str) -> tuple
 def _over(report: Report, task: TaskState, where: str) -> tuple[str, str]:
     name = shlex.quote(task.name)
     retry = f"openloop fleet retry {where} {name}"
-    if task.end == Word.COMPLETE:
+    if task.end == StateName.COMPLETE:
         landed = f"openloop fleet land {where} {name}" if task.commit and not task.landed else ""
         return task.reason or "every gate passed", landed or "nothing"
     look = f"openloop status {shlex.quote(report.workspace(task))}"

@@ -11,7 +11,7 @@ from typing import Any
 from openloop.core import clock
 from openloop.core.errors import OpenLoopError
 from openloop.core.text import markup, printable
-from openloop.fleet.state import Phase, Word
+from openloop.fleet.state import Phase, StateName
 from openloop.fleet.views.status import Report, count_words
 from openloop.views import junit_xml
 from openloop.views.console import duration
@@ -97,7 +97,7 @@ def _suite(report: Report, task: Any) -> junit_xml.Suite:
     tests: list[junit_xml.Test] = []
     if task.number and task.phase is Phase.OVER:
         tests = _gates(report.workspace(task), name)
-    if not any(test.failure for test in tests) and word != Word.COMPLETE:
+    if not any(test.failure for test in tests) and word != StateName.COMPLETE:
         why = task.reason or word
         one = junit_xml.Test("run", f"openloop.{name}", task.seconds or 0.0, why, kind=word)
         tests = [*tests, one]

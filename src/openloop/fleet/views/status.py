@@ -9,14 +9,14 @@ import os
 
 from openloop.core.text import printable
 from openloop.fleet import fleet_file, journal
-from openloop.fleet.state import FleetState, Phase, TaskState, Word
+from openloop.fleet.state import FleetState, Phase, StateName, TaskState
 
 TYPE_CHECKING = False  # typing is slow to import
 if TYPE_CHECKING:
     from typing import Any
 
 _SHOWN = 40  # tasks that have a line of their own for a person
-_ORDER = (Word.RUNNING, Word.SUBMITTED, Word.UNKNOWN, Word.WAITING)
+_ORDER = (StateName.RUNNING, StateName.SUBMITTED, StateName.UNKNOWN, StateName.WAITING)
 
 
 class Report:
@@ -104,9 +104,9 @@ def lines(report: Report) -> list[str]:
 
 def _rank(word: str) -> int:
     """The order of states: tasks that need a person, running, waiting, complete."""
-    if word == Word.COMPLETE:
+    if word == StateName.COMPLETE:
         return 9
-    return _ORDER.index(Word(word)) + 1 if word in _ORDER else 0
+    return _ORDER.index(StateName(word)) + 1 if word in _ORDER else 0
 
 
 def count_words(counts: dict[str, int]) -> str:
