@@ -19,7 +19,7 @@ from openloop.fs import temporary_folders
 from openloop.process import tree
 from support import Workspace, environment
 
-_GUARD, _BROWSER = b"openloop.process.guard", b"--remote-debugging-pipe"
+_GUARD, _BROWSER = b"openloop-guard", b"--remote-debugging-pipe"
 _VICTIMS = (
     "play",
     "a guard",

@@ -1,7 +1,7 @@
 """Run openloop with a fault inside its runner: PLAN WORDS…, the plan a JSON object.
 
-The runner's own calls are wrapped before it starts; nothing in the product knows of it, and
-the guard and the commands are other programs and stay as they are. Plans:
+The runner's own calls are wrapped before it starts; nothing in the product knows of it. Its guard, a
+fork, and the commands keep the real ones. Plans:
 
     {"kill": N, "how": "before" | "torn" | "after", "guard": BOOL}   SIGKILL at the N-th durable
         call; `torn` writes half of what was to be written; `guard` kills the guard first
@@ -45,9 +45,12 @@ def wrap(fault: Fault) -> None:
 
 def _wrap(module: Any, name: str, counter: itertools.count[int], fault: Fault) -> None:
     real = getattr(module, name)
+    runner = os.getpid()
 
     @functools.wraps(real)
     def wrapped(*words: Any, **how: Any) -> Any:
+        if os.getpid() != runner:
+            return real(*words, **how)
         if name == "open" and (words[0] == os.devnull or not words[1] & MAKING):
             return real(*words, **how)
         after = fault(next(counter), name, real, words)

@@ -237,7 +237,7 @@ class Ends(Browse):
 
     def test_its_guards_are_killed(self) -> None:
         process = self.started()
-        for pid in self.children(process, b"openloop.process.guard"):
+        for pid in self.children(process, b"openloop-guard"):
             os.kill(pid, signal.SIGKILL)
         self.assertEqual(process.wait(20), 1)
         self.assert_nothing_left()
@@ -285,7 +285,7 @@ class Ends(Browse):
         process = workspace.start(env=self.env)
         self.addCleanup(process.communicate)
         wait_until(lambda: "passed    1" in _log(workspace), "the play to begin")
-        guards = self.children(process, b"openloop.process.guard") if both else []
+        guards = self.children(process, b"openloop-guard") if both else []
         for pid in guards[:1]:
             os.kill(pid, signal.SIGSTOP)  # or it could act before it dies
         for pid in [process.pid, *guards[:1]]:

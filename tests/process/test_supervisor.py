@@ -112,6 +112,7 @@ class Dress(Case):
         (guard,) = children(runner.pid)
         self.assertEqual(children(guard), [place.heartbeat["pid"]])
         self.assertEqual(os.getsid(guard), guard)
+        self.assertEqual(command_line(guard), b"openloop-guard")
         with open(place.project_file("go"), "w", encoding="utf-8"):
             pass
         self.assertEqual(runner.wait(30), 0)
@@ -122,12 +123,17 @@ class GuardsMemory(unittest.TestCase):
     HEAVY = frozenset({"dataclasses", "hashlib", "random", "secrets", "shutil", "subprocess"})
 
     def test_what_it_does_not_need_is_not_loaded(self) -> None:
-        """It lives as long as the run, and each of these takes up to two megabytes."""
+        """A judge's guards have interpreters of their own; each of these takes up to two megabytes."""
         look = "import sys; import openloop.process.guard; "
         look += f"print(*({self.HEAVY} & sys.modules.keys()))"
         words = [sys.executable, "-S", "-c", look]
         done = subprocess.run(words, env=environment(), capture_output=True, text=True, check=True)
         self.assertEqual("", done.stdout.strip())
+
+
+def command_line(pid: int) -> bytes:
+    with open(f"/proc/{pid}/cmdline", "rb") as file:
+        return file.read().rstrip(b"\0")
 
 
 def children(pid: int) -> list[int]:

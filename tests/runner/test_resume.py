@@ -42,7 +42,7 @@ def guard_of(runner: int) -> int:
     """The PID of a runner's guard."""
     for pid in children(runner):
         with open(f"/proc/{pid}/cmdline", "rb") as file:
-            if b"openloop.process.guard" in file.read():
+            if b"openloop-guard" in file.read():
                 return pid
     raise AssertionError("no guard")
 

@@ -21,7 +21,7 @@ class GuardedProgram:
         """discard: a folder that the guard removes at its end, also one that is made later."""
         null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)  # in the place of a run's lock
         try:
-            self._guard = GuardClient(null, 0)
+            self._guard = GuardClient(null)
         finally:
             os.close(null)
         if discard:

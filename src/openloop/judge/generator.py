@@ -71,7 +71,7 @@ def _output_of(generator: GeneratorLine, folder: str, seed: str, where: str) -> 
         tempfile.TemporaryFile() as stdout,
         tempfile.TemporaryFile() as stderr,
     ):
-        guard = GuardClient(stdin.fileno(), 0)
+        guard = GuardClient(stdin.fileno())
         with contextlib.closing(guard):
             words, env = ["/bin/sh", "-c", generator.command], {"OPENLOOP_SEED": seed}
             streams = [each.fileno() for each in (stdin, stdout, stderr)]

@@ -183,7 +183,7 @@ class _Pool:
         """
         lacking = ""
         for _ in range(_ATTEMPTS):
-            guard = GuardClient(self._folders.lock, 0, self._environment)
+            guard = GuardClient(self._folders.lock, env=self._environment)
             entered = guard.enter(self._views[0].order) if self._views else Entered(True, ())
             if entered.done:
                 self._note_limits(lacking, entered.shared)

@@ -1,9 +1,9 @@
 """The guard: the parent of every command, so that none outlives its step or its runner.
 
-A separate process for the whole run, started with `python -I -S`. It adopts orphans (child
-subreaper), ignores signals and talks to the runner through a socket; see `messages`. If the runner
-dies, the guard ends the process tree, restores a removed record (see `record_rescue`), and only
-then releases the workspace's lock, whose descriptor it inherited.
+A separate process for the whole run. It adopts orphans (child subreaper), ignores signals and talks
+to the runner through a socket; see `messages`. If the runner dies, the guard ends the process tree,
+restores a removed record (see `record_rescue`), and only then releases the workspace's lock, whose
+descriptor it inherited.
 """
 
 from __future__ import annotations
@@ -34,7 +34,6 @@ from openloop.process.messages import (
     Started,
 )
 
-_ENVIRONMENT = dict(os.environ)  # os.environ would decode every name and value at each use
 _IGNORED = (
     signal.SIGINT,
     signal.SIGTERM,
@@ -75,13 +74,17 @@ class RunningCommand:
 class Guard:
     """Runs one command at a time and ends its whole tree before it reports."""
 
-    def __init__(self, control: socket.socket, wakeup: int, record: str) -> None:
-        """record: path of the run's events; "" when there are none."""
+    def __init__(
+        self, control: socket.socket, wakeup: int, record: str, environment: dict[str, str]
+    ) -> None:
+        """wakeup: readable after SIGCHLD. record: path of the run's events; "" when there are none.
+        environment: of the commands."""
         self.record = record
         # Opened by itself: the runner's descriptor would keep its lock.
         self.events = os.open(record, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC) if record else -1
         self.control = control
-        self.wakeup = wakeup  # readable after SIGCHLD
+        self.wakeup = wakeup
+        self.environment = environment
         self.decoder = messages.Decoder()
         self.descriptors: list[int] = []  # received with an order that is still queued
         self.orders: list[Message] = []
@@ -151,18 +154,19 @@ class Guard:
         """Enter a view for every later command, and report whether it worked."""
         from openloop.process import namespaces  # few guards need it
 
+        tree.open_memory()  # a fork inherits it closed, which prevents a user namespace
         entered = namespaces.enter(**view)
         if entered and "enclosure" in view:  # the PID namespace replaces the mark
             self.litter = namespaces.litter
-            for name in [each for each in _ENVIRONMENT if each.startswith(run_marks.SIGN)]:
-                del _ENVIRONMENT[name]
+            for name in [each for each in self.environment if each.startswith(run_marks.SIGN)]:
+                del self.environment[name]
         self._answer(Entered(entered, namespaces.shared()))
 
     def _start(self, order: Start) -> None:
         streams, self.descriptors = self.descriptors, []
-        tree.close_memory()  # not earlier: it would prevent a user namespace
+        tree.close_memory()
         try:
-            pid = _spawn(order, streams)
+            pid = _spawn(order, streams, self.environment)
         except (OSError, ValueError) as error:
             self._answer(NotStarted(order.number, _message(error)))
         else:
@@ -255,7 +259,7 @@ def _message(error: OSError | ValueError) -> str:
     return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
 
 
-def _spawn(order: Start, streams: list[int]) -> int:
+def _spawn(order: Start, streams: list[int], environment: Mapping[str, str]) -> int:
     """Start the order's command in a session of its own.
 
     streams: its standard input, output and error, or the log that takes both outputs.
@@ -267,7 +271,7 @@ def _spawn(order: Start, streams: list[int]) -> int:
     return os.posix_spawnp(
         order.argv[0],
         list(order.argv),
-        {**_ENVIRONMENT, **order.env},
+        {**environment, **order.env},
         file_actions=[
             null if len(streams) == 1 else (os.POSIX_SPAWN_DUP2, streams[0], 0),
             (os.POSIX_SPAWN_DUP2, streams[len(streams) // 2], 1),
@@ -279,18 +283,26 @@ def _spawn(order: Start, streams: list[int]) -> int:
     )
 
 
-def main() -> None:
-    """Run as a guard: arguments are the control socket's descriptor, the lock's, the mark (0 for
-    none), and the record's path, which may be empty."""
-    control, lock, mark = (int(word) for word in sys.argv[1:4])
-    for descriptor in (control, lock):
-        os.set_inheritable(descriptor, False)
+def serve(control: socket.socket, mark: int = 0, record: str = "") -> None:
+    """Make this process a guard until the runner closes its end of the socket. mark: of the run, 0
+    for none. record: path of its events, "" for none."""
     for signum in _IGNORED:
         signal.signal(signum, signal.SIG_IGN)
+    run_marks.name_guard()
     tree.become_subreaper()
+    environment = dict(os.environ)  # os.environ would decode every name and value at each use
     if mark:
-        run_marks.carry(mark, _ENVIRONMENT)
+        run_marks.carry(mark, environment)
     readable, writable = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     signal.signal(signal.SIGCHLD, lambda signum, frame: None)
     signal.set_wakeup_fd(writable, warn_on_full_buffer=False)
-    Guard(socket.socket(fileno=control), readable, sys.argv[4]).serve()
+    Guard(control, readable, record, environment).serve()
+
+
+def main() -> None:
+    """Run as a guard in an interpreter of its own. Arguments: the descriptors of the control socket
+    and of the lock."""
+    control, lock = (int(word) for word in sys.argv[1:])
+    for descriptor in (control, lock):
+        os.set_inheritable(descriptor, False)
+    serve(socket.socket(fileno=control))

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import select
 import signal
 import socket
 import struct
-import subprocess
 import sys
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from openloop.core import interpreter
-from openloop.process import messages, run_marks, tree
+from openloop.process import guard, messages, tree
 from openloop.process.messages import Discard, End, Enter, Entered, Message, Release, Start
 from openloop.process.watchdog import CommandLimits
 
 ANSWER = 1.5  # seconds in which a guard must answer an order before it is killed
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+_PROGRAM = (
+    "import sys; sys.path.append(sys.argv.pop(1)); from openloop.process.guard import main; main()"
+)
+_POLL = 0.001  # seconds between two looks whether a guard has ended
 
 
 class Job(NamedTuple):
@@ -42,31 +47,33 @@ class GuardClient:
     def __init__(
         self,
         lock: int,
-        mark: int,
+        mark: int = 0,
+        record: str = "",
         env: Mapping[str, str] | None = None,
-        record: str | None = None,
     ) -> None:
         """lock: descriptor of the workspace's lock, which the guard holds too. mark: see
-        `run_marks`; 0 for none. env: base environment of its commands; this process's when None.
-        record: path of the events, which the guard restores if this process and they are gone.
+        `run_marks`; 0 for none. record: path of the events, which the guard restores if this
+        process and they are gone. env: of a new interpreter for the guard, which knows nothing
+        that this process knows; None for a fork, which needs less time and memory, and that no
+        other thread is running.
         """
         self.socket, theirs = socket.socketpair()
         limit = struct.pack("ll", int(ANSWER), int(ANSWER % 1 * 1e6))
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
-        words = [sys.executable, "-I", "-S", "-c", run_marks.GUARD, os.path.dirname(_PACKAGE)]
-        self._process = subprocess.Popen(
-            [*words, str(theirs.fileno()), str(lock), str(mark), record or ""],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            pass_fds=(theirs.fileno(), lock),
-            env=env,
-            start_new_session=True,
-        )
+        gc.freeze()  # a collection would copy the pages that the two share
+        self.pid = os.fork()
+        if self.pid == 0:
+            try:
+                _leave_parent(theirs.fileno(), lock)
+                if env is None:
+                    guard.serve(theirs, mark, record)
+                else:
+                    _start_interpreter(theirs.fileno(), lock, env)
+            finally:
+                os._exit(1)  # whatever happened: the parent's work is not the child's
         theirs.close()
         self._sending = threading.Lock()
         self._decoder = messages.Decoder()
-        self.pid = self._process.pid
 
     def enter(self, view: Mapping[str, Any]) -> Entered:
         """Run later commands in a view, see `namespaces.enter`. After a failure the guard cannot be
@@ -123,7 +130,8 @@ class GuardClient:
 
         Nothing waits for it here: a traced guard stays a zombie until its tracer exits.
         """
-        self._process.send_signal(signal.SIGKILL)
+        if not self._has_ended(0.0):
+            os.kill(self.pid, signal.SIGKILL)
         with contextlib.suppress(OSError):
             self.socket.shutdown(socket.SHUT_RDWR)
 
@@ -136,12 +144,39 @@ class GuardClient:
     def close(self, patience: float = tree.ORPHAN_GRACE + tree.GIVE_UP + ANSWER) -> None:
         """Release the guard and wait for it; after `patience` seconds it is killed."""
         self.release()
-        try:
-            self._process.wait(patience)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(ANSWER)
+        if not self._has_ended(patience):
+            os.kill(self.pid, signal.SIGKILL)
+            self._has_ended(ANSWER)
+
+    def _has_ended(self, patience: float) -> bool:
+        """Whether the guard ends within `patience` seconds; if so, it has been reaped."""
+        deadline = time.monotonic() + patience
+        with contextlib.suppress(ChildProcessError):  # reaped with what it left
+            while os.waitpid(self.pid, os.WNOHANG)[0] == 0:
+                if time.monotonic() >= deadline:
+                    return False
+                time.sleep(_POLL)
+        return True
+
+
+def _leave_parent(*kept: int) -> None:
+    """After a fork: keep nothing of the parent's session and descriptors but these."""
+    os.setsid()
+    null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    for descriptor in range(3):
+        os.dup2(null, descriptor)
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) > 2 and int(name) not in kept:
+            with contextlib.suppress(OSError):  # that of the listing
+                os.close(int(name))
+
+
+def _start_interpreter(control: int, lock: int, env: Mapping[str, str]) -> None:
+    """Replace this process by a guard in an interpreter of its own."""
+    for descriptor in (control, lock):
+        os.set_inheritable(descriptor, True)
+    words = [sys.executable, "-I", "-S", "-c", _PROGRAM, os.path.dirname(_PACKAGE)]
+    os.execve(words[0], [*words, str(control), str(lock)], env)
 
 
 def ending(status: int | None) -> tuple[int | None, str | None]:

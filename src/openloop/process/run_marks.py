@@ -8,6 +8,7 @@ found.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import resource
 import sys
@@ -15,10 +16,7 @@ import sys
 from openloop.process import tree
 
 SIGN = "OPENLOOP_MARK_"  # prefix of these variables
-# The program text of a guard; its command line identifies it and its run.
-GUARD = (
-    "import sys; sys.path.append(sys.argv.pop(1)); from openloop.process.guard import main; main()"
-)
+GUARD = b"openloop-guard"  # the command line of every guard
 _LOCKS = 10  # RLIMIT_LOCKS, the same on every architecture; `resource` has no name for it
 _LEAST, _MOST = 1 << 51, 1 << 52  # JSON readers keep such a number exactly
 
@@ -49,9 +47,8 @@ def carriers(mark: int) -> tree.Processes:
     None while a guard of this mark lives: its run is alive, and this record is a copy.
     """
     living = [(pid, start) for pid, _, start in tree.alive() if pid != os.getpid()]
-    if any(_is_guard(pid, mark) for pid, _ in living):
-        return {}
-    return {pid: start for pid, start in living if _carries(pid, mark)}
+    found = {pid: start for pid, start in living if _carries(pid, mark)}
+    return {} if any(map(_is_guard, found)) else found
 
 
 def _carries(pid: int, mark: int) -> bool:
@@ -60,17 +57,23 @@ def _carries(pid: int, mark: int) -> bool:
     return limit == [b"%d" % mark] or variable in b"\0" + _read(pid, "environ")
 
 
+def name_guard() -> None:
+    """Make GUARD the command line of this process, for `ps` and for the functions below. A guard
+    that was forked would have its runner's, and `pkill -f` with words of it would hit both."""
+    start, end = map(int, _read(os.getpid(), "stat").rpartition(b")")[2].split()[45:47])
+    ctypes.memmove(start, GUARD.ljust(end - start, b"\0"), end - start)
+
+
 def guard_above() -> int:
     """The guard whose command this process belongs to; 0 when there is none in sight."""
     pid = os.getppid()
-    while pid > 1 and GUARD.encode() not in _read(pid, "cmdline").split(b"\0"):
+    while pid > 1 and not _is_guard(pid):
         pid = tree.parent(pid) or 0
     return pid if pid > 1 else 0
 
 
-def _is_guard(pid: int, mark: int) -> bool:
-    words = _read(pid, "cmdline").split(b"\0")
-    return GUARD.encode() in words and str(mark).encode() in words
+def _is_guard(pid: int) -> bool:
+    return _read(pid, "cmdline").rstrip(b"\0") == GUARD
 
 
 def _read(pid: int, file: str) -> bytes:

@@ -30,7 +30,7 @@ class Processes:
         interrupts: Interrupts,
         on_gap: Callable[[float], None],
         view: Mapping[str, Any] | None = None,
-        record: str | None = None,
+        record: str = "",
     ) -> None:
         """lock: descriptor of the workspace's lock. on_gap: see Watchdog. view: of the commands,
         see `namespaces.enter`. record: see GuardClient. Raises NamespaceError when the view is not
@@ -44,16 +44,24 @@ class Processes:
         self._number = 0
         self._view = view
         self._record = record
+        self._on_gap = on_gap
         self._guard: GuardClient | None = self._new_guard()
         self._oom = oom_evidence.OomCounters()
         self._watchdog = Watchdog(on_gap)
 
     def _new_guard(self) -> GuardClient:
-        guard = GuardClient(self._lock, self.mark, record=self._record)
+        guard = GuardClient(self._lock, self.mark, self._record)
         if self._view and not guard.enter(self._view).done:
             guard.close()
             raise NamespaceError("the system gives commands no view of their own")
         return guard
+
+    def _replace_guard(self) -> GuardClient:
+        self._watchdog.close()  # a guard is forked, and that from a single thread
+        try:
+            return self._new_guard()
+        finally:
+            self._watchdog = Watchdog(self._on_gap)
 
     def run(
         self,
@@ -72,7 +80,7 @@ class Processes:
         """
         self._number += 1
         number = self._number
-        guard = self._guard = self._guard or self._new_guard()
+        guard = self._guard = self._guard or self._replace_guard()
         watch = CommandWatch(
             log,
             job.limits,

@@ -37,6 +37,11 @@ def close_memory() -> bool:
     return _prctl(_PR_SET_DUMPABLE, 0)
 
 
+def open_memory() -> bool:
+    """Undo `close_memory`."""
+    return _prctl(_PR_SET_DUMPABLE, 1)
+
+
 def _prctl(option: int, value: int) -> bool:
     try:
         libc = ctypes.CDLL(None, use_errno=True)
