@@ -267,11 +267,17 @@ def _spawn(order: Start, streams: list[int], environment: Mapping[str, str]) -> 
     if len(streams) not in (1, 3):
         raise OSError("no file descriptor left for the log")
     os.chdir(order.cwd)
+    variables = {**environment, **order.env}
+    words: list[str] | list[bytes] = list(order.argv)
+    env: Mapping[str, str] | Mapping[bytes, bytes] = variables
+    if sys.getfilesystemencoding() != "utf-8":  # an old locale
+        words = [_encoded(word) for word in order.argv]
+        env = {_encoded(name): _encoded(value) for name, value in variables.items()}
     null = (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)
     return os.posix_spawnp(
-        order.argv[0],
-        list(order.argv),
-        {**environment, **order.env},
+        words[0],
+        words,
+        env,
         file_actions=[
             null if len(streams) == 1 else (os.POSIX_SPAWN_DUP2, streams[0], 0),
             (os.POSIX_SPAWN_DUP2, streams[len(streams) // 2], 1),
@@ -281,6 +287,14 @@ def _spawn(order: Start, streams: list[int], environment: Mapping[str, str]) -> 
         setsigmask=(),
         setsigdef=_IGNORED,
     )
+
+
+def _encoded(text: str) -> bytes:
+    """As the locale has it, or in UTF-8 where it lacks a character."""
+    try:
+        return os.fsencode(text)
+    except UnicodeEncodeError:
+        return text.encode(errors="surrogateescape")
 
 
 def serve(control: socket.socket, mark: int = 0, record: str = "") -> None:
