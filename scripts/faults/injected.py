@@ -1,7 +1,7 @@
 """Run openloop with a fault inside its runner: PLAN WORDS…, the plan a JSON object.
 
-The runner's own calls are wrapped before it starts; nothing in the product knows of it. Its guard, a
-fork, and the commands keep the real ones. Plans:
+The runner's own calls are wrapped before it starts; nothing in the product knows of it. Its
+guard, a fork, and the commands keep the real ones. Plans:
 
     {"kill": N, "how": "before" | "torn" | "after", "guard": BOOL}   SIGKILL at the N-th durable
         call; `torn` writes half of what was to be written; `guard` kills the guard first

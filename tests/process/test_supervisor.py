@@ -123,7 +123,7 @@ class GuardsMemory(unittest.TestCase):
     HEAVY = frozenset({"dataclasses", "hashlib", "random", "secrets", "shutil", "subprocess"})
 
     def test_what_it_does_not_need_is_not_loaded(self) -> None:
-        """A judge's guards have interpreters of their own; each of these takes up to two megabytes."""
+        """A judge's guards have interpreters of their own; each takes up to two megabytes."""
         look = "import sys; import openloop.process.guard; "
         look += f"print(*({self.HEAVY} & sys.modules.keys()))"
         words = [sys.executable, "-S", "-c", look]
