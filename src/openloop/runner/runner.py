@@ -244,7 +244,6 @@ class Runner:
                 **before,
                 **withheld,
             )
-            self._events.show_live(execution.live)
             with self._withholding.removed(step) as planted:
                 result = self._steps.measure(action, execution, self.state)
                 self._snapshot_watch.begin()
@@ -299,7 +298,6 @@ class Runner:
         if command is None or self._interrupts.received:
             return
         with self._execution(command, hook, log_name=f"hook-{hook}") as execution:
-            self._events.show_live(execution.live)
             verdict = self._steps.run_hook(hook, execution, self.state)
             self._snapshot_watch.begin()
             tampering = self._store.tampering()
@@ -317,7 +315,7 @@ class Runner:
     def _execution(
         self, command: Command, name: Step | Hook, *, log_name: str
     ) -> Iterator[Execution]:
-        """Open the log and the session of a command of this round; shown as ended afterwards."""
+        """Open the log and the session of a command of this round."""
         step = name if isinstance(name, Step) else None
         session, run = None, command.run
         if self._sessions and step is not None and step.is_change:
@@ -330,7 +328,6 @@ class Runner:
             live = LiveFacts(step, text, log_path=log.path, started_at=clock.utc())
             yield Execution(command, text, log, live, session)
         live.pid = None
-        self._events.show_live(live)
 
 
 def _decides(action: Action) -> bool:
