@@ -115,7 +115,8 @@ class GuardClient:
         data = messages.encode(message)
         with self._sending:
             sent = socket.send_fds(self.socket, [data], descriptors)
-            self.socket.sendall(data[sent:])
+            if rest := data[sent:]:
+                self.socket.sendall(rest)
 
     def read(self) -> list[Message] | None:
         """The messages that have arrived; None when the guard is dead or was killed."""

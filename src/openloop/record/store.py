@@ -214,9 +214,14 @@ class Store:
         return {name: why for name, why in found.items() if name not in self.state.accepted}
 
     def tampering(self, *, every: bool = False) -> str:
-        """A sentence about how a command changed the configuration or the record; "" if it did not.
-        every: check all finished logs and artifacts, see `FinishedFiles`. The files are restored
-        where possible; the changed ones are kept beside them."""
+        """A sentence about how a command changed the configuration, the record, or its finished
+        files; "" if it did not. every: see `FinishedFiles`."""
+        found = self.record_tampering(), self.file_tampering(every=every)
+        return "; ".join(filter(None, found))
+
+    def record_tampering(self) -> str:
+        """A sentence about a changed configuration or events.jsonl; "" for neither. Both are
+        restored where possible; the changed ones are kept beside them."""
         with self._writing:
             self._check_folder()
         found, self._removal = [self._removal], ""
@@ -227,8 +232,11 @@ class Store:
                 except OSError as error:
                     self.is_unrestored = True
                     found.append(f"{words}, and cannot be restored: {error.strerror}")
-        found += self.step_files.differences(every=every)
         return "; ".join(filter(None, found))
+
+    def file_tampering(self, *, every: bool = False) -> str:
+        """The same about finished logs and artifacts. every: see `FinishedFiles`."""
+        return "; ".join(filter(None, self.step_files.differences(every=every)))
 
     def _check_folder(self) -> None:
         """Restore a workspace that was removed. Raises RecordError."""

@@ -249,7 +249,7 @@ class Runner:
                 self._snapshot_watch.begin()
                 self._events.show_live(execution.live)  # restores a workspace that was removed
             self._snapshot_watch.begin()
-            tampering = self._store.tampering()  # before anything is added to the record
+            tampering = self._store.record_tampering()  # before anything is added to the record
             broken, damage = self._enforcement.enforce(step, planted)
             left = self._files.keep_attachments(
                 execution.log, self._config.limits.max_attachment_bytes
@@ -264,8 +264,9 @@ class Runner:
             stand_in = {"stand_in": True} if action.stand_in else {}
             self._events.record(Kind.STEP_FINISHED, step=step, **result.event_data(), **stand_in)
             self._withholding.discard()
+            files = self._store.file_tampering()  # now, because the result does not wait for it
             log_tampering = self._files.log_finished(execution.log, result.log_sha256)
-            self._events.note_tampering(tampering, log_tampering)
+            self._events.note_tampering(tampering, files, log_tampering)
             self._events.note_damage(damage)
             if result.wrote and result.outcome.passed:
                 text = f"{step} wrote {gates.first_of(result.wrote)}: gates are measured again"

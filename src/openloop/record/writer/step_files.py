@@ -127,9 +127,12 @@ class StepFiles:
             try:
                 files.replace(name, data, folder=folder, durable=durable)
                 if watched:
-                    with open(files.open_regular(name, os.O_RDONLY, folder=folder)) as file:
+                    file = files.open_regular(name, os.O_RDONLY, folder=folder)
+                    try:
                         sha256 = chain.head_of(data)
-                        self._finished.add(f"{ARTIFACTS}/{name}", file.fileno(), sha256, data)
+                        self._finished.add(f"{ARTIFACTS}/{name}", file, sha256, data)
+                    finally:
+                        os.close(file)
             finally:
                 os.close(folder)
         except OSError as error:
