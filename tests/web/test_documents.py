@@ -15,7 +15,7 @@ from typing import Any
 
 from openloop.web.overview import STALE
 from openloop.web.static import FILES
-from support import Workspace, wait_until
+from support import PATIENCE, Workspace, wait_until
 from web.test_security import Page, WebCase
 
 SLOW = True  # left out by scripts/run_tests.sh --quick
@@ -249,6 +249,24 @@ class Logs(WebCase):
         self.assertEqual(page.document(f"{step}/search?q=n.edle")["count"], 0)
         self.assertEqual(page.ask(f"/api/v1/{step}/search?q=(&regex=1")[0], 400)
         self.assertEqual(page.ask(f"/api/v1/{step}/search?q=")[0], 400)
+
+    def test_a_search_goes_on_where_the_one_before_ended(self) -> None:
+        page, step = self.log(b"needle\n" + b"hay\n" * 3_000_000 + b"needle\n")
+        found = page.document(f"{step}/search?q=needle&offset=1")
+        self.assertEqual((found["count"], found["offsets"]), (1, [12_000_007]))
+        found = page.document(f"{step}/search?q=needle&offset=12000014")
+        self.assertEqual((found["count"], found["complete"]), (0, True))
+        self.assertEqual(page.ask(f"/api/v1/{step}/search?q=a&offset=-1")[0], 400)
+
+    def test_an_expression_without_end_or_bounds_is_ended(self) -> None:
+        page, step = self.log(b"a" * (5 << 20) + b"\nb")
+        began = time.monotonic()
+        found = page.document(f"{step}/search?q=(%3F:a*)*b&regex=1&seconds=1")
+        self.assertEqual((found["count"], found["searched"], found["complete"]), (0, 0, False))
+        self.assertLess(time.monotonic() - began, PATIENCE)
+        code, _, body = page.ask(f"/api/v1/{step}/search?q=((a)%7C(b))*c&regex=1&seconds=20")
+        self.assertEqual(code, 400)
+        self.assertIn(b"needs more than 512 MiB of memory", body)
 
     def test_bad_bytes_and_sparse_giants(self) -> None:
         page, step = self.log(b"\xff\xfe\x00 caf\xc3\xa9\n")

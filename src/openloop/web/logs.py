@@ -21,7 +21,8 @@ from openloop.record.workspace import LOGS, Workspace
 
 PIECE = 1 << 16  # bytes of a log in one answer
 LONGEST = 1 << 20
-SEARCH = 10.0  # seconds
+SEARCH = 20  # seconds at most, which are enough for a text in the longest log
+_LATE = 2.0  # seconds more, for the block that is searched when they are over
 GLANCE = 0.005  # seconds of counting lines for an answer that is shown at once
 COUNT = 1.0  # seconds of it for an answer that is about the lines
 _BLOCK = 1 << 22  # bytes
@@ -109,15 +110,17 @@ class _Counted:
         return counts[block] + rest.count(b"\n")
 
 
-def search(log: int, query: str, *, regex: bool) -> Document:
-    """Where a text or an expression stands in the whole log: `count`, the first `offsets`, and
-    `complete`, false when the time was up at byte `searched`.
+def search(
+    log: int, query: str, *, regex: bool, begin: int = 0, seconds: float = SEARCH
+) -> Document:
+    """Where a text or an expression stands from byte `begin` on: `count`, the first `offsets`, and
+    `complete`, false when the time was up at byte `searched`, where another search can go on.
 
     In a process of its own: an expression may take for ever. Raises UsageError for a bad one.
     """
     package = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    words = [sys.executable, "-I", "-S", "-c", _SEARCHER, package, str(log), str(SEARCH)]
-    words.append("regex" if regex else "text")
+    words = [sys.executable, "-I", "-S", "-c", _SEARCHER, package, str(log), str(begin)]
+    words += [str(seconds), "regex" if regex else "text"]
     process = subprocess.Popen(
         words,
         stdin=subprocess.PIPE,
@@ -126,14 +129,14 @@ def search(log: int, query: str, *, regex: bool) -> Document:
         pass_fds=(log,),
     )
     try:
-        out, _ = process.communicate(query.encode(errors="surrogateescape"), SEARCH + 2)
+        out, _ = process.communicate(query.encode(errors="surrogateescape"), seconds + _LATE)
     except subprocess.TimeoutExpired:
         process.kill()
         out, _ = process.communicate()
     lines = out.splitlines()
     if not lines:
-        return {"count": 0, "offsets": [], "complete": False, "searched": 0}
+        return {"count": 0, "offsets": [], "complete": False, "searched": begin}
     found: Document = json.loads(lines[-1])
     if "error" in found:
-        raise UsageError(f"the expression is not valid: {found['error']}")
+        raise UsageError(found["error"])
     return found

@@ -107,9 +107,12 @@ def _search(handler: Handler, query: Query, key: str, identifier: str) -> None:
     place, step = _step(handler, key, identifier)
     if not query.get("q"):
         raise HttpError(400, "q is empty")
+    begin = _number(query, "offset") or 0
+    seconds = min(_number(query, "seconds") or logs.SEARCH, logs.SEARCH)
     log = logs.opened(place, step.log)
     try:
-        found = logs.search(log, query["q"], regex=query.get("regex") == "1")
+        regex = query.get("regex") == "1"
+        found = logs.search(log, query["q"], regex=regex, begin=begin, seconds=seconds)
         handler.document({"version": 1, **found})
     except OpenLoopError as error:
         raise HttpError(400, error.what) from None

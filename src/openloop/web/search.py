@@ -6,27 +6,30 @@ from __future__ import annotations
 import json
 import os
 import re
+import resource
 import sys
 import time
 
-_BLOCK = 1 << 24  # bytes
+_BLOCK = 1 << 22  # bytes; an expression that takes seconds for a block gets no further
+_MEMORY = 1 << 29  # bytes; some expressions take a hundred for each byte of a block
 _OFFSETS = 1000  # places that are named
 
 
 def main() -> None:
-    """Arguments: descriptor, seconds, `text` or `regex`. The query comes on standard input."""
-    log, seconds, kind = int(sys.argv[1]), float(sys.argv[2]), sys.argv[3]
+    """Arguments: descriptor, where to begin, seconds, `text` or `regex`. The query comes on
+    standard input."""
+    log, begin = int(sys.argv[1]), int(sys.argv[2])
+    deadline = time.monotonic() + float(sys.argv[3])
     query = sys.stdin.buffer.read()
-    deadline = time.monotonic() + seconds
-    if kind == "text":
-        _search(log, _Text(query), deadline)
-        return
+    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
     try:
-        wanted = re.compile(query, re.IGNORECASE | re.MULTILINE)
+        wanted = _Text(query) if sys.argv[4] == "text" else _Expression(query)
+        _search(log, wanted, begin, deadline)
     except (re.error, OverflowError, RecursionError) as error:
-        print(json.dumps({"error": str(error)}))
-        return
-    _search(log, _Expression(wanted), deadline)
+        print(json.dumps({"error": f"the expression is not valid: {error}"}))
+    except MemoryError:
+        megabytes = f"{_MEMORY >> 20} MiB of memory"
+        print(json.dumps({"error": f"the expression needs more than {megabytes} on this log"}))
 
 
 class _Text:
@@ -52,8 +55,8 @@ class _Text:
 class _Expression:
     """A regular expression. What matches nothing does not count."""
 
-    def __init__(self, wanted: re.Pattern[bytes]) -> None:
-        self._wanted = wanted
+    def __init__(self, query: bytes) -> None:
+        self._wanted = re.compile(query, re.IGNORECASE | re.MULTILINE)
 
     def places(self, block: bytes, most: int) -> tuple[int, list[int]]:
         """How often it matches in a block, and the first `most` places."""
@@ -66,10 +69,10 @@ class _Expression:
         return count, places
 
 
-def _search(log: int, wanted: _Text | _Expression, deadline: float) -> None:
+def _search(log: int, wanted: _Text | _Expression, begin: int, deadline: float) -> None:
     """Block by block, each cut at its last line; a longer line is searched in pieces."""
     size = os.fstat(log).st_size
-    position, count, offsets = 0, 0, list[int]()
+    position, count, offsets = begin, 0, list[int]()
     while position < size and time.monotonic() < deadline:
         block = os.pread(log, _BLOCK, position)
         cut = block.rfind(b"\n") + 1
@@ -83,5 +86,5 @@ def _search(log: int, wanted: _Text | _Expression, deadline: float) -> None:
         position += len(block)
         found = {"count": count, "offsets": offsets, "searched": position}
         print(json.dumps({**found, "complete": position >= size}), flush=True)
-    if size == 0:
-        print(json.dumps({"count": 0, "offsets": [], "searched": 0, "complete": True}))
+    if begin >= size:
+        print(json.dumps({"count": 0, "offsets": [], "searched": begin, "complete": True}))

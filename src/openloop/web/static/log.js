@@ -40,7 +40,7 @@ export function log(main, id, step, at) {
   const problem = el("p", { class: "problem", role: "status", hidden: true });
   place.before(problem);
   let start = 0, end = 0, size = 0;
-  let hits = [], hit = -1, whole = null;
+  let hits = [], hit = -1, whole = null, searches = 0;
 
   function lines(piece) {
     const state = new Set();
@@ -154,18 +154,27 @@ export function log(main, id, step, at) {
 
   async function search(wanted = query.value, isRegex = regex.checked) {
     if (!wanted) return;
+    const own = ++searches;
+    const address = `${path}/search?q=${encodeURIComponent(wanted)}${isRegex ? "&regex=1" : ""}&seconds=1`;
+    [hits, hit, whole] = [[], -1, { count: 0, searched: 0, complete: false, over: false }];
     found.textContent = "searching…";
     try {
-      const got = await ask(`${path}/search?q=${encodeURIComponent(wanted)}${isRegex ? "&regex=1" : ""}`);
-      [hits, hit, whole] = [got.offsets, -1, got];
-      if (hits.length) jump(1); else count();
+      while (own === searches && found.isConnected && !whole.complete && !whole.over) {
+        const got = await ask(`${address}&offset=${whole.searched}`);
+        if (own !== searches) return;
+        hits = hits.concat(got.offsets).slice(0, 1000);
+        whole = { ...got, count: whole.count + got.count, over: !got.complete && got.searched === whole.searched };
+        if (hit < 0) jump(1);
+        count();
+      }
     } catch (error) {
-      found.textContent = error.message;
+      if (own === searches) found.textContent = error.message;
     }
   }
 
   function count() {
-    const bound = whole.complete ? "" : ` in the first ${bytes(whole.searched)}, then the time was up`;
+    const state = whole.over ? ", then the expression took too long" : ", searching…";
+    const bound = whole.complete ? "" : ` in the first ${bytes(whole.searched)}${state}`;
     const named = whole.count > hits.length && hits.length ? `, the first ${hits.length} can be reached` : "";
     found.textContent = `${hit >= 0 ? `${hit + 1} of ` : ""}${whole.count.toLocaleString()} found${bound}${named}`;
   }
