@@ -69,7 +69,7 @@ class InChromium(Browsing, WebCase):
             self.player.perform(
                 leave
             )  # before the server ends, which would be an error of the page
-            self.player.observed.take()
+            self.player.page_log.take()
 
     def without_a_mouse(self) -> None:
         self.ran(limits={"max_consecutive_failures": 1})
