@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -13,8 +16,8 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from faults.bench import Bench, Row, Trial, end, ends, finish, require, start, until
-from faults.fleet_scene import SLOW, TASKS, completed, place
+from faults.bench import Bench, Row, Trial, end, ends, finish, require, run, start, until
+from faults.fleet_scene import SLOW, TASKS, completed, left, place
 from faults.kills import children
 from fleet import engines
 from fleet.fleets import LAUNCH, SAYS_SO, Engine, Place, names
@@ -121,7 +124,11 @@ def slurm(bench: Bench) -> Iterator[Row]:
         yield Row(fault, figures=why)
         return
     os.chmod(bench.folder, 0o755)
-    yield _on_slurm(bench, fault, bench.count(1, 10), _strike)
+    orphaned: list[str] = []
+    row = _on_slurm(bench, fault, bench.count(1, 10), functools.partial(_strike, orphaned))
+    if orphaned:
+        row.figures = f"{len(orphaned)} lost launches: Slurm itself had ended them as orphans"
+    yield row
     yield _on_slurm(
         bench, "fleet: a node dies, and Slurm starts its job again on another one", 2, _requeued
     )
@@ -150,8 +157,6 @@ def _recovered(cluster: engines.Slurm) -> bool:
 
 
 def _one_by_one(bench: Bench, fault: str, count: int, work: Any) -> Row:
-    import dataclasses
-
     return dataclasses.replace(bench, jobs=1).each(fault, range(count), work)
 
 
@@ -161,7 +166,10 @@ def _eager(name: str) -> dict[str, Any]:
     return {**launcher.shipped(name), "poll_seconds": 0.5, "grace_seconds": 20}
 
 
-def _strike(bench: Bench, number: int, cluster: engines.Slurm, env: dict[str, str]) -> Trial:
+def _strike(
+    orphaned: list[str], bench: Bench, number: int, cluster: engines.Slurm, env: dict[str, str]
+) -> Trial:
+    """orphaned: gets the tasks that are lost because Slurm ended their launches."""
     chance = bench.chance("fleet slurm", number)
     where = place(bench, f"slurm-{number}", SLOW, launcher=_eager("slurm"), max_parallel=3)
     process = start("fleet", "run", where.path, env=env)
@@ -184,9 +192,29 @@ def _strike(bench: Bench, number: int, cluster: engines.Slurm, env: dict[str, st
         return process.poll() is not None
 
     until(over, "the coordinator to end", patience=180, every=LOOK)
-    code = finish(process).code
-    require(code == 0, f"exit code {code}, states {where.states()}")
-    return completed(where, trial, env=env)
+    code, lost = finish(process).code, _orphans(where, cluster)
+    require(code == bool(lost), f"exit code {code}, orphans {lost}, states {where.states()}")
+    if not lost:
+        return completed(where, trial, env=env)
+    orphaned += lost
+    others = {state for name, state in where.states().items() if name not in lost}
+    require(others <= {"complete"}, f"orphans are {lost}, states {where.states()}")
+    ends(run("fleet", "retry", where.path, env=env), 0)
+    ran = Counter(where.ran())
+    require(all(ran[name] <= 1 + (name in lost) for name in TASKS), f"run were {dict(ran)}")
+    until(lambda: not left(where), "nothing to be left", patience=10)
+    shutil.rmtree(where.folder)
+    return trial
+
+
+def _orphans(where: Place, cluster: engines.Slurm) -> list[str]:
+    """The lost tasks whose jobs a controller that had lost its latest state did not know, or not as
+    running: it ends them with SIGKILL, before they can write an end file."""
+    with open(cluster.controller.log, encoding="utf-8", errors="replace") as file:
+        jobs = set(re.findall(r"(?:Orphan StepId|Registered PENDING JobId)=(\d+)", file.read()))
+    job = {event["launch"]: event["job"] for event in where.events_of("task_submitted")}
+    ended = [event for event in where.events_of("task_ended") if event["state"] == "lost"]
+    return [event["task"] for event in ended if job.get(event["launch"]) in jobs]
 
 
 def _requeued(bench: Bench, number: int, cluster: engines.Slurm, env: dict[str, str]) -> Trial:

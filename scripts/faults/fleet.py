@@ -10,6 +10,7 @@ import contextlib
 import errno
 import json
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -68,11 +69,31 @@ def at_every_call(bench: Bench) -> Row:
 
 
 def killed(where: Place, plan: dict[str, Any], action: str = "run") -> bool:
-    """Run with a kill inside; returns whether it came to that."""
+    """Run an action with a kill inside; returns whether it came to that."""
     process = start("fleet", action, where.path, plan=plan)
     process.communicate(timeout=60)
     intact(where)
     return process.returncode == -signal.SIGKILL
+
+
+def struck(where: Place, action: str, seconds: float) -> bool:
+    """Kill the action after some seconds; returns whether it came to that."""
+    process = start("fleet", action, where.path)
+    time.sleep(seconds)
+    end([process.pid])
+    process.communicate(timeout=60)
+    intact(where)
+    return process.returncode == -signal.SIGKILL
+
+
+def struck_somewhere(
+    where: Place, action: str, chance: random.Random, *, calls: int, seconds: float
+) -> bool:
+    """Kill the action at one of its first durable calls, or at a moment before `seconds`."""
+    if chance.random() < 0.5:
+        how = chance.choice(("before", "torn", "after"))
+        return killed(where, {"kill": chance.randint(1, calls), "how": how}, action)
+    return struck(where, action, chance.uniform(0.1, seconds))
 
 
 def at_random_moments(bench: Bench) -> Row:
@@ -81,12 +102,7 @@ def at_random_moments(bench: Bench) -> Row:
         where = place(bench, f"moment-{number}")
         trial = Trial(0)
         for _ in range(chance.randint(1, 4)):
-            process = start("fleet", "run", where.path)
-            time.sleep(chance.uniform(0.1, 0.9))
-            end([process.pid])
-            process.communicate(timeout=60)
-            trial.count += process.returncode == -signal.SIGKILL
-            intact(where)
+            trial.count += struck(where, "run", chance.uniform(0.1, 0.9))
         return completed(where, trial)
 
     fault = "fleet: kill -9 of the coordinator at a random moment, chained"
@@ -104,15 +120,7 @@ def with_worktrees(bench: Bench) -> Row:
         where = repository(bench, f"tree-{number}")
         trial = Trial(0)
         for _ in range(chance.randint(1, 4)):
-            if chance.random() < 0.5:
-                how = chance.choice(("before", "torn", "after"))
-                trial.count += killed(where, {"kill": chance.randint(1, 60), "how": how})
-                continue
-            process = start("fleet", "run", where.path)
-            time.sleep(chance.uniform(0.1, 0.8))
-            end([process.pid])
-            process.communicate(timeout=60)
-            trial.count += process.returncode == -signal.SIGKILL
+            trial.count += struck_somewhere(where, "run", chance, calls=60, seconds=0.8)
         ends(run("fleet", "run", where.path), 0)
         for name in TASKS:
             kept = git(where.folder, "show", f"openloop/{name}:{name}")
@@ -136,16 +144,7 @@ def landings(bench: Bench) -> Row:
         ends(run("fleet", "run", where.path), 0)
         trial = Trial(0)
         for _ in range(chance.randint(1, 4)):
-            if chance.random() < 0.5:
-                plan = {"kill": chance.randint(1, 36), "how": chance.choice(("before", "after"))}
-                trial.count += killed(where, plan, "land")
-                continue
-            process = start("fleet", "land", where.path)
-            time.sleep(chance.uniform(0.1, 1.5))
-            end([process.pid])
-            process.communicate(timeout=60)
-            trial.count += process.returncode == -signal.SIGKILL
-            intact(where)
+            trial.count += struck_somewhere(where, "land", chance, calls=36, seconds=1.5)
         landed(where)
         return trial
 
