@@ -51,11 +51,13 @@ def _formats() -> dict[str, schema.Format]:
 
 @cache
 def checker() -> Checker:
+    """The checker of a whole FLEET."""
     return Checker(schema.load("fleet/fleet"), _formats())
 
 
 @cache
 def task_checker() -> Checker:
+    """The checker of a line of a tasks_file."""
     rules = schema.load("fleet/fleet")
     return Checker({**rules["$defs"]["task"], "$defs": rules["$defs"]}, _formats())
 
@@ -155,6 +157,7 @@ def warnings(places: Sequence[tuple[str, str]], isolation: str) -> Iterator[str]
 
 
 def check_installed(chosen: Launcher, path: str, problems: Problems) -> None:
+    """Check that the programs which a launcher needs are there."""
     for program in chosen.needs:
         if not shutil.which(program):
             what = f"is {chosen.name}, and {program} is not installed"

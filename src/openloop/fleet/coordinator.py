@@ -33,6 +33,8 @@ _AT_ONCE = 16  # commands of the launcher under way
 
 
 class View(Protocol):
+    """What shows the progress of a coordinator."""
+
     def event(self, event: Event, line: bytes, state: FleetState) -> None: ...
 
     def tick(self, coordinator: Coordinator) -> None: ...
@@ -195,6 +197,7 @@ class Coordinator:
             self.queue.delay(task.name, clock.monotonic() + delay)
 
     def workspace(self, task: TaskState) -> str:
+        """The path of a task's workspace."""
         return self._observations.workspace(task)
 
     def _poll(self) -> None:

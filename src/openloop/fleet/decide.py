@@ -159,6 +159,7 @@ class Queue:
         self._count(name, host, 1)
 
     def leave(self, name: str, host: str) -> None:
+        """Count a launch no longer."""
         self._count(name, host, -1)
 
     def _count(self, name: str, host: str, by: int) -> None:
@@ -214,8 +215,10 @@ class Queue:
 
 
 def is_refused_for_good(task: TaskState) -> bool:
+    """Whether the engine refused its launches so often that a person is asked."""
     return task.refusals >= MAX_TRIES
 
 
 def is_unable_to_begin(task: TaskState) -> bool:
+    """Whether so many of its launches never began that a person is asked."""
     return task.unbegun >= MAX_TRIES

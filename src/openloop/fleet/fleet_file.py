@@ -58,6 +58,7 @@ class Fleet:
     warnings: tuple[str, ...] = field(default=())
 
     def task_folder(self, name: str) -> str:
+        """The folder of a task, with its launches."""
         return os.path.join(self.folder, "tasks", name)
 
 

@@ -75,6 +75,7 @@ class Journal:
 
     @staticmethod
     def is_in(folder: str) -> bool:
+        """Whether a folder holds a record."""
         return os.path.lexists(os.path.join(folder, EVENTS))
 
     def __enter__(self) -> Self:
@@ -186,8 +187,10 @@ def _blocks(descriptor: int) -> Iterator[bytes]:
 
 
 def of_task(kind: str, task: str, **more: Any) -> Event:
+    """An event of one task, to be recorded."""
     return {"event": kind, "task": task, **more}
 
 
 def ended(name: str, state: str, reason: str, **more: object) -> Event:
+    """The event that ends a task in this state."""
     return of_task(EventName.TASK_ENDED, name, state=str(state), reason=reason, **more)

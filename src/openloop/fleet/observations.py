@@ -35,6 +35,7 @@ class Observations:
         del self._of[task.name]
 
     def all(self) -> list[tuple[TaskState, Observation]]:
+        """Each task that has a launch, with its observation."""
         return [(self._state.tasks[name], seen) for name, seen in self._of.items()]
 
     def begin(self, task: TaskState) -> None:
@@ -46,6 +47,7 @@ class Observations:
         return task_files.launch_folder(self._fleet, task.name, task.number)
 
     def workspace(self, task: TaskState) -> str:
+        """The path of a task's workspace, also of one that FLEET no longer lists."""
         folder = self._fleet.task_folder(task.name)
         return self._workspaces.get(task.name) or os.path.join(folder, "workspace")
 

@@ -125,6 +125,7 @@ class FleetState:
         return StateName.RUNNING if task.phase is Phase.RUNNING else StateName.SUBMITTED
 
     def live(self) -> list[TaskState]:
+        """The tasks that have a launch."""
         return [task for task in self.tasks.values() if task.phase.is_live]
 
     def shown(self) -> list[TaskState]:
@@ -132,6 +133,7 @@ class FleetState:
         return [t for t in self.tasks.values() if t.name in self.listed or t.phase.is_live]
 
     def counts(self) -> dict[str, int]:
+        """How many tasks are in each state."""
         return dict(Counter(map(self.word, self.shown())))
 
     def apply(self, event: Mapping[str, Any]) -> None:

@@ -118,6 +118,7 @@ def pulse(path: str) -> object:
 
 
 def beat_words(path: str) -> str:
+    """The end of a sentence with the status in a workspace; "" without one."""
     status = heartbeat(path).get("status")
     return f"; its workspace says {printable(str(status))}" if status else ""
 

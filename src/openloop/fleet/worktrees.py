@@ -28,6 +28,7 @@ class WorktreePlan:
 
 
 def branch_of(name: str) -> str:
+    """The branch of a task."""
     return f"openloop/{name}"
 
 
@@ -38,6 +39,7 @@ def prefix(task: Task) -> str:
 
 
 def path_of(fleet: Fleet, name: str) -> str:
+    """The path of a task's worktree."""
     return os.path.join(fleet.task_folder(name), "tree")
 
 

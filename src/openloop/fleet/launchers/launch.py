@@ -82,6 +82,7 @@ def put(folder: str, name: str, document: dict[str, Any]) -> None:
 
 
 def boot() -> str:
+    """The id of the machine's boot."""
     with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
         return file.read().strip()
 
@@ -239,6 +240,7 @@ def _guarded(folder: str, writing: int) -> int:
 
 
 def alive() -> int:
+    """Print the launches on standard input that live here, each with its PID."""
     for line in sys.stdin:
         launch, _, folder = line.rstrip("\n").partition(" ")
         pid = pid_of(folder) or pid_of(folder, RUN)

@@ -26,6 +26,8 @@ _PLACE = re.compile(r"\{(\w+)\}")
 
 
 class Verb(StrEnum):
+    """The commands of a launcher."""
+
     SUBMIT = "submit"
     POLL = "poll"
     CANCEL = "cancel"

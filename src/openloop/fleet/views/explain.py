@@ -12,6 +12,7 @@ from openloop.fleet.views.status import Report, running_words
 
 
 def lines(fleet: Fleet, report: Report, name: str) -> list[str]:
+    """The answer of `fleet explain` about one task."""
     task = report.state.tasks[name]
     where = shlex.quote(report.given)
     why, todo = _words(fleet, report, task, where)
