@@ -11,6 +11,8 @@ import unittest
 from functools import partial
 from typing import Any
 
+from openloop.record.lock import runner_lives
+from openloop.record.workspace import existing
 from support import (
     BEATING,
     Case,
@@ -195,6 +197,30 @@ class KilledGuards(Case):
         self.assertEqual(len(place.events_of("run_started")), 1)
         self.assertFalse(lives(guard))
         place.audit()
+
+    def test_a_dead_runner_is_known_while_its_guard_lives(self) -> None:
+        """The guard, a fork, keeps the lock on the workspace and not the one on the record."""
+        place = self.waiting("sleeps")
+        runner = self.running(place)
+        guard = guard_of(runner.pid)
+        os.kill(guard, signal.SIGSTOP)
+        try:
+            self.assertTrue(runner_lives(existing(place.path)))
+            runner.kill()
+            runner.communicate(timeout=30)
+            self.assertFalse(runner_lives(existing(place.path)))
+        finally:
+            os.kill(guard, signal.SIGCONT)
+        wait_until(lambda: not lives(guard))
+
+    def test_limits_hold_under_the_next_guard(self) -> None:
+        place = self.workspace(
+            total_rounds=2,
+            commands={"verify": by_round("kill -9 $PPID; sleep 60", "sleep 60")},
+            limits={"command_timeout_seconds": 1},
+        )
+        place.run(exitcode=1)
+        self.assertEqual(place.steps(), [(1, "verify", "error"), (2, "verify", "timeout")])
 
     def test_a_guard_killed_by_the_command_itself(self) -> None:
         place = self.workspace(
