@@ -36,14 +36,14 @@ export async function attempt(work) {
   }
 }
 
-// Call `look` now and again after the seconds that it returns, while the page is seen.
-export function poll(look) {
+// Call `look` now and again after the seconds that it returns, while the page is seen. unseen: also while it is not.
+export function poll(look, { unseen = false } = {}) {
   let timer = 0;
   let over = false;
   let busy = false;
   async function turn() {
     clearTimeout(timer);
-    if (over || busy || document.hidden) return;
+    if (over || busy || (document.hidden && !unseen)) return;
     busy = true;
     let wait = 5;
     try {

@@ -1,8 +1,9 @@
-// Which view is shown, and whether the browser may notify.
+// Which view is shown.
 
 import { overview } from "./overview.js";
 import { loop } from "./loop.js";
 import { log } from "./log.js";
+import { notices } from "./notices.js";
 import { crumbs } from "./page.js";
 
 const main = document.getElementById("main");
@@ -24,15 +25,7 @@ function route() {
   window.scrollTo(0, 0);
 }
 
-const notify = document.getElementById("notify");
-if (window.Notification && Notification.permission === "default") {
-  notify.hidden = false;
-  notify.addEventListener("click", async () => {
-    await Notification.requestPermission();
-    notify.hidden = Notification.permission !== "default";
-  });
-}
-
+notices(document.getElementById("notify"));
 window.addEventListener("hashchange", () => { if (!location.hash.startsWith("#main")) route(); });
 document.querySelector(".skip").addEventListener("click", (event) => { event.preventDefault(); main.focus(); });
 route();

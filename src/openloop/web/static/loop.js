@@ -63,7 +63,7 @@ export function loop(main, id) {
       show(parts.head, [found.mission, found.status, found.needs, found.reason, found.waiting_until], () => head(found));
       show(parts.problems, [found.problems, found.broken, found.withheld], () => problems(found));
       show(parts.gates, found.gates, () => gates(found.gates));
-      announce(`${found.status}${found.reason ? `: ${found.reason}` : ""}`, { person: Boolean(found.needs) });
+      announce(`${found.status}${found.reason ? `: ${found.reason}` : ""}`);
       signal(found.needs ? "needs" : found.status === "running" ? "running" : found.status === "complete" ? "good" : "idle",
         `${found.needs || found.status} ${found.name}`);
     }

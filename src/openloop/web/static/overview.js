@@ -97,7 +97,7 @@ export function overview(main) {
       const names = [...new Set(rows.flatMap((row) => [row.status, row.needs]).filter(Boolean))].sort();
       show(status, names, () => ["any", ...names].map((name) => el("option", {}, name)));
       signal(needs ? "needs" : running ? "running" : "idle", needs ? `(${needs}) Loops` : "Loops");
-      announce(words, { person: needs > 0 });
+      announce(words);
       draw();
     }
     return rows.some((row) => row.status === "running") ? 2 : 10;

@@ -15,12 +15,8 @@ export function signal(icon, words) {
   document.title = words ? `${words} · OpenLoop` : "OpenLoop";
 }
 
-// Say a change to people who do not see the page, and, if they asked for it, to those elsewhere.
-let announced = "";
-export function announce(text, { person = false } = {}) {
-  if (text === announced) return;
-  const first = announced === "";
-  announced = text;
-  document.getElementById("live").textContent = text;
-  if (person && !first && window.Notification?.permission === "granted") new Notification("OpenLoop", { body: text });
+// Say a change to people who do not see the page.
+export function announce(text) {
+  const live = document.getElementById("live");
+  if (live.textContent !== text) live.textContent = text;
 }
