@@ -33,6 +33,7 @@ class Unrestored(Project):
         self.assertIn("cannot be", place.heartbeat["reason"])
         self.assertIn("tests/inner", place.heartbeat["reason"])
         self.assertNotIn("undone", ended.out)
+        self.assertEqual([], place.status()["undone"])
         self.assertIn(f"openloop accept {place.path}", ended.out)
         return place
 

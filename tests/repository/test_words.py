@@ -360,5 +360,22 @@ class Meanings(Case):
         self.assertEqual(sorted(named), sorted(os.listdir(place.path)))
 
 
+class Metrics(unittest.TestCase):
+    def test_no_expression_that_is_taught_takes_a_part_of_a_number(self) -> None:
+        found = []
+        for folder in ("src/openloop", "examples", "agent-instructions", "prompts"):
+            for path in glob.glob(os.path.join(ROOT, folder, "**/*"), recursive=True):
+                if path.endswith((".md", ".json")):
+                    texts = re.findall(r'"regex": ?("(?:[^"\\]|\\.)+")', read(path))
+                    found += [(os.path.relpath(path, ROOT), json.loads(text)) for text in texts]
+        self.assertGreater(len(found), 8)
+        for path, expression in found:
+            for number in ("9.5e-05", "1,234.5", "0.5"):
+                with self.subTest(path, expression=expression, number=number):
+                    name = expression.partition("(")[0].removeprefix("^")
+                    match = re.search(expression, f"{name}{number}", re.MULTILINE)
+                    self.assertIn(match and match[1], (None, number))
+
+
 if __name__ == "__main__":
     unittest.main()
