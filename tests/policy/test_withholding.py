@@ -326,6 +326,16 @@ class AtGates(Case):
         shutil.copytree(place.file("withheld/holdout"), place.file("holdout"), symlinks=True)
         self.assertEqual(before, self.state(place))
 
+    def test_nor_does_code_that_a_hook_runs(self) -> None:
+        kill = "kill -9 $(sed -n 's/.*\"runner_pid\": \\([0-9]*\\).*/\\1/p' heartbeat.json)"
+        easy = 'echo "{\\"stdout\\": \\"wrong\\"}" > holdout/c.jsonl; echo >> openloop.json'
+        once = "grep -q wrong holdout/c.jsonl && exit"
+        hook = f'cd "$OPENLOOP_WORKSPACE"; {once}; {easy}; {kill}; sleep 60'
+        place = self.held("true", hooks={"round": hook})
+        self.started(place).wait(30)
+        refused = place.run(exitcode=3)
+        self.assertIn("holdout/ is not what it was when run 1 began", refused.err)
+
     def test_a_run_that_was_cut_off_goes_on(self) -> None:
         place = self.held("test -e begun && exit; : > begun; sleep 60")
         runner = self.started(place)

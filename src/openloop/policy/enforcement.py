@@ -130,8 +130,7 @@ class Enforcement:
 
     def _restore_latest(self, before: State) -> str:
         """Restore the protected paths of the latest run. Returns why that is impossible, or ""."""
-        holdout = self._holdout_differs(before)
-        if holdout and (before.unsettled or before.running):
+        if holdout := self._holdout_differs(before):
             return holdout
         if self._project is None or not self._project.has_reference(before.digests):
             return ""
