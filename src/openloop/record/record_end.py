@@ -155,6 +155,8 @@ class RecordEnd:
             case Kind.POLICY_VIOLATED:
                 one = _undone(event["round"], event["step"], event["text"])
                 self.undone = [*self.undone, one][-HISTORY:]
+            case Kind.NOTE if event.get("note") == "tampered" and event.get("unsettled"):
+                self.undone = [one for one in self.undone if one["round"] != event["round"]]
             case Kind.NOTE if event.get("note") == "accepted":
                 self.log = None  # a person took it as it is
             case Kind.RUN_FINISHED:
