@@ -23,7 +23,6 @@ UNSANDBOXED = (  # gaps that .github/SECURITY.md names; no agent in a sandbox ca
 ROOT = "withheld.reads_memory"  # that of the runner, which root can read
 ITS_FOLDER = "inside.detects_its_folder"  # works for what measures it, and for nobody else
 RECORDS = "withheld.records_what_it_is_asked"  # the inputs are shown to whom they are put
-BREAKS_LATER = "judged.breaks_itself_at_the_last_question"  # a gate may write what is allowed
 ARCHIVE = "withheld.unpacks_the_archive"  # which is there without the sandbox
 PLUGIN = "settings.registers_a_plugin_under_an_ignored_name"  # what is ignored is not compared
 COPIES = "judged.copies_the_cases_at_another_gate"  # a gate may read them
@@ -56,16 +55,16 @@ MODES = (
         POLICY,
         judged=True,
         beaten_by=MACHINE,
-        known=(*UNSANDBOXED, ROOT, ARCHIVE, ITS_FOLDER, RECORDS, BREAKS_LATER),
+        known=(*UNSANDBOXED, ROOT, ARCHIVE, ITS_FOLDER, RECORDS),
     ),
-    Mode("both", SANDBOX, judged=True, known=(ITS_FOLDER, RECORDS, BREAKS_LATER)),
+    Mode("both", SANDBOX, judged=True, known=(ITS_FOLDER, RECORDS)),
     Mode("fresh", SANDBOX, judged=True, fresh=True),
     Mode(
         "beside",
         SANDBOX,
         judged=True,
         beside=True,
-        known=(ITS_FOLDER, RECORDS, BREAKS_LATER, COPIES, AT_A_GATE),
+        known=(ITS_FOLDER, RECORDS, COPIES, AT_A_GATE),
     ),
 )
 
