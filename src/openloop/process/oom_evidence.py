@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 
-_OOM_KILL = re.compile(rb"^oom_kill (\d+)$", re.MULTILINE)
 _SHELL_SAYS_KILLED = 128 + signal.SIGKILL
 
 
@@ -80,7 +78,8 @@ def _count(descriptor: int | None) -> int:
     if descriptor is None:
         return 0
     try:
-        found = _OOM_KILL.search(os.pread(descriptor, 1 << 16, 0))
+        counters = os.pread(descriptor, 1 << 16, 0)
     except OSError:
         return 0
-    return int(found[1]) if found else 0
+    _, _, rest = (b"\n" + counters).partition(b"\noom_kill ")
+    return int(rest.split(maxsplit=1)[0]) if rest else 0
