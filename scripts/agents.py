@@ -333,8 +333,7 @@ def main() -> int:
                 for sandbox in (False, True) if args.sandbox and mode == "edit" else (False,):
                     row = drive(name, mode, programs, sandbox=sandbox, patience=args.patience)
                     rows.append(row)
-                    words = f"{name} {mode} {row.status} {'right' if row.right else row.why}"
-                    print(words, file=sys.stderr, flush=True)
+                    print(table([row]).splitlines()[-1], file=sys.stderr, flush=True)
     finally:
         if not args.folder:
             shutil.rmtree(folder, ignore_errors=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -55,7 +55,8 @@ class Ecosystem(NamedTuple):
 
     proof: names of test files, and what one of them must say, where the test command passes
     when it finds no tests at all. example: where verify has none without conditions. steering: a
-    pattern of what the file at the root says, whose group is a path that decides as well.
+    pattern of what the file at the root says, whose group is a path that decides as well. adapted:
+    a function of the command and of the text of that file; its result is proposed.
     """
 
     name: str
@@ -66,6 +67,7 @@ class Ecosystem(NamedTuple):
     proof_text: str = ""
     example: str = ""
     steering: str = ""
+    adapted: Callable[[str, str], str] = lambda command, text: command
 
     def kit(self, project: ProjectListing) -> ProjectCommands | None:
         marker = project.first(*self.markers)
@@ -80,7 +82,7 @@ class Ecosystem(NamedTuple):
         return ProjectCommands(
             name=self.name,
             why=f"{seen} is there" if proven else f"{seen} is there, but no tests were seen",
-            verify=verify.command if verify and proven else "",
+            verify=self.adapted(verify.command, project.text(marker)) if verify and proven else "",
             scan=scan,
             example=self.example or self.verify[-1].command,
             steers=tuple(self._steers(project, marker)),
@@ -102,6 +104,15 @@ class Ecosystem(NamedTuple):
         )
 
 
+def _with_tests(command: str, text: str) -> str:
+    """The commands of CMake, with the first option that has to be on for the tests to be built."""
+    for option in re.finditer(r'\boption\s*\(\s*(\w+)\s+"[^"]*"\s+OFF\s*\)', text, re.IGNORECASE):
+        opened = rf"\bif\s*\((?!\s*NOT\b)[^)]*\b{option[1]}\b[^)]*\)"
+        if re.search(rf"{opened}(?:(?!\bendif\b|\belse).)*?{_TESTING}", text, _LOOSE):
+            return command.replace(f"-B {_BUILD}", f"-B {_BUILD} -D{option[1]}=ON", 1)
+    return command
+
+
 def _just(target: str) -> Candidate:
     return Candidate(f"just {target}", text=rf"^@?{target}( [^:=\n]*)?:(?!=)")
 
@@ -116,6 +127,11 @@ _CTEST = (
     f" && ctest --test-dir {_BUILD} --output-on-failure --no-tests=error"
 )
 _MESON = f"rm -rf {_BUILD} && meson setup {_BUILD} && meson test -C {_BUILD}"
+_TESTING = (
+    r"\b(enable_testing\s*\(|include\s*\(\s*CTest\b"
+    r"|add_subdirectory\s*\(\s*\"?[\w/${}-]*\btests?\"?\s*\))"
+)
+_LOOSE = re.IGNORECASE | re.DOTALL
 _RAKE_TEST = r"TestTask|\btask\W+test\b"
 
 # In the order in which one is made verify: a language's own test command, then what calls it for
@@ -205,6 +221,7 @@ LANGUAGES = (
         ("CMakeLists.txt",),
         (Candidate(_CTEST, text=r"(?i)^[ \t]*(enable_testing|include\s*\(\s*CTest)"),),
         example=_CTEST,
+        adapted=_with_tests,
     ),
     Ecosystem(
         "Meson",

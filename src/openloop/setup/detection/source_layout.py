@@ -22,12 +22,12 @@ _CODE = re.compile(
 _TEST_FOLDER = re.compile(
     r"_*(tests?|typetests|specs?|benchmarks?|e2e|snapshots|mocks|fixtures|testdata|cypress)_*"
     r"|(.+[-_.])(tests?|specs?|snapshots|mocks)([-_.].+)?"
-    r"|(tests?|spec|tap)[-_].+|[\w.]*[a-z.](Tests?|Specs)|(Test|Spec)s?([A-Z]\w*)?"
+    r"|(tests?|spec|tap)[-_].+|[\w.]*[a-z.](Tests?|Specs)(\..+)?|(Test|Spec)s?([A-Z]\w*)?"
     r"|.+[-_]testing([-_.].+)?|test(util|helper|support|lib|kit|harness)s?"
 )
 _TEST_FILES = (
-    # Not of shells, where such a name is rather a source about tests.
-    *("test[_-]*.[!bsz]*", "*[_-]test.[!bsz]*", "*_tests.[!bsz]*", "test.*", "tests.*"),
+    # Not of shells and Go, where such a name is rather a source about tests.
+    *("test[_-]*.[!bgsz]*", "*[_-]test.[!bsz]*", "*_tests.[!bsz]*", "test.*", "tests.*"),
     *("*.test.*", "*.spec.*", "*.test-d.*", "*.tst.*", "*.e2e.*", "*.cy.*", "*.snap", "*.bats"),
     *("run[_-]tests*", "runtests*", "*.feature"),
     *(
@@ -51,6 +51,7 @@ _STEERING = (  # names of files that say how to build and test
     *(".yarnrc*", ".pnpmfile.cjs", "*.config.*", "vitest[.-]*", "babel.*", ".*rc", ".*rc.*"),
     *("*.conf.js", "*.conf.[cm]js", "*.conf.ts"),
     *("biome.json*", "*eslintignore", "lerna.json", "nx.json", "turbo.json", "deno.json*"),
+    "bunfig.toml",
     *("Cargo.toml", "build.rs", "rust-toolchain*", "clippy.toml", ".clippy.toml"),
     *("go.mod", "go.work", ".golangci.*", "Makefile*", "makefile", "GNUmakefile", "*.mk"),
     *("CMakeLists.txt", "CMakePresets.json", "*.cmake", "meson.build", "meson*options*"),
