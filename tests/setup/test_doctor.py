@@ -159,8 +159,8 @@ class Doctor(Place):
         place = self.place("npm test", {**files, "tests/x": "", "src/x": ""}, policy=policy)
         level, fix = self.of(place, "runs node_modules/.bin/mocha")
         self.assertEqual("warning", level)
-        self.assertIn('"node_modules/**", "!node_modules/.cache/"', fix)
-        policy["protect"] += ["node_modules/**", "!node_modules/.cache/"]
+        self.assertIn('"node_modules/*", "!node_modules/.cache"', fix)
+        policy["protect"] += ["node_modules/*", "!node_modules/.cache"]
         place = self.place("npm test", {**files, "tests/x": "", "src/x": ""}, policy=policy)
         self.silent(place, "which a change may write")
 
@@ -221,6 +221,16 @@ class Doctor(Place):
             self.assertIn("gates verify", output)
             self.assertNotIn("matches no file", output)
             self.assertNotIn("git ignores", output)
+
+    def test_an_exception_that_takes_nothing_back(self) -> None:
+        files = {"tests/out/x": "", "src/x": ""}
+        for exception in ("!tests/out/", "!tests/out/**"):
+            policy = {"protect": ["tests/**", exception], "allow": ["src/**"]}
+            said = f"policy.protect '{exception}' takes nothing back"
+            self.of(self.place("grep -r x src", files, policy=policy), said)
+        for pair in (["tests/*", "!tests/out/"], ["tests/**", "!tests/out/x"]):
+            policy = {"protect": pair, "allow": ["src/**"]}
+            self.silent(self.place("grep -r x src", files, policy=policy), "takes nothing back")
 
     def test_settings_that_git_ignores_and_a_change_could_create(self) -> None:
         files = {"src/x.py": "", ".gitignore": "pytest.ini\n"}

@@ -184,6 +184,37 @@ class Runs(TestCase):
         steps = [(2, "fix", "passed"), (2, "verify", "passed")]
         self.assertEqual([(1, "verify", "failed"), *steps], place.steps())
 
+    def test_caches_that_the_tests_write_beside_dependencies_block_no_repair(self) -> None:
+        for exception in ("!node_modules/.vite", "!node_modules/.vite/"):
+            place = self.workspace(f"caches{exception.count('/')}")
+            files = {
+                "package.json": '{"scripts": {"test": "vitest run"}}',
+                "src/x.js": "",
+                "node_modules/vitest/vitest.mjs": "",
+            }
+            for name, text in files.items():
+                os.makedirs(os.path.dirname(place.project_file(name)), exist_ok=True)
+                with open(place.project_file(name), "w", encoding="utf-8") as file:
+                    file.write(text)
+            found = detect(place.project)
+            self.assertIn("!node_modules/.vite", found.protect)
+            protect = [exception if glob.endswith(".vite") else glob for glob in found.protect]
+            results = "node_modules/.vite/vitest/results.json"
+            cache = f"mkdir -p node_modules/.vite/vitest; date +%N >{results}"
+            place.configure(
+                {
+                    "total_rounds": 2,
+                    "policy": {"protect": protect, "allow": found.allow},
+                    "commands": {
+                        "verify": f"{cache}; grep -q pass src/x.js",
+                        "fix": "echo pass >src/x.js",
+                    },
+                }
+            )
+            place.run()
+            steps = [(2, "fix", "passed"), (2, "verify", "passed")]
+            self.assertEqual([(1, "verify", "failed"), *steps], place.steps())
+
     def test_settings_that_git_ignores_and_a_change_creates_are_removed(self) -> None:
         for name, planted in (("axios", ".npmrc"), ("guzzle", "phpunit.xml")):
             with self.subTest(name):

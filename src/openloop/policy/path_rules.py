@@ -38,6 +38,7 @@ class PathRules:
         self._protect = Globs(protect)
         self._withhold = Globs(policy.withhold if policy else ())
         self._allow = None if allow is None else Globs(allow)
+        self._excepts_folders = any(g.startswith("!") and g.endswith("/") for g in protect)
         self._aliases: Aliases = {}
         self._byte_code_too = any("pyc" in glob for glob in protect)
         self.withholds_any = bool(policy and policy.withhold)
@@ -55,7 +56,14 @@ class PathRules:
         return any(map(self._matches, names(path, self._aliases)))
 
     def _matches(self, name: bytes) -> bool:
-        return self._protect.matches(name) or (self.withholds_any and self.withholds(name))
+        return self._is_protected(name) or (self.withholds_any and self.withholds(name))
+
+    def _is_protected(self, name: bytes) -> bool:
+        """Whether `protect` covers the name. What is taken back as a folder is not covered,
+        whatever it is: else a folder that a gate creates there would have to be removed."""
+        if not self._protect.matches(name):
+            return False
+        return not self._excepts_folders or self._protect.matches(name, folder=True)
 
     def withholds(self, path: bytes) -> bool:
         """Whether the path is withheld from changes."""

@@ -273,6 +273,6 @@ def _protecting(path: str) -> list[str]:
 
     if folder := dependencies.dependency_folder(path):
         changes = next(one.changes for one in dependencies.DEPENDENCIES if one.name == folder)
-        return [f"{folder}/**", *(f"!{folder}/{name}" for name in changes)]
+        return [f"{folder}/*", *(f"!{folder}/{name}" for name in changes)]
     info, found, _ = path.partition(".egg-info/")
     return [f"{info}.egg-info/**"] if found else [f"/{path}"]

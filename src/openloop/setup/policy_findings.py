@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import openloop
 from openloop.config.config import NO_POLICY, Config, Policy
@@ -50,6 +50,9 @@ def patterns(place: Workspace, known: Config, root: str) -> Iterator[Finding]:
     for key in keys:
         patterns: tuple[str, ...] = getattr(policy, key) or ()
         for pattern in patterns:
+            if pattern.startswith("!") and _takes_nothing_back(pattern, patterns, root):
+                what = f"policy.{key} {pattern!r} takes nothing back: a pattern covers all folders"
+                yield warning(f"{what} below", "write folder/* in place of folder/**")
             if pattern in settings or _may_match_nothing(key, pattern, root):
                 continue
             found = Globs((pattern,))
@@ -84,6 +87,15 @@ def _unprotected(settings: tuple[str, ...], policy: Policy) -> Iterator[Finding]
             f"git ignores {named}, which gates read: policy.allow does not keep a change from it",
             f"add to policy.protect: {', '.join(map(json.dumps, missing))}",
         )
+
+
+def _takes_nothing_back(exception: str, patterns: Sequence[str], root: str) -> bool:
+    """Whether patterns still cover a file two folders below the folder that an exception names."""
+    folder = exception.removeprefix("!").strip("/").removesuffix("/**")
+    names_folder = exception.endswith(("/", "/**")) or os.path.isdir(os.path.join(root, folder))
+    if set(folder) & set("*?[\\") or not names_folder:
+        return False
+    return Globs(patterns).matches(os.fsencode(f"{folder}/some/file"))
 
 
 def _may_match_nothing(key: str, pattern: str, root: str) -> bool:

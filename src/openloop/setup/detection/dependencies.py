@@ -22,7 +22,7 @@ class Dependencies(NamedTuple):
 
 DEPENDENCIES = (
     Dependencies(
-        "node_modules", (".bin/**",), "{}/**", (".cache/", ".vite/", ".vite-temp/", ".vitest/")
+        "node_modules", (".bin/**",), "{}/**", (".cache", ".vite", ".vite-temp", ".vitest")
     ),
     *(
         Dependencies(name, ("bin/**", "pyvenv.cfg", "**/*.pth"), "**/site-packages/{}/**")
@@ -43,7 +43,7 @@ def dependency_globs(root: str, programs: Iterable[str]) -> tuple[list[str], lis
         if is_other_env or not os.path.isdir(place):
             continue
         if _is_small(place):
-            found.append(f"{folder.name}/**")
+            found.append(f"{folder.name}/*")  # of `/**` no exception could take anything back
         else:
             large.append(folder.name)
             packages = [folder.package.format(name) for name in programs]
