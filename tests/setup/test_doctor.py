@@ -190,6 +190,12 @@ class Doctor(Place):
         place = self.place("for n in 1 2; do no-such-program $n || exit 1; done")
         self.assertEqual("problem", self.of(place, "no-such-program is neither", 1)[0])
 
+    def test_the_patterns_of_case_are_no_programs(self) -> None:
+        place = self.place(
+            "case $OPENLOOP_ROUND in\n1) false ;;\n2) exit 1 ;;\n*) grep a b ;;\nesac"
+        )
+        self.silent(place, "neither a program")
+
     def test_build_output_that_is_trusted(self) -> None:
         policy = {"protect": ["Cargo.toml"]}
         files = {"bin/cargo": "", "Cargo.toml": "", "target/x": ""}

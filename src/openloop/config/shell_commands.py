@@ -59,7 +59,7 @@ def simple_commands(text: str) -> list[SimpleCommand]:
     """The simple commands in the order of the text; empty when the text cannot be parsed."""
     found: list[SimpleCommand] = []
     current = SimpleCommand([], "", 0, [])
-    depth = 0
+    around: list[str] = []  # what opened the compound commands that the current one stands in
 
     def end(operator: str) -> None:
         nonlocal current
@@ -67,19 +67,28 @@ def simple_commands(text: str) -> list[SimpleCommand]:
             found.append(current._replace(after=operator))
         elif found and operator and operator not in ("\n", "("):
             found[-1] = found[-1]._replace(after=operator)
-        current = SimpleCommand([], operator, depth, [])
+        current = SimpleCommand([], operator, len(around), [])
 
     for match in _TOKEN.finditer(text):
         token = match[0]
         if match["other"] or ("<<" in token and match["word"]):
             return []  # an open quote, a heredoc
         if match["operator"]:
-            depth += {"(": 1, ")": -1}.get(token, 0)
+            if token == ")" and around[-1:] != ["("]:  # ends a pattern of case
+                current = SimpleCommand([], token, len(around), [])
+                continue
+            if token == "(":
+                around.append(token)
+            elif token == ")":
+                around.pop()
             end(token)
         elif match["word"]:
             if not current.words and token in _OPENS | _CLOSES | _GOES_ON:
-                depth += (token in _OPENS) - (token in _CLOSES)
-                current = current._replace(depth=depth)
+                if token in _OPENS:
+                    around.append(token)
+                elif token in _CLOSES and around:
+                    around.pop()
+                current = current._replace(depth=len(around))
             elif not current.words and _ASSIGNMENT.match(token):
                 current.assignments.append(token)
             else:
