@@ -61,7 +61,7 @@ TREES = (
         "pytest by pytest.ini, whatever it holds",
         {"pytest.ini": "", "test_x.py": UNITTEST},
         "python3 -m pytest -q",
-        protect=("/test[_-]*.[!bsz]*",),
+        protect=("/test[_-]*.[!bgsz]*",),
     ),
     Tree(
         "pytest by setup.cfg",
