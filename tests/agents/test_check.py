@@ -61,6 +61,10 @@ class TheCommand(Programs):
         shown = self.agents("codex", "--check", exitcode=1)
         self.assertIn("it does not know --skip-git-repo-check", shown)
 
+    def test_the_options_are_those_of_the_program(self) -> None:
+        self.program("qwen", "echo --session-id --output-format --approval-mode")
+        self.assertEqual([], self.seen("qwen")["missing_options"])
+
     def test_a_program_that_prints_nothing_and_one_that_cannot_be_started(self) -> None:
         self.program("pi", "exit 3")
         self.assertIsNone(self.seen("pi")["missing_options"])

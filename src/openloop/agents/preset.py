@@ -37,7 +37,8 @@ class OutputRules(NamedTuple):
 class Preset(NamedTuple):
     """How to run one coding agent as `commands.fix` or `commands.improve`.
 
-    run: the command, with `{prompt_file}` where it takes its task. state: what the agent keeps
+    run: the command, with `{prompt_file}` where it takes its task. program: what must be on PATH,
+    the first word of `run` unless it is named. state: what the agent keeps
     outside of the project, writable in the sandbox; a folder ends with a slash. caches: what it
     keeps inside of the project, as patterns. env: variables that the command needs. unboxed: words
     of `run` that are replaced in the sandbox, because the agent's own cannot nest there. keys:
@@ -62,17 +63,14 @@ class Preset(NamedTuple):
     stall_timeout_seconds: float
     silence_seconds: float
     reading: OutputRules
+    program: str
     source: str = ""  # the user's own file; "" for one that ships
 
     @property
-    def program(self) -> str:
-        """The program that must be on PATH."""
-        return self.run.split()[0]
-
-    @property
     def flags(self) -> tuple[str, ...]:
-        """The options of the command, as written."""
-        return tuple(re.findall(r"(?<=\s)--?[a-z][\w-]*", self.run.partition("{")[0]))
+        """The options of the program, as written."""
+        call = re.split(rf"(?<![\w./-]){re.escape(self.program)}(?=\s)", self.run)[-1]
+        return tuple(re.findall(r"(?<=\s)--?[a-z][\w-]*", call.partition("{")[0]))
 
     def as_command(self) -> dict[str, Any]:
         """The value for `commands.fix` or `commands.improve` in openloop.json."""
@@ -164,5 +162,6 @@ def _preset(document: Mapping[str, Any], name: str, source: str) -> Preset:
             exits={int(code): one["failure"] for code, one in exits.items() if "failure" in one},
             exit_words={int(code): one["means"] for code, one in exits.items() if "means" in one},
         ),
+        program=values.get("program") or values["run"].split()[0],
         source=source,
     )
