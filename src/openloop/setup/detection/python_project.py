@@ -111,7 +111,7 @@ def _verify(project: ProjectListing, tests: list[str], python: str) -> tuple[str
     cases = project.with_text(written, _CASES)
     if not cases:
         return "", "no tests were seen"
-    if project.telling(cases, r"^[ \t]*(from|import) django\b"):
+    if project.with_text(cases, r"^[ \t]*(from|import) django\b"):
         return "", "the tests are Django's, and there is no manage.py that has settings for them"
     if program := _test_program(project):
         return f"{paths}{python} -m {program}", f"the package {program} runs the tests"
