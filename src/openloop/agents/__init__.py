@@ -1,6 +1,7 @@
 """Coding agents as data: how each is called, what its output reports, when its provider refuses.
 
-`catalog.named` gives a preset, `transcript.Transcript` reads what a session printed.
+The runner uses `sessions`: the agents of one run. `catalog` and `preset` describe an agent, `check`
+serves `openloop agents`.
 """
 
 MAY_IMPORT = ("core", "config")

@@ -1,6 +1,7 @@
 """The command line: parse, call one function, print, return an exit code.
 
-`main` is the entry point of the console script and of `python -m openloop`.
+`main`, a function of this file and its only door, is the entry point of the console script and of
+`python -m openloop`. `commands` has a file for each subcommand.
 """
 
 from __future__ import annotations

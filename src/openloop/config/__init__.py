@@ -1,8 +1,8 @@
-"""openloop.json: its schema, its values, its patterns, and the placeholders in its commands.
+"""openloop.json: its schema, its values, its patterns, and the shell commands in it.
 
-Pure: no process, no file system but the shipped schema, no clock.
-
-`config.Config` is what a document becomes.
+`config.Config` holds the values of a document. `placeholders` fills in its commands,
+`shell_commands` finds mistakes in them without running them. Pure: no process, no file system but
+the shipped schema, no clock.
 """
 
 MAY_IMPORT = ("core",)

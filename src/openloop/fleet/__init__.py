@@ -1,8 +1,8 @@
 """`openloop fleet`: many loops, on one machine, on a handful of hosts, or on a cluster.
 
-`state` and `decide` decide, `journal` records, `coordinator.Coordinator` joins them with the world.
-A loop is started as a program (`launch`), and its workspace is only read.
-"""
+`command` has an action for each subcommand of `openloop fleet`. `coordinator.Coordinator` starts
+and polls the launches and records the results; `decide` and `state` decide, `journal` records. Each
+loop is a program of its own (`launchers.launch`), whose workspace is only read. """
 
 MAY_IMPORT = ("core", "config", "fs", "process", "record", "views")
 DOORS = ("command",)

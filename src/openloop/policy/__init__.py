@@ -1,6 +1,7 @@
 """What a step may not touch: rules, violations, restoring, withholding, the sandbox.
 
-`enforcement.Enforcement` is what the runner asks.
+The runner calls `enforcement.Enforcement` after each step. `path_rules` says which paths are
+protected, `withholding` removes files while a change runs, `bubblewrap` is the sandbox.
 """
 
 MAY_IMPORT = ("core", "config", "loop", "fs", "record")

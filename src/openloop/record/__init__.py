@@ -1,7 +1,8 @@
 """The workspace: the chained record, its one writer, its readers, and the files derived from it.
 
-`store.Store` writes, with its parts in `writer`; `reader` reads.
-"""
+`store.Store` writes, with its parts in `writer`; `reader` reads. `workspace` names the files,
+`lock` keeps a second runner out, `chain`, `integrity` and `record_end` check what was written,
+`projections` derives the heartbeat, progress.md and the artifacts. """
 
 MAY_IMPORT = ("core", "config", "loop", "fs")
 DOORS = (

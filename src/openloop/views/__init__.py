@@ -1,6 +1,7 @@
 """What people and programs read: console, status, logs, audit, reports. Never writes a record.
 
-One module a view, and what the views share.
+One module a subcommand: `status`, `logs`, `changes` (`openloop diff`), `audit`, `reports.report`.
+`console` shows a live run; `history` and `discovery` are what the views share.
 """
 
 MAY_IMPORT = ("core", "config", "loop", "fs", "record")

@@ -1,4 +1,4 @@
-"""The file of a play: its schema, its values, and the two small languages in it.
+"""The file of a play: its schema, its values, and the syntax of locators and keys in it.
 
 `play.load` reads one.
 """

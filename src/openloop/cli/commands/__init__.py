@@ -1,4 +1,5 @@
-"""One thin file a subcommand: `add_arguments` declares its words, `run` returns the exit code.
+"""One thin file for each subcommand: `add_arguments` declares its words, `run` returns the exit
+code.
 
 Those that take a WORKSPACE lie here, the others in `standalone`.
 """

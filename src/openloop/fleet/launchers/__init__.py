@@ -1,1 +1,5 @@
-"""Launchers: data that describes the commands of an engine, and the program that it starts."""
+"""Launchers: how the loops of a fleet are started on an engine (this machine, ssh, Slurm).
+
+`launcher` reads a launcher's JSON file, `calls` runs its commands, and `launch` is the program that
+these commands start.
+"""

@@ -1,1 +1,4 @@
-"""The files that a project ignores, as far as the policy is concerned."""
+"""Which files a project ignores, by git's rules or by its .gitignore files.
+
+`reader` finds and reads the files, `rules` matches paths.
+"""

@@ -1,1 +1,1 @@
-"""`openloop report`: what a report contains, and its formats."""
+"""`openloop report`: `report` gathers the contents, the other modules write its formats."""
