@@ -2,7 +2,7 @@
 
 `store.Store` writes, with its parts in `writer`; `reader` reads. `workspace` names the files,
 `lock` keeps a second runner out, `chain`, `integrity` and `record_end` check what was written,
-`projections` derives the heartbeat, progress.md and the artifacts. """
+`projections` derives the heartbeat, progress.md and the artifacts."""
 
 MAY_IMPORT = ("core", "config", "loop", "fs")
 DOORS = (
