@@ -119,12 +119,14 @@ class Init(Project):
             self.assertEqual(is_kept, kept.matches(path.encode()), path)
 
     def test_of_many_dependencies_what_starts_is_protected(self) -> None:
-        files = {"package.json": json.dumps({"scripts": {"test": "mocha"}}), "index.js": ""}
+        package = {"scripts": {"test": "c8 mocha"}, "devDependencies": {"c8": "*", "mocha": "*"}}
+        files = {"package.json": json.dumps(package), "index.js": ""}
         root = self.project({**files, "node_modules/.bin/mocha": ""})
         for number in range(2001):
             os.mknod(os.path.join(root, "node_modules", f"{number}.js"))
         output, document = self.init({})
         self.assertIn("node_modules/.bin/**", document["policy"]["protect"])
+        self.assertIn("node_modules/c8/**", document["policy"]["protect"])
         self.assertIn("node_modules/mocha/**", document["policy"]["protect"])
         self.assertIn("node_modules has more than 2000 files", output)
 

@@ -54,7 +54,7 @@ def kit(project: ProjectListing) -> ProjectCommands | None:
         example="npm test --silent",
         steers=_mentioned(project, package, scripts),
         guards=("package.json",),
-        starts=tuple(scripts.started("test")),
+        starts=tuple(dict.fromkeys((*scripts.started("test"), *_needed(package, scripts)))),
     )
 
 
@@ -151,6 +151,14 @@ def _scan(scripts: _Scripts) -> str:
         if fit and not any(scripts.texts[name] in tested for name in fit):
             chosen.append(scripts.run(fit[0]))
     return " && ".join(chosen)
+
+
+def _needed(package: dict[str, Any], scripts: _Scripts) -> list[str]:
+    """The dependencies that the test script names: `c8 ava` starts ava as well."""
+    found = (package.get("dependencies"), package.get("devDependencies"))
+    names = [name for table in found if isinstance(table, dict) for name in table]
+    words = set(re.findall(r"[\w@./-]+", scripts.whole("test")))
+    return [name for name in names if name in words]
 
 
 def _mentioned(
