@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -67,6 +68,20 @@ class Quick(unittest.TestCase):
                 self.assertGreaterEqual(row["tries"], fewest, row["fault"])
         for row in document["rows"]:
             self.assertTrue(row["tries"] or row["figures"].startswith("left out"), row["fault"])
+        unlisted = {_named(row["fault"]) for row in document["rows"]} - _listed()
+        self.assertEqual(set(), unlisted, "not in reliability.md")
+
+
+def _named(fault: str) -> str:
+    """The name of a fault without its family and its numbers, which are others in the full mode."""
+    return re.sub(r"\d+", "N", fault.removeprefix("fleet: "))
+
+
+def _listed() -> set[str]:
+    """The faults in the tables of the manual."""
+    path = os.path.join(ROOT, "src/openloop/manual/reliability.md")
+    with open(path, encoding="utf-8") as file:
+        return set(map(_named, re.findall(r"^\| (.+?) \| [\d,]+ \| 0 \|", file.read(), re.M)))
 
 
 class Words(unittest.TestCase):
