@@ -21,11 +21,13 @@ import os, signal, sys
 from openloop.cli import main
 from openloop.fleet.launchers import launch
 def die(*words):
+    if sys.argv[1] == "full":
+        raise OSError(28, "No space left on device")
     if sys.argv[1] == "after":
         put(*words)
     os.kill(os.getpid(), signal.SIGKILL)
 put, launch.put = launch.put, die
-main(sys.argv[2:])
+sys.exit(main(sys.argv[2:]))
 """
 
 SLOW = True  # left out by scripts/run_tests.sh --quick
@@ -242,6 +244,17 @@ class Landing(Repository):
         place.do("land")
         with open(ran, encoding="utf-8") as file:
             self.assertEqual(["a"], file.read().split())
+        self.assertEqual("a\n", self.read("one"))
+
+    def test_a_full_disk_is_named_and_loses_nothing(self) -> None:
+        place = self.fleet(changes("a", "echo a > one"))
+        place.do("run")
+        words = [sys.executable, "-c", DIES_AT, "full", "fleet", "land", place.path]
+        done = subprocess.run(words, env=environment(), capture_output=True, text=True, check=False)
+        self.assertEqual(5, done.returncode, done.stderr)
+        self.assertIn("the fleet's files cannot be kept: No space left", done.stderr)
+        wait_until(lambda: not self.processes_of(place), "the gates to end")
+        place.do("land")
         self.assertEqual("a\n", self.read("one"))
 
     def processes_of(self, place: Place) -> list[str]:

@@ -164,7 +164,7 @@ def explain(asked: Asked) -> int:
 def land(asked: Asked) -> int:
     """Merge the complete tasks; returns 0 when all of them landed."""
     from openloop.fleet import landing
-    from openloop.fleet.journal import of_task
+    from openloop.fleet.journal import kept, of_task
     from openloop.fleet.state import EventName
     from openloop.fleet.views.console import FleetConsole
     from openloop.process.signals import Interrupts
@@ -189,14 +189,15 @@ def land(asked: Asked) -> int:
             landed_all = False
             console.line(f"not landed  {task.name}  it is {state.word(known)}, not complete")
         try:
-            for task, found in work.land(tasks):
-                more = {"target": found.target, "commit": found.commit}
-                kind = EventName.TASK_LANDED if found.commit else EventName.TASK_NOT_LANDED
-                event = of_task(kind, task.name, **more, reason=found.reason)
-                for whole, line in journal.append([event], durable=True):
-                    state.apply(whole)
-                    console.event(whole, line, state)
-                landed_all = landed_all and bool(found.commit)
+            with kept(fleet.folder):
+                for task, found in work.land(tasks):
+                    more = {"target": found.target, "commit": found.commit}
+                    kind = EventName.TASK_LANDED if found.commit else EventName.TASK_NOT_LANDED
+                    event = of_task(kind, task.name, **more, reason=found.reason)
+                    for whole, line in journal.append([event], durable=True):
+                        state.apply(whole)
+                        console.event(whole, line, state)
+                    landed_all = landed_all and bool(found.commit)
         finally:
             work.close()
     return ExitCode.OK if landed_all else ExitCode.FAILED
