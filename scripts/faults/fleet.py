@@ -134,7 +134,7 @@ def with_worktrees(bench: Bench) -> Row:
 
 def landings(bench: Bench) -> Row:
     """Everything lands once, and no gate of a landing that was killed runs on."""
-    fault = "fleet: kill -9 of a landing"
+    fault = "fleet: kill -9 of a landing, at durable calls and at random moments"
     if not shutil.which("git"):
         return Row(fault, figures="left out: git is missing")
 
