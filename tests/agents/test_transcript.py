@@ -7,7 +7,7 @@ import unittest
 from typing import Any, ClassVar
 
 from openloop.agents import catalog, preset
-from openloop.agents.failures import kind_of, sentence
+from openloop.agents.failures import kind_of, one_line_message
 from openloop.agents.transcript import LONGEST_LINE, Transcript
 from openloop.core.usage import Figures
 from support import HERE, SRC
@@ -391,11 +391,11 @@ class Words(unittest.TestCase):
                 self.assertEqual(kind_of(status, says), kind)
 
     def test_a_sentence_is_one_printable_line(self) -> None:
-        self.assertEqual(sentence('{"error":{"message":"No\\n such key"}}'), "No such key")
-        self.assertEqual(sentence("[API Error: gone]\nPlease wait"), "gone")
-        self.assertNotIn("\x1b", sentence("\x1b[31mred"))
-        self.assertLessEqual(len(sentence("x" * 5000)), 300)
-        self.assertEqual(sentence("{broken"), "{broken")
+        self.assertEqual(one_line_message('{"error":{"message":"No\\n such key"}}'), "No such key")
+        self.assertEqual(one_line_message("[API Error: gone]\nPlease wait"), "gone")
+        self.assertNotIn("\x1b", one_line_message("\x1b[31mred"))
+        self.assertLessEqual(len(one_line_message("x" * 5000)), 300)
+        self.assertEqual(one_line_message("{broken"), "{broken")
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ class Rest(unittest.TestCase):
             mock.patch("time.time", lambda: now + passed + jump),
             mock.patch("openloop.core.clock.monotonic", lambda: ticks + passed),
         ):
-            return clock.rest(until, end)
+            return clock.remaining_wait(until, end)
 
     def test_an_undisturbed_clock(self) -> None:
         self.assertAlmostEqual(600, self.rest(), delta=5)

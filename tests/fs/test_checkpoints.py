@@ -46,7 +46,7 @@ class Store(Restoring):
         self.checkpoints.keep(self.root, self.scan(wanted=lambda path: path == b"in"))
         self.assertEqual(1, len(self.stored()))
 
-    def scan_and_keep(self, wanted: Wanted = snapshot.everything) -> Manifest:
+    def scan_and_keep(self, wanted: Wanted = snapshot.accept_all) -> Manifest:
         with self.checkpoints.hasher(wanted) as hasher:
             return snapshot.scan(self.root, skip=self.skip, hasher=hasher)
 

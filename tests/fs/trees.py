@@ -98,7 +98,7 @@ class Trees(Case):
     def scan(
         self,
         before: Manifest | None = None,
-        wanted: Wanted = snapshot.everything,
+        wanted: Wanted = snapshot.accept_all,
         skip: Skip | None = None,
     ) -> Manifest:
         return snapshot.scan(self.root, skip=skip or self.skip, before=before, wanted=wanted)

@@ -118,7 +118,7 @@ class Reading(unittest.TestCase):
         self.assertEqual((), problems(b'{"stdin": "x"}', recording=True))
 
     def test_placeholders(self) -> None:
-        self.assertEqual("/d/a {dir} {x} {", cases.filled("{dir}/a {{dir}} {x} {", "/d"))
+        self.assertEqual("/d/a {dir} {x} {", cases.expand_dir("{dir}/a {{dir}} {x} {", "/d"))
         self.assertEqual(b"{dir}/a /dx", cases.masked(b"/d/1/a /dx", "/d/1"))
 
 

@@ -13,7 +13,7 @@ import unittest
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from openloop.web.overview import STALE
+from openloop.web.overview import SILENT_AFTER
 from openloop.web.static import FILES
 from support import PATIENCE, Workspace, wait_until
 from web.test_security import Page, WebCase
@@ -78,8 +78,8 @@ class Overview(WebCase):
             self.write(place, "heartbeat.json", json.dumps({**beat, "updated_at": str(latest)}))
             return str(self.rows(page)["live"]["needs"])
 
-        self.assertEqual(needs(STALE - 5), "")
-        wait_until(lambda: needs(STALE + 1) == "stale", "the missing beats")
+        self.assertEqual(needs(SILENT_AFTER - 5), "")
+        wait_until(lambda: needs(SILENT_AFTER + 1) == "stale", "the missing beats")
 
     def test_a_heartbeat_says_no_more_than_the_record(self) -> None:
         once = {"limits": {"max_consecutive_failures": 1}}

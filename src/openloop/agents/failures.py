@@ -73,7 +73,7 @@ def kind_of(status: str, says: str) -> str:
     return by_status or words or ERROR
 
 
-def sentence(text: str) -> str:
+def one_line_message(text: str) -> str:
     """An error message as one printable line, without the wrapping that CLIs put around it."""
     text = text.strip()
     if found := re.fullmatch(r"(?s)\[API Error:? ?(.*?)\](?:\n.*)?", text):

@@ -144,7 +144,7 @@ class Transcript:
         self._sum = self._sum.plus(figures)
 
     def _fail(self, rule: OutputRule, record: Any, text: str) -> None:
-        says = failures.sentence(rule.text(record, "says") or (text if rule.line else ""))
+        says = failures.one_line_message(rule.text(record, "says") or (text if rule.line else ""))
         kind = rule.failure
         if kind == "said":
             kind = failures.kind_of(rule.text(record, "status"), says)

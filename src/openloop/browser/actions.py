@@ -116,7 +116,7 @@ ACTIONS: Mapping[str, Action] = {
 
 
 def _approach(page: Page, step: PlayStep, source: str, **needs: Any) -> targets.ActionPoint:
-    return targets.approach(page, locators.parse(source), step.timeout, **needs)
+    return targets.wait_until_actionable(page, locators.parse(source), step.timeout, **needs)
 
 
 def _tap(page: Page, spot: targets.ActionPoint) -> list[int]:

@@ -20,7 +20,7 @@ _SHOWN = 200  # characters of a text that a failure repeats
 Seen = str | None  # what was seen instead; None when all is as expected
 
 
-def meet(page: Page, step: PlayStep, address: Callable[[str], str]) -> None:
+def wait_for(page: Page, step: PlayStep, address: Callable[[str], str]) -> None:
     """Wait until an expectation is met. address: makes an address of the play absolute. Raises
     Failure."""
     deadline = monotonic() + step.timeout
@@ -56,7 +56,7 @@ def _look(page: Page, expected: Mapping[str, Any], address: Callable[[str], str]
         title = page.call_injected(page.frames()[0], "title") if page.frames() else ""
         return None if title == expected["title"] else f'title "{title}"'
     if "gone" in expected:
-        count = targets.look(page, locators.parse(expected["gone"])).visible
+        count = targets.find_element(page, locators.parse(expected["gone"])).visible
         return f"{count} visible" if count else None
     if "at" in expected:
         return _at(page, locators.parse(expected["at"]), expected)
@@ -84,7 +84,7 @@ def _shown(page: Page, text: str) -> Seen:
 
 
 def _at(page: Page, locator: locators.Locator, expected: Mapping[str, Any]) -> Seen:
-    found = targets.look(page, locator)
+    found = targets.find_element(page, locator)
     if "count" in expected:
         wanted = int(expected["count"])
         return None if found.visible == wanted else f"{found.visible} visible"

@@ -22,7 +22,9 @@ _LARGEST = 64 << 20  # bytes of pixels that are looked at
 _QUALITY = 60  # of a JPEG, in percent
 
 
-def take(page: Page, options: Mapping[str, Any], patience: float, within: float) -> bytes:
+def capture_when_still(
+    page: Page, options: Mapping[str, Any], patience: float, within: float
+) -> bytes:
     """A PNG of the page, once two in a row are equal or the patience has run out. within: how
     long the page may take for one. Both in seconds."""
     how = _how(page, options, within)
@@ -38,7 +40,7 @@ def take(page: Page, options: Mapping[str, Any], patience: float, within: float)
         _try_injected(page, frames, "thaw")
 
 
-def glimpse(page: Page, kind: str, within: float) -> bytes:
+def capture_now(page: Page, kind: str, within: float) -> bytes:
     """A picture of the page as it is now, a "png" or "jpeg". within: seconds. Raises NoAnswer,
     BrowserRefused, Gone."""
     how = {"quality": _QUALITY} if kind == "jpeg" else {}
@@ -50,7 +52,9 @@ def glimpse(page: Page, kind: str, within: float) -> bytes:
 
 def _how(page: Page, options: Mapping[str, Any], within: float) -> dict[str, Any]:
     if "at" in options:
-        spot = targets.approach(page, locators.parse(options["at"]), within, anywhere=True)
+        spot = targets.wait_until_actionable(
+            page, locators.parse(options["at"]), within, anywhere=True
+        )
         box = page.call_injected(spot.frame, "box")
         return {"clip": {**box, "scale": 1}}
     return {"captureBeyondViewport": True} if options.get("full") else {}

@@ -163,7 +163,7 @@ class Player:
             case "expect" if "download" in step.value:
                 self._await_download(step.value["download"], step.timeout)
             case "expect":
-                expectations.meet(self.page, step, self.address)
+                expectations.wait_for(self.page, step, self.address)
             case "script":
                 self._script(step)
             case "measure":
@@ -284,7 +284,7 @@ class Player:
         deadline = monotonic() + step.timeout
         while True:
             patience = max(0.5, min(_STILL, deadline - monotonic()))
-            png = pictures.take(self.page, step.options, patience, step.timeout)
+            png = pictures.capture_when_still(self.page, step.options, patience, step.timeout)
             self._out.write(f"{name}.png", png)
             if not like:
                 break
@@ -332,7 +332,7 @@ class Player:
             return b""
         for patience in _GLIMPSES:  # what is asked as another page opens above it gets no answer
             with contextlib.suppress(NoAnswer, BrowserRefused):
-                return pictures.glimpse(self.page, kind, patience)
+                return pictures.capture_now(self.page, kind, patience)
         return b""
 
 

@@ -38,7 +38,7 @@ class ActionPoint:
     what: str
 
 
-def look(page: Page, locator: Locator) -> FoundElement:
+def find_element(page: Page, locator: Locator) -> FoundElement:
     """Look once. Raises BrowserRefused while a document is being replaced."""
     count = visible = 0
     frame = ""
@@ -112,7 +112,9 @@ def _others(page: Page, locator: Locator) -> str:
     return f"; with that role: {shown}" if names else "; nothing has that role"
 
 
-def approach(page: Page, locator: Locator, timeout: float, **needs: Any) -> ActionPoint:
+def wait_until_actionable(
+    page: Page, locator: Locator, timeout: float, **needs: Any
+) -> ActionPoint:
     """Wait until the single element can be acted on. needs: see inject.js. Raises Failure."""
     deadline = monotonic() + timeout
     while True:
@@ -133,7 +135,7 @@ def approach(page: Page, locator: Locator, timeout: float, **needs: Any) -> Acti
 
 
 def _try(page: Page, locator: Locator, needs: dict[str, Any]) -> tuple[ActionPoint | None, str]:
-    found = look(page, locator)
+    found = find_element(page, locator)
     if found.seen:
         return None, found.seen
     at = page.call_injected(found.frame, "approach", needs)

@@ -102,6 +102,6 @@ SUBSHELL = Construct(")", COMMANDS)  # opened by a single `(`
 _PLAINER = {"[[": "write [ … ]", "$[": "write $((…))", ")": "write $( (…) ) or ( (…) )"}
 
 
-def plainer(odd: str) -> str:
+def suggest_rewrite(odd: str) -> str:
     """How to fix text that shells may read differently."""
     return _PLAINER.get(odd, "write it in a plainer way, or move it into a script")

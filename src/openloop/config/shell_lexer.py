@@ -19,7 +19,7 @@ from openloop.config.shell_constructs import (
     Context,
     Form,
     Place,
-    plainer,
+    suggest_rewrite,
 )
 
 
@@ -154,7 +154,7 @@ class _Lexer:
             if odd := context.odd.match(self.text, here, self.end):
                 shown = odd[0].replace("\0", "{…}").replace("\n", "\\n")
                 what = f"not every shell reads {shown} alike here"
-                raise _Doubt(ShellProblem(here, what, plainer(odd[0])))
+                raise _Doubt(ShellProblem(here, what, suggest_rewrite(odd[0])))
             if char == "\0":
                 self.place(context.form)
             elif char == "\\" and context.escapes:
@@ -174,7 +174,7 @@ class _Lexer:
         self.inside.append(construct.place or self.subscript())
         if len(self.inside) > _DEEPEST:
             what = f"more than {_DEEPEST} constructs stand inside each other"
-            raise _Doubt(ShellProblem(start, what, plainer(opening)))
+            raise _Doubt(ShellProblem(start, what, suggest_rewrite(opening)))
         if opening == "$(":
             self.frame = _Frame(self.position, nested=True)
         self.scan(construct.context, construct.stop)

@@ -18,7 +18,7 @@ def utc(seconds_from_now: float = 0.0) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now % 1 * 1000):03d}Z"
 
 
-def rest(until: str, end: float) -> float:
+def remaining_wait(until: str, end: float) -> float:
     """Seconds left of a wait; 0 or less when it is over.
 
     It ends at `until` (UTC), or at `end` (monotonic) if that comes first, so that a clock that is

@@ -26,7 +26,7 @@ from openloop.fs.content import FileSection, HashMismatch, Tick, copy, digest, n
 from openloop.fs.manifest import Entry, Manifest, to_text
 from openloop.fs.object_store import ChangedMeanwhile, ObjectStore, Pack, sources
 from openloop.fs.restore import NotRestored, RestoreIntent
-from openloop.fs.snapshot import Hasher, Wanted, everything
+from openloop.fs.snapshot import Hasher, Wanted, accept_all
 
 _OBJECTS = b"objects"
 _MANIFESTS = b"manifests"
@@ -69,7 +69,7 @@ class UnlinkedCopy:
         self._tick = tick
         self._offsets: dict[str, int] = {}
         with dirfd.open_tree(folder) as opened:
-            descriptor = files.unlinked(opened.folder(b""))
+            descriptor = files.create_unlinked_file(opened.folder(b""))
         self._file = open(descriptor, "r+b")  # noqa: SIM115
         self._descriptor = self._file.fileno()
         try:
@@ -112,7 +112,7 @@ class Checkpoints:
         self._kept: dict[Wanted, Manifest] = {}  # what the latest `keep` of each kind had
         self._saved: dict[tuple[str, str], Manifest] = {}
 
-    def keep(self, root: str, manifest: Manifest, wanted: Wanted = everything) -> None:
+    def keep(self, root: str, manifest: Manifest, wanted: Wanted = accept_all) -> None:
         """Copy the contents of hashed files that are not in the store yet. wanted: which files.
 
         Raises ChangedMeanwhile when a file no longer matches the manifest (the contents copied so

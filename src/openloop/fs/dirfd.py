@@ -46,7 +46,7 @@ def open_file(name: bytes, parent: int) -> int:
     return files.open_regular(name, os.O_RDONLY, folder=parent)
 
 
-def open_up(name: bytes, parent: int) -> int:
+def open_with_owner_rights(name: bytes, parent: int) -> int:
     """Open a folder and give its owner every right in it."""
     try:
         descriptor = open_folder(name, parent)
@@ -61,14 +61,15 @@ def open_up(name: bytes, parent: int) -> int:
 
 
 def open_or_make(name: bytes, parent: int) -> int:
-    """As `open_up`, but creates a missing folder; anything else of that name is removed."""
+    """As `open_with_owner_rights`, but creates a missing folder; anything else of that name is
+    removed."""
     found = status(name, parent)
     if found is None or not stat.S_ISDIR(found.st_mode):
         if found:
             os.unlink(name, dir_fd=parent)
         os.mkdir(name, dir_fd=parent)
         give_owner(name, os.fstat(parent), parent)
-    return open_up(name, parent)
+    return open_with_owner_rights(name, parent)
 
 
 def give_owner(made: int | bytes, like: os.stat_result, parent: int | None = None) -> None:
@@ -103,7 +104,7 @@ def remove(name: bytes, parent: int) -> None:
     if not stat.S_ISDIR(found.st_mode):
         os.unlink(name, dir_fd=parent)
         return
-    descriptor = open_up(name, parent)
+    descriptor = open_with_owner_rights(name, parent)
     try:
         _empty(descriptor)
     finally:
@@ -131,12 +132,14 @@ def _empty(folder: int) -> None:
 
 def _flatten(name: bytes, parent: int) -> None:
     """Remove a folder after moving the folders in it to its parent."""
-    folder = open_up(name, parent)
+    folder = open_with_owner_rights(name, parent)
     try:
         for inner in map(os.fsencode, os.listdir(folder)):
             found = status(inner, folder)
             if found and stat.S_ISDIR(found.st_mode):
-                os.close(open_up(inner, folder))  # only a writable folder can be moved
+                os.close(
+                    open_with_owner_rights(inner, folder)
+                )  # only a writable folder can be moved
                 moved = os.urandom(16).hex().encode()
                 os.rename(inner, moved, src_dir_fd=folder, dst_dir_fd=parent)
             else:

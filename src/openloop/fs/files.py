@@ -136,7 +136,7 @@ def create(
         return open_regular(name, flags, folder=folder, mode=mode)
 
 
-def unlinked(folder: int) -> int:
+def create_unlinked_file(folder: int) -> int:
     """A new, empty file in `folder` that has no name. Raises OSError."""
     name = f".unlinked-{os.urandom(8).hex()}"
     descriptor = open_regular(name, os.O_RDWR | os.O_CREAT | os.O_EXCL, folder=folder, mode=0o600)

@@ -160,7 +160,7 @@ class _Restoration:
         """A folder stays when it holds files outside the project, as a nested `.git`."""
         folder, name = dirfd.split(path)
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            parent = self._tree.folder(folder, dirfd.open_up)
+            parent = self._tree.folder(folder, dirfd.open_with_owner_rights)
             if path in self._intent.closed:
                 dirfd.remove(name, parent)
             else:
@@ -210,7 +210,7 @@ class _Restoration:
 
     def _set_mode(self, path: bytes) -> None:
         try:
-            folder = self._tree.folder(path, dirfd.open_up)
+            folder = self._tree.folder(path, dirfd.open_with_owner_rights)
         except (FileNotFoundError, NotADirectoryError):
             return
         mode = self._intent.modes[path]

@@ -54,7 +54,7 @@ def is_too_deep(path: bytes) -> bool:
     return path.count(b"/") >= MAX_DEPTH
 
 
-def everything(path: bytes) -> bool:
+def accept_all(path: bytes) -> bool:
     return True
 
 
@@ -84,7 +84,7 @@ def scan(
     *,
     skip: Skip,
     before: Manifest | None = None,
-    wanted: Wanted = everything,
+    wanted: Wanted = accept_all,
     hasher: Hasher | None = None,
     tick: Tick = no_tick,
 ) -> Manifest:

@@ -59,7 +59,7 @@ def _resolution(root: bytes, tree: Manifest, link: bytes) -> Iterator[bytes]:
     yield here
 
 
-def names(path: bytes, known: Aliases) -> Iterator[bytes]:
+def alternative_paths(path: bytes, known: Aliases) -> Iterator[bytes]:
     """The path itself and its other names through symlinks."""
     yield path
     if not known:

@@ -56,11 +56,11 @@ class CaseRun:
         return theirs
 
     def words(self, command: Sequence[str]) -> list[str]:
-        return [cases.filled(word, self.folder) for word in (*command, *self.case.args)]
+        return [cases.expand_dir(word, self.folder) for word in (*command, *self.case.args)]
 
     def environment(self, *, enclosed: bool) -> Mapping[str, str]:
         """The added variables: as few as possible, because they could reveal the judge."""
-        own = {name: cases.filled(value, self.folder) for name, value in self.case.env.items()}
+        own = {name: cases.expand_dir(value, self.folder) for name, value in self.case.env.items()}
         if not enclosed:  # an enclosure has private temporary folders
             own = {"TMPDIR": self.temporary, **own}
         return {"CASE_DIR": self.folder, **own} if self.case.files else own

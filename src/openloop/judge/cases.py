@@ -78,7 +78,7 @@ class CaseResult:
         return not self.failure
 
 
-def filled(text: str, folder: str) -> str:
+def expand_dir(text: str, folder: str) -> str:
     """The text with `{dir}` as the case's own folder; `{{dir}}` yields `{dir}`."""
     return _DIR.sub(lambda found: folder if found[0] == "{dir}" else "{dir}", text)
 

@@ -58,7 +58,7 @@ def judge(
         raise UsageError("COMMAND is missing", fix=fix)
     case_file = load(path, recording=options.record)
     _check(case_file, options)
-    pool.check(command)
+    pool.check_program_exists(command)
     report = None if options.junit is None else _JUnitFile(options.junit, case_file)
     screen = Screen(sys.stderr)
     started, began = clock.utc(), clock.monotonic()
@@ -150,7 +150,7 @@ def _recorded(case_file: CaseFile, results: Sequence[CaseResult], passed: bool) 
     if not passed:
         return f"nothing was recorded in {case_file.given}: not every case passed"
     if new:
-        golden.write(case_file, golden.filled(case_file, results))
+        golden.write(case_file, golden.with_expectations(case_file, results))
     return f"recorded {new} of {len(results)} cases in {case_file.given}"
 
 

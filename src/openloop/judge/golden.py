@@ -15,7 +15,7 @@ from openloop.judge.cases import CaseResult
 _TEMPORARY = b".openloop-recorded"
 
 
-def filled(case_file: CaseFile, results: Sequence[CaseResult]) -> bytes:
+def with_expectations(case_file: CaseFile, results: Sequence[CaseResult]) -> bytes:
     """The file with expectations added to cases that had none; other lines are unchanged."""
     answers = {result.case.line: result for result in results if not result.case.expects}
     lines = case_file.data.decode().split("\n")

@@ -35,7 +35,7 @@ _ATTEMPTS = 5  # to start a guard
 _OPEN, _OPEN_EACH = 30, 4  # descriptors of this process, and of each job
 
 
-def check(command: Sequence[str]) -> None:
+def check_program_exists(command: Sequence[str]) -> None:
     """Raises UsageError when the command's program does not exist."""
     word = command[0]
     if "{dir}" not in word and shutil.which(word) is None:

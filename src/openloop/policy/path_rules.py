@@ -13,7 +13,7 @@ from openloop.fs import snapshot
 from openloop.fs.ignore_rules.rules import IgnoreRules
 from openloop.fs.manifest import Entry, Manifest, signature_of
 from openloop.fs.snapshot import MAX_DEPTH, is_too_deep
-from openloop.fs.symlinks import Aliases, names
+from openloop.fs.symlinks import Aliases, alternative_paths
 
 SMALL = 1 << 20  # bytes of a protected, ignored file (a dependency) up to which it is kept
 _DEPENDENCIES = 64 << 20  # bytes, their total up to which they are kept
@@ -53,7 +53,7 @@ class PathRules:
         """Whether the path is protected or below a protected folder, byte code included."""
         if not self._aliases:
             return self._matches(path)
-        return any(map(self._matches, names(path, self._aliases)))
+        return any(map(self._matches, alternative_paths(path, self._aliases)))
 
     def _matches(self, name: bytes) -> bool:
         return self._is_protected(name) or (self.withholds_any and self.withholds(name))
@@ -80,14 +80,14 @@ class PathRules:
         """Whether a path in the folder could be covered; False is certain."""
         return any(
             self._protect.reaches(name) or self._withhold.reaches(name)
-            for name in names(folder, self._aliases)
+            for name in alternative_paths(folder, self._aliases)
         )
 
     def protecting_name(self, path: bytes) -> bytes:
         """The path through a symlink by which a path is protected; empty if by its own name."""
         found = [
             name
-            for name in names(path, self._aliases)
+            for name in alternative_paths(path, self._aliases)
             if self._matches(name) or self._matches(name + _INSIDE)
         ]
         return b"" if not found or found[0] == path else found[0]

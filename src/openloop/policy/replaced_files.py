@@ -91,7 +91,7 @@ class ReplacedFiles:
         """The entries to copy, by path."""
         paths = {p for p in intent.paths if not is_litter(p) or p.startswith(AGENT_FILES)}
         used = paths | folders_above_any(paths)
-        tree = self._scan(intent.root, snapshot.everything, lambda path, _: path not in used)
+        tree = self._scan(intent.root, snapshot.accept_all, lambda path, _: path not in used)
         found = {}
         for path in paths:
             entry, target = tree.get(path), intent.target.get(path)

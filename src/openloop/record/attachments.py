@@ -158,7 +158,7 @@ def _files(
         elif depth == _DEEPEST:
             found.leave_out(path, f"more than {_DEEPEST} folders deep")
         else:
-            inner = dirfd.open_up(name, folder)
+            inner = dirfd.open_with_owner_rights(name, folder)
             try:
                 yield from _files(inner, path, depth + 1, found)
             finally:

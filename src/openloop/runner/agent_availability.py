@@ -126,7 +126,7 @@ def wait(
     begun = clock.monotonic()
     live = LiveFacts()
     end = begun + action.seconds
-    while not interrupts.received and (rest := clock.rest(until, end)) > 0:
+    while not interrupts.received and (rest := clock.remaining_wait(until, end)) > 0:
         show(live)
         interrupts.sleep(min(rest, BEAT_INTERVAL))
     seconds = round(clock.monotonic() - begun, 3)

@@ -45,7 +45,7 @@ def diff_counts(result: StepResult) -> str:
     return f"{counted(count, 'file')}, +{added} -{removed}{more}"
 
 
-def left_something(result: StepResult) -> bool:
+def has_changes(result: StepResult) -> bool:
     """Whether a change left the project different, as far as that was compared."""
     return result.changes is not None and result.changes.get("files") != 0
 
@@ -83,7 +83,7 @@ def _changes(place: Workspace, number: int | None) -> list[Change]:
         if number is None:
             if found and change.run != found[0].run:
                 break
-            if left_something(change.result):
+            if has_changes(change.result):
                 return [change]
             found = found or [change]
         elif change.round < number:

@@ -209,7 +209,7 @@ def step_line(screen: Screen, state: State) -> str:
     if result.detail:
         words += f"  {printable(result.detail)}"
     if (did := changes.diff_counts(result)) and (
-        result.outcome.passed or changes.left_something(result)
+        result.outcome.passed or changes.has_changes(result)
     ):
         words += f"  {did}"
     if result.outcome is not Outcome.PASSED:

@@ -28,7 +28,7 @@ class Access:
         self._keys.append(secrets.token_urlsafe(32))
         return self._keys[-1]
 
-    def foreign(self, headers: Message) -> str:
+    def refusal_reason(self, headers: Message) -> str:
         """Why a request is not from this machine's own page; "" when it is."""
         host = headers.get_all("Host") or []
         if len(host) != 1 or _without_port(host[0]) not in _HOSTS:

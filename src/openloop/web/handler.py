@@ -103,7 +103,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _checked(self) -> tuple[str, Query]:
         """The path and the query. Raises HttpError."""
-        if why := self.site.access.foreign(self.headers):
+        if why := self.site.access.refusal_reason(self.headers):
             raise HttpError(403, why)
         if self.headers.defects:
             raise HttpError(400, "the headers are not whole")

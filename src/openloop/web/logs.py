@@ -43,7 +43,7 @@ def opened(place: Workspace, name: str) -> int:
         os.close(folder)
 
 
-def piece(log: int, offset: int | None, length: int) -> Document:
+def read_range(log: int, offset: int | None, length: int) -> Document:
     """Text from byte `offset`, or the end of the log; begins and ends at lines where it can.
 
     offset: of the first byte; None for the last `length` bytes. The answer's `end` is where the

@@ -26,7 +26,7 @@ from openloop.views import discovery, status
 
 T = TypeVar("T")
 
-STALE = 10.0  # seconds without a beat after which a live runner is called stale
+SILENT_AFTER = 10.0  # seconds without a beat after which a live runner is called stale
 _SEARCH_EVERY = 10.0  # seconds, or a hundred times as long as the search took
 _TEXTS = (
     *("status", "reason", "mission", "step", "log_path", "updated_at", "started_at", "eta"),
@@ -117,7 +117,7 @@ def _row(key: str, place: Workspace, claimed: Beat | None, end: record_end.Recor
     contradicted = bool(problems) and claimed is not None
     if contradicted:
         row["reason"] = problems[0].what
-    row["stale"] = row["status"] == Status.RUNNING and _age(row["updated_at"]) > STALE
+    row["stale"] = row["status"] == Status.RUNNING and _age(row["updated_at"]) > SILENT_AFTER
     row |= {"id": key, "path": place.path, "name": _name_of(place.path)}
     row["fleet"] = _fleet_of(place.path)
     row["needs"] = "mismatch" if contradicted else _needs(row)

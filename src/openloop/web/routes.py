@@ -91,7 +91,7 @@ def _log(handler: Handler, query: Query, key: str, identifier: str) -> None:
     log = logs.opened(place, step.log)
     try:
         length = _number(query, "length") or logs.PIECE
-        found = logs.piece(log, _number(query, "offset"), length)
+        found = logs.read_range(log, _number(query, "offset"), length)
         patience = logs.COUNT if query.get("lines") == "1" else logs.GLANCE
         first = handler.site.lines.before(log, found["offset"], patience)
         name = handler.site.overview.row(key)["name"]

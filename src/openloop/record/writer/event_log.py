@@ -46,7 +46,7 @@ class EventLog:
         self.size = self._kept = self.loaded.size
         self.head = self._kept_head = self.loaded.head
         # `_kept` bytes at the start are not in the shadow; `_kept_head` is the head after them.
-        self._shadow = files.unlinked(self._folder)
+        self._shadow = files.create_unlinked_file(self._folder)
         if self.size <= SHADOWED:
             _copy(self._events, self._shadow, self.size)
             self._kept, self._kept_head = 0, chain.FIRST_PREV

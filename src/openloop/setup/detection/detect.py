@@ -29,12 +29,12 @@ from openloop.setup.findings import REPLACE_ME
 
 # In the order in which one is made verify.
 _KINDS: tuple[Callable[[ProjectListing], ProjectCommands | None], ...] = (
-    python_project.kit,
-    javascript_project.kit,
-    *(ecosystem.kit for ecosystem in LANGUAGES),
+    python_project.detect_commands,
+    javascript_project.detect_commands,
+    *(ecosystem.detect_commands for ecosystem in LANGUAGES),
     ecosystems.bats,
     ecosystems.make,
-    *(ecosystem.kit for ecosystem in RUNNERS),
+    *(ecosystem.detect_commands for ecosystem in RUNNERS),
 )
 _LITTER = {
     "Rust": ("target/", "Cargo.lock"),
@@ -66,11 +66,12 @@ def detect(root: str, *, has_browser: bool = True) -> Detection:
     Never raises for what it finds there, or does not: then verify is REPLACE_ME.
     """
     project = ProjectListing.below(root)
-    kits = [kit for kind in _KINDS if (kit := kind(project))]
-    kits.sort(key=lambda kit: (not kit.verify, kit.doubtful))  # stable: _KINDS decides the rest
-    verify = next((kit.verify for kit in kits if kit.verify), "")
-    scan = next((kit.scan for kit in kits if kit.scan and kit.verify == verify), "")
-    policy = _policy(project, kits)
+    candidates = [one for kind in _KINDS if (one := kind(project))]
+    # The sort is stable: _KINDS decides the rest.
+    candidates.sort(key=lambda one: (not one.verify, one.doubtful))
+    verify = next((one.verify for one in candidates if one.verify), "")
+    scan = next((one.scan for one in candidates if one.scan and one.verify == verify), "")
+    policy = _policy(project, candidates)
     page = web_page.detect(project)
     play = page.play if page and has_browser else None
     commands = {
@@ -81,10 +82,10 @@ def detect(root: str, *, has_browser: bool = True) -> Detection:
     return Detection(
         commands={step: command for step, command in commands.items() if command},
         found=[
-            *_on_kits(kits),
+            *_on_candidates(candidates),
             *_on_scan(scan),
             *_on_page(page, play is not None),
-            *_limits(project, kits),
+            *_limits(project, candidates),
         ],
         protect=list(policy.protect),
         allow=list(policy.allow),
@@ -99,11 +100,11 @@ def _on_page(page: WebPage | None, is_played: bool) -> Iterator[str]:
         yield f"{page.why}: `openloop browse` could play it, if there were a Chromium."
 
 
-def _policy(project: ProjectListing, kits: list[ProjectCommands]) -> PolicyGlobs:
+def _policy(project: ProjectListing, candidates: list[ProjectCommands]) -> PolicyGlobs:
     """The globs of a policy; none where verify is not known."""
-    if not any(kit.verify for kit in kits):
+    if not any(one.verify for one in candidates):
         return PolicyGlobs((), ())
-    first = kits[0]
+    first = candidates[0]
     unseen = ignored_settings.ignored_settings(project, f"{first.verify}\n{first.scan}")
     found = source_layout.policy_globs(project, (*first.steers, *unseen), first.guards)
     installed, _ = dependencies.dependency_globs(project.root, first.starts)
@@ -114,18 +115,18 @@ def _policy(project: ProjectListing, kits: list[ProjectCommands]) -> PolicyGlobs
     return PolicyGlobs((*found.protect, *installed), (*found.allow, *left) if found.allow else ())
 
 
-def _on_kits(kits: list[ProjectCommands]) -> Iterator[str]:
+def _on_candidates(candidates: list[ProjectCommands]) -> Iterator[str]:
     """A sentence for each ecosystem: the first is used, the others are named."""
-    for index, kit in enumerate(kits):
-        if not kit.verify and kits[0].verify:
+    for index, one in enumerate(candidates):
+        if not one.verify and candidates[0].verify:
             continue
-        if not kit.verify:
-            example = f"; verify is often `{kit.example}` there" if kit.example else ""
-            yield f"{kit.name}: {kit.why}{example}."
+        if not one.verify:
+            example = f"; verify is often `{one.example}` there" if one.example else ""
+            yield f"{one.name}: {one.why}{example}."
         elif index == 0:
-            yield f"{kit.name}: {kit.why}: verify is `{kit.verify}`."
+            yield f"{one.name}: {one.why}: verify is `{one.verify}`."
         else:
-            yield f"{kit.name}: {kit.why}: not used, but could be: `{kit.verify}`."
+            yield f"{one.name}: {one.why}: not used, but could be: `{one.verify}`."
 
 
 def _on_scan(scan: str) -> Iterator[str]:
@@ -133,15 +134,15 @@ def _on_scan(scan: str) -> Iterator[str]:
         yield f"scan is `{scan}`: it has to pass on the project as it is, or remove it."
 
 
-def _limits(project: ProjectListing, kits: list[ProjectCommands]) -> Iterator[str]:
+def _limits(project: ProjectListing, candidates: list[ProjectCommands]) -> Iterator[str]:
     """Remarks on the limits of the proposal."""
-    if not any(kit.verify for kit in kits):
+    if not any(one.verify for one in candidates):
         yield "No test command was found: verify fails until you replace it."
         for path in _deeper(project):
             yield f"{path} was seen below the root: is that the project?"
     if not project.whole:
         yield f"Only {len(project.files)} files were looked at: the project has more."
-    verify = kits[0].verify if kits else ""
+    verify = candidates[0].verify if candidates else ""
     _, large = dependencies.dependency_globs(project.root, ()) if verify else ([], [])
     for folder in large:
         yield f"{folder} has more than {dependencies.WHOLE} files: only what starts is protected."

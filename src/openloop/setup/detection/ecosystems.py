@@ -69,7 +69,7 @@ class Ecosystem(NamedTuple):
     steering: str = ""
     adapted: Callable[[str, str], str] = lambda command, text: command
 
-    def kit(self, project: ProjectListing) -> ProjectCommands | None:
+    def detect_commands(self, project: ProjectListing) -> ProjectCommands | None:
         marker = project.first(*self.markers)
         if not marker:
             return None
@@ -263,7 +263,7 @@ MARKERS = frozenset(
 
 
 def bats(project: ProjectListing) -> ProjectCommands | None:
-    """The kit for shell scripts tested with bats."""
+    """The commands for shell scripts tested with bats."""
     files = project.named("*.bats")
     if not files or _makes_bats(project):
         return None

@@ -38,7 +38,7 @@ _LOADED = (  # what a test program loads before the tests, or in place of its ow
 _QUOTED = r"""["'](?:<rootDir>/|\./)?([\w][\w./-]*)["']"""
 
 
-def kit(project: ProjectListing) -> ProjectCommands | None:
+def detect_commands(project: ProjectListing) -> ProjectCommands | None:
     if not project.has("package.json"):
         return None
     package = read_package(project)

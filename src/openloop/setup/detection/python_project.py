@@ -49,7 +49,7 @@ _CASES = r"\bunittest\b|TestCase"
 _DOCTESTS = r"--doctest-glob[= ]+[\"']?([\w*./-]+)"
 
 
-def kit(project: ProjectListing) -> ProjectCommands | None:
+def detect_commands(project: ProjectListing) -> ProjectCommands | None:
     modules, marker = project.named("*.py"), project.first(*_MARKERS)
     configured = any(way.fits(project) for way in _CONFIGURED_PYTEST)
     if not modules and not marker:

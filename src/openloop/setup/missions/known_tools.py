@@ -69,7 +69,7 @@ def _read(folder: str, name: str) -> ForeignLoop | None:
     loop = ForeignLoop(folder, name)
     base = os.path.basename(name)
     if base in BOUNDED:
-        return yaml_loops.bounded(loop, text)
+        return yaml_loops.read_loop_yaml(loop, text)
     if base.endswith((".yml", ".yaml")):
-        return yaml_loops.ralph(loop, text)
+        return yaml_loops.read_ralph_yml(loop, text)
     return shell_loops.read(loop, text)

@@ -19,7 +19,7 @@ _DEFAULT_ROUNDS, _DEFAULT_SECONDS = 100, 14400  # of ralph.yml, by its documenta
 _CANNOT_FAIL = re.compile(r"\s*(true|:|exit 0|echo\b.*)\s*$|.*\|\|\s*(true|:)\s*$")
 
 
-def ralph(loop: ForeignLoop, text: str) -> ForeignLoop | None:
+def read_ralph_yml(loop: ForeignLoop, text: str) -> ForeignLoop | None:
     """A loop of ralph.yml; None where the file is something else."""
     document = plain_yaml.read(text)
     settings = plain_yaml.at(document.values, "event_loop")
@@ -46,7 +46,7 @@ def ralph(loop: ForeignLoop, text: str) -> ForeignLoop | None:
     return loop
 
 
-def bounded(loop: ForeignLoop, text: str) -> ForeignLoop | None:
+def read_loop_yaml(loop: ForeignLoop, text: str) -> ForeignLoop | None:
     """A loop of loop.yaml, with its file of bounds; None where the file is something else."""
     document = plain_yaml.read(text)
     values = document.values
