@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import stat
@@ -73,6 +74,20 @@ class Missions(Case):
         self.assertIn("complete: every gate passed", done.out)
         self.assertIn(recomputed_head(place), done.out)
         place.audit()
+
+    def test_a_command_finds_its_own_step_in_the_heartbeat(self) -> None:
+        copy = 'cat "$OPENLOOP_WORKSPACE/heartbeat.json" > $OPENLOOP_WORKSPACE/output/'
+        place = self.workspace(
+            commands={"play": copy + "play", "verify": copy + "verify"},
+            hooks={"complete": copy + "hook"},
+        )
+        words = f"{agent('late_heartbeats')} run {place.path}"  # none comes after the start
+        done = subprocess.run(words, shell=True, env=environment(), check=False)
+        self.assertEqual(done.returncode, 0)
+        for name, step in (("play", "play"), ("verify", "verify"), ("hook", None)):
+            beat = json.loads(place.read(f"output/{name}"))
+            self.assertEqual((beat["step"], beat["command"]), (step, copy + name))
+            self.assertIn(name, beat["log_path"])
 
     def test_a_run_needs_nothing_but_its_configuration(self) -> None:
         place = self.workspace(commands={"verify": "true"})

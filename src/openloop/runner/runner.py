@@ -244,6 +244,7 @@ class Runner:
                 **before,
                 **withheld,
             )
+            self._events.show_live(execution.live)
             with self._withholding.removed(step) as planted:
                 result = self._steps.measure(action, execution, self.state)
                 self._snapshot_watch.begin()
@@ -299,8 +300,10 @@ class Runner:
         if command is None or self._interrupts.received:
             return
         with self._execution(command, hook, log_name=f"hook-{hook}") as execution:
+            self._events.show_live(execution.live)
             verdict = self._steps.run_hook(hook, execution, self.state)
             self._snapshot_watch.begin()
+            self._events.show_live(execution.live)
             tampering = self._store.tampering()
             changed, damage = self._enforcement.after_hook()
             self._events.note_tampering(tampering)
