@@ -272,7 +272,9 @@ class OtherCommands(Case):
         text = run_openloop("--help").out
         for command in ("init", "doctor", "run", "status", "audit"):
             self.assertIn(command, text)
-            self.assertIn("WORKSPACE", run_openloop(command, "--help").out)
+            its = run_openloop(command, "--help").out
+            self.assertIn("WORKSPACE", its)
+            self.assertEqual(run_openloop("help", command).out, its)
 
     def test_straight_from_a_checkout(self) -> None:
         relative = os.path.relpath(SRC, self.folder)

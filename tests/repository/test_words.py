@@ -285,7 +285,7 @@ class Topics(unittest.TestCase):
 
     def test_what_arguments_may_be(self) -> None:
         for command, argument, values in (
-            ("help", "topic", help_topics.names()),
+            ("help", "topic", sorted({*help_topics.names(), *command_line.COMMANDS})),
             ("logs", "step", list(Step)),
             ("completion", "shell", completion.SHELLS),
         ):

@@ -1,4 +1,4 @@
-"""`openloop help [TOPIC]`: show a page of the manual, or list the pages."""
+"""`openloop help [TOPIC]`: show a page of the manual, or the options of a command."""
 
 from __future__ import annotations
 
@@ -9,22 +9,24 @@ from openloop.core.errors import ExitCode
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    from openloop.cli import help_topics
+    from openloop.cli import command_line, help_topics
 
     parser.add_argument(
         "topic",
-        choices=help_topics.names(),
+        choices=sorted({*help_topics.names(), *command_line.COMMANDS}),
         nargs="?",
         metavar="TOPIC",
-        help="a page of the manual; without one, list them",
+        help="a page of the manual, or a command; without one, list the pages",
     )
 
 
 def run(args: argparse.Namespace) -> int:
     import shutil
 
-    from openloop.cli import help_topics
+    from openloop.cli import command_line, help_topics
 
+    if args.topic and args.topic not in help_topics.names():
+        command_line.parse([args.topic, "--help"])  # ends here, as --help does
     if args.topic:
         output.print_lines(help_topics.lines(args.topic, shutil.get_terminal_size().columns))
         return ExitCode.OK
