@@ -17,21 +17,21 @@ class SharedLimits(Case):
     def test_what_one_keeps_another_knows_until_it_is_over(self) -> None:
         self.assertIsNone(shared_limits.known("claude", ""))
         limit = SharedLimit(time.time() + 60, "You've hit your limit")
-        shared_limits.keep("claude", "", limit)
+        shared_limits.save("claude", "", limit)
         self.assertEqual(shared_limits.known("claude", ""), limit)
         self.assertIsNone(shared_limits.known("claude", "work"))
-        shared_limits.keep("claude", "", SharedLimit(time.time() - 1, "over"))
+        shared_limits.save("claude", "", SharedLimit(time.time() - 1, "over"))
         self.assertIsNone(shared_limits.known("claude", ""))
 
     def test_only_what_is_over_is_removed(self) -> None:
         """A session that began before the limit and ends well says nothing against it."""
-        shared_limits.keep("claude", "", SharedLimit(time.time() + 60, ""))
-        shared_limits.tidy("claude", "")
+        shared_limits.save("claude", "", SharedLimit(time.time() + 60, ""))
+        shared_limits.remove_expired("claude", "")
         self.assertIsNotNone(shared_limits.known("claude", ""))
-        shared_limits.keep("claude", "", SharedLimit(time.time() - 1, ""))
-        shared_limits.tidy("claude", "")
+        shared_limits.save("claude", "", SharedLimit(time.time() - 1, ""))
+        shared_limits.remove_expired("claude", "")
         self.assertEqual(os.listdir(shared_limits.folder()), [])
-        shared_limits.tidy("claude", "")
+        shared_limits.remove_expired("claude", "")
 
     def test_garbage_is_no_limit(self) -> None:
         os.makedirs(shared_limits.folder())
@@ -49,12 +49,12 @@ class SharedLimits(Case):
             with self.subTest(account):
                 path = shared_limits.path_of("claude", account)
                 self.assertEqual(os.path.dirname(path), shared_limits.folder())
-                shared_limits.keep("claude", account, SharedLimit(time.time() + 60, ""))
+                shared_limits.save("claude", account, SharedLimit(time.time() + 60, ""))
                 self.assertIsNotNone(shared_limits.known("claude", account))
 
     def test_a_folder_that_cannot_be_written_changes_nothing(self) -> None:
         with open(os.path.join(self.folder, "openloop"), "w", encoding="utf-8"):
-            shared_limits.keep("claude", "", SharedLimit(time.time() + 60, ""))
+            shared_limits.save("claude", "", SharedLimit(time.time() + 60, ""))
             self.assertIsNone(shared_limits.known("claude", ""))
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from openloop.fleet.launchers import launch, launcher
-from openloop.fleet.views.status import Report
+from openloop.fleet.views.status import FleetReport
 from support import Case, Done, _end, run_openloop, start_openloop, wait_until
 
 
@@ -61,7 +61,7 @@ class Place:
 
     def states(self) -> dict[str, str]:
         """As `status` has them, without a process."""
-        state = Report(self.path).state
+        state = FleetReport(self.path).state
         return {task.name: str(state.word(task)) for task in state.shown()}
 
     def wait_for(self, kind: str, count: int = 1) -> None:

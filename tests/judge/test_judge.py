@@ -293,7 +293,7 @@ class Surroundings(Judging):
         """By it the next run finds what is left when runner, guard and judge were all killed;
         in an enclosure everything ends with the judge, and no mark is carried."""
         self.write({"stdout": "1"})
-        sign = run_marks.sign(MARK)
+        sign = run_marks.mark_variable(MARK)
         look = f"import os; print(os.environ.get({sign!r}))"
         words = ["judge", self.cases, "--no-hide", "--", sys.executable, "-c", look]
         self.assertIn("1 of 1 cases", run_openloop(*words, env=environment(**{sign: "1"})).out)
@@ -483,7 +483,7 @@ class Enclosed(Judging):
     def test_what_a_program_could_know_the_judge_by(self) -> None:
         """Not by its environment, its processes or the names of its folders."""
         self.write({"stdin": "surroundings", "stdout": "[]\n[]\nTrue"})
-        env = environment(**{run_marks.sign(MARK): "1", "_": "1"})
+        env = environment(**{run_marks.mark_variable(MARK): "1", "_": "1"})
         words = ["judge", self.cases, "--details", "--", *ANSWERS]
         self.assertIn("1 of 1 cases", run_openloop(*words, env=env).out)
         self.write({"env": {"PLACE": "{dir}"}, "stdout": "0"})

@@ -122,7 +122,7 @@ class Mission:
         """What the runner would do now; a new process first has to open a run."""
         if self.is_open:
             return actions.next_action(self.config, self.state)
-        return actions.opening(
+        return actions.next_opening_action(
             self.config,
             self.state,
             max_rounds=self.max_rounds,
@@ -172,7 +172,7 @@ class Mission:
     def _finish_step(self, action: RunStep, result: Result) -> None:
         wrote = ("src/a",) if result.wrote else ()
         before = StepResult(action.step, result.outcome, wrote=wrote)
-        outcome = gates.after_writing(before, self.state).outcome
+        outcome = gates.fail_if_it_keeps_writing(before, self.state).outcome
         passed = outcome.passed
         data: dict[str, Any] = {
             "outcome": outcome,

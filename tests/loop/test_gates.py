@@ -252,7 +252,9 @@ class Overruled(unittest.TestCase):
     RESULT = StepResult(Step.BASELINE, Outcome.PASSED, exit_code=0, value=0.95, log_bytes=7)
 
     def test_a_gate_that_broke_the_policy_has_measured_nothing(self) -> None:
-        result = gates.overruled(self.RESULT._replace(measurement=self.MEASURED), "changed a.py")
+        result = gates.with_violation(
+            self.RESULT._replace(measurement=self.MEASURED), "changed a.py"
+        )
         self.assertEqual((Outcome.POLICY, "changed a.py"), (result.outcome, result.detail))
         self.assertEqual("baseline policy (changed a.py)", result.error)
         self.assertIsNone(result.value)
@@ -263,7 +265,7 @@ class Overruled(unittest.TestCase):
     def test_nothing_else_is_overruled(self) -> None:
         interrupted = self.RESULT._replace(outcome=Outcome.INTERRUPTED)
         for result, broken in ((self.RESULT, ""), (interrupted, "changed a.py")):
-            self.assertIs(result, gates.overruled(result, broken))
+            self.assertIs(result, gates.with_violation(result, broken))
 
     def test_a_result_is_what_its_event_says(self) -> None:
         for result in (

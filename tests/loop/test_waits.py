@@ -35,7 +35,9 @@ def refused(
 
 def state(**parts: Any) -> State:
     failed = {Step.VERIFY: GateResult(Outcome.FAILED, 1)}
-    known = State(status=Status.RUNNING, in_round=True, round=1, run=1, budget=9, gates=failed)
+    known = State(
+        status=Status.RUNNING, in_round=True, round=1, run=1, round_budget=9, gates=failed
+    )
     return known._replace(time=NOW, **parts)
 
 
@@ -56,7 +58,7 @@ class Waits(unittest.TestCase):
     def test_the_fallback_first_and_then_whichever_is_over_sooner(self) -> None:
         known = state(unanswered=Step.FIX, refused={"fix": refused()})
         with_fallback = config(fallback=True)
-        self.assertEqual(next_action(with_fallback, known), RunStep(Step.FIX, stand_in=True))
+        self.assertEqual(next_action(with_fallback, known), RunStep(Step.FIX, fallback=True))
         both = {"fix": refused(), "fix fallback": refused(until=LATEST)}
         action = next_action(with_fallback, known._replace(refused=both))
         assert isinstance(action, Wait)
@@ -92,7 +94,7 @@ class Waits(unittest.TestCase):
         self.assertEqual(next_action(limited, known), RunStep(Step.VERIFY))
 
     def test_pauses(self) -> None:
-        pauses = [waits.pause(times) for times in (1, 2, 3, 6, 7, 10**6)]
+        pauses = [waits.backoff_seconds(times) for times in (1, 2, 3, 6, 7, 10**6)]
         self.assertEqual(pauses, [60, 120, 240, 1920, 3600, 3600])
 
     def test_the_state_survives_a_new_round(self) -> None:
@@ -118,17 +120,21 @@ class Budgets(unittest.TestCase):
         ):
             with self.subTest(limits):
                 given = config(**limits)
-                self.assertEqual(budget.used_up(given, state(usage=spent)), words)
+                self.assertEqual(budget.reason_against_session(given, state(usage=spent)), words)
 
     def test_the_running_session_counts(self) -> None:
         given = config(max_tokens=1000)
-        self.assertEqual(budget.over(given, RunUsage(), Figures(900, 0, 99)), "")
-        self.assertTrue(budget.over(given, RunUsage(Figures(500)), Figures(400, 0, 100)))
+        self.assertEqual(budget.exceeded_limit(given, RunUsage(), Figures(900, 0, 99)), "")
+        self.assertTrue(budget.exceeded_limit(given, RunUsage(Figures(500)), Figures(400, 0, 100)))
 
     def test_an_unknown_cost_is_not_nothing(self) -> None:
         total = RunUsage().plus(Usage(figures=Figures(10, 0, 1)))
-        self.assertIn("is unknown", budget.used_up(config(max_cost=5.0), state(usage=total)))
-        self.assertEqual(budget.used_up(config(max_tokens=50), state(usage=total)), "")
+        self.assertIn(
+            "is unknown", budget.reason_against_session(config(max_cost=5.0), state(usage=total))
+        )
+        self.assertEqual(
+            budget.reason_against_session(config(max_tokens=50), state(usage=total)), ""
+        )
 
     def test_no_change_begins_and_the_run_is_exhausted(self) -> None:
         spent = RunUsage(Figures(cost_usd=2.0), sessions=1)

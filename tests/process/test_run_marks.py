@@ -16,7 +16,7 @@ CARRIED = f"""
 import subprocess
 from openloop.process import run_marks
 child = subprocess.Popen(["sleep", "60"])
-print(child.pid, *run_marks.carriers({MARK}))
+print(child.pid, *run_marks.marked_processes({MARK}))
 child.kill()
 """
 END = "from openloop.process.supervisor import end_leftovers; print(end_leftovers({}, 0.0))"
@@ -33,15 +33,17 @@ class Marks(Case):
 
     def test_a_process_that_carries_the_mark_does_not_find_itself(self) -> None:
         """An agent may have killed its runner and started the next one."""
-        child, *found = self.output(CARRIED, **{run_marks.sign(MARK): "1"}).split()
+        child, *found = self.output(CARRIED, **{run_marks.mark_variable(MARK): "1"}).split()
         self.assertEqual([child], found)
 
     def test_either_sign_is_enough(self) -> None:
-        carry = f"import os; from openloop.process import run_marks; run_marks.carry({MARK}, {{}});"
-        look = f"from openloop.process import run_marks; print(*run_marks.carriers({MARK}))"
+        carry = (
+            f"import os; from openloop.process import run_marks; run_marks.set_mark({MARK}, {{}});"
+        )
+        look = f"from openloop.process import run_marks; print(*run_marks.marked_processes({MARK}))"
         for sign, program, env in (
             ("limit", f"{carry} os.execve('/bin/sleep', ['sleep', '60'], {{}})", {}),
-            ("variable", "import time; time.sleep(60)", {run_marks.sign(MARK): "1"}),
+            ("variable", "import time; time.sleep(60)", {run_marks.mark_variable(MARK): "1"}),
         ):
             with self.subTest(sign):
                 words = [sys.executable, "-c", program]
@@ -59,7 +61,7 @@ class Marks(Case):
     def test_a_run_within_a_run_hides_no_mark(self) -> None:
         """Its commands carry both: either run may have to find them."""
         place = self.workspace(commands={"verify": "env | grep -c ^OPENLOOP_MARK_ | grep -x 2"})
-        place.run(env=environment(**{run_marks.sign(MARK): "1"}))
+        place.run(env=environment(**{run_marks.mark_variable(MARK): "1"}))
 
     def test_a_copy_of_the_workspace_of_a_live_run_ends_nothing_of_that_run(self) -> None:
         pid_file = f"{self.folder}/pid"
@@ -79,7 +81,7 @@ def _carrying(mark: int) -> list[int]:
     for name in filter(str.isdigit, os.listdir("/proc")):
         try:
             with open(f"/proc/{name}/environ", "rb") as file:
-                if run_marks.sign(mark).encode() in file.read():
+                if run_marks.mark_variable(mark).encode() in file.read():
                     found.append(int(name))
         except OSError:
             continue

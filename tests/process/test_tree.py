@@ -34,7 +34,7 @@ class Processes(Case):
 
     def test_a_zombie_does_not_live(self) -> None:
         """Where nobody reaps, as under the PID 1 of many a container, they stay for ever."""
-        sign = run_marks.sign(MARK)
+        sign = run_marks.mark_variable(MARK)
         child = subprocess.Popen(["true"], env={**os.environ, sign: "1"})
         self.addCleanup(child.wait)
         os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)

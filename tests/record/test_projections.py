@@ -117,7 +117,7 @@ class SpeedAndEta(unittest.TestCase):
 
     def after(self, *rounds: tuple[RoundOutcome, float], **fields: Any) -> State:
         history = tuple(RoundSummary(n, o, (), "", s) for n, (o, s) in enumerate(rounds))
-        return State(status=Status.RUNNING, history=history, budget=5, **fields)
+        return State(status=Status.RUNNING, history=history, round_budget=5, **fields)
 
     def test_nothing_is_known_before_the_first_round(self) -> None:
         self.assertIsNone(projections.speed(self.after()))
@@ -156,7 +156,7 @@ class SpeedAndEta(unittest.TestCase):
         measured = RoundSummary(1, RoundOutcome.UNHEALTHY, (failed,), "", 2.0)
         steps = ((Step.FIX, Outcome.PASSED), failed)
         worked = measured._replace(round=2, steps=steps, seconds=600.0)
-        state = State(status=Status.RUNNING, history=(measured,), budget=5, rounds_used=1)
+        state = State(status=Status.RUNNING, history=(measured,), round_budget=5, rounds_used=1)
         self.assertIsNone(projections.eta_seconds(config, state, 2.0))
         self.assertEqual(8.0, projections.eta_seconds(CONFIG, state, 2.0))
         state = state._replace(history=(measured, worked), rounds_used=2)

@@ -47,7 +47,7 @@ class Check(NamedTuple):
         }
 
 
-def look(preset: Preset, *, start: bool) -> Check:
+def check_agent(preset: Preset, *, start: bool) -> Check:
     """Check one agent. start: ask its program for its version and its help."""
     path = shutil.which(preset.program) or ""
     login = _login(preset)
@@ -111,7 +111,7 @@ def table(checks: list[Check]) -> list[str]:
         reported = ", ".join(one.preset.reading.reports) or "nothing"
         own = "  (your own)" if one.preset.source else ""
         line = f"{one.preset.name:<10} {state:<12} reports {reported}{own}"
-        lines.append(line + "".join(f"\n{'':<11}{words}" for words in troubles(one)))
+        lines.append(line + "".join(f"\n{'':<11}{words}" for words in obstacles(one)))
     return "\n".join(lines).splitlines()
 
 
@@ -131,10 +131,10 @@ def details(one: Check) -> list[str]:
         ("preset", preset.source or "ships with openloop"),
     )
     lines = [preset.name, *(f"  {name:<9} {words}" for name, words in facts if words)]
-    return lines + [f"  {'warning':<9} {words}" for words in troubles(one)]
+    return lines + [f"  {'warning':<9} {words}" for words in obstacles(one)]
 
 
-def troubles(one: Check) -> list[str]:
+def obstacles(one: Check) -> list[str]:
     """The reasons found why the agent could not work."""
     found = []
     if one.missing:

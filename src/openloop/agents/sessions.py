@@ -34,7 +34,7 @@ class ReportedRefusal(NamedTuple):
     seconds: float | None
 
 
-class Sessions:
+class ConfiguredAgents:
     """The presets that a configuration names, and the limits that are known of them."""
 
     def __init__(self, config: Config, where: str) -> None:
@@ -90,7 +90,7 @@ class Sessions:
         """Let other loops know that the limit of the command's account, which was to last until
         then, is over."""
         if command.agent is not None:
-            shared_limits.end(command.agent, command.account, until)
+            shared_limits.remove_reached(command.agent, command.account, until)
 
     def share_result(
         self, command: Command, refused: ReportedRefusal | None, seconds: float | None
@@ -99,10 +99,10 @@ class Sessions:
         if command.agent is None:
             return
         if refused is None:
-            shared_limits.tidy(command.agent, command.account)
+            shared_limits.remove_expired(command.agent, command.account)
         elif refused.kind is Refusal.LIMIT and seconds is not None:
             limit = SharedLimit(time.time() + seconds, refused.says)
-            shared_limits.keep(command.agent, command.account, limit)
+            shared_limits.save(command.agent, command.account, limit)
 
 
 def unpriced(config: Config, presets: Mapping[str, Preset]) -> Iterator[str]:

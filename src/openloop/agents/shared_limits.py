@@ -54,7 +54,7 @@ def known(agent: str, account: str) -> SharedLimit | None:
     return SharedLimit(until, printable(says)[:LONGEST_SENTENCE])
 
 
-def keep(agent: str, account: str, limit: SharedLimit) -> None:
+def save(agent: str, account: str, limit: SharedLimit) -> None:
     """Write a limit for the other loops."""
     path = path_of(agent, account)
     new = f"{path}.{os.getpid()}.new"
@@ -65,7 +65,7 @@ def keep(agent: str, account: str, limit: SharedLimit) -> None:
         os.replace(new, path)
 
 
-def end(agent: str, account: str, until: float) -> None:
+def remove_reached(agent: str, account: str, until: float) -> None:
     """Remove a limit that ends at `until` or before: a loop has waited for it, whatever the clock
     says now."""
     limit = known(agent, account)
@@ -74,7 +74,7 @@ def end(agent: str, account: str, until: float) -> None:
             os.unlink(path_of(agent, account))
 
 
-def tidy(agent: str, account: str) -> None:
+def remove_expired(agent: str, account: str) -> None:
     """Remove a limit that is over. A later one was met after this session began, and stays."""
     if known(agent, account) is None:
         with contextlib.suppress(OSError):

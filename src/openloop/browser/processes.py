@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from openloop.process import tree
 from openloop.process.guard_client import GuardClient, ending
-from openloop.process.messages import Ended, NotStarted, Start
+from openloop.process.messages import NotStarted, Start, TreeEnded
 
 _GRACE = 2.0  # seconds for what a server does when it is asked to end
 _OVERDUE = 15.0  # seconds in which the guard must have ended what is left
@@ -48,7 +48,7 @@ class GuardedProgram:
         for message in messages:
             if isinstance(message, NotStarted):
                 self.ending = f"not started: {message.why}"
-            elif isinstance(message, Ended):
+            elif isinstance(message, TreeEnded):
                 code, signal = ending(message.status)
                 self.ending = signal or f"exit code {code}"
         return bool(self.ending)

@@ -233,7 +233,7 @@ class _Checked:
 
             try:
                 git.head(git.top(path))
-            except git.Trouble as error:
+            except git.GitError as error:
                 fix = 'git init and commit there, or write "isolation": "none"'
                 self._problems.say(where, at, f"cannot have worktrees: {error}", fix)
 

@@ -13,7 +13,7 @@ from openloop.core.text import counted, nearest, printable
 from openloop.fleet import fleet_file
 from openloop.fleet.state import FleetState, Phase, StateName, TaskState
 from openloop.fleet.views import status
-from openloop.fleet.views.status import Report
+from openloop.fleet.views.status import FleetReport
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,9 +28,9 @@ _WAIT = 0.2  # seconds between two looks at what a live coordinator does
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """The arguments. say: prints an answer. tasks: names; none for all that the action applies
-    to."""
+class FleetArguments:
+    """The arguments of `openloop fleet`. say: prints an answer. tasks: names; none for all that the
+    action applies to."""
 
     fleet: str
     say: Callable[[str], None]
@@ -42,63 +42,63 @@ class Asked:
     output: str | None = None
 
 
-def run(asked: Asked) -> int:
+def run(arguments: FleetArguments) -> int:
     """Start waiting tasks, adopt running ones, and wait for all of them."""
-    with _opened(asked.fleet) as (fleet, state, journal):
+    with _opened(arguments.fleet) as (fleet, state, journal):
         for warning in fleet.warnings:
             print(f"warning: {printable(warning)}", file=sys.stderr)
-        return _coordinate(asked, fleet, state, journal)
+        return _coordinate(arguments, fleet, state, journal)
 
 
-def retry(asked: Asked) -> int:
+def retry(arguments: FleetArguments) -> int:
     """Run the ended tasks that are not complete again."""
     from openloop.fleet import requests
 
-    fleet = _load(asked.fleet)
-    report = Report(asked.fleet)
-    chosen = _chosen(asked, report)
+    fleet = _load(arguments.fleet)
+    report = FleetReport(arguments.fleet)
+    chosen = _chosen(arguments, report)
     if gone := [task.name for task in chosen if task.name not in report.state.listed]:
-        what = f"{asked.fleet} no longer lists {', '.join(gone)}"
+        what = f"{arguments.fleet} no longer lists {', '.join(gone)}"
         raise UsageError(what, fix="list it again, then retry")
     names = [t.name for t in chosen if t.phase is Phase.OVER and t.end != StateName.COMPLETE]
-    if asked.tasks and len(names) < len(asked.tasks):
-        fine = sorted(set(asked.tasks) - set(names))
+    if arguments.tasks and len(names) < len(arguments.tasks):
+        fine = sorted(set(arguments.tasks) - set(names))
         print(f"note: nothing to retry: {', '.join(fine)}", file=sys.stderr)
     if names:
         requests.post(fleet.folder, requests.RETRY, names)
     try:
-        with _opened(asked.fleet, fleet) as (_, state, journal):
-            return _coordinate(asked, fleet, state, journal)
+        with _opened(arguments.fleet, fleet) as (_, state, journal):
+            return _coordinate(arguments, fleet, state, journal)
     except HeldError:
-        asked.say(f"the live coordinator starts {counted(len(names), 'task')} again")
+        arguments.say(f"the live coordinator starts {counted(len(names), 'task')} again")
         return ExitCode.OK
 
 
-def cancel(asked: Asked) -> int:
+def cancel(arguments: FleetArguments) -> int:
     """End waiting and running tasks; returns when they have ended."""
     from openloop.fleet import requests
     from openloop.process.signals import Interrupts
 
-    fleet = _load(asked.fleet)
-    report = Report(asked.fleet)
-    names = {task.name for task in _chosen(asked, report) if task.phase is not Phase.OVER}
+    fleet = _load(arguments.fleet)
+    report = FleetReport(arguments.fleet)
+    names = {task.name for task in _chosen(arguments, report) if task.phase is not Phase.OVER}
     if names:
         requests.post(fleet.folder, requests.CANCEL, sorted(names))
     with Interrupts() as interrupts:
         while names and not interrupts.received:
-            if not _cancel_as_coordinator(asked, fleet, names, interrupts):
+            if not _cancel_as_coordinator(arguments, fleet, names, interrupts):
                 time.sleep(_WAIT)
-            report = Report(asked.fleet)
+            report = FleetReport(arguments.fleet)
             tasks = report.state.tasks
             names = {name for name in names if tasks[name].phase is not Phase.OVER}
         if interrupts.received:
             return 128 + interrupts.received[0]
-    asked.say(f"{asked.fleet}: {status.count_words(report.state.counts())}")
+    arguments.say(f"{arguments.fleet}: {status.count_words(report.state.counts())}")
     return ExitCode.OK
 
 
 def _cancel_as_coordinator(
-    asked: Asked, fleet: Fleet, names: set[str], interrupts: Interrupts
+    arguments: FleetArguments, fleet: Fleet, names: set[str], interrupts: Interrupts
 ) -> bool:
     """Cancel tasks in this process. False when a living coordinator will do so."""
     from openloop.fleet import coordinator
@@ -107,7 +107,7 @@ def _cancel_as_coordinator(
 
     console = FleetConsole(Screen(sys.stderr))
     try:
-        with _opened(asked.fleet, fleet) as (_, state, journal):
+        with _opened(arguments.fleet, fleet) as (_, state, journal):
             mine = coordinator.Coordinator(fleet, state, journal, console, fleet.max_parallel)
             mine.run(interrupts, starting=False, until=coordinator.over(names))
     except HeldError:
@@ -115,25 +115,25 @@ def _cancel_as_coordinator(
     return True
 
 
-def show(asked: Asked) -> int:
+def show(arguments: FleetArguments) -> int:
     """Print the state of the fleet."""
     try:
-        report = Report(asked.fleet)
-        if asked.watch:
+        report = FleetReport(arguments.fleet)
+        if arguments.watch:
             report = _watch(report)
     except OpenLoopError as error:
         print(error, file=sys.stderr)
         return ExitCode.FAILED
-    if asked.json:
+    if arguments.json:
         import json
 
-        asked.say(json.dumps(report.to_json(), indent=2))
+        arguments.say(json.dumps(report.to_json(), indent=2))
     else:
-        asked.say("\n".join(map(printable, status.lines(report))))
+        arguments.say("\n".join(map(printable, status.lines(report))))
     return ExitCode.OK
 
 
-def _watch(report: Report) -> Report:
+def _watch(report: FleetReport) -> FleetReport:
     from openloop.views.console import Screen
 
     screen = Screen(sys.stdout)
@@ -145,37 +145,37 @@ def _watch(report: Report) -> Report:
                 screen.line(printable(line))
             shown = lines
         time.sleep(WATCH_INTERVAL)
-        report = Report(report.given)
+        report = FleetReport(report.given)
     return report
 
 
-def explain(asked: Asked) -> int:
+def explain(arguments: FleetArguments) -> int:
     """Print why a task is not running."""
     from openloop.fleet.views import explain as words
 
-    if len(asked.tasks) != 1:
+    if len(arguments.tasks) != 1:
         raise UsageError("explain is about one task", fix="openloop fleet explain FLEET TASK")
-    fleet, report = _load(asked.fleet), Report(asked.fleet)
-    _chosen(asked, report)
-    asked.say("\n".join(map(printable, words.lines(fleet, report, asked.tasks[0]))))
+    fleet, report = _load(arguments.fleet), FleetReport(arguments.fleet)
+    _chosen(arguments, report)
+    arguments.say("\n".join(map(printable, words.lines(fleet, report, arguments.tasks[0]))))
     return ExitCode.OK
 
 
-def land(asked: Asked) -> int:
+def land(arguments: FleetArguments) -> int:
     """Merge the complete tasks; returns 0 when all of them landed."""
     from openloop.fleet import landing
-    from openloop.fleet.journal import kept, of_task
+    from openloop.fleet.journal import of_task, raising_record_errors
     from openloop.fleet.state import EventName
     from openloop.fleet.views.console import FleetConsole
     from openloop.process.signals import Interrupts
     from openloop.views.console import Screen
 
-    fleet = _load(asked.fleet)
-    chosen = {task.name for task in _chosen(asked, Report(asked.fleet))}
+    fleet = _load(arguments.fleet)
+    chosen = {task.name for task in _chosen(arguments, FleetReport(arguments.fleet))}
     if fleet.isolation != fleet_file.WORKTREE:
         fix = 'write "isolation": "worktree" before the fleet is run'
         raise UsageError("nothing can land: the tasks have no worktrees", fix=fix)
-    with Interrupts() as interrupts, _opened(asked.fleet, fleet) as (_, state, journal):
+    with Interrupts() as interrupts, _opened(arguments.fleet, fleet) as (_, state, journal):
         console = FleetConsole(Screen(sys.stdout))
         work = landing.Landing(fleet, state, interrupts, Screen(sys.stderr).line)
         landed_all, tasks = True, []
@@ -183,13 +183,13 @@ def land(asked: Asked) -> int:
             known = state.tasks[task.name]
             if task.name not in chosen or known.landed:
                 continue
-            if asked.tasks or known.end == StateName.COMPLETE:
+            if arguments.tasks or known.end == StateName.COMPLETE:
                 tasks.append(task)
                 continue
             landed_all = False
             console.line(f"not landed  {task.name}  it is {state.word(known)}, not complete")
         try:
-            with kept(fleet.folder):
+            with raising_record_errors(fleet.folder):
                 for task, found in work.land(tasks):
                     more = {"target": found.target, "commit": found.commit}
                     kind = EventName.TASK_LANDED if found.commit else EventName.TASK_NOT_LANDED
@@ -203,19 +203,19 @@ def land(asked: Asked) -> int:
     return ExitCode.OK if landed_all else ExitCode.FAILED
 
 
-def report(asked: Asked) -> int:
+def report(arguments: FleetArguments) -> int:
     """A document about the whole fleet."""
     from openloop.fleet.views import report as reports
 
-    document = reports.render(Report(asked.fleet), asked.form)
-    if asked.output is None:
-        asked.say(document.rstrip("\n"))
+    document = reports.render(FleetReport(arguments.fleet), arguments.form)
+    if arguments.output is None:
+        arguments.say(document.rstrip("\n"))
     else:
         try:
-            with open(asked.output, "w", encoding="utf-8") as file:
+            with open(arguments.output, "w", encoding="utf-8") as file:
                 file.write(document)
         except OSError as error:
-            raise UsageError(f"{asked.output} cannot be written: {error.strerror}") from None
+            raise UsageError(f"{arguments.output} cannot be written: {error.strerror}") from None
     return ExitCode.OK
 
 
@@ -248,28 +248,30 @@ def _opened(path: str, fleet: Fleet | None = None) -> Iterator[tuple[Fleet, Flee
         yield fleet, state, journal
 
 
-def _chosen(asked: Asked, report: Report) -> list[TaskState]:
+def _chosen(arguments: FleetArguments, report: FleetReport) -> list[TaskState]:
     """The named tasks, or all. Raises UsageError for an unknown name."""
     known = report.state.tasks
-    for name in asked.tasks:
+    for name in arguments.tasks:
         if name not in known:
             near = nearest(name, known, likeness=0.0)
-            raise UsageError(f"{asked.fleet} has no task {name}", fix=f"the nearest is {near}")
-    return [known[name] for name in asked.tasks] or report.state.shown()
+            raise UsageError(f"{arguments.fleet} has no task {name}", fix=f"the nearest is {near}")
+    return [known[name] for name in arguments.tasks] or report.state.shown()
 
 
-def _coordinate(asked: Asked, fleet: Fleet, state: FleetState, journal: Journal) -> int:
+def _coordinate(
+    arguments: FleetArguments, fleet: Fleet, state: FleetState, journal: Journal
+) -> int:
     from openloop.fleet import coordinator
     from openloop.process.signals import Interrupts
     from openloop.views.console import Screen
 
-    most = asked.max_parallel or fleet.max_parallel
+    most = arguments.max_parallel or fleet.max_parallel
     with Interrupts() as interrupts:
         out, err = (
             Screen(stream, give_up=lambda: interrupts.received)
             for stream in (sys.stdout, sys.stderr)
         )
-        view = _view(asked, out, err)
+        view = _view(arguments, out, err)
         mine = coordinator.Coordinator(fleet, state, journal, view, most)
         try:
             _say_of_worktrees(fleet, mine)
@@ -278,25 +280,25 @@ def _coordinate(asked: Asked, fleet: Fleet, state: FleetState, journal: Journal)
                 mine.finish()
         finally:
             view.close()
-        return _ended(mine, asked, out, err, interrupts)
+        return _ended(mine, arguments, out, err, interrupts)
 
 
 def _ended(
-    mine: Coordinator, asked: Asked, out: Screen, err: Screen, interrupts: Interrupts
+    mine: Coordinator, arguments: FleetArguments, out: Screen, err: Screen, interrupts: Interrupts
 ) -> int:
     from openloop.fleet.views.console import summary
 
     if interrupts.received:
         interrupts.ignore()
-    if not asked.json:
-        for line in summary(mine.state, asked.fleet):
+    if not arguments.json:
+        for line in summary(mine.state, arguments.fleet):
             out.line(printable(line))
     if interrupts.received:
         live = len(mine.state.live())
         if live:
             err.line(
                 f"{counted(live, 'task')} still running; adopt with openloop fleet run "
-                f"{asked.fleet}, or end with openloop fleet cancel {asked.fleet}"
+                f"{arguments.fleet}, or end with openloop fleet cancel {arguments.fleet}"
             )
         return 128 + interrupts.received[0]
     shown = mine.state.shown()
@@ -304,10 +306,10 @@ def _ended(
     return ExitCode.OK if complete else ExitCode.FAILED
 
 
-def _view(asked: Asked, out: Screen, err: Screen) -> View:
+def _view(arguments: FleetArguments, out: Screen, err: Screen) -> View:
     from openloop.fleet.views import console
 
-    return console.FleetEventStream(out) if asked.json else console.FleetConsole(err)
+    return console.FleetEventStream(out) if arguments.json else console.FleetConsole(err)
 
 
 def _say_of_worktrees(fleet: Fleet, mine: Coordinator) -> None:
@@ -320,7 +322,7 @@ def _say_of_worktrees(fleet: Fleet, mine: Coordinator) -> None:
     try:
         for words in worktrees.remarks(fleet, names):
             print(f"note: {printable(words)}", file=sys.stderr)
-    except git.Trouble as error:
+    except git.GitError as error:
         raise UsageError(
             f"no worktrees can be made: {error}", fix='or write "isolation": "none"'
         ) from None

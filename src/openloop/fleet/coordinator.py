@@ -19,7 +19,7 @@ from openloop.fleet import state as states
 from openloop.fleet.decide import LaunchStep, Observation, Queue
 from openloop.fleet.engine import Engine
 from openloop.fleet.fleet_file import WORKTREE, Fleet, Task
-from openloop.fleet.journal import Event, Journal, ended, kept, of_task
+from openloop.fleet.journal import Event, Journal, ended, of_task, raising_record_errors
 from openloop.fleet.launchers import launch
 from openloop.fleet.launchers.calls import CallResult, woken_by_ends
 from openloop.fleet.launchers.launcher import Verb
@@ -79,7 +79,7 @@ class Coordinator:
         """Work until no task is left, a signal arrives, or `until` is true. starting: whether
         waiting tasks are started."""
         pause = _SHORTEST
-        with woken_by_ends(), kept(self.fleet.folder):
+        with woken_by_ends(), raising_record_errors(self.fleet.folder):
             while not interrupts.received:
                 before = self._journal.size
                 self._take_requests()
@@ -253,7 +253,7 @@ class Coordinator:
         if launch.claim(folder, {launch.FENCED: True, "launch": task.launch}):
             return True
         seen = self._observations[task]
-        task_files.look(folder, task.launch, seen)
+        task_files.update_observation(folder, task.launch, seen)
         return not seen.begun
 
     def _release(self, task: TaskState, seen: Observation) -> None:
@@ -279,7 +279,7 @@ class Coordinator:
         folder = self._observations.folder(task)
         with contextlib.suppress(OSError):
             os.listdir(folder)
-        task_files.look(folder, task.launch, seen)
+        task_files.update_observation(folder, task.launch, seen)
         if seen.end is not None:
             return self._end(task, seen)
         with contextlib.suppress(OSError):
@@ -333,7 +333,7 @@ class Coordinator:
                 worktrees.prepare(self.fleet, task, known, lambda e: record([e], durable=True))
             task_files.write_workspace(self.fleet, task)
             return True
-        except git.Trouble as error:
+        except git.GitError as error:
             self.queue.leave(task.name, host)
             self._record([ended(task.name, StateName.BLOCKED, str(error))])
             return False

@@ -21,22 +21,22 @@ _ENVIRONMENT = {
 _PERSONAL = ("GIT_CONFIG_", "GIT_AUTHOR_", "GIT_COMMITTER_")  # not of one repository
 
 
-class Trouble(Exception):
+class GitError(Exception):
     """An error of git, as a sentence for a person."""
 
 
-def ask(folder: str, *words: str, fine: tuple[int, ...] = (0,)) -> str:
-    """The output of a git command. fine: exit codes that are not failures. Raises Trouble."""
+def run_git(folder: str, *words: str, fine: tuple[int, ...] = (0,)) -> str:
+    """The output of a git command. fine: exit codes that are not failures. Raises GitError."""
     return _run(folder, _PLAIN, words, fine)
 
 
-def write(folder: str, *words: str, fine: tuple[int, ...] = (0,)) -> str:
-    """As `ask`, for commands that commit; OpenLoop is the author when git knows no user."""
+def run_git_with_author(folder: str, *words: str, fine: tuple[int, ...] = (0,)) -> str:
+    """As `run_git`, for commands that commit; OpenLoop is the author when git knows no user."""
     try:
-        ask(folder, "var", "GIT_COMMITTER_IDENT")
-    except Trouble:
+        run_git(folder, "var", "GIT_COMMITTER_IDENT")
+    except GitError:
         return _run(folder, (*_PLAIN, *_NOBODY), words, fine)
-    return ask(folder, *words, fine=fine)
+    return run_git(folder, *words, fine=fine)
 
 
 def _run(folder: str, settings: Sequence[str], words: Sequence[str], fine: tuple[int, ...]) -> str:
@@ -55,29 +55,29 @@ def _run(folder: str, settings: Sequence[str], words: Sequence[str], fine: tuple
             check=False,
         )
     except FileNotFoundError:
-        raise Trouble("git is not installed, or the folder is gone") from None
+        raise GitError("git is not installed, or the folder is gone") from None
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise Trouble(f"git cannot be run: {error}") from None
+        raise GitError(f"git cannot be run: {error}") from None
     if done.returncode not in fine:
         lines = os.fsdecode(done.stderr).splitlines() or [f"exit code {done.returncode}"]
-        raise Trouble(f"git refuses: {printable(lines[0])}")
+        raise GitError(f"git refuses: {printable(lines[0])}")
     return os.fsdecode(done.stdout).removesuffix("\n")
 
 
 @cache
 def top(project_root: str) -> str:
-    """The top of the work tree that holds a project. Raises Trouble."""
+    """The top of the work tree that holds a project. Raises GitError."""
     if not os.path.isdir(project_root):
-        raise Trouble(f"project root {project_root} does not exist")
+        raise GitError(f"project root {project_root} does not exist")
     try:
-        return ask(project_root, "rev-parse", "--show-toplevel")
-    except Trouble as error:
-        raise Trouble(f"{project_root} is in no git repository: {error}") from None
+        return run_git(project_root, "rev-parse", "--show-toplevel")
+    except GitError as error:
+        raise GitError(f"{project_root} is in no git repository: {error}") from None
 
 
 def head(where: str) -> str:
-    """The commit at HEAD. Raises Trouble."""
+    """The commit at HEAD. Raises GitError."""
     try:
-        return ask(where, "rev-parse", "--verify", "HEAD^{commit}")
-    except Trouble:
-        raise Trouble(f"{where} has no commit yet") from None
+        return run_git(where, "rev-parse", "--verify", "HEAD^{commit}")
+    except GitError:
+        raise GitError(f"{where} has no commit yet") from None

@@ -34,7 +34,7 @@ class Journal:
         """take: gets every event that is there. Raises HeldError while another coordinator lives,
         TamperError, RecordError."""
         self.path = os.path.join(folder, EVENTS)
-        with kept(self.path):
+        with raising_record_errors(self.path):
             _make(folder)
             flags = os.O_RDWR | os.O_APPEND | os.O_CREAT
             self._descriptor = files.open_regular(self.path, flags)
@@ -42,7 +42,7 @@ class Journal:
             on_failure.callback(os.close, self._descriptor)
             _lock(self._descriptor, folder)
             self._seq, self._head, self.size = _scan(self._descriptor, self.path, take)
-            with kept(self.path):
+            with raising_record_errors(self.path):
                 os.ftruncate(self._descriptor, self.size)  # drops a torn last line
             on_failure.pop_all()
 
@@ -56,7 +56,7 @@ class Journal:
             lines.append(line + b"\n")
             written.append((whole, line))
         data = b"".join(lines)
-        with kept(self.path):
+        with raising_record_errors(self.path):
             self._write(data, durable)
         self._head, self.size, self._seq = head, self.size + len(data), self._seq + len(events)
         return written
@@ -86,7 +86,7 @@ class Journal:
 
 
 @contextlib.contextmanager
-def kept(path: str) -> Iterator[None]:
+def raising_record_errors(path: str) -> Iterator[None]:
     """A context that turns errors of writing into RecordError."""
     try:
         yield
@@ -178,10 +178,10 @@ def _scan(descriptor: int, path: str, take: Take, *, check: bool = True) -> tupl
 
 def _blocks(descriptor: int) -> Iterator[bytes]:
     """Whole lines, many at a time, without the last newline of each block."""
-    kept = b""
+    unfinished = b""
     while data := os.read(descriptor, _BLOCK):
-        whole, newline, rest = (kept + data).rpartition(b"\n")
-        kept = rest
+        whole, newline, rest = (unfinished + data).rpartition(b"\n")
+        unfinished = rest
         if newline:
             yield whole
 

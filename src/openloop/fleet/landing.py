@@ -22,7 +22,7 @@ from openloop.core import interpreter
 from openloop.core.errors import ExitCode, Interrupted
 from openloop.fleet import task_configuration, task_files, worktrees
 from openloop.fleet.fleet_file import Fleet, Task
-from openloop.fleet.git import Trouble, ask, write
+from openloop.fleet.git import GitError, run_git, run_git_with_author
 from openloop.fleet.git import top as top_of
 from openloop.fleet.launchers import launch
 from openloop.fleet.state import FleetState, StateName
@@ -36,7 +36,7 @@ _VERDICTS = (ExitCode.OK, ExitCode.FAILED, ExitCode.BLOCKED)  # exit codes that 
 
 
 @dataclass(frozen=True, slots=True)
-class Landed:
+class LandingResult:
     """commit: the tip of the target after the task; "" with the reason why it is not landed."""
 
     commit: str
@@ -58,7 +58,7 @@ class Landing:
         self._scratch: dict[str, str] = {}
         self._folder = os.path.join(fleet.folder, _FOLDER)
 
-    def land(self, tasks: Iterable[Task]) -> Iterator[tuple[Task, Landed]]:
+    def land(self, tasks: Iterable[Task]) -> Iterator[tuple[Task, LandingResult]]:
         """Try these tasks, and yield how each ended; its caller records that before the next one.
         Raises Interrupted."""
         self._end_left_behind()
@@ -66,48 +66,48 @@ class Landing:
         for task in tasks:
             try:
                 batches.setdefault(self._repository(task), []).append(task)
-            except Trouble as error:
-                yield task, Landed("", "", str(error))
+            except GitError as error:
+                yield task, LandingResult("", "", str(error))
         for top, batch in batches.items():
             yield from self._land(top, batch)
 
     def _repository(self, task: Task) -> str:
-        """The top of the repository that holds the task's work, committed. Raises Trouble."""
+        """The top of the repository that holds the task's work, committed. Raises GitError."""
         known = self._state.tasks[task.name]
         if known.end != StateName.COMPLETE:
-            raise Trouble(f"it is {known.end or 'not over'}, not complete")
+            raise GitError(f"it is {known.end or 'not over'}, not complete")
         if not known.tree_made:
-            raise Trouble('it has no worktree: write "isolation": "worktree" before it is run')
+            raise GitError('it has no worktree: write "isolation": "worktree" before it is run')
         worktrees.commit(self._fleet, task)
         return top_of(task.project_root)
 
-    def _land(self, top: str, batch: list[Task]) -> Iterator[tuple[Task, Landed]]:
+    def _land(self, top: str, batch: list[Task]) -> Iterator[tuple[Task, LandingResult]]:
         """Land a batch together; if that fails, each half by itself, down to single tasks."""
         target = ""
         try:
             target = self._target(top)
             commits = self._merge(batch, top, target)
-        except Trouble as error:
+        except GitError as error:
             if len(batch) == 1:
-                yield batch[0], Landed("", target, str(error))
+                yield batch[0], LandingResult("", target, str(error))
                 return
             half = len(batch) // 2
             yield from self._land(top, batch[:half])
             yield from self._land(top, batch[half:])
         else:
             for task, commit in zip(batch, commits, strict=True):
-                yield task, Landed(commit, target)
+                yield task, LandingResult(commit, target)
 
     def _target(self, top: str) -> str:
-        branch = ask(top, "symbolic-ref", "--quiet", "HEAD", fine=(0, 1))
+        branch = run_git(top, "symbolic-ref", "--quiet", "HEAD", fine=(0, 1))
         if not branch:
-            raise Trouble(f"{top} has a detached HEAD: git switch to the branch to land on")
+            raise GitError(f"{top} has a detached HEAD: git switch to the branch to land on")
         return branch.removeprefix("refs/heads/")
 
     def _merge(self, batch: list[Task], top: str, target: str) -> list[str]:
-        """The commits at which each task is part of the target. Raises Trouble when it did not
+        """The commits at which each task is part of the target. Raises GitError when it did not
         move."""
-        before = ask(top, "rev-parse", f"refs/heads/{target}")
+        before = run_git(top, "rev-parse", f"refs/heads/{target}")
         scratch = self._clean(top, before)
         commits = [self._merge_one(task, scratch) for task in batch]
         merged = commits[-1]
@@ -117,18 +117,20 @@ class Landing:
         return commits
 
     def _merge_one(self, task: Task, scratch: str) -> str:
-        """The commit with the task's branch in it. Raises Trouble."""
+        """The commit with the task's branch in it. Raises GitError."""
         branch = worktrees.branch_of(task.name)
-        before = ask(scratch, "rev-parse", "HEAD")
-        if ask(scratch, "merge-base", before, branch) == ask(scratch, "rev-parse", branch):
+        before = run_git(scratch, "rev-parse", "HEAD")
+        if run_git(scratch, "merge-base", before, branch) == run_git(scratch, "rev-parse", branch):
             return before  # all of it is there
         message = f"Land {branch}"
-        write(scratch, "merge", "--no-ff", "--no-edit", "-m", message, branch, fine=(0, 1))
-        if conflicts := ask(scratch, "diff", "--name-only", "--diff-filter=U").splitlines():
-            raise Trouble(f"conflict in {', '.join(conflicts)}: merge {branch} by hand")
-        merged = ask(scratch, "rev-parse", "HEAD")
+        run_git_with_author(
+            scratch, "merge", "--no-ff", "--no-edit", "-m", message, branch, fine=(0, 1)
+        )
+        if conflicts := run_git(scratch, "diff", "--name-only", "--diff-filter=U").splitlines():
+            raise GitError(f"conflict in {', '.join(conflicts)}: merge {branch} by hand")
+        merged = run_git(scratch, "rev-parse", "HEAD")
         if merged == before:
-            raise Trouble(f"git did not merge {branch}")
+            raise GitError(f"git did not merge {branch}")
         return merged
 
     def _clean(self, top: str, commit: str) -> str:
@@ -137,31 +139,31 @@ class Landing:
             path = os.path.join(self._folder, f"tree-{len(self._scratch) + 1}")
             worktrees.discard(top, path)  # of a landing that was killed
             os.makedirs(os.path.dirname(path), exist_ok=True)
-            ask(top, "worktree", "add", "--quiet", "--force", "--detach", path, commit)
+            run_git(top, "worktree", "add", "--quiet", "--force", "--detach", path, commit)
             self._scratch[top] = path
         scratch = self._scratch[top]
         self._check_out(scratch, commit)
         return scratch
 
     def _check_out(self, scratch: str, commit: str) -> None:
-        ask(scratch, "reset", "--quiet", "--hard")
-        ask(scratch, "clean", "-ffdxq")
-        ask(scratch, "checkout", "--quiet", "--force", "--detach", commit)
+        run_git(scratch, "reset", "--quiet", "--hard")
+        run_git(scratch, "clean", "-ffdxq")
+        run_git(scratch, "checkout", "--quiet", "--force", "--detach", commit)
 
     def _try_gates(
         self, batch: list[Task], scratch: str, top: str, before: str, merged: str
     ) -> None:
         """Run the gates of the tasks on the merged tree, then those of the tasks that landed before
-        them, the same ones once. Raises Trouble."""
+        them, the same ones once. Raises GitError."""
         tried: set[str] = set()
         for task in batch:
             if why := self._fails(task, scratch, merged, tried):
-                raise Trouble(f"its gates do not pass on the merged tree: {why}")
+                raise GitError(f"its gates do not pass on the merged tree: {why}")
         for other in self._landed(top, before):
             if not (why := self._fails(other, scratch, merged, tried)):
                 continue
             if not self._fails(other, scratch, before, set()):
-                raise Trouble(
+                raise GitError(
                     f"the gates of {other.name}, which landed before, do not pass on the merged "
                     f"tree: {why}"
                 )
@@ -169,7 +171,7 @@ class Landing:
 
     def _fails(self, task: Task, scratch: str, commit: str, tried: set[str]) -> str:
         """Why the gates of the task do not pass at this commit; "" when they do, or were tried.
-        Raises Trouble when nobody knows."""
+        Raises GitError when nobody knows."""
         if (gates := self._gates(task, scratch)) in tried:
             return ""
         tried.add(gates)
@@ -180,9 +182,9 @@ class Landing:
         """The tasks whose work is in this commit of the repository."""
         for task in self._fleet.tasks:
             if commit := self._state.tasks[task.name].landed:
-                with contextlib.suppress(Trouble):  # its project is gone
+                with contextlib.suppress(GitError):  # its project is gone
                     here = top_of(task.project_root) == top
-                    if here and ask(top, "merge-base", before, commit, fine=(0, 1)) == commit:
+                    if here and run_git(top, "merge-base", before, commit, fine=(0, 1)) == commit:
                         yield task
 
     def _configured(self, task: Task, scratch: str) -> tuple[bytes, str, str]:
@@ -202,7 +204,7 @@ class Landing:
 
     def _run_gates(self, task: Task, scratch: str) -> str:
         """Run a task's gates, in a workspace for that: "", or why they do not pass. Raises
-        Trouble when nobody knows, Interrupted."""
+        GitError when nobody knows, Interrupted."""
         place = os.path.join(self._folder, task.name)
         data, _, hidden = self._configured(task, scratch)
         task_files.write_configuration(place, data)
@@ -214,11 +216,11 @@ class Landing:
         code = self._wait(process)
         beat = task_files.heartbeat(place)
         if code == ExitCode.HELD:
-            raise Trouble(
+            raise GitError(
                 f"another run holds {place}: end process {beat.get('runner_pid')}, then land again"
             )
         if code not in _VERDICTS:
-            raise Trouble(f"its gates ended with exit code {code}: openloop run {place}")
+            raise GitError(f"its gates ended with exit code {code}: openloop run {place}")
         why = beat.get("reason") or f"exit code {code}"
         return "" if code == ExitCode.OK else f"{why}; look at {place}"
 
@@ -235,7 +237,7 @@ class Landing:
         )
         assert process.stdin
         with process.stdin:
-            launch.put(self._folder, launch.RUN, launch.named(process.pid))
+            launch.write_json(self._folder, launch.RUN, launch.process_identity(process.pid))
             process.stdin.write(b"noted\n")
         return process
 
@@ -280,16 +282,16 @@ class Landing:
     def _move(self, top: str, target: str, before: str, merged: str) -> None:
         """Move the target forward, with the files of the tree that has it checked out."""
         try:
-            ask(top, "merge", "--ff-only", "--quiet", "--no-autostash", merged)
-        except Trouble as error:
-            raise Trouble(
+            run_git(top, "merge", "--ff-only", "--quiet", "--no-autostash", merged)
+        except GitError as error:
+            raise GitError(
                 f"{target} cannot be moved: {error}; commit or stash what is in {top}"
             ) from None
-        if ask(top, "rev-parse", f"refs/heads/{target}") != merged:
-            raise Trouble(f"{target} was moved by somebody else meanwhile: land again")
+        if run_git(top, "rev-parse", f"refs/heads/{target}") != merged:
+            raise GitError(f"{target} was moved by somebody else meanwhile: land again")
 
     def close(self) -> None:
         """Remove the scratch worktrees; everything in them is in a branch."""
         for top, path in self._scratch.items():
-            with contextlib.suppress(Trouble):
+            with contextlib.suppress(GitError):
                 worktrees.discard(top, path)

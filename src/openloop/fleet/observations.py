@@ -55,7 +55,7 @@ class Observations:
         """Read the files of every launch."""
         for task, seen in self.all():
             if not seen.busy:
-                task_files.look(self.folder(task), task.launch, seen)
+                task_files.update_observation(self.folder(task), task.launch, seen)
 
     def take_answer(self, host: str, listed: Mapping[str, str], asked: float) -> None:
         """Note which launches of a host its engine lists. asked: when the question was sent."""
@@ -64,4 +64,4 @@ class Observations:
             if task.engine == host and asked >= seen.since and not seen.busy:
                 seen.answer(task.launch in listed, listed.get(task.launch, ""), now)
                 if not seen.listed:  # whether its heartbeat moves all the same
-                    seen.beat(task_files.pulse(self.workspace(task)), now)
+                    seen.beat(task_files.liveness_marker(self.workspace(task)), now)

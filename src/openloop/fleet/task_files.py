@@ -90,7 +90,7 @@ def write_order(fleet: Fleet, task: Task, known: TaskState, folder: str) -> None
         file.write(json.dumps(order))
 
 
-def look(folder: str, launched: str, seen: Observation) -> None:
+def update_observation(folder: str, launched: str, seen: Observation) -> None:
     """Read the files of a launch into `seen`."""
     found = launch.read(folder, launch.END)
     if found is not None and found.get("launch") == launched:
@@ -111,7 +111,7 @@ def heartbeat(path: str) -> dict[str, Any]:
     return record_end.heartbeat(workspace.at(path)) or {}
 
 
-def pulse(path: str) -> object:
+def liveness_marker(path: str) -> object:
     """The part of a heartbeat that changes while its runner lives."""
     beat = heartbeat(path)
     return tuple(beat.get(name) for name in ("event_seq", "updated_at", "log_bytes"))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from openloop.core.text import printable
 from openloop.fleet.fleet_file import Fleet, Task
-from openloop.fleet.git import Trouble, ask, head, top, write
+from openloop.fleet.git import GitError, head, run_git, run_git_with_author, top
 from openloop.fleet.journal import Event, of_task
 from openloop.fleet.state import EventName, TaskState
 
@@ -33,7 +33,7 @@ def branch_of(name: str) -> str:
 
 
 def prefix(task: Task) -> str:
-    """The path of the project in its repository. Raises Trouble."""
+    """The path of the project in its repository. Raises GitError."""
     found = os.path.relpath(task.project_root, os.path.realpath(top(task.project_root)))
     return "" if found == "." else found
 
@@ -44,13 +44,13 @@ def path_of(fleet: Fleet, name: str) -> str:
 
 
 def plan(fleet: Fleet, task: Task, base: str) -> WorktreePlan:
-    """base: the commit that was recorded before, "" for HEAD. Raises Trouble."""
+    """base: the commit that was recorded before, "" for HEAD. Raises GitError."""
     where = top(task.project_root)
     branch = branch_of(task.name)
     if not base:
         base = head(where)
         if _exists(where, branch):
-            raise Trouble(
+            raise GitError(
                 f"branch {branch} exists and is not of this fleet: rename the task, or the branch "
                 f"(git branch -m {branch} NEW), then retry"
             )
@@ -58,25 +58,25 @@ def plan(fleet: Fleet, task: Task, base: str) -> WorktreePlan:
 
 
 def _exists(where: str, branch: str) -> bool:
-    return bool(ask(where, "for-each-ref", f"refs/heads/{branch}"))
+    return bool(run_git(where, "for-each-ref", f"refs/heads/{branch}"))
 
 
 def make(plan: WorktreePlan, *, again: bool) -> None:
     """Make the worktree. again: it was begun before and perhaps half made, and nothing was ever
-    started in it. Raises Trouble."""
+    started in it. Raises GitError."""
     if again:
         discard(plan.top, plan.path)
     os.makedirs(os.path.dirname(plan.path), exist_ok=True)
     words = ["worktree", "add", "--quiet"]
     if _exists(plan.top, plan.branch):
-        ask(plan.top, *words, "--force", plan.path, plan.branch)
+        run_git(plan.top, *words, "--force", plan.path, plan.branch)
     else:
-        ask(plan.top, *words, "-b", plan.branch, plan.path, plan.base)
+        run_git(plan.top, *words, "-b", plan.branch, plan.path, plan.base)
 
 
 def prepare(fleet: Fleet, task: Task, known: TaskState, record: Callable[[Event], None]) -> None:
     """Make the worktree of a task that has none. record: gets an event before and after that.
-    Raises Trouble."""
+    Raises GitError."""
     if known.tree_made:
         return
     found = plan(fleet, task, known.base)
@@ -88,9 +88,9 @@ def prepare(fleet: Fleet, task: Task, known: TaskState, record: Callable[[Event]
 
 
 def discard(top: str, path: str) -> None:
-    """Remove a worktree without work in it, even one that is only half made. Raises Trouble."""
+    """Remove a worktree without work in it, even one that is only half made. Raises GitError."""
     if os.path.lexists(path):
-        ask(top, "worktree", "remove", "--force", "--force", path, fine=(0, 128))
+        run_git(top, "worktree", "remove", "--force", "--force", path, fine=(0, 128))
         shutil.rmtree(path, ignore_errors=True)
 
 
@@ -98,30 +98,30 @@ def committed(fleet: Fleet, task: Task) -> dict[str, str]:
     """Commit the work of a complete task: its `commit`, or a `note` on why there is none."""
     try:
         return {"commit": commit(fleet, task)}
-    except Trouble as error:
+    except GitError as error:
         return {"note": f"its work is not committed: {error}"}
 
 
 def commit(fleet: Fleet, task: Task) -> str:
     """The commit at the tip of the task's branch, with all that its worktree holds. Raises
-    Trouble."""
+    GitError."""
     where, branch = path_of(fleet, task.name), branch_of(task.name)
-    head = ask(where, "symbolic-ref", "--quiet", "--short", "HEAD", fine=(0, 1))
+    head = run_git(where, "symbolic-ref", "--quiet", "--short", "HEAD", fine=(0, 1))
     if head != branch:
-        raise Trouble(
+        raise GitError(
             f"its worktree is on {head or 'a detached HEAD'}, not on {branch}: look at {where}, "
             f"and bring its work to {branch}"
         )
-    ask(where, "add", "--all")
-    if ask(where, "status", "--porcelain"):
+    run_git(where, "add", "--all")
+    if run_git(where, "status", "--porcelain"):
         subject = printable(task.mission or "").strip().partition(". ")[0][:60]
         title = f"{task.name}: {subject}" if subject else task.name
-        write(where, "commit", "--quiet", "--no-verify", "--message", title)
-    return ask(where, "rev-parse", "HEAD")
+        run_git_with_author(where, "commit", "--quiet", "--no-verify", "--message", title)
+    return run_git(where, "rev-parse", "HEAD")
 
 
 def remarks(fleet: Fleet, names: Sequence[str]) -> list[str]:
-    """What a person should know before worktrees are made for these tasks. Raises Trouble."""
+    """What a person should know before worktrees are made for these tasks. Raises GitError."""
     chosen = set(names)
     repositories: dict[str, int] = {}
     for task in fleet.tasks:
@@ -135,7 +135,7 @@ def _remarks(where: str, count: int) -> list[str]:
     from openloop.views.console import size
 
     found = []
-    if changed := ask(where, "diff", "--name-only", "HEAD").splitlines():
+    if changed := run_git(where, "diff", "--name-only", "HEAD").splitlines():
         names = ", ".join(changed[:3]) + (", …" if len(changed) > 3 else "")
         found.append(
             f"{where} has uncommitted changes ({names}): they are left alone, and worktrees begin "
@@ -149,7 +149,7 @@ def _remarks(where: str, count: int) -> list[str]:
     if _uses_lfs(where) and not shutil.which("git-lfs"):
         found.append(f"{where} uses git-lfs, which is not installed: worktrees hold its pointers")
     if count >= MANY:
-        listed = ask(where, "ls-tree", "-r", "--long", "HEAD").splitlines()
+        listed = run_git(where, "ls-tree", "-r", "--long", "HEAD").splitlines()
         sizes = (line.partition("\t")[0].split()[3] for line in listed)
         each = sum(int(word) for word in sizes if word.isdecimal())
         free = shutil.disk_usage(where).free

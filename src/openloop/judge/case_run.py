@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from openloop.judge import cases
 from openloop.judge.cases import Answer, Case
 from openloop.process.guard_client import ending
-from openloop.process.messages import Ended
+from openloop.process.messages import TreeEnded
 
 _OUTPUT = 8 << 20  # bytes kept of one stream beyond the expected output
 _BLOCK = 1 << 16  # bytes read at a time
@@ -87,7 +87,7 @@ class CaseRun:
                 size = len(self.output[self.pipes[pipe]])
                 self.read(pipe)
 
-    def answer(self, message: Ended) -> Answer:
+    def answer(self, message: TreeEnded) -> Answer:
         """The result of the case, from the guard's last message."""
         code, signum = ending(message.status)
         trouble = self.flood or ("" if message.by_itself else self.late)

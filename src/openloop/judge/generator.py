@@ -21,7 +21,7 @@ from openloop.judge.case_file import LARGEST, CaseFile
 from openloop.judge.cases import Case, GeneratorLine
 from openloop.judge.pool import GRACE, interruption
 from openloop.process.guard_client import GuardClient
-from openloop.process.messages import Ended, NotStarted, Start
+from openloop.process.messages import NotStarted, Start, TreeEnded
 from openloop.process.signals import Interrupts
 
 
@@ -101,7 +101,7 @@ def _wait(guard: GuardClient, timeout: float, interrupts: Interrupts) -> str:
             match message:
                 case NotStarted():
                     return f"was not started: {message.why}"
-                case Ended():
+                case TreeEnded():
                     code = message.status
                     return f"ended with {os.waitstatus_to_exitcode(code)}" if code else ""
     return f"ran longer than {timeout:g} s"

@@ -26,11 +26,21 @@ from openloop.judge.cases import Answer, Case, CaseResult
 from openloop.judge.isolation import MachineView
 from openloop.process import log_scan, tree
 from openloop.process.guard_client import ANSWER, GuardClient
-from openloop.process.messages import Ended, Ending, Entered, Message, NotStarted, Start, Started
+from openloop.process.messages import (
+    Entered,
+    Message,
+    NotStarted,
+    Start,
+    Started,
+    TreeEnded,
+    TreeEnding,
+)
 from openloop.process.signals import Interrupts
 
 GRACE = 0.5  # seconds between SIGTERM and SIGKILL for what a case leaves behind
-_LITTER = 64 << 20  # bytes of memory that a guard's cases may leave behind, see `namespaces.litter`
+_LITTER = (
+    64 << 20
+)  # bytes of memory that a guard's cases may leave behind, see `namespaces.private_bytes_used`
 _ATTEMPTS = 5  # to start a guard
 _OPEN, _OPEN_EACH = 30, 4  # descriptors of this process, and of each job
 
@@ -92,7 +102,7 @@ class _Worker:
     def __init__(self, guard: GuardClient) -> None:
         self.guard = guard
         self.case_run: CaseRun | None = None
-        self.litter = 0  # bytes
+        self.private_bytes_used = 0  # bytes
 
 
 class _Pool:
@@ -158,7 +168,7 @@ class _Pool:
         """Give every free worker a case, and create workers as needed."""
         while left:
             worker = next((one for one in self._workers if one.case_run is None), None)
-            if worker is not None and worker.litter > _LITTER:
+            if worker is not None and worker.private_bytes_used > _LITTER:
                 self._dismiss(worker)
                 worker = None
             if worker is None and len(self._workers) < jobs:
@@ -283,13 +293,13 @@ class _Pool:
         match message:
             case NotStarted():
                 self._finish(worker, Answer(trouble=f"not started: {message.why}"))
-            case Ended():
-                worker.litter = message.litter
+            case TreeEnded():
+                worker.private_bytes_used = message.private_bytes_used
                 case_run.drain()
                 self._finish(worker, case_run.answer(message))
             case Started() if not case_run.is_ending:
                 case_run.deadline = monotonic() + case_run.case.timeout
-            case Ending() if case_run.is_ending:
+            case TreeEnding() if case_run.is_ending:
                 case_run.deadline = monotonic() + ANSWER
 
     # --- ending -------------------------------------------------------------------------

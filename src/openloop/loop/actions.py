@@ -1,9 +1,8 @@
 """The loop itself, pure: what to do next.
 
-`opening` and `next_action` decide from the configuration and the state; `transitions.apply` makes
-the next state from the result. None of them knows a process, a file or a clock: a whole mission can
-be replayed from a table of outcomes.
-"""
+`next_opening_action` and `next_action` decide from the configuration and the state;
+`transitions.apply` makes the next state from the result. None of them knows a process, a file or a
+clock: a whole mission can be replayed from a table of outcomes."""
 
 from __future__ import annotations
 
@@ -70,10 +69,12 @@ Action = (
 )
 
 
-# --- opening: from what the record says to a run that is going on -----------------------
+# --- next_opening_action: from what the record says to a run that is going on ----------
 
 
-def opening(config: Config, state: State, *, max_rounds: int | None, config_sha256: str) -> Action:
+def next_opening_action(
+    config: Config, state: State, *, max_rounds: int | None, config_sha256: str
+) -> Action:
     """The next thing to do until this process's run is open.
 
     A finished run is followed by a new one; an interrupted or killed one is resumed. A
@@ -138,7 +139,7 @@ def _repeat(config: Config, state: State, step: Step) -> Action | None:
     ending = waits.ending_when_unavailable(config, state)
     if ending and ending[0] is Decision.BLOCKED:
         return _finish_round(config, state)
-    return None if _work_is_over(config, state) else waits.start(config, state, step)
+    return None if _work_is_over(config, state) else waits.run_or_wait(config, state, step)
 
 
 def _after_round(state: State) -> Action:
@@ -212,11 +213,11 @@ def _down_to_verify(config: Config, state: State, done: set[Step]) -> RunStep | 
         if gate in config.gates and gate not in done:
             return RunStep(gate)
     may_fix = Step.FIX in config.commands and Step.FIX not in done
-    unanswered = gates.unanswered(config, state)
+    unanswered = gates.failures_without_a_change_since(config, state)
     if Step.IMPROVE in config.commands and unanswered == (Step.BASELINE,):
         unanswered = ()  # improve answers a missed baseline
     if may_fix and unanswered and not _work_is_over(config, state):
-        return waits.start(config, state, Step.FIX) or RunStep(Step.VERIFY)
+        return waits.run_or_wait(config, state, Step.FIX) or RunStep(Step.VERIFY)
     return RunStep(Step.VERIFY)
 
 
@@ -228,7 +229,7 @@ def _after_verify(config: Config, state: State, done: set[Step]) -> RunStep | Wa
     missed = gates.failing(config, state) == (Step.BASELINE,)
     may_improve = missed and Step.BASELINE in done and not _work_is_over(config, state)
     if may_improve and config.improver:
-        return waits.start(config, state, config.improver)
+        return waits.run_or_wait(config, state, config.improver)
     return None
 
 
@@ -279,10 +280,14 @@ def _finish_round(config: Config, state: State) -> FinishRound:
     why = state.stopped or _why_unhealthy(config, state)
     if tripped:
         return FinishRound(unhealthy, Decision.BLOCKED, f"{tripped}; {why}", count)
-    if state.rounds_used + 1 >= state.budget:
-        words = f"all {state.budget} allowed rounds used" if state.budget > 1 else "1 round allowed"
+    if state.rounds_used + 1 >= state.round_budget:
+        words = (
+            f"all {state.round_budget} allowed rounds used"
+            if state.round_budget > 1
+            else "1 round allowed"
+        )
         change = next(filter(config.commands.get, CHANGES), None)
-        if state.budget == 1 and change and not changed:
+        if state.round_budget == 1 and change and not changed:
             words += f", which only measured: {change} has not run"
         return FinishRound(unhealthy, Decision.EXHAUSTED, f"{words}; {why}", count)
     if words := _work_is_over(config, state):
@@ -301,7 +306,7 @@ def _work_is_over(config: Config, state: State) -> str:
     limit = config.limits.max_runtime
     if limit is not None and state.elapsed >= limit:
         return f"max_runtime_seconds {limit:g} is over"
-    if words := budget.used_up(config, state):
+    if words := budget.reason_against_session(config, state):
         return words
     ending = waits.ending_when_unavailable(config, state)
     return ending[1] if ending else ""
@@ -319,5 +324,5 @@ __all__ = [
     "TripBreaker",
     "Wait",
     "next_action",
-    "opening",
+    "next_opening_action",
 ]

@@ -8,16 +8,16 @@ from openloop.core.usage import Figures, RunUsage
 from openloop.loop.state import State
 
 
-def used_up(config: Config, state: State) -> str:
+def reason_against_session(config: Config, state: State) -> str:
     """Why no further session may begin; "" while one may."""
     limits, total = config.limits, state.usage
     if limits.max_cost is not None and total.unpriced:
         number = f"{total.unpriced} of {total.sessions} sessions"
         return f"max_cost_usd {limits.max_cost:g} cannot be kept: the cost of {number} is unknown"
-    return over(config, total, Figures())
+    return exceeded_limit(config, total, Figures())
 
 
-def over(config: Config, total: RunUsage, session: Figures) -> str:
+def exceeded_limit(config: Config, total: RunUsage, session: Figures) -> str:
     """The limit that the run has reached; "" for none. session: usage of a session that still
     runs."""
     limits, used = config.limits, total.figures.plus(session)

@@ -110,7 +110,7 @@ def is_certain(verdicts: Sequence[Verdict], *, single_failure: bool) -> bool:
     return Outcome.PASSED in outcomes and len(outcomes) > 1
 
 
-def repeated(verdicts: Sequence[Verdict]) -> Verdict:
+def combined_verdict(verdicts: Sequence[Verdict]) -> Verdict:
     """The verdict of a gate over its repetitions: only all of them passing passes."""
     failed = [verdict for verdict in verdicts if not verdict.outcome.passed]
     if not failed or verdicts[-1].outcome is Outcome.INTERRUPTED:
@@ -190,7 +190,7 @@ def measurement(baseline: Baseline, verdict: Verdict) -> Measurement:
     )
 
 
-def overruled(result: StepResult, broken: str) -> StepResult:
+def with_violation(result: StepResult, broken: str) -> StepResult:
     """A step's result after the policy's verdict. broken: what broke the policy, "" for nothing.
 
     A gate that rewrote the files it is judged by has measured nothing.
@@ -208,7 +208,7 @@ def overruled(result: StepResult, broken: str) -> StepResult:
     )
 
 
-def after_writing(result: StepResult, state: State) -> StepResult:
+def fail_if_it_keeps_writing(result: StepResult, state: State) -> StepResult:
     """A gate's result after it wrote to the project. A gate may write files that only changes
     should, as a formatter does: it is measured again with the others. One that writes each time
     leaves another project than the one that it passed."""
@@ -221,7 +221,7 @@ def after_writing(result: StepResult, state: State) -> StepResult:
         times += earlier.step is result.step and bool(earlier.wrote)
     if times < MOST_WRITES:
         return result
-    return overruled(
+    return with_violation(
         result,
         f"wrote {first_of(result.wrote)} each of the {times} times it ran, so that it leaves "
         "another project than it passed: ignore such files, or take them out of policy.allow",
@@ -249,7 +249,7 @@ def fresh(config: Config, state: State) -> tuple[Step, ...]:
     )
 
 
-def unanswered(config: Config, state: State) -> tuple[Step, ...]:
+def failures_without_a_change_since(config: Config, state: State) -> tuple[Step, ...]:
     """Failures after which no change has run yet; a change whose agent was unavailable does not
     count."""
     return tuple(

@@ -113,7 +113,7 @@ class State(NamedTuple):
     answer_seq: int = 0  # and that started the latest one whose agent was not refused
     decision: Decision | None = None  # of the latest round of this run
     breaker_open: bool = False  # this run's breaker_tripped is on record
-    budget: int = 0  # rounds that this run may use
+    round_budget: int = 0  # rounds that this run may use
     rounds_used: int = 0
     trial: bool = False  # the half-open trial of a blocked workspace
     consecutive_failures: int = 0
@@ -123,7 +123,7 @@ class State(NamedTuple):
     time: str = ""  # UTC, of the latest event
     elapsed: float = 0.0  # seconds of this run
     usage: RunUsage = RunUsage()  # of this run's agents
-    refused: Mapping[str, AgentRefusal] = {}  # by command: `waits.key`
+    refused: Mapping[str, AgentRefusal] = {}  # by command: `waits.refusal_key`
     unanswered: Step | None = None  # a change whose agent was refused, and that is to be repeated
     waiting: CurrentWait | None = None
     waited: float = 0.0  # seconds of this run
@@ -158,7 +158,7 @@ class State(NamedTuple):
             "gates": _gates_json(self.gates),
             "change_seq": self.change_seq,
             "answer_seq": self.answer_seq,
-            "budget": self.budget,
+            "budget": self.round_budget,
             "rounds_used": self.rounds_used,
             "trial": self.trial,
             "consecutive_failures": self.consecutive_failures,
@@ -191,7 +191,7 @@ class State(NamedTuple):
             gates=_gates_from(data["gates"]),
             change_seq=data["change_seq"],
             answer_seq=data.get("answer_seq", data["change_seq"]),
-            budget=data["budget"],
+            round_budget=data["budget"],
             rounds_used=data["rounds_used"],
             trial=data["trial"],
             consecutive_failures=data["consecutive_failures"],

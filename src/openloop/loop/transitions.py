@@ -65,7 +65,7 @@ def _run_started(state: State, event: Event) -> State:
         status=Status.RUNNING,
         reason="",
         run=event.run,
-        budget=data["budget"],
+        round_budget=data["budget"],
         trial=data["trial"],
         config_sha256=data["config_sha256"],
         mark=data["mark"],
@@ -137,20 +137,20 @@ def _step_finished(state: State, event: Event) -> State:
 
 def _session_ended(state: State, event: Event, result: StepResult) -> State:
     """Add what an agent used, and note whether its provider let it work."""
-    stand_in = bool(event.data.get("stand_in"))
+    fallback = bool(event.data.get("stand_in"))
     if result.usage is not None:
         usage = Usage.from_json(result.usage)
         if usage.figures or result.outcome is not Outcome.UNAVAILABLE:
             state = state._replace(usage=state.usage.plus(usage))
     if result.refusal is not None:
-        return _refused(state, result.step, stand_in, result.refusal)
-    name = waits.key(result.step, stand_in)
+        return _refused(state, result.step, fallback, result.refusal)
+    name = waits.refusal_key(result.step, fallback)
     refused = {k: one for k, one in state.refused.items() if k != name}
     return state._replace(refused=refused, answer_seq=state.change_seq)
 
 
-def _refused(state: State, step: Step, stand_in: bool, data: Mapping[str, Any]) -> State:
-    refused = {**state.refused, waits.key(step, stand_in): AgentRefusal.from_json(data)}
+def _refused(state: State, step: Step, fallback: bool, data: Mapping[str, Any]) -> State:
+    refused = {**state.refused, waits.refusal_key(step, fallback): AgentRefusal.from_json(data)}
     return state._replace(refused=refused, unanswered=step)
 
 

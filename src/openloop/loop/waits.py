@@ -25,7 +25,7 @@ class RunStep(NamedTuple):
 
     step: Step
     confirm: bool = False
-    stand_in: bool = False
+    fallback: bool = False
 
 
 class Wait(NamedTuple):
@@ -38,17 +38,17 @@ class Wait(NamedTuple):
     why: str
 
 
-def pause(times: int) -> float:
+def backoff_seconds(times: int) -> float:
     """Seconds to wait before an agent that was refused `times` times in a row is tried again."""
     return min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(times - 1, 10))
 
 
-def start(config: Config, state: State, step: Step) -> RunStep | Wait | None:
+def run_or_wait(config: Config, state: State, step: Step) -> RunStep | Wait | None:
     """Run the change or its fallback, or wait for one of them; None when waiting cannot help."""
     refused = _refused(config, state, step)
-    for stand_in, one in enumerate(refused):
+    for fallback, one in enumerate(refused):
         if one is None or (one.kind.passes and one.until <= state.time):
-            return RunStep(step, stand_in=bool(stand_in))
+            return RunStep(step, fallback=bool(fallback))
     waits = [one for one in refused if one is not None and one.kind.passes]
     soonest = min(waits, key=lambda one: one.until, default=None)
     if soonest is None or soonest.seconds > patience(config, state):
@@ -65,19 +65,22 @@ def patience(config: Config, state: State) -> float:
 
 def _refused(config: Config, state: State, step: Step) -> list[AgentRefusal | None]:
     """The refusals of the step's command and of its fallback, where there is one."""
-    fallback = config.command(step).fallback is not None
-    return [state.refused.get(key(step, stand_in)) for stand_in in (False, True)[: 1 + fallback]]
+    has_fallback = config.command(step).fallback is not None
+    return [
+        state.refused.get(refusal_key(step, fallback))
+        for fallback in (False, True)[: 1 + has_fallback]
+    ]
 
 
-def key(step: Step, stand_in: bool) -> str:
+def refusal_key(step: Step, fallback: bool) -> str:
     """The key of a command in `State.refused`."""
-    return f"{step} fallback" if stand_in else str(step)
+    return f"{step} fallback" if fallback else str(step)
 
 
 def ending_when_unavailable(config: Config, state: State) -> tuple[Decision, str] | None:
     """How the run ends because an agent is unavailable and no wait helps; None if it continues."""
     for step in CHANGES:
-        if step in config.commands and start(config, state, step) is None:
+        if step in config.commands and run_or_wait(config, state, step) is None:
             refused = [one for one in _refused(config, state, step) if one is not None]
             waits = [one for one in refused if one.kind.passes]
             if not waits:

@@ -124,7 +124,7 @@ def source_folder(byte_code: bytes) -> bytes:
     return os.path.dirname(folder) if os.path.basename(folder) == b"__pycache__" else folder
 
 
-def unfit(tree: Manifest, rules: PathRules) -> Iterator[tuple[str, str]]:
+def incomparable_paths(tree: Manifest, rules: PathRules) -> Iterator[tuple[str, str]]:
     """(what, fix) for every path that the policy cannot compare."""
     for path in tree.unreadable:
         if is_too_deep(path):

@@ -29,7 +29,13 @@ from openloop.fs.manifest import FILE, FOLDER, Entry, Manifest
 from openloop.fs.object_store import ChangedMeanwhile
 from openloop.fs.snapshot import Hasher, Wanted
 from openloop.fs.symlinks import Aliases, aliases
-from openloop.policy.path_rules import SMALL, PathRules, ProjectBoundary, too_large, unfit
+from openloop.policy.path_rules import (
+    SMALL,
+    PathRules,
+    ProjectBoundary,
+    incomparable_paths,
+    too_large,
+)
 from openloop.policy.step_violations import listed, readable
 from openloop.policy.violations import IgnoredPaths
 from openloop.record.mission import Mission
@@ -83,7 +89,7 @@ class ProjectReference:
         self._leave_out_ignored(first)
         with self._store.hasher(self._is_kept_with_others) as hasher:
             now = self.scan(first, hasher=hasher)
-        for what, fix in unfit(now, self._rules):
+        for what, fix in incomparable_paths(now, self._rules):
             raise UsageError(what, where=self._root, fix=fix)
         self.tree = self.keep(now)
         self.changed = self._changed_since(earlier)

@@ -21,17 +21,17 @@ from typing import Any
 
 from openloop.process import messages, run_marks, tree
 from openloop.process.messages import (
-    Discard,
-    End,
-    Ended,
-    Ending,
-    Enter,
+    EndTree,
     Entered,
+    EnterView,
     Message,
     NotStarted,
     Release,
+    RemoveFolder,
     Start,
     Started,
+    TreeEnded,
+    TreeEnding,
 )
 
 _IGNORED = (
@@ -92,7 +92,7 @@ class Guard:
         self.next_sign = 0.0  # monotonic; when to report again that the tree is being ended
         self.runner_lives = True
         self.has_run = False
-        self.litter: Callable[[], int] = lambda: 0  # bytes
+        self.private_bytes_used: Callable[[], int] = lambda: 0  # bytes
         self.discarded = ""  # a folder
 
     def serve(self) -> None:
@@ -137,14 +137,14 @@ class Guard:
             match self.orders.pop(0):
                 case Start() as order:
                     self._start(order)
-                case Enter(view):
+                case EnterView(view):
                     self._enter(view)
-                case Discard(folder):
+                case RemoveFolder(folder):
                     self.discarded = folder
                     signal.signal(signal.SIGTERM, self._leave)
                 case Release():
                     self.record = ""
-                case End(number, grace) if self.command and number == self.command.order.number:
+                case EndTree(number, grace) if self.command and number == self.command.order.number:
                     self._finish(self.command, grace)
 
     def _leave(self, signum: int, frame: object) -> None:
@@ -157,7 +157,7 @@ class Guard:
         tree.open_memory()  # a fork inherits it closed, which prevents a user namespace
         entered = namespaces.enter(**view)
         if entered and "enclosure" in view:  # the PID namespace replaces the mark
-            self.litter = namespaces.litter
+            self.private_bytes_used = namespaces.private_bytes_used
             for name in [each for each in self.environment if each.startswith(run_marks.SIGN)]:
                 del self.environment[name]
         self._answer(Entered(entered, namespaces.shared()))
@@ -182,7 +182,7 @@ class Guard:
         by_itself = command.status is not None
         survivors = self._sweep(grace)
         self.command = None
-        ended = Ended(
+        ended = TreeEnded(
             command.order.number,
             command.status,
             command.seconds,
@@ -190,7 +190,7 @@ class Guard:
             round(command.cpu, 6),
             by_itself,
             sorted(survivors),
-            self.litter(),
+            self.private_bytes_used(),
         )
         self._answer(ended)
 
@@ -229,9 +229,9 @@ class Guard:
             return False
         if self.command and time.monotonic() >= self.next_sign:
             self.next_sign = time.monotonic() + _SIGN_OF_LIFE
-            self._answer(Ending(self.command.order.number))
+            self._answer(TreeEnding(self.command.order.number))
         self._listen(seconds)
-        ends = [order for order in self.orders if isinstance(order, End)]
+        ends = [order for order in self.orders if isinstance(order, EndTree)]
         self.orders = [order for order in self.orders if order not in ends]
         return not self.runner_lives or any(order.grace == 0 for order in ends)
 
@@ -306,7 +306,7 @@ def serve(control: socket.socket, mark: int = 0, record: str = "") -> None:
     tree.become_subreaper()
     environment = dict(os.environ)  # os.environ would decode every name and value at each use
     if mark:
-        run_marks.carry(mark, environment)
+        run_marks.set_mark(mark, environment)
     readable, writable = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     signal.signal(signal.SIGCHLD, lambda signum, frame: None)
     signal.set_wakeup_fd(writable, warn_on_full_buffer=False)

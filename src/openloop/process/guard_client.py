@@ -17,7 +17,15 @@ from typing import Any, NamedTuple
 
 from openloop.core import interpreter
 from openloop.process import guard, messages, tree
-from openloop.process.messages import Discard, End, Enter, Entered, Message, Release, Start
+from openloop.process.messages import (
+    EndTree,
+    Entered,
+    EnterView,
+    Message,
+    Release,
+    RemoveFolder,
+    Start,
+)
 from openloop.process.watchdog import CommandLimits
 
 ANSWER = 1.5  # seconds in which a guard must answer an order before it is killed
@@ -79,7 +87,7 @@ class GuardClient:
         """Run later commands in a view, see `namespaces.enter`. After a failure the guard cannot be
         used."""
         with contextlib.suppress(OSError):
-            self._send(Enter(view))
+            self._send(EnterView(view))
             while select.select([self.socket], [], [], tree.GIVE_UP)[0]:
                 arrived = self.read()
                 if arrived is None:
@@ -102,14 +110,14 @@ class GuardClient:
         self._send(order, streams)
 
     def discard(self, folder: str) -> None:
-        """Order a folder to be removed at the end, see `messages.Discard`."""
+        """Order a folder to be removed at the end, see `messages.RemoveFolder`."""
         with contextlib.suppress(OSError):  # it is dead, which `read` reports
-            self._send(Discard(folder))
+            self._send(RemoveFolder(folder))
 
     def end(self, number: int, grace: float) -> None:
         """Order the tree of a program to be ended, within a grace in seconds."""
         with contextlib.suppress(OSError):  # it is dead, which `read` reports
-            self._send(End(number, grace))
+            self._send(EndTree(number, grace))
 
     def _send(self, message: Message, descriptors: Sequence[int] = ()) -> None:
         data = messages.encode(message)

@@ -25,20 +25,20 @@ class Start(NamedTuple):
     wrapped: bool = False
 
 
-class End(NamedTuple):
+class EndTree(NamedTuple):
     """End the tree of a program. grace: seconds from SIGTERM to SIGKILL."""
 
     number: int
     grace: float
 
 
-class Enter(NamedTuple):
+class EnterView(NamedTuple):
     """Run every later program in a view: arguments of `namespaces.enter`."""
 
     view: Mapping[str, Any]
 
 
-class Discard(NamedTuple):
+class RemoveFolder(NamedTuple):
     """Remove this folder of the programs once all of them have ended.
 
     From now on the guard grants no grace period and obeys SIGTERM, to end quickly.
@@ -61,17 +61,17 @@ class NotStarted(NamedTuple):
     why: str
 
 
-class Ending(NamedTuple):
+class TreeEnding(NamedTuple):
     """The tree is being ended. Repeated meanwhile, to show that the guard is not stuck."""
 
     number: int
 
 
-class Ended(NamedTuple):
+class TreeEnded(NamedTuple):
     """The whole tree is gone, except survivors.
 
     status: raw wait status of the program, None when it is unknown. by_itself: it ended
-    unasked. litter: bytes of memory, see `namespaces.litter`.
+    unasked. private_bytes_used: bytes of memory, see `namespaces.private_bytes_used`.
     """
 
     number: int
@@ -81,21 +81,43 @@ class Ended(NamedTuple):
     cpu_seconds: float
     by_itself: bool
     survivors: Sequence[int]
-    litter: int
+    private_bytes_used: int
 
 
 class Entered(NamedTuple):
-    """The answer to `Enter`. done: False where the system allows no such view. shared: see
+    """The answer to `EnterView`. done: False where the system allows no such view. shared: see
     `namespaces.shared`."""
 
     done: bool
     shared: Sequence[str]
 
 
-Message = Start | End | Enter | Discard | Release | Started | NotStarted | Ending | Ended | Entered
+Message = (
+    Start
+    | EndTree
+    | EnterView
+    | RemoveFolder
+    | Release
+    | Started
+    | NotStarted
+    | TreeEnding
+    | TreeEnded
+    | Entered
+)
 _TYPES: dict[str, Any] = {
     each.__name__: each
-    for each in (Start, End, Enter, Discard, Release, Started, NotStarted, Ending, Ended, Entered)
+    for each in (
+        Start,
+        EndTree,
+        EnterView,
+        RemoveFolder,
+        Release,
+        Started,
+        NotStarted,
+        TreeEnding,
+        TreeEnded,
+        Entered,
+    )
 }
 
 

@@ -207,7 +207,7 @@ def _keep_private(path: str, real: int) -> bool:
     return True
 
 
-def litter() -> int:
+def private_bytes_used() -> int:
     """Bytes of memory used by writes to private and temporary folders."""
     sizes = map(os.fstatvfs, _private)
     return sum((size.f_blocks - size.f_bfree) * size.f_frsize for size in sizes)

@@ -38,12 +38,12 @@ def evidence(
     """
     if after[0] > before[0]:
         return "confirmed: the cgroup counted an OOM kill while it ran"
-    if killed(code, by_signal) and after[1] > before[1]:
+    if died_of_sigkill(code, by_signal) and after[1] > before[1]:
         return "probable: it died of SIGKILL and the kernel counted an OOM kill meanwhile"
     return ""
 
 
-def killed(code: int | None, by_signal: str | None) -> bool:
+def died_of_sigkill(code: int | None, by_signal: str | None) -> bool:
     """Whether a command died of SIGKILL: only then is the machine's count evidence."""
     return by_signal == "SIGKILL" or code == _SHELL_SAYS_KILLED
 

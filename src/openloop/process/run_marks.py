@@ -21,7 +21,7 @@ _LOCKS = 10  # RLIMIT_LOCKS, the same on every architecture; `resource` has no n
 _LEAST, _MOST = 1 << 51, 1 << 52  # JSON readers keep such a number exactly
 
 
-def draw() -> int:
+def new_mark() -> int:
     """A mark for a new run, smaller than an enclosing run's: only root may raise the limit."""
     hard = resource.getrlimit(_LOCKS)[1] if sys.platform == "linux" else resource.RLIM_INFINITY
     most = hard if _LEAST < hard < _MOST else _MOST
@@ -29,19 +29,19 @@ def draw() -> int:
     return _LEAST + int.from_bytes(os.urandom(8)) % (most - _LEAST)
 
 
-def carry(mark: int, environment: dict[str, str]) -> None:
+def set_mark(mark: int, environment: dict[str, str]) -> None:
     """Set the mark on this process and in its children's environment."""
-    environment[sign(mark)] = "1"
+    environment[mark_variable(mark)] = "1"
     with contextlib.suppress(ValueError, OSError):  # file locks are limited already
         resource.setrlimit(_LOCKS, (mark, mark))
 
 
-def sign(mark: int) -> str:
+def mark_variable(mark: int) -> str:
     """The name of the environment variable."""
     return f"{SIGN}{mark}"
 
 
-def carriers(mark: int) -> tree.Processes:
+def marked_processes(mark: int) -> tree.Processes:
     """Living processes with the mark, this one left out.
 
     None while a guard of this mark lives: its run is alive, and this record is a copy.
@@ -53,7 +53,7 @@ def carriers(mark: int) -> tree.Processes:
 
 def _carries(pid: int, mark: int) -> bool:
     limit = _read(pid, "limits").partition(b"\nMax file locks ")[2].split(maxsplit=2)[1:2]
-    variable = b"\0%b=" % sign(mark).encode()
+    variable = b"\0%b=" % mark_variable(mark).encode()
     return limit == [b"%d" % mark] or variable in b"\0" + _read(pid, "environ")
 
 

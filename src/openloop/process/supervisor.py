@@ -12,7 +12,7 @@ from openloop.loop.gates import Exit
 from openloop.process import oom_evidence, run_marks, tree
 from openloop.process.guard_client import ANSWER, GuardClient, ending
 from openloop.process.guard_client import Job as Job
-from openloop.process.messages import Ended, Ending, NotStarted, Started
+from openloop.process.messages import NotStarted, Started, TreeEnded, TreeEnding
 from openloop.process.signals import Interrupts
 from openloop.process.watchdog import CommandWatch, Watchdog
 
@@ -39,7 +39,7 @@ class Processes:
         tree.become_subreaper()  # to adopt the tree of a killed guard
         self._not_ours = tuple(tree.descendants(os.getpid())) if tree.reap()[0] else ()
         self._lock = lock
-        self.mark = run_marks.draw()
+        self.mark = run_marks.new_mark()
         self._interrupts = interrupts
         self._number = 0
         self._view = view
@@ -133,9 +133,9 @@ class Processes:
                         watch.begin()
                         pid = message.pid
                         on_start(pid)
-                    case Ending():
+                    case TreeEnding():
                         watch.answered()
-                    case Ended():
+                    case TreeEnded():
                         return _exit(message, watch, pid)
 
     def _handle_signals(self, watch: CommandWatch, handled: int) -> int:
@@ -178,7 +178,7 @@ class Processes:
     def _with_evidence(self, end: Exit, before: tuple[int, int]) -> Exit:
         if end.ended is not None:
             return end
-        after = self._oom.read(machine=oom_evidence.killed(end.code, end.signal))
+        after = self._oom.read(machine=oom_evidence.died_of_sigkill(end.code, end.signal))
         found = oom_evidence.evidence(before, after, code=end.code, by_signal=end.signal)
         return end._replace(oom=found) if found else end
 
@@ -189,7 +189,7 @@ class Processes:
         self._oom.close()
 
 
-def _exit(message: Ended, watch: CommandWatch, pid: int | None) -> Exit:
+def _exit(message: TreeEnded, watch: CommandWatch, pid: int | None) -> Exit:
     code, signum = ending(message.status)
     # A limit or signal that came while the rest of the tree was ended did not end the command.
     ended = None if message.by_itself else watch.ended
@@ -213,4 +213,4 @@ def end_leftovers(mark: int | None, grace: float) -> tree.Processes:
     """
     if mark is None:
         return {}
-    return tree.end(lambda: run_marks.carriers(mark), grace=grace, pause=tree.sleep)
+    return tree.end(lambda: run_marks.marked_processes(mark), grace=grace, pause=tree.sleep)

@@ -110,17 +110,17 @@ def load_path(place: Workspace) -> Record:
 
 def check_empty(place: Workspace) -> None:
     """Raises RecordMismatch for files of rounds that an empty record does not name."""
-    if left := of_rounds(place):
+    if left := round_files(place):
         raise RecordMismatch(place.shown(EVENTS), f"no event is left, but {left[0]} is there")
 
 
 def highest_round(place: Workspace) -> int:
     """The highest round number that an artifact or a log carries; 0 without any."""
-    found = (re.search(_ROUND, name) for name in of_rounds(place))
+    found = (re.search(_ROUND, name) for name in round_files(place))
     return max((int(match[1]) for match in found if match), default=0)
 
 
-def of_rounds(place: Workspace) -> list[str]:
+def round_files(place: Workspace) -> list[str]:
     """Artifacts, logs and checkpoints that only a round leaves."""
     found = []
     for name in (ARTIFACTS, LOGS):

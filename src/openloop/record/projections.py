@@ -82,7 +82,7 @@ def eta_seconds(config: Config, state: State, elapsed: float) -> float | None:
         return None
     each = sum(alike) / len(alike)
     spent = elapsed - state.round_started_elapsed if state.in_round else 0.0
-    return max(0.0, (state.budget - state.rounds_used) * each - spent)
+    return max(0.0, (state.round_budget - state.rounds_used) * each - spent)
 
 
 def heartbeat(
@@ -105,7 +105,7 @@ def heartbeat(
         "mission": mission,
         "run": state.run,
         "round": state.round,
-        "total_rounds": state.budget or total_rounds,
+        "total_rounds": state.round_budget or total_rounds,
         "step": live.step,
         "command": live.command,
         "pid": live.pid,
@@ -122,7 +122,7 @@ def heartbeat(
         },
         "eta_seconds": round(eta[0], 1) if eta else None,
         "eta": eta[1] if eta else None,
-        "normality": normality(state),
+        "normality": latest_abnormal_outcome(state),
         "metric": state.metric.to_json() if state.metric else None,
         "consecutive_failures": state.consecutive_failures,
         "last_error": state.last_error,
@@ -148,7 +148,7 @@ def _waiting_for(state: State, live: LiveFacts) -> str | None:
     return f"the agent's own retry ({live.agent_waits})" if live.agent_waits else None
 
 
-def normality(state: State) -> str:
+def latest_abnormal_outcome(state: State) -> str:
     """`normal`, or the abnormal outcome of the latest command."""
     if state.running or not state.steps or state.steps[-1].outcome is Outcome.PASSED:
         return "normal"

@@ -13,7 +13,7 @@ from openloop.record.workspace import ARTIFACTS, LOGS, WITHHELD, Workspace
 ARCHIVE = "away.tar.gz"
 
 
-def lying_at(workspace: Workspace) -> str:
+def archive_path(workspace: Workspace) -> str:
     """The path, as the user would write it, of the archive that holds the withheld files during a
     change or since a crash; "" when there is none."""
     name = f"{WITHHELD}/{ARCHIVE}"
@@ -23,7 +23,7 @@ def lying_at(workspace: Workspace) -> str:
 def archived(workspace: Workspace) -> list[str]:
     """The names in a workspace's archive, `project/…` and `workspace/…`; none without one, or when
     it cannot be read."""
-    if not lying_at(workspace):
+    if not archive_path(workspace):
         return []
     import tarfile  # slow to load, and seldom needed
 

@@ -18,7 +18,7 @@ from openloop.record.projections import LiveFacts
 
 if TYPE_CHECKING:
     from openloop.agents import sessions
-    from openloop.agents.sessions import Session, Sessions
+    from openloop.agents.sessions import ConfiguredAgents, Session
 
 TEMPORARY = 75  # EX_TEMPFAIL: a wrapper says that its agent could not work
 BELIEVED = 3  # refusals in a row whose reset is taken as it was given
@@ -28,7 +28,7 @@ JITTER = (5.0, 60.0)  # seconds by which loops of one account are spread, at lea
 def command_of(config: Config, action: RunStep) -> Command:
     """The command that the action runs."""
     command = config.command(action.step)
-    return command.fallback or command if action.stand_in else command
+    return command.fallback or command if action.fallback else command
 
 
 def judged(verdict: Verdict, end: Exit, session: Session | None, last_line: str) -> Verdict:
@@ -65,14 +65,14 @@ def refused(
 ) -> tuple[AgentRefusal, float]:
     """(the refusal for the loop to decide on, seconds until the reset). found: as reported; None
     for a command that ended with TEMPORARY. says: why, in words."""
-    before = state.refused.get(waits.key(action.step, action.stand_in))
+    before = state.refused.get(waits.refusal_key(action.step, action.fallback))
     times = before.times + 1 if before else 1
     kind = found.kind if found else Refusal.OVERLOADED
     agent = command_of(config, action).agent or "its agent"
     given = found.seconds if found else None
-    delay = waits.pause(times) if given is None else given
+    delay = waits.backoff_seconds(times) if given is None else given
     if times > BELIEVED:  # the agent's word on the reset was wrong again and again
-        delay = max(delay, waits.pause(times - BELIEVED))
+        delay = max(delay, waits.backoff_seconds(times - BELIEVED))
     import random  # slow to import
 
     least, most = JITTER
@@ -83,12 +83,12 @@ def refused(
 
 
 def known_limit(
-    config: Config, state: State, action: RunStep, sessions: Sessions | None
+    config: Config, state: State, action: RunStep, agents: ConfiguredAgents | None
 ) -> dict[str, Any] | None:
     """A limit of the change's agent that another loop met: the fields of its note."""
-    if sessions is None or action.step.is_gate:
+    if agents is None or action.step.is_gate:
         return None
-    known = sessions.known_limit(command_of(config, action))
+    known = agents.known_limit(command_of(config, action))
     if known is None:
         return None
     found, _ = refused(config, state, action, known, known.says)
@@ -96,12 +96,12 @@ def known_limit(
         "step": action.step,
         "note": "unavailable",
         "text": f"{found.agent} was not tried: another loop met its limit ({found.says})",
-        "stand_in": action.stand_in,
+        "stand_in": action.fallback,
         "refusal": found.to_json(),
     }
 
 
-def end_shared_limits(config: Config, action: Wait, sessions: Sessions) -> None:
+def end_shared_limits(config: Config, action: Wait, agents: ConfiguredAgents) -> None:
     """After a wait: a clock that was set back meanwhile would keep its limit in force."""
     import time  # only a wait needs it
 
@@ -109,7 +109,7 @@ def end_shared_limits(config: Config, action: Wait, sessions: Sessions) -> None:
     command = config.command(action.step)
     for one in (command, command.fallback):
         if one is not None:
-            sessions.waited(one, until)
+            agents.waited(one, until)
 
 
 def wait(

@@ -36,7 +36,7 @@ def repeat(
         if gates.is_certain(verdicts, single_failure=baseline is not None):
             break
     if baseline is None:
-        verdict = gates.repeated(verdicts)
+        verdict = gates.combined_verdict(verdicts)
     else:
         verdict = verdicts[-1]
         if verdict.outcome.passed:

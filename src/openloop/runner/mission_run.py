@@ -20,7 +20,7 @@ from openloop.runner.run_events import RunView
 from openloop.runner.runner import Runner
 
 if TYPE_CHECKING:
-    from openloop.agents.sessions import Sessions
+    from openloop.agents.sessions import ConfiguredAgents
     from openloop.policy.bubblewrap import Sandbox
 
 
@@ -54,7 +54,7 @@ def run(
     intact (the heartbeat says `blocked` then), RecordError when it cannot be kept.
     """
     sandbox, unsandboxed = _sandbox(mission)
-    sessions = _sessions(mission)
+    agents = _agents(mission)
     gaps: list[float] = []
     grace = mission.config.limits.kill_grace
     with contextlib.ExitStack() as stack:
@@ -67,19 +67,19 @@ def run(
         stack.callback(processes.close)
         store.prepare()
         documents.refresh(mission.config, lock.folder)
-        runner = Runner(mission, store, processes, interrupts, gaps, view, sandbox, sessions)
+        runner = Runner(mission, store, processes, interrupts, gaps, view, sandbox, agents)
         state = runner.run(max_rounds, unsandboxed)
         return RunResult(state, store.head, next(iter(interrupts.received), None))
 
 
-def _sessions(mission: Mission) -> Sessions | None:
-    """The sessions of the agents that changes name; None when they name none."""
+def _agents(mission: Mission) -> ConfiguredAgents | None:
+    """The agents that changes name; None when they name none."""
     named = (mission.config.commands.get(step) for step in CHANGES)
     if not any(one and (one.agent or one.fallback) for one in named):
         return None
-    from openloop.agents.sessions import Sessions
+    from openloop.agents.sessions import ConfiguredAgents
 
-    return Sessions(mission.config, mission.workspace.shown(CONFIG))
+    return ConfiguredAgents(mission.config, mission.workspace.shown(CONFIG))
 
 
 def _sandbox(mission: Mission) -> tuple[Sandbox | None, str]:

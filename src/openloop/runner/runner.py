@@ -38,10 +38,10 @@ from openloop.record.writer.step_files import StepLog
 from openloop.runner import agent_availability, prompt
 from openloop.runner.run_events import RunEvents, RunView
 from openloop.runner.snapshot_watch import SnapshotWatch
-from openloop.runner.steps import Execution, Steps
+from openloop.runner.steps import Execution, StepRunner
 
 if TYPE_CHECKING:
-    from openloop.agents.sessions import Sessions
+    from openloop.agents.sessions import ConfiguredAgents
     from openloop.policy.bubblewrap import Sandbox
 
 DIFF = "changes.diff"  # what a change did, among its attachments
@@ -59,10 +59,10 @@ class Runner:
         gaps: list[float],
         view: RunView,
         sandbox: Sandbox | None,
-        sessions: Sessions | None,
+        agents: ConfiguredAgents | None,
     ) -> None:
         """gaps: seconds in which nothing could run, added by the watchdog's thread.
-        sandbox: for the steps that it encloses. sessions: of agents, where changes name some."""
+        sandbox: for the steps that it encloses. agents: that changes name, or None."""
         self._mission = mission
         self._config = mission.config
         self._store = store
@@ -80,14 +80,14 @@ class Runner:
             show=self._snapshot_watch.show,
         )
         self._sandbox = sandbox
-        self._sessions = sessions
-        self._steps = Steps(
+        self._agents = agents
+        self._steps = StepRunner(
             mission,
             processes,
             self._events.show_live,
             sandbox,
             self._withholding,
-            sessions,
+            agents,
             self._snapshot_watch.tick,
         )
         self._enforcement = Enforcement(
@@ -141,7 +141,7 @@ class Runner:
         self._enforcement.restore_earlier(self.state)
         opened = False
         while not opened:
-            action = actions.opening(
+            action = actions.next_opening_action(
                 self._config,
                 self.state,
                 max_rounds=max_rounds,
@@ -184,8 +184,8 @@ class Runner:
         agent_availability.wait(
             action, self._interrupts, self._events.record, self._events.show_live
         )
-        if self._sessions and not self._interrupts.received:
-            agent_availability.end_shared_limits(self._config, action, self._sessions)
+        if self._agents and not self._interrupts.received:
+            agent_availability.end_shared_limits(self._config, action, self._agents)
 
     def _open_run(self, action: OpenRun) -> None:
         before = self.state
@@ -219,7 +219,7 @@ class Runner:
     # --- steps ---
 
     def _run_step(self, action: RunStep) -> None:
-        limit = agent_availability.known_limit(self._config, self.state, action, self._sessions)
+        limit = agent_availability.known_limit(self._config, self.state, action, self._agents)
         if limit is None:
             self._step(action)
         else:
@@ -246,7 +246,7 @@ class Runner:
             )
             self._events.show_live(execution.live)
             with self._withholding.removed(step) as planted:
-                result = self._steps.measure(action, execution, self.state)
+                result = self._steps.run_step(action, execution, self.state)
                 self._snapshot_watch.begin()
                 self._events.show_live(execution.live)  # restores a workspace that was removed
             self._snapshot_watch.begin()
@@ -256,14 +256,14 @@ class Runner:
                 execution.log, self._config.limits.max_attachment_bytes
             )
             changes = self._keep_changes(step, execution.log, left.kept)
-            result = gates.overruled(result, broken)._replace(
+            result = gates.with_violation(result, broken)._replace(
                 attachments=tuple(left.kept),
                 changes=changes,
                 wrote=self._enforcement.written_by_gate(step),
             )
-            result = gates.after_writing(result, self.state)
-            stand_in = {"stand_in": True} if action.stand_in else {}
-            self._events.record(Kind.STEP_FINISHED, step=step, **result.event_data(), **stand_in)
+            result = gates.fail_if_it_keeps_writing(result, self.state)
+            fallback = {"stand_in": True} if action.fallback else {}
+            self._events.record(Kind.STEP_FINISHED, step=step, **result.event_data(), **fallback)
             self._withholding.discard()
             files = self._store.file_tampering()  # now, because the result does not wait for it
             log_tampering = self._files.log_finished(execution.log, result.log_sha256)
@@ -322,10 +322,10 @@ class Runner:
         """Open the log and the session of a command of this round."""
         step = name if isinstance(name, Step) else None
         session, run = None, command.run
-        if self._sessions and step is not None and step.is_change:
-            session = self._sessions.begin(command)
+        if self._agents and step is not None and step.is_change:
+            session = self._agents.begin(command)
             boxed = self._sandbox is not None and self._sandbox.encloses(step)
-            run = self._sessions.in_sandbox(command) if boxed else run
+            run = self._agents.in_sandbox(command) if boxed else run
         text = placeholders.render(run, round=self.state.round, step=name)
         self._files.begin_attachments()
         with self._files.open_log(self.state, log_name) as log:

@@ -26,7 +26,7 @@ from openloop.runner import agent_availability
 from openloop.runner.execution import environment, limits_of, repeat
 
 if TYPE_CHECKING:
-    from openloop.agents.sessions import Session, Sessions
+    from openloop.agents.sessions import ConfiguredAgents, Session
     from openloop.fs.content import Tick
     from openloop.policy.bubblewrap import Sandbox
 
@@ -45,7 +45,7 @@ class Execution(NamedTuple):
     session: Session | None = None
 
 
-class Steps:
+class StepRunner:
     """Runs the commands of one mission under one guard."""
 
     def __init__(
@@ -55,7 +55,7 @@ class Steps:
         show: Callable[[LiveFacts], None],
         sandbox: Sandbox | None,
         withholding: Withholding,
-        sessions: Sessions | None,
+        agents: ConfiguredAgents | None,
         tick: Tick,
     ) -> None:
         """show: called when a command starts and at every beat. tick: see `snapshot.scan`."""
@@ -65,12 +65,13 @@ class Steps:
         self._show = show
         self._sandbox = sandbox
         self._withholding = withholding
-        self._sessions = sessions
+        self._agents = agents
         self._tick = tick
         self.prompt_file = ""  # absolute path of the latest one
 
-    def measure(self, action: RunStep, execution: Execution, state: State) -> StepResult:
-        """Run the step's command as often as it says. state: of the run when it starts."""
+    def run_step(self, action: RunStep, execution: Execution, state: State) -> StepResult:
+        """Run a gate or a change, its command as often as `repeat` says; returns the result. state:
+        of the run when the step starts."""
         step, command = action.step, execution.command
         log, session = execution.log, execution.session
         baseline = self._config.baseline if step is Step.BASELINE else None
@@ -91,8 +92,8 @@ class Steps:
             usage = session.usage if session else None
         if verdict.outcome is Outcome.UNAVAILABLE:
             refusal = self._refused(action, execution, state, verdict.detail)
-        elif session and self._sessions:
-            self._sessions.share_result(command, None, None)
+        elif session and self._agents:
+            self._agents.share_result(command, None, None)
         private = command.private or self._withholding.is_named_in(line)
         line = log_tail.last_count(log.descriptor) if private else line
         enclosed = self._sandbox is not None and self._sandbox.encloses(step)
@@ -138,8 +139,8 @@ class Steps:
         """Why the agent was unavailable, for the record and for other loops."""
         found = execution.session.refused if execution.session else None
         refused, delay = agent_availability.refused(self._config, state, action, found, says)
-        if self._sessions:
-            self._sessions.share_result(execution.command, found, delay)
+        if self._agents:
+            self._agents.share_result(execution.command, found, delay)
         return refused.to_json()
 
     def run_hook(self, hook: Hook, execution: Execution, state: State) -> Verdict:
@@ -156,7 +157,7 @@ class Steps:
 
         def on_beat(log_bytes: int) -> tuple[Outcome, str] | None:
             live.log_bytes = log_bytes
-            over = self._look(execution, state) if execution.session else None
+            over = self._read_agent_output(execution, state) if execution.session else None
             self._show(live)
             return over
 
@@ -170,13 +171,13 @@ class Steps:
                 command=text,
                 env=command.env,
                 hidden=hidden,
-                state=self._sessions.state(command) if self._sessions else (),
+                state=self._agents.state(command) if self._agents else (),
                 tick=self._tick,
             )
         job = Job(text, self._mission.root, env, self._limits(step, command, state), wrapper)
         return self._processes.run(job, log.descriptor, on_start=on_start, on_beat=on_beat)
 
-    def _look(self, execution: Execution, state: State) -> tuple[Outcome, str] | None:
+    def _read_agent_output(self, execution: Execution, state: State) -> tuple[Outcome, str] | None:
         """Read the agent's output since the last beat. Returns why it must end, or None."""
         session, live = execution.session, execution.live
         assert session is not None
@@ -186,7 +187,7 @@ class Steps:
         live.usage, live.agent_waits = session.usage, session.retries
         if live.usage is None:
             return None
-        over = budget.over(self._config, state.usage, live.usage.figures)
+        over = budget.exceeded_limit(self._config, state.usage, live.usage.figures)
         return (Outcome.BUDGET, over) if over else None
 
     def _limits(self, step: Step | Hook, command: Command, state: State) -> watchdog.CommandLimits:

@@ -67,14 +67,14 @@ def _sandbox(known: Config, place: str, command: Command, preset: Preset) -> Ite
 
 
 def _program(preset: Preset) -> Iterator[Finding]:
-    seen = check.look(preset, start=True)
+    seen = check.check_agent(preset, start=True)
     if not seen.path:
         if preset.install:
             what = f"{preset.name} is not installed: {preset.program} is not on PATH"
             yield warning(what, preset.install)
         return
-    troubles = check.troubles(seen)
-    for words in troubles:
+    obstacles = check.obstacles(seen)
+    for words in obstacles:
         yield warning(f"{preset.name} {seen.version}: {words}", f"openloop agents {preset.name}")
-    if not troubles:
+    if not obstacles:
         yield ok(f"{preset.name} {seen.version} knows the options of its preset")

@@ -274,7 +274,7 @@ def _begin_record(place: Workspace, folder: int) -> Event | None:
     """Make events.jsonl, empty but beside files of earlier rounds: there its one event says that
     a person began it again, so that an emptied record is never taken for new."""
     begun = None
-    if integrity.of_rounds(place):
+    if integrity.round_files(place):
         last = integrity.highest_round(place)
         text = f"a new record begins beside the files of earlier rounds, after round {last}"
         data = {"note": "begun", "text": text}

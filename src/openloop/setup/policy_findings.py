@@ -39,14 +39,16 @@ def patterns(place: Workspace, known: Config, root: str) -> Iterator[Finding]:
         )
     skip = snapshot.outside_project(root, place.path)
     # slow to import, and many a workspace has no policy
-    from openloop.policy.path_rules import PathRules, unfit
+    from openloop.policy.path_rules import PathRules, incomparable_paths
 
     rules = PathRules(policy)
     paths = snapshot.scan(root, skip=skip, wanted=rules.protects)
-    yield from (problem(what, fix) for what, fix in unfit(paths, rules))
+    yield from (problem(what, fix) for what, fix in incomparable_paths(paths, rules))
     settings = _ignored_settings(known, root)
     yield from _unprotected(settings, policy)
-    keys = ("protect", "allow") if withheld.lying_at(place) else ("protect", "allow", "withhold")
+    keys = (
+        ("protect", "allow") if withheld.archive_path(place) else ("protect", "allow", "withhold")
+    )
     for key in keys:
         patterns: tuple[str, ...] = getattr(policy, key) or ()
         for pattern in patterns:
@@ -154,7 +156,7 @@ def installation(known: Config, root: str) -> Iterator[Finding]:
 def withheld_files(place: Workspace, known: Config) -> Iterator[Finding]:
     """Whether withheld files are still away, and whether logs could show them to the agent."""
     policy = known.policy or NO_POLICY
-    if (archive := withheld.lying_at(place)) and not runner_lives(place):
+    if (archive := withheld.archive_path(place)) and not runner_lives(place):
         words = f"withheld files are away since a run was killed, kept in {archive}"
         if (record_end.heartbeat(place) or {}).get("status") == Status.READY:  # a new record
             what = f"{words}, and the record does not mention it"

@@ -194,7 +194,7 @@ class Console:
 
 def _opening_words(event: Event, state: State) -> str:
     verb = "resumed" if event.data["resumed"] else "started"
-    rounds = counted(state.budget - state.rounds_used, "round")
+    rounds = counted(state.round_budget - state.rounds_used, "round")
     trial = " (half-open trial)" if state.trial else ""
     return f"run {state.run} {verb}: {rounds} at most{trial}"
 
@@ -233,7 +233,7 @@ def local_time(moment: str) -> str:
 def live_line(live: LiveFacts, state: State, seconds: float, last: str) -> str:
     """`round 4 (2 of 3) | verify 12 s | log 3.4 KB | ETA 2 min | last play passed`."""
     parts = [
-        f"round {state.round} ({state.rounds_used + 1} of {state.budget})",
+        f"round {state.round} ({state.rounds_used + 1} of {state.round_budget})",
         f"{live.step or 'hook'} {duration(seconds)}",
         f"log {size(live.log_bytes)}",
     ]

@@ -46,7 +46,7 @@ class WorkspaceStatus:
         self.heartbeat = heartbeat
         self.problems = problems
         self.undone = undone
-        self.withheld = withheld.lying_at(place)
+        self.withheld = withheld.archive_path(place)
 
     @property
     def status(self) -> str:
@@ -76,7 +76,7 @@ def inspect(path: str) -> WorkspaceStatus:
         problems.append(_problem(place, EVENTS, f"{EVENTS} is not intact: {error}", fix))
     except OSError as error:
         problems.append(workspace.unreadable(place, EVENTS, error))
-    document, found = believed(place, beat, seen)
+    document, found = heartbeat_checked_against_record(place, beat, seen)
     problems += [*_config_problems(place, seen.config_sha256 if seen else ""), *found]
     if seen and (grown := changed_log(place, seen)):
         fix = f"look at it: openloop audit {place.quoted}"
@@ -84,7 +84,7 @@ def inspect(path: str) -> WorkspaceStatus:
     return WorkspaceStatus(place, document, tuple(problems), seen.undone if seen else [])
 
 
-def believed(
+def heartbeat_checked_against_record(
     place: Workspace, beat: Mapping[str, Any] | None, seen: record_end.RecordEnd | None
 ) -> tuple[Mapping[str, Any], list[OpenLoopError]]:
     """(the heartbeat as far as the record supports it, with `crashed` derived; its problems).

@@ -112,7 +112,7 @@ class _ShownRow:
 
 
 def _row(key: str, place: Workspace, claimed: Beat | None, end: record_end.RecordEnd | None) -> Row:
-    beat, problems = status.believed(place, claimed, end)
+    beat, problems = status.heartbeat_checked_against_record(place, claimed, end)
     row = _fields(beat)
     contradicted = bool(problems) and claimed is not None
     if contradicted:

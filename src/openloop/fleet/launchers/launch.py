@@ -66,7 +66,7 @@ def _write(path: str, document: dict[str, Any]) -> None:
         os.fsync(file.fileno())
 
 
-def put(folder: str, name: str, document: dict[str, Any]) -> None:
+def write_json(folder: str, name: str, document: dict[str, Any]) -> None:
     """Write a file atomically and durably. Raises OSError."""
     temporary = os.path.join(folder, f".{name}.new")
     _write(temporary, document)
@@ -81,7 +81,7 @@ def put(folder: str, name: str, document: dict[str, Any]) -> None:
 # --- processes ---
 
 
-def boot() -> str:
+def boot_id() -> str:
     """The id of the machine's boot."""
     with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
         return file.read().strip()
@@ -97,15 +97,15 @@ def started(pid: int) -> str:
     return "" if words[0] in (b"Z", b"X") else words[19].decode()
 
 
-def named(pid: int) -> dict[str, Any]:
+def process_identity(pid: int) -> dict[str, Any]:
     """The identity of a process: host, boot, PID and start time."""
-    return {"host": os.uname().nodename, "pid": pid, "start": started(pid), "boot": boot()}
+    return {"host": os.uname().nodename, "pid": pid, "start": started(pid), "boot": boot_id()}
 
 
 def pid_of(folder: str, name: str = CLAIM) -> int | None:
     """The process of a launch, or of its RUN, that lives on this machine."""
     known = read(folder, name)
-    if not known or FENCED in known or known["boot"] != boot():
+    if not known or FENCED in known or known["boot"] != boot_id():
         return None
     pid: int = known["pid"]
     return pid if started(pid) == known["start"] else None
@@ -117,7 +117,7 @@ def pid_of(folder: str, name: str = CLAIM) -> int | None:
 def run(folder: str, on_claim: int = -1) -> int:
     """on_claim: a descriptor that gets a word once the launch is claimed."""
     order = _order(folder)
-    mine = {"launch": order["launch"], **named(os.getpid())}
+    mine = {"launch": order["launch"], **process_identity(os.getpid())}
     if not claim(folder, mine):
         print(f"launch {order['launch']} was started before, or was given up: nothing is run")
         return 0
@@ -128,7 +128,7 @@ def run(folder: str, on_claim: int = -1) -> int:
     began = time.monotonic()
     pid = _spawn(folder, order)
     with contextlib.suppress(OSError):  # a full disk: only who dies before its run is missed
-        put(folder, RUN, named(pid))
+        write_json(folder, RUN, process_identity(pid))
     code = _wait(pid, folder)
     end = {
         "launch": order["launch"],
@@ -197,7 +197,7 @@ def _say_end(folder: str, end: dict[str, Any]) -> None:
     """Write end.json; on a full disk, as soon as there is room again."""
     while True:
         try:
-            return put(folder, END, end)
+            return write_json(folder, END, end)
         except FileNotFoundError:
             sys.exit(f"{folder} was removed")
         except OSError:
@@ -239,7 +239,7 @@ def _guarded(folder: str, writing: int) -> int:
 # --- asked from elsewhere ---
 
 
-def alive() -> int:
+def print_live_launches() -> int:
     """Print the launches on standard input that live here, each with its PID."""
     for line in sys.stdin:
         launch, _, folder = line.rstrip("\n").partition(" ")
@@ -277,7 +277,7 @@ def main(words: list[str]) -> int:
         case ["start", folder]:
             return start(folder)
         case ["alive"]:
-            return alive()
+            return print_live_launches()
         case ["end", folder]:
             return end(folder)
         case ["kill", folder]:

@@ -8,10 +8,10 @@ import shlex
 from openloop.fleet.decide import Queue
 from openloop.fleet.fleet_file import Fleet
 from openloop.fleet.state import Phase, StateName, TaskState
-from openloop.fleet.views.status import Report, running_words
+from openloop.fleet.views.status import FleetReport, running_words
 
 
-def lines(fleet: Fleet, report: Report, name: str) -> list[str]:
+def lines(fleet: Fleet, report: FleetReport, name: str) -> list[str]:
     """The answer of `fleet explain` about one task."""
     task = report.state.tasks[name]
     where = shlex.quote(report.given)
@@ -23,7 +23,7 @@ def lines(fleet: Fleet, report: Report, name: str) -> list[str]:
     return shown
 
 
-def _words(fleet: Fleet, report: Report, task: TaskState, where: str) -> tuple[str, str]:
+def _words(fleet: Fleet, report: FleetReport, task: TaskState, where: str) -> tuple[str, str]:
     """(why, what to do)."""
     match task.phase:
         case Phase.WAITING if task.name not in report.state.listed:
@@ -52,7 +52,7 @@ def _words(fleet: Fleet, report: Report, task: TaskState, where: str) -> tuple[s
     )
 
 
-def _waiting(fleet: Fleet, report: Report, task: TaskState, where: str) -> tuple[str, str]:
+def _waiting(fleet: Fleet, report: FleetReport, task: TaskState, where: str) -> tuple[str, str]:
     if not report.held:
         return "no coordinator lives", f"openloop fleet run {where}"
     if fleet.sha256 != report.state.sha256:
@@ -70,7 +70,7 @@ def _waiting(fleet: Fleet, report: Report, task: TaskState, where: str) -> tuple
     return why or "it is about to be started", "wait, or raise the bound"
 
 
-def _over(report: Report, task: TaskState, where: str) -> tuple[str, str]:
+def _over(report: FleetReport, task: TaskState, where: str) -> tuple[str, str]:
     name = shlex.quote(task.name)
     retry = f"openloop fleet retry {where} {name}"
     if task.end == StateName.COMPLETE:
@@ -80,5 +80,5 @@ def _over(report: Report, task: TaskState, where: str) -> tuple[str, str]:
     return task.reason or "no reason is known", f"look at it: {look}; then: {retry}"
 
 
-def _watch(report: Report, task: TaskState) -> str:
+def _watch(report: FleetReport, task: TaskState) -> str:
     return f"watch it: openloop status {shlex.quote(report.workspace(task))} --watch"

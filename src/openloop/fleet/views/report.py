@@ -12,7 +12,7 @@ from openloop.core import clock
 from openloop.core.errors import OpenLoopError
 from openloop.core.text import markup, printable
 from openloop.fleet.state import Phase, StateName
-from openloop.fleet.views.status import Report, count_words
+from openloop.fleet.views.status import FleetReport, count_words
 from openloop.views import junit_xml
 from openloop.views.console import duration
 
@@ -25,12 +25,12 @@ _STYLE = (
 )
 
 
-def render(report: Report, form: str) -> str:
+def render(report: FleetReport, form: str) -> str:
     """form: html, md, json or junit."""
     return _FORMS[form](report)
 
 
-def _json(report: Report) -> str:
+def _json(report: FleetReport) -> str:
     return json.dumps({**report.to_json(), "generated_at": clock.utc()}, indent=2) + "\n"
 
 
@@ -50,7 +50,7 @@ def _cells(task: Mapping[str, Any]) -> tuple[str, ...]:
 _HEAD = ("task", "state", "round", "time", "cost", "reason")
 
 
-def _md(report: Report) -> str:
+def _md(report: FleetReport) -> str:
     whole = report.to_json()
     rows = [" | ".join(map(markup, _cells(task))) for task in whole["tasks"]]
     return "\n".join(
@@ -67,7 +67,7 @@ def _md(report: Report) -> str:
     )
 
 
-def _html(report: Report) -> str:
+def _html(report: FleetReport) -> str:
     whole = report.to_json()
     name = html.escape(os.path.basename(report.given))
     rows = "\n".join(_row(task) for task in whole["tasks"])
@@ -87,11 +87,11 @@ def _row(task: Mapping[str, Any]) -> str:
     return f'<tr class="{state}">{cells}</tr>'
 
 
-def _junit(report: Report) -> str:
+def _junit(report: FleetReport) -> str:
     return junit_xml.document([_suite(report, task) for task in report.state.shown()]).decode()
 
 
-def _suite(report: Report, task: Any) -> junit_xml.Suite:
+def _suite(report: FleetReport, task: Any) -> junit_xml.Suite:
     """The gates of the task's latest run; and why it is not complete, where no gate shows it."""
     name, word = task.name, report.state.word(task)
     tests: list[junit_xml.Test] = []
@@ -132,7 +132,7 @@ def _gates(workspace: str, name: str) -> list[junit_xml.Test]:
     ]
 
 
-_FORMS: dict[str, Callable[[Report], str]] = {
+_FORMS: dict[str, Callable[[FleetReport], str]] = {
     "html": _html,
     "md": _md,
     "json": _json,

@@ -19,7 +19,7 @@ _SHOWN = 40  # tasks that have a line of their own for a person
 _ORDER = (StateName.RUNNING, StateName.SUBMITTED, StateName.UNKNOWN, StateName.WAITING)
 
 
-class Report:
+class FleetReport:
     """state: after the whole record. workspaces: task to the path of its workspace. held: whether
     a coordinator lives."""
 
@@ -87,7 +87,7 @@ def _text(value: object) -> str:
     return "" if value in (None, "") else printable(str(value))
 
 
-def lines(report: Report) -> list[str]:
+def lines(report: FleetReport) -> list[str]:
     """The report for a person."""
     counts = report.state.counts()
     shown = [f"{report.given}: {count_words(counts)}"]
@@ -115,7 +115,7 @@ def count_words(counts: dict[str, int]) -> str:
     return ", ".join(f"{counts[word]} {word}" for word in ranked) or "no tasks"
 
 
-def task_line(report: Report, task: TaskState) -> str:
+def task_line(report: FleetReport, task: TaskState) -> str:
     beat = report.beat(task)
     words = [f"  {report.state.word(task):<11} {task.name}"]
     if beat:

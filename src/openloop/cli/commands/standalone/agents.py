@@ -24,7 +24,7 @@ def run(args: argparse.Namespace) -> int:
     presets = list(known.values())
     if args.name is not None:
         presets, errors = [catalog.named(args.name, where="NAME", fix="openloop agents")], ()
-    checks = [check.look(preset, start=args.check) for preset in presets]
+    checks = [check.check_agent(preset, start=args.check) for preset in presets]
     broken = [{"what": one.what, "where": one.where, "fix": one.fix} for one in errors]
     if args.json:
         output.print_json({"agents": [one.to_json() for one in checks], "problems": broken})
@@ -34,5 +34,5 @@ def run(args: argparse.Namespace) -> int:
         output.print_lines(check.table(checks))
     for error in errors:
         print(error, file=sys.stderr)
-    failed = bool(errors) or (args.check and any(check.troubles(one) for one in checks))
+    failed = bool(errors) or (args.check and any(check.obstacles(one) for one in checks))
     return ExitCode.FAILED if failed else ExitCode.OK

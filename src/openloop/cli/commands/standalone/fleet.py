@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
                 f"{word} does not go with fleet {args.action}",
                 fix=f"it is for {', '.join(takers)}",
             )
-    asked = command.Asked(
+    arguments = command.FleetArguments(
         fleet=args.fleet,
         say=output.print_text,
         tasks=tuple(args.tasks),
@@ -70,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
         form=args.format or "html",
         output=args.output,
     )
-    actions: dict[str, Callable[[command.Asked], int]] = {
+    actions: dict[str, Callable[[command.FleetArguments], int]] = {
         "run": command.run,
         "status": command.show,
         "cancel": command.cancel,
@@ -79,4 +79,4 @@ def run(args: argparse.Namespace) -> int:
         "land": command.land,
         "report": command.report,
     }
-    return actions[args.action](asked)
+    return actions[args.action](arguments)
