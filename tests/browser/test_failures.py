@@ -144,7 +144,7 @@ class Ended(Browsing):
         page = "<button onclick='for (;;);'>b</button>"
         failure = self.fails(page, {**CLICK, "timeout_seconds": 0.5})
         self.assertIn("did not answer within 0.5 s", failure.what)
-        self.assertEqual(self.player.glimpse("png"), b"")
+        self.assertEqual(self.player.capture_now("png"), b"")
 
     def test_a_page_that_crashes(self) -> None:
         self.do("<button>b</button>")

@@ -18,7 +18,7 @@ Action = Callable[[Page, PlayStep], None]
 def _click(page: Page, step: PlayStep) -> None:
     how = {"at": step.value} if isinstance(step.value, str) else step.value
     offset = {"x": how["x"], "y": how["y"]} if "x" in how else None
-    spot = _approach(page, step, how["at"], offset=offset)
+    spot = _wait_until_actionable(page, step, how["at"], offset=offset)
     if page.is_mobile:
         _await(page, _tap(page, spot), step)
         return
@@ -33,13 +33,13 @@ def _click(page: Page, step: PlayStep) -> None:
 
 
 def _hover(page: Page, step: PlayStep) -> None:
-    spot = _approach(page, step, step.value)
+    spot = _wait_until_actionable(page, step, step.value)
     _await(page, [_mouse(page, spot, "mouseMoved")], step)
 
 
 def _fill(page: Page, step: PlayStep) -> None:
     text = step.value["text"]
-    spot = _approach(page, step, step.value["at"], text=text)
+    spot = _wait_until_actionable(page, step, step.value["at"], text=text)
     if page.call_injected(spot.frame, "isPicked"):
         if page.call_injected(spot.frame, "put", text) != text:
             raise Failure("the field does not take it", expected=text, seen="another value")
@@ -59,7 +59,7 @@ def _type(page: Page, step: PlayStep) -> None:
 def _press(page: Page, step: PlayStep) -> None:
     how = {"key": step.value} if isinstance(step.value, str) else step.value
     if "at" in how:
-        spot = _approach(page, step, how["at"], anywhere=True)
+        spot = _wait_until_actionable(page, step, how["at"], anywhere=True)
         page.call_injected(spot.frame, "focus", {"select": False})
     _press_key(page, step, how["key"], hold=float(how.get("hold_seconds", 0)))
 
@@ -87,7 +87,7 @@ def _key(page: Page, kind: str, how: Mapping[str, Any]) -> int:
 
 
 def _select(page: Page, step: PlayStep) -> None:
-    spot = _approach(page, step, step.value["at"])
+    spot = _wait_until_actionable(page, step, step.value["at"])
     chosen = page.call_injected(spot.frame, "choose", step.value["value"])
     if "why" in chosen:
         options = ", ".join(chosen.get("options", ()))
@@ -95,7 +95,7 @@ def _select(page: Page, step: PlayStep) -> None:
 
 
 def _upload(page: Page, step: PlayStep) -> None:
-    spot = _approach(page, step, step.value["at"], anywhere=True, hidden=True)
+    spot = _wait_until_actionable(page, step, step.value["at"], anywhere=True, hidden=True)
     paths = [os.path.abspath(path) for path in step.value["files"]]
     for path in paths:
         if not os.path.isfile(path):
@@ -115,7 +115,9 @@ ACTIONS: Mapping[str, Action] = {
 }
 
 
-def _approach(page: Page, step: PlayStep, source: str, **needs: Any) -> targets.ActionPoint:
+def _wait_until_actionable(
+    page: Page, step: PlayStep, source: str, **needs: Any
+) -> targets.ActionPoint:
     return targets.wait_until_actionable(page, locators.parse(source), step.timeout, **needs)
 
 

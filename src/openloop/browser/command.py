@@ -169,20 +169,20 @@ def _one(
         else:
             lines = player.perform(step)
         seconds = monotonic() - began
-        image = player.glimpse("jpeg") if film else b""
+        image = player.capture_now("jpeg") if film else b""
         return PlayStepResult(title, seconds, None, image), lines
     except Failure as failure:
         seconds = monotonic() - began
-        image = b"" if isinstance(failure, Gone) else _last_glimpse(player)
+        image = b"" if isinstance(failure, Gone) else _last_picture(player)
         if image:
             out.write(output.FAILURE, image)
         files = [*([output.FAILURE] if image else []), *failure.files]
         return PlayStepResult(title, seconds, failure, image, files), []
 
 
-def _last_glimpse(player: Player) -> bytes:
+def _last_picture(player: Player) -> bytes:
     try:
-        return player.glimpse("png")
+        return player.capture_now("png")
     except Gone:
         return b""
 

@@ -26,7 +26,7 @@ def wait_for(page: Page, step: PlayStep, address: Callable[[str], str]) -> None:
     deadline = monotonic() + step.timeout
     while True:
         try:
-            seen = _look(page, step.value, address)
+            seen = _difference(page, step.value, address)
         except BrowserRefused:
             seen = "the document is being replaced"
         if seen is None:
@@ -49,7 +49,7 @@ def words(expected: Mapping[str, Any]) -> str:
     return printable(", ".join(shown))
 
 
-def _look(page: Page, expected: Mapping[str, Any], address: Callable[[str], str]) -> Seen:
+def _difference(page: Page, expected: Mapping[str, Any], address: Callable[[str], str]) -> Seen:
     if "url" in expected:
         return _url(page, address(expected["url"]))
     if "title" in expected:

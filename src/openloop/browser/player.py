@@ -325,7 +325,7 @@ class Player:
             files=(*files, f"{name}.difference.png"),
         )
 
-    def glimpse(self, kind: str) -> bytes:
+    def capture_now(self, kind: str) -> bytes:
         """A picture of the page now, a "png" or "jpeg"; b"" when it is closed or does not answer.
         Raises Gone when the browser or the server has ended."""
         if self.page.ending:

@@ -1,6 +1,7 @@
 """The interpreter that OpenLoop runs in: isolated, so that nobody else decides what it loads.
 
-Imports nothing that is not loaded already: in an exposed interpreter, that could be anybody's.
+Imports only modules that Python has already loaded. Without -I, any other import could load a file
+planted by somebody else.
 """
 
 import os

@@ -33,8 +33,8 @@ class Holdout:
     """The folder during a run; without `take_reference`, nothing of it was there at the start."""
 
     def __init__(self, workspace: Workspace, tick: Tick = no_tick, show: Tick = no_tick) -> None:
-        """tick: see `snapshot.scan`. show: called instead while the folder is compared and
-        restored, which is always finished: the next run begins with what this leaves."""
+        """tick: see `snapshot.scan`. show: called while the folder is compared and restored,
+        in place of tick; it must not raise, because a restore is never cut short."""
         self._root = workspace.path
         self._copy = workspace.file(HOLDOUT_COPY)
         self._tick = tick

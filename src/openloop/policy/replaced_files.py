@@ -37,9 +37,8 @@ _FOLDER = Entry(FOLDER, (0, 0, 0, 0, 0, stat.S_IFDIR | OWNER))
 class ReplacedFiles:
     """The copies in one workspace.
 
-    must_keep: whether a restore is refused that replaces more than the bounds allow, whatever is in
-    the folder already. Between two runs a person edits; during a run commands do, without end.
-    """
+    must_keep: refuse a restore that cannot keep every replaced file. Set between runs, when the
+    edits may be a person's; during a run, commands could fill the disk."""
 
     def __init__(self, workspace: Workspace, tick: Tick) -> None:
         """tick: see `snapshot.scan`."""

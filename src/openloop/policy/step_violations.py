@@ -19,7 +19,8 @@ class StepViolations(NamedTuple):
     """The violations of one step.
 
     text: in words, "" for none. paths: the same, printable. to_reference, to_before: paths to
-    restore to these states, with those that are no violation.
+    restore to the start of the run, or to before the step; includes paths that must be undone but
+    are no violation.
     """
 
     text: str = ""

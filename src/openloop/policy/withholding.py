@@ -52,8 +52,8 @@ class Withholding:
         self, mission: Mission, *, sandboxed: bool, tick: Tick = no_tick, show: Tick = no_tick
     ) -> None:
         """sandboxed: the sandbox hides whole folders, which stay on the disk. tick: called between
-        pieces of long work, which ends when it raises. show: called instead while files are
-        restored, which is always finished."""
+        pieces of long work, which ends when it raises. show: called during a restore, in place
+        of tick; it must not raise, because a restore is never cut short."""
         self._tick = tick
         self._show = show
         policy = mission.config.policy or NO_POLICY
@@ -309,8 +309,8 @@ class Withholding:
         missing = [name for name in archived(self._workspace) if not self._is_there(name)]
         if missing:
             raise UsageError(
-                f"withheld files are away ({printable(missing[0])}), and the record knows nothing "
-                "of it",
+                "the archive holds withheld files that are missing "
+                f"({printable(missing[0])}), but no event mentions the archive",
                 where=self._workspace.shown(f"{WITHHELD}/{ARCHIVE}"),
                 fix="unpack it with tar, move the files back, then remove it",
             )

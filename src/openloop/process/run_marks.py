@@ -44,7 +44,7 @@ def mark_variable(mark: int) -> str:
 def marked_processes(mark: int) -> tree.Processes:
     """Living processes with the mark, this one left out.
 
-    None while a guard of this mark lives: its run is alive, and this record is a copy.
+    Empty while a guard with this mark lives: the run is still alive, so this workspace is a copy.
     """
     living = [(pid, start) for pid, _, start in tree.alive() if pid != os.getpid()]
     found = {pid: start for pid, start in living if _carries(pid, mark)}

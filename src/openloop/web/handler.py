@@ -73,7 +73,7 @@ class Handler(BaseHTTPRequestHandler):
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
         """Answer a request that the library refuses, in the format of all answers."""
         self.request_version = "HTTP/1.1"  # it may not have come so far as to know one
-        self._fail(code, "this is no request that the page understands")
+        self._fail(code, "malformed or unsupported HTTP request")
 
     def do_GET(self) -> None:
         self._answer("GET")

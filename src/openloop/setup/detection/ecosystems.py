@@ -14,11 +14,10 @@ from openloop.setup.detection.project_listing import ProjectListing, top_name
 class ProjectCommands:
     """The commands of one ecosystem for a project; "" for none.
 
-    why: what was seen, the first half of a sentence. example: what verify often is there.
-    steers: globs of further files that decide whether verify passes. guards: names of files that
-    would decide it in any folder with sources. starts: dependencies that verify starts. doubtful:
-    other ecosystems come first.
-    """
+    why: what was seen, the first half of a sentence. example: a typical verify command. steers:
+    globs of further files that decide whether verify passes. guards: file names that change the
+    result of verify wherever they are created. starts: dependencies that verify starts. doubtful:
+    other ecosystems come first."""
 
     name: str
     why: str
