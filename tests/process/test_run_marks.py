@@ -54,9 +54,9 @@ class Marks(Case):
                 child.kill()
                 child.wait()
 
-    def test_a_run_within_a_run_draws_a_smaller_one(self) -> None:
-        carry = "from openloop.process import run_marks as m; outer = m.draw(); m.carry(outer, {});"
-        self.assertEqual("True", self.output(f"{carry} print(m.draw() < outer)"))
+    def test_a_run_within_a_run_gets_a_smaller_mark(self) -> None:
+        carry = "from openloop.process import run_marks as m; outer = m.new_mark(); m.set_mark(outer, {});"
+        self.assertEqual("True", self.output(f"{carry} print(m.new_mark() < outer)"))
 
     def test_a_run_within_a_run_hides_no_mark(self) -> None:
         """Its commands carry both: either run may have to find them."""

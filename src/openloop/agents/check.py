@@ -18,8 +18,8 @@ _VERSION = re.compile(r"\d+\.\d+(?:[\w.+-]*\w)?")
 
 
 class Check(NamedTuple):
-    """The check of one agent. path: of its program, "" when it is not installed. version: ""
-    when it says none. missing: options of the preset that its help does not name; None when it
+    """The check of one agent. path: where its program lies, "" when it is not installed. version:
+    "" when it says none. missing: options of the preset that its help does not name; None when it
     was not asked or prints none. login: what shows a key or a login, "" when nothing does."""
 
     preset: Preset

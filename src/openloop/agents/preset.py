@@ -16,8 +16,8 @@ from openloop.core.errors import ConfigError, OpenLoopError
 
 
 class OutputRules(NamedTuple):
-    """Rules for the output of an agent. exits: what a refusal ends with. exit_words: what a code
-    means where it reads like something else."""
+    """Rules for the output of an agent. exits: the kind of failure by exit code. exit_words: what a
+    code means where it reads like something else."""
 
     rules: tuple[OutputRule, ...] = ()
     exits: Mapping[int, str] = {}
@@ -110,7 +110,7 @@ def _checker() -> schema.Checker:
 
 
 def _beyond_the_schema(document: Mapping[str, Any], where: str) -> list[OpenLoopError]:
-    """The rule that the schema cannot express: each rule must say what it matches."""
+    """The rule that the schema cannot express: each rule has either `when` or `line`."""
     found = []
     for number, rule in enumerate(document.get("reading", {}).get("rules", ())):
         place = f"reading.rules[{number}]"

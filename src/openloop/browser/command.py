@@ -52,7 +52,7 @@ class PlayStepResult:
 
 
 def browse(given: str, *, out: str | None, browser: str | None, as_json: bool, say: Say) -> int:
-    """Play what is given, a play's path or a URL; returns the exit code.
+    """Play a page, given as the path of a play or as a URL; returns the exit code.
 
     say: prints lines. as_json: one document at the end instead. Raises OpenLoopError.
     """

@@ -80,7 +80,7 @@ class Page:
         return self.result(self.ask(method, **parameters), within)
 
     def result(self, number: int, within: float) -> Any:
-        """The answer to what was asked. Raises Gone, NoAnswer, BrowserRefused."""
+        """The answer to an earlier `ask`. Raises Gone, NoAnswer, BrowserRefused."""
         try:
             return self._pipe.result(number, within)
         except BrowserRefused:

@@ -19,8 +19,9 @@ _NAMES = 8  # of other elements, that a failure lists
 
 @dataclass(frozen=True, slots=True)
 class FoundElement:
-    """The current match of a locator. frame: of the single element. seen: a description when there
-    is not exactly one. count: of the visible elements, or of all when none is visible."""
+    """The current match of a locator. frame: where the single element is. seen: a description when
+    there is not exactly one. count: the number of visible elements, or of all when none is
+    visible."""
 
     count: int
     visible: int
@@ -30,7 +31,7 @@ class FoundElement:
 
 @dataclass(frozen=True, slots=True)
 class ActionPoint:
-    """A point of the viewport where an element can be acted on. frame: of the element."""
+    """A point of the viewport where an element can be acted on. frame: where the element is."""
 
     x: float
     y: float

@@ -20,9 +20,8 @@ from openloop.core.vocabulary import GATES, Direction, Hook, Match, OnViolation,
 class Command(NamedTuple):
     """A shell command with its limits filled in; timeout and stall_timeout in seconds.
 
-    canary: a shell command after which this one must fail. account: of the agent, where several
-    are in use.
-    """
+    canary: a shell command after which this one must fail. account: the agent's account, where
+    several are in use."""
 
     run: str
     timeout: float

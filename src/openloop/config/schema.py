@@ -63,7 +63,7 @@ class JsonObject(dict[str, Any]):
 
 @cache
 def load(name: str = "openloop") -> Rule:
-    """A schema that ships with the package: of the configuration, or of `judge/case`."""
+    """A schema that ships with the package: that of the configuration, or `judge/case`."""
     package = __file__.rsplit("/", 2)[0]
     loader: Any = globals()["__loader__"]  # reads from a zip archive, too
     rules: Rule = json.loads(loader.get_data(f"{package}/{name}.schema.json"))

@@ -89,7 +89,7 @@ class RunUsage(NamedTuple):
 
 
 def _figures(data: Mapping[str, Any]) -> Figures:
-    """Raises TypeError for what is neither a number nor null."""
+    """Raises TypeError for a value that is neither a number nor null."""
     if not isinstance(data, dict):
         raise TypeError("usage must be an object")
     for name in FIGURES:

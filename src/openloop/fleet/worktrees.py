@@ -121,7 +121,7 @@ def commit(fleet: Fleet, task: Task) -> str:
 
 
 def remarks(fleet: Fleet, names: Sequence[str]) -> list[str]:
-    """What a person should know before worktrees are made for these tasks. Raises GitError."""
+    """Warnings for a person before worktrees are made for these tasks. Raises GitError."""
     chosen = set(names)
     repositories: dict[str, int] = {}
     for task in fleet.tasks:

@@ -60,7 +60,7 @@ class Git:
     """Queries to the first git on PATH that lies outside the project."""
 
     def __init__(self, root: str, tick: Tick = no_tick) -> None:
-        """root: of the project. tick: called while git works; when it raises, git is ended."""
+        """root: the project's root. tick: called while git works; when it raises, git is ended."""
         self._tick = tick
         self._program = programs.find_outside(root, "git")
 

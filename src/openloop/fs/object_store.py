@@ -62,8 +62,8 @@ def sources(
 
 
 class Pack(NamedTuple):
-    """One pack. offsets: of contents by hash, ascending. end: of the last content. status: of the
-    file, (inode, size, ctime in ns)."""
+    """One pack. offsets: where each content begins, by hash, ascending. end: the end of the last
+    content. status: of the file, (inode, size, ctime in ns)."""
 
     offsets: dict[str, int]
     end: int

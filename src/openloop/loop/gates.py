@@ -25,10 +25,9 @@ class Exit(NamedTuple):
 
     code, signal: of the shell, None when it has none. ended: what OpenLoop itself did to it
     (timeout, stalled, interrupted) or why it never ran (error); None when it ended by itself.
-    seconds: monotonic. peak_rss_bytes: of the largest process, not below what the guard itself
-    uses (about 12 MB), because the kernel counts from before exec. oom: kernel evidence, "" for
-    none. survivors: PIDs that not even SIGKILL ended, normally none.
-    """
+    seconds: monotonic. peak_rss_bytes: the peak of the largest process, not below what the guard
+    itself uses (about 12 MB), because the kernel counts from before exec. oom: kernel evidence, ""
+    for none. survivors: PIDs that not even SIGKILL ended, normally none."""
 
     code: int | None = None
     signal: str | None = None

@@ -104,7 +104,7 @@ class Sandbox(NamedTuple):
     ) -> tuple[str, ...]:
         """The words that precede a step's own command.
 
-        command, env: of the step; temporary files that they name stay visible. hidden: absolute
+        command, env: the step's own; temporary files that they name stay visible. hidden: absolute
         paths of folders that look empty in a change. state: paths outside the project that the
         step's agent writes, as in `policy.writable`. tick: see CoveredPaths.
         """

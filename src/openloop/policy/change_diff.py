@@ -42,8 +42,8 @@ class _Unquotable(Exception):
 def describe(
     paths: Iterable[bytes], before: Manifest, now: Manifest, read_before: Read, read_now: Read
 ) -> ChangeDiff:
-    """The diff of files and symlinks at these paths. What is no text, too large or not kept is only
-    named."""
+    """The diff of files and symlinks at these paths. A file that is no text, too large or not kept
+    is only named."""
     work = _Work(read_before, read_now)
     parts: list[bytes] = []
     files = added = removed = size = left_out = 0

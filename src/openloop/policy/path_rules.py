@@ -59,8 +59,9 @@ class PathRules:
         return self._is_protected(name) or (self.withholds_any and self.withholds(name))
 
     def _is_protected(self, name: bytes) -> bool:
-        """Whether `protect` covers the name. What is taken back as a folder is not covered,
-        whatever it is: else a folder that a gate creates there would have to be removed."""
+        """Whether `protect` covers the name. A path that is included again as a folder is not
+        covered, whatever it is: else a folder that a gate creates there would have to be
+        removed."""
         if not self._protect.matches(name):
             return False
         return not self._excepts_folders or self._protect.matches(name, folder=True)

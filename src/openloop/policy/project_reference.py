@@ -51,7 +51,7 @@ _TRIES = 5  # scans of a project that somebody else is writing to
 
 
 class ProjectReference:
-    """What a project is compared with and restored from during a run."""
+    """The reference that a project is compared with and restored from during a run."""
 
     ignored: IgnoredPaths  # when the run began
 

@@ -263,7 +263,7 @@ class Withholding:
     def recover(self, digest: str) -> RecoveryResult:
         """Restore the files that an interrupted run withheld.
 
-        digest: of the archive according to the record; "" for none. Raises UsageError for an
+        digest: the archive's digest according to the record; "" for none. Raises UsageError for an
         archive that is not on record and whose files are missing, OSError.
         """
         if not os.path.isdir(self._workspace.file(WITHHELD)):

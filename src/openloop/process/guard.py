@@ -78,7 +78,7 @@ class Guard:
         self, control: socket.socket, wakeup: int, record: str, environment: dict[str, str]
     ) -> None:
         """wakeup: readable after SIGCHLD. record: path of the run's events; "" when there are none.
-        environment: of the commands."""
+        environment: the variables of the commands."""
         self.record = record
         # Opened by itself: the runner's descriptor would keep its lock.
         self.events = os.open(record, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC) if record else -1
@@ -298,8 +298,8 @@ def _encoded(text: str) -> bytes:
 
 
 def serve(control: socket.socket, mark: int = 0, record: str = "") -> None:
-    """Make this process a guard until the runner closes its end of the socket. mark: of the run, 0
-    for none. record: path of its events, "" for none."""
+    """Make this process a guard until the runner closes its end of the socket. mark: the run's
+    mark, 0 for none. record: path of its events, "" for none."""
     for signum in _IGNORED:
         signal.signal(signum, signal.SIG_IGN)
     run_marks.name_guard()

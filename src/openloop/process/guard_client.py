@@ -61,10 +61,9 @@ class GuardClient:
     ) -> None:
         """lock: descriptor of the workspace's lock, which the guard holds too. mark: see
         `run_marks`; 0 for none. record: path of the events, which the guard restores if this
-        process and they are gone. env: of a new interpreter for the guard, which knows nothing
-        that this process knows; None for a fork, which needs less time and memory, and that no
-        other thread is running.
-        """
+        process and they are gone. env: the variables of a new interpreter for the guard, which
+        knows nothing that this process knows; None for a fork, which needs less time and memory,
+        and that no other thread is running."""
         self.socket, theirs = socket.socketpair()
         limit = struct.pack("ll", int(ANSWER), int(ANSWER % 1 * 1e6))
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)

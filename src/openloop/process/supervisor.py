@@ -209,7 +209,7 @@ def _exit(message: TreeEnded, watch: CommandWatch, pid: int | None) -> Exit:
 def end_leftovers(mark: int | None, grace: float) -> tree.Processes:
     """End the processes of a run whose runner and guard were killed. Returns survivors.
 
-    mark: of that run; None for none.
+    mark: that run's mark; None for none.
     """
     if mark is None:
         return {}

@@ -50,7 +50,8 @@ class CollectedAttachments:
 
 
 def folder_of(log_path: str) -> str:
-    """The folder that keeps the attachments of a step. log_path: of its log, in the workspace."""
+    """The folder that keeps the attachments of a step. log_path: the step's log, relative to the
+    workspace."""
     return f"{ARTIFACTS}/{log_path.removeprefix(f'{LOGS}/').removesuffix('.log')}"
 
 

@@ -122,11 +122,10 @@ def _number(line: bytes) -> int:
 class RecordEnd:
     """The facts about a run at the end of its record.
 
-    head: of the chain. config_sha256: of the configuration that the run was started with, "" before
-    the first run. undone: what the policy restored in this run, the latest last. status: of the
-    run, `running` until the record says how it ended. log: path and bytes of the latest finished
-    log of the round, None while its step runs.
-    """
+    head: the hash of the last event. config_sha256: the hash of the configuration that the run was
+    started with, "" before the first run. undone: what the policy restored in this run, the latest
+    last. status: of the run, `running` until the record says how it ended. log: path and bytes of
+    the latest finished log of the round, None while its step runs."""
 
     __slots__ = ("config_sha256", "head", "log", "status", "undone")
 

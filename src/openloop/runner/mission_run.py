@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 
 class RunResult(NamedTuple):
-    """How a run ended. head: of the chain then. signal: the first one that was received."""
+    """How a run ended. head: the hash of the chain's last event. signal: the first one that was
+    received."""
 
     state: State
     head: str

@@ -33,7 +33,7 @@ class Programs:
     """The programs of one command, found as the shell would find them in the project root."""
 
     def __init__(self, name: str, command: Command, root: str) -> None:
-        """name: of the command, for sentences."""
+        """name: the command's name, for sentences."""
         self._name = name
         self._command = command
         self._root = root

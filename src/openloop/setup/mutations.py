@@ -37,7 +37,7 @@ class Effect(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Mutation:
-    """One file modified in one way. path: relative to the root. text: what it is to hold."""
+    """One file modified in one way. path: relative to the root. text: its new content."""
 
     effect: Effect
     path: str

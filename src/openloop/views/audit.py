@@ -32,8 +32,8 @@ class FirstBreak:
 
 @dataclass(slots=True)
 class AuditReport:
-    """The result of an audit. head: of the chain. notes: oddities that break nothing. is_whole:
-    whether everything was checked, not only the latest rounds."""
+    """The result of an audit. head: the hash of the chain's last event. notes: oddities that break
+    nothing. is_whole: whether everything was checked, not only the latest rounds."""
 
     head: str = chain.FIRST_PREV
     events: int = 0
@@ -62,7 +62,7 @@ class AuditReport:
 
 
 def examine(place: Workspace, *, head: str | None = None) -> AuditReport:
-    """Audit a workspace. head: what the chain's head must be, as a run printed it."""
+    """Audit a workspace. head: the expected hash of the chain's last event, as a run printed it."""
     report = AuditReport()
     beat = record_end.heartbeat(place)  # before the events: a live runner is ahead of it
     try:

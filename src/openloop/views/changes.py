@@ -64,8 +64,8 @@ def diff_of(place: Workspace, result: StepResult) -> bytes | None:
 
 
 def show(place: Workspace, number: int | None) -> None:
-    """Write a diff to standard output: of the latest change that left one, or all of a round.
-    Raises UsageError where there is none."""
+    """Write a diff to standard output: the one of the latest change that left one, or all of a
+    round. Raises UsageError where there is none."""
     found = _changes(place, number)
     if not found:
         where = f" in round {number}" if number is not None else f" yet in {place.given}"

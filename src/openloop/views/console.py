@@ -99,8 +99,8 @@ class Screen:
         return "\r\x1b[2K" if was else ""
 
     def _write(self, text: str, *, wait: bool = True) -> None:
-        """wait: until all is written; otherwise what the reader does not take at once is lost. A
-        reader that went away (`| head`) must not end the run."""
+        """wait: until all is written; otherwise bytes that the reader does not take at once are
+        lost. A reader that went away (`| head`) must not end the run."""
         data = text.encode(self._encoding, "backslashreplace")  # what the locale cannot show
         while data and self._open and (self._is_ready() if wait else self._ready.poll(0)):
             try:  # as much as never blocks a pipe that is ready

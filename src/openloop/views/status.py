@@ -114,7 +114,7 @@ def heartbeat_checked_against_record(
 
 
 def _agrees(status: str, seen: record_end.RecordEnd | None) -> bool:
-    """Whether the record says of the run what a heartbeat does. A run that could not write its
+    """Whether the record and a heartbeat agree about the run. A run that could not write its
     record any more is interrupted, and only the heartbeat says so."""
     if seen is None:
         return False

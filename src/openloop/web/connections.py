@@ -28,7 +28,8 @@ class BoundedServer(ThreadingHTTPServer):
     allow_reuse_address = True
 
     def __init__(self, handler: type[BaseHTTPRequestHandler], *, port: int, path: str = "") -> None:
-        """port: on 127.0.0.1, 0 for any. path: of a Unix socket instead. Raises OSError."""
+        """port: a port of 127.0.0.1, 0 for any free one. path: a Unix socket to use instead. Raises
+        OSError."""
         self._silent: dict[socket.socket, None] = {}  # in the order in which they came
         self._open = 0
         self._lock = threading.Lock()

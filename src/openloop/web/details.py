@@ -22,7 +22,8 @@ Document = dict[str, Any]
 
 
 def document(place: Workspace, row: Row, audits: Audits) -> Document:
-    """row: of the overview. It never looks better than the record: a broken record is reported."""
+    """row: the loop's row of the overview. It never looks better than the record: a broken record
+    is reported."""
     seen = status.inspect(place.path)
     problems = [{"what": p.what, "where": p.where, "fix": p.fix} for p in seen.problems]
     found: Document = {**row, "problems": problems, "withheld": seen.withheld or None}

@@ -35,7 +35,7 @@ Document = dict[str, Any]
 
 
 def opened(place: Workspace, name: str) -> int:
-    """A descriptor of the log. Raises OSError, also for what is no regular file."""
+    """A descriptor of the log. Raises OSError, also when it is not a regular file."""
     folder = files.open_folder(place.file(LOGS))
     try:
         return files.open_regular(name, os.O_RDONLY, folder=folder)

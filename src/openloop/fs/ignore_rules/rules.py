@@ -40,7 +40,8 @@ class IgnoreRules:
     """
 
     def __init__(self, data: bytes) -> None:
-        """data: of `save`, or of `reader`. Raises ValueError and others for anything else."""
+        """data: the result of `save`, or of `reader`. Raises ValueError and others for anything
+        else."""
         self._data = data
         document = json.loads(data)
         if document.get("version") != VERSION:

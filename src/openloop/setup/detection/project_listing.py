@@ -178,7 +178,7 @@ def _entries(root: str, folder: str, limit: int) -> tuple[list[tuple[str, bool]]
 
 
 def _kind(entry: os.DirEntry[str], path: str) -> bool | None:
-    """True for a folder to go into, False for a file, None for what is left out."""
+    """True for a folder to go into, False for a file, None for an entry to leave out."""
     try:
         if entry.is_dir(follow_symlinks=False):
             aside = _is_aside(path) or os.path.exists(f"{entry.path}/{_ENVIRONMENT}")
