@@ -55,7 +55,8 @@ class Marks(Case):
                 child.wait()
 
     def test_a_run_within_a_run_gets_a_smaller_mark(self) -> None:
-        carry = "from openloop.process import run_marks as m; outer = m.new_mark(); m.set_mark(outer, {});"
+        carry = "from openloop.process import run_marks as m; outer = m.new_mark();"
+        carry += " m.set_mark(outer, {});"
         self.assertEqual("True", self.output(f"{carry} print(m.new_mark() < outer)"))
 
     def test_a_run_within_a_run_hides_no_mark(self) -> None:
