@@ -167,7 +167,7 @@ class Row:
 
 def install(name: str, folder: str) -> str:
     """The folder of the program, which is installed unless it is there."""
-    words = catalog.named(name).install.split()
+    words = catalog.preset_named(name).install.split()
     if words[0] == "npm":
         path = os.path.join(folder, "node_modules", ".bin")
         command = ["npm", "install", "--prefix", folder, "--no-audit", "--no-fund", words[-1]]

@@ -13,7 +13,7 @@ from support import Case, set_environment
 
 class Shipped(unittest.TestCase):
     def setUp(self) -> None:
-        self.presets = [catalog.named(name) for name in catalog.shipped()]
+        self.presets = [catalog.preset_named(name) for name in catalog.shipped()]
         self.assertEqual(len(self.presets), 13)
 
     def test_each_command_is_filled_in_safely(self) -> None:
@@ -62,7 +62,7 @@ class Shipped(unittest.TestCase):
         for preset in self.presets:
             for words in preset.unboxed:
                 self.assertIn(words, preset.run)
-        codex = catalog.named("codex")
+        codex = catalog.preset_named("codex")
         self.assertNotIn("--sandbox ", codex.in_sandbox(codex.run))
         self.assertIn("codex exec --json --dangerously", codex.in_sandbox(codex.run))
 
@@ -82,10 +82,10 @@ class Own(Case):
     def test_wins_over_one_that_ships_and_stands_beside_them(self) -> None:
         path = self.own("claude", {"run": "my-claude < {prompt_file}"})
         self.own("mine", {"run": "mine {prompt_file}", "$note": "x"})
-        self.assertEqual(catalog.named("claude").run, "my-claude < {prompt_file}")
-        self.assertEqual(catalog.named("claude").source, path)
+        self.assertEqual(catalog.preset_named("claude").run, "my-claude < {prompt_file}")
+        self.assertEqual(catalog.preset_named("claude").source, path)
         self.assertIn("mine", catalog.names())
-        self.assertEqual(catalog.named("mine").reading.rules, ())
+        self.assertEqual(catalog.preset_named("mine").reading.rules, ())
 
     def test_a_broken_one_is_an_error_with_file_and_place(self) -> None:
         path = self.own(
@@ -103,7 +103,7 @@ class Own(Case):
             },
         )
         with self.assertRaises(ConfigError) as caught:
-            catalog.named("broken")
+            catalog.preset_named("broken")
         words = str(caught.exception)
         self.assertEqual(words.count(f"in: {path}"), len(caught.exception.problems))
         for expected in ("stat is not a known key", "reading.rules[0].failure", "rules[1].line"):
@@ -121,7 +121,7 @@ class Own(Case):
         for expected, rule in rules.items():
             self.own(expected[:4].strip(), {"run": "x", "reading": {"rules": [rule]}})
             with self.subTest(expected), self.assertRaises(ConfigError) as caught:
-                catalog.named(expected[:4].strip())
+                catalog.preset_named(expected[:4].strip())
             self.assertIn(expected, str(caught.exception))
 
     def test_one_that_is_no_file_and_one_that_is_no_json(self) -> None:
@@ -129,7 +129,7 @@ class Own(Case):
         self.own("torn", '{"run": ')
         for name in ("folder", "torn"):
             with self.subTest(name), self.assertRaises((UsageError, ConfigError)) as caught:
-                catalog.named(name)
+                catalog.preset_named(name)
             self.assertIn(f"{name}.json", str(caught.exception))
 
     def test_one_whose_name_is_none_is_reported(self) -> None:
@@ -155,7 +155,7 @@ class Names(unittest.TestCase):
         }
         for slip, meant in slips.items():
             with self.subTest(slip), self.assertRaises(UsageError) as caught:
-                catalog.named(slip)
+                catalog.preset_named(slip)
             self.assertIn(f"did you mean {meant}?", str(caught.exception))
             for name in catalog.shipped():
                 self.assertIn(name, caught.exception.fix)
@@ -163,7 +163,7 @@ class Names(unittest.TestCase):
     def test_nothing_near(self) -> None:
         for name in ("", "zzz", "-", "\udcff\n", "../claude"):
             with self.subTest(ascii(name)), self.assertRaises(UsageError) as caught:
-                catalog.named(name)
+                catalog.preset_named(name)
             self.assertEqual(len(str(caught.exception).splitlines()), 3)
 
 

@@ -92,7 +92,7 @@ class Doctor(Programs):
 
     def test_what_would_keep_the_agent_from_working(self) -> None:
         self.program("codex", 'echo "0.1.0 --json"')
-        fix = {**catalog.named("codex").as_command(), "stall_timeout_seconds": 10}
+        fix = {**catalog.preset_named("codex").as_command(), "stall_timeout_seconds": 10}
         commands = {"verify": "true", "fix": fix}
         output = self.doctor(commands=commands, policy={"sandbox": "auto"})
         self.assertIn("codex may be silent for 120 s and go on, the stall limit is 10 s", output)

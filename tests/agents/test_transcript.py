@@ -22,7 +22,7 @@ def recorded(name: str) -> bytes:
 
 
 def transcript_of(agent: str, data: bytes, code: int | None = 0, piece: int = 4096) -> Transcript:
-    found = Transcript(catalog.named(agent).reading, agent)
+    found = Transcript(catalog.preset_named(agent).reading, agent)
     for start in range(0, len(data), piece):
         found.feed(data[start : start + piece])
     found.end(code)
@@ -194,7 +194,7 @@ class Refusals(unittest.TestCase):
             failure = transcript_of("gemini", b"", code).failure
             assert failure is not None
             self.assertEqual(failure.kind, kind)
-        self.assertEqual(catalog.named("gemini").reading.exit_words[144], "HTTP 400")
+        self.assertEqual(catalog.preset_named("gemini").reading.exit_words[144], "HTTP 400")
         self.assertIsNone(transcript_of("gemini", b"", 1).failure)
 
 
@@ -312,7 +312,7 @@ class TheExampleOfTheManual(unittest.TestCase):
 class WhateverTheLogHolds(unittest.TestCase):
     def test_a_line_of_50_mb_is_neither_held_nor_parsed(self) -> None:
         head, tail = recorded("claude-edit"), recorded("claude-limit")
-        found = Transcript(catalog.named("claude").reading, "claude")
+        found = Transcript(catalog.preset_named("claude").reading, "claude")
         found.feed(head + b'{"type":"assistant","message":{"content":"')
         for _ in range(50):
             found.feed(b"x" * (1 << 20))
@@ -326,7 +326,7 @@ class WhateverTheLogHolds(unittest.TestCase):
     def test_half_a_character_and_half_a_line(self) -> None:
         data = recorded("codex-limit")
         cut = data.index("\u2019".encode()) + 1
-        found = Transcript(catalog.named("codex").reading, "codex")
+        found = Transcript(catalog.preset_named("codex").reading, "codex")
         found.feed(data[:cut])
         self.assertIsNone(found.failure)
         found.feed(data[cut:])
@@ -350,7 +350,7 @@ class WhateverTheLogHolds(unittest.TestCase):
 
     def test_skipped_bytes_make_the_figures_a_lower_bound(self) -> None:
         lines = recorded("opencode-edit").splitlines(keepends=True)
-        found = Transcript(catalog.named("opencode").reading, "opencode")
+        found = Transcript(catalog.preset_named("opencode").reading, "opencode")
         found.feed(b"".join(lines[:3]))
         found.skip(1 << 30)
         found.feed(b'half a line"}\n' + b"".join(lines[-1:]))

@@ -15,7 +15,7 @@ PATIENCE = 2.0  # seconds
 
 
 class Moments(Case):
-    """`look` takes the time as an argument; the log is a real file."""
+    """`check_limits` takes the time as an argument; the log is a real file."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -37,60 +37,60 @@ class Moments(Case):
         self.given_up += 1
 
     def test_silence_until_the_stall_limit(self) -> None:
-        self.watch.look(self.began + 49)
+        self.watch.check_limits(self.began + 49)
         self.assertIsNone(self.watch.ended)
-        self.watch.look(self.began + 51)
+        self.watch.check_limits(self.began + 51)
         self.assertEqual((Outcome.STALLED, [LIMITS.grace]), (self.watch.ended, self.ends))
 
     def test_output_puts_off_the_stall_and_not_the_timeout(self) -> None:
         for second in range(0, 99, 9):
             os.write(self.log, b"x")
-            self.watch.look(self.began + second)
+            self.watch.check_limits(self.began + second)
         self.assertIsNone(self.watch.ended)
-        self.watch.look(self.began + 101)
+        self.watch.check_limits(self.began + 101)
         self.assertIs(Outcome.TIMEOUT, self.watch.ended)
 
     def test_a_gap_moves_both_limits_along(self) -> None:
         self.watch.shift(1000)
         os.write(self.log, b"x")
-        self.watch.look(self.began + 1049)
+        self.watch.check_limits(self.began + 1049)
         self.assertIsNone(self.watch.ended)
         os.write(self.log, b"x")
-        self.watch.look(self.began + 1098)
+        self.watch.check_limits(self.began + 1098)
         self.assertIsNone(self.watch.ended)
         os.write(self.log, b"x")
-        self.watch.look(self.began + 1101)
+        self.watch.check_limits(self.began + 1101)
         self.assertIs(Outcome.TIMEOUT, self.watch.ended)
 
     def test_a_guard_that_does_not_answer_is_given_up_once(self) -> None:
-        self.watch.look(self.began + 51)
+        self.watch.check_limits(self.began + 51)
         ordered = monotonic()
-        self.watch.look(ordered + PATIENCE - 1)
+        self.watch.check_limits(ordered + PATIENCE - 1)
         self.assertEqual(0, self.given_up)
-        self.watch.look(ordered + PATIENCE + 1)
-        self.watch.look(ordered + PATIENCE + 2)
+        self.watch.check_limits(ordered + PATIENCE + 1)
+        self.watch.check_limits(ordered + PATIENCE + 2)
         self.assertEqual(1, self.given_up)
         self.assertFalse(self.watch.is_answered)
 
     def test_one_that_falls_silent_while_it_ends_the_tree_is_given_up_too(self) -> None:
-        self.watch.look(self.began + 51)
+        self.watch.check_limits(self.began + 51)
         self.watch.answered()
         self.assertTrue(self.watch.is_answered)
-        self.watch.look(monotonic() + PATIENCE + 1)
+        self.watch.check_limits(monotonic() + PATIENCE + 1)
         self.assertEqual(1, self.given_up)
 
     def test_an_answer_that_nobody_asked_for_means_nothing(self) -> None:
         self.watch.answered()
-        self.watch.look(monotonic() + PATIENCE + 1)
+        self.watch.check_limits(monotonic() + PATIENCE + 1)
         self.assertEqual((0, False), (self.given_up, self.watch.is_answered))
 
     def test_a_gap_puts_off_giving_up(self) -> None:
-        self.watch.look(self.began + 51)
+        self.watch.check_limits(self.began + 51)
         due = monotonic() + PATIENCE
         self.watch.shift(1000)
-        self.watch.look(due + 999)
+        self.watch.check_limits(due + 999)
         self.assertEqual(0, self.given_up)
-        self.watch.look(due + 1001)
+        self.watch.check_limits(due + 1001)
         self.assertEqual(1, self.given_up)
 
 

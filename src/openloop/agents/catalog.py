@@ -56,7 +56,7 @@ def _misnamed() -> Iterator[OpenLoopError]:
             yield UsageError("no preset can have this name", where=path, fix=fix)
 
 
-def named(name: str, *, where: str = "--agent", fix: str = "") -> Preset:
+def preset_named(name: str, *, where: str = "--agent", fix: str = "") -> Preset:
     """The preset of this name. where, fix: for the message when there is none. Raises UsageError
     for an unknown name, ConfigError for a broken file of the user's."""
     known = names()
@@ -97,7 +97,7 @@ def every() -> tuple[Mapping[str, Preset], tuple[OpenLoopError, ...]]:
     errors: list[OpenLoopError] = [*_misnamed()]
     for name in names():
         try:
-            found[name] = named(name)
+            found[name] = preset_named(name)
         except ConfigError as error:
             errors += error.problems
         except UsageError as error:

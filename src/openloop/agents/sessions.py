@@ -46,7 +46,7 @@ class ConfiguredAgents:
         for place, command in commands(config):
             if command.agent is not None:
                 here = f"{where}: {place}.agent"
-                self._presets[command.agent] = catalog.named(
+                self._presets[command.agent] = catalog.preset_named(
                     command.agent, where=here, fix="openloop agents lists them"
                 )
         for problem in unpriced(config, self._presets):

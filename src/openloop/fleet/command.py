@@ -109,7 +109,7 @@ def _cancel_as_coordinator(
     try:
         with _opened(arguments.fleet, fleet) as (_, state, journal):
             mine = coordinator.Coordinator(fleet, state, journal, console, fleet.max_parallel)
-            mine.run(interrupts, starting=False, until=coordinator.over(names))
+            mine.run(interrupts, starting=False, until=coordinator.all_over(names))
     except HeldError:
         return False
     return True

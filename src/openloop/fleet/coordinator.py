@@ -358,6 +358,6 @@ def _no_command(error: OSError) -> str:
     return f"no command can be started: {error.strerror}"
 
 
-def over(names: Container[str]) -> Callable[[FleetState], bool]:
+def all_over(names: Container[str]) -> Callable[[FleetState], bool]:
     """A condition for `run`: none of these tasks has a launch."""
     return lambda state: not any(task.name in names for task in state.live())

@@ -85,14 +85,14 @@ class ProjectPolicy:
         """Accept the changes of a hook, so that no step is blamed for them, but restore protected
         files. Returns (the changes in words, "" for none; the restored paths, printable)."""
         self._before = self._last
-        self._look()
+        self._scan_again()
         compared = self._comparison()
         words = compared.since_before_words()
         if strayed := compared.protected():
             self.reference.restore(
                 self._last, self.reference.tree, strayed, lambda digest: None, self._replaced.keep
             )
-            self._look()
+            self._scan_again()
         if words:  # a gate may change the same files outside `allow`
             self._last = self.reference.keep(self._last)
         return words, printable_paths(path for path in strayed if not is_litter(path))
@@ -108,7 +108,7 @@ class ProjectPolicy:
         """Save the state before a change, which is the one that the latest step left if that was
         seen just now; returns its digest for the event."""
         if clock.monotonic() - self._seen > RECENT:
-            self._look()
+            self._scan_again()
         self._before = self._last = self.reference.keep(self._last)
         return self.reference.save_before(self._before)
 
@@ -116,11 +116,11 @@ class ProjectPolicy:
         """Compare the project after a step; nothing is restored yet."""
         if step.is_gate:
             self._before = self._last
-        self._look()
+        self._scan_again()
         mounted = [f"mounted something on {readable(path)}" for path in self._new_mounts()]
         return self._compared_with_policy(step).with_words(mounted)
 
-    def _look(self) -> None:
+    def _scan_again(self) -> None:
         self._last = self.reference.scan(self._last)
         self._seen = clock.monotonic()
 
@@ -193,7 +193,7 @@ class ProjectPolicy:
                 self.reference.restore(
                     self._last, self._before, found.to_before, announce, self._replaced.keep
                 )
-            self._look()
+            self._scan_again()
             found = self._compared_with_policy(step)  # paths set aside or newly visible
         else:
             raise _not_restorable((*found.to_reference, *found.to_before))
@@ -216,7 +216,7 @@ class ProjectPolicy:
         """Restore the best checkpoint; returns the restored paths, printable."""
         assert self._best is not None
         self._before = self._best
-        self._look()
+        self._scan_again()
         first: tuple[bytes, ...] | None = None
         for _ in range(_TRIES):
             strayed = self._comparison().since_before()
@@ -224,7 +224,7 @@ class ProjectPolicy:
             if not strayed:
                 return printable_paths(first)
             self.reference.restore(self._last, self._best, strayed, announce)
-            self._look()
+            self._scan_again()
         raise _not_restorable(strayed)
 
     def _clear_byte_code(self) -> None:
@@ -244,7 +244,7 @@ class ProjectPolicy:
             self._cleared = self._last
             return
         self.reference.remove(self._last, found)
-        self._look()
+        self._scan_again()
 
 
 def _target(entry: Entry | None) -> bytes:

@@ -68,10 +68,10 @@ class LogReader:
         searches = [search for search in (*asked, metric) if search]
         decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
         for data, last in self._blocks():
-            markers.look(data, last)
+            markers.feed(data, last)
             text = decoder.decode(data, last) if searches else ""
             for search in searches:
-                search.look(text, last)
+                search.feed(text, last)
         return LogFacts(
             oom_marker=markers.line,
             expected=asked[0].found if asked[0] else None,
@@ -89,7 +89,7 @@ class LogReader:
         if plain == text:
             return False
         again = search.restarted()
-        again.look(plain, last=True)
+        again.feed(plain, last=True)
         return again.has_found
 
     def _blocks(self) -> Iterator[tuple[bytes, bool]]:
@@ -154,7 +154,7 @@ class _Search(_NewText[str]):
     def restarted(self) -> _Search:
         return _Search(self._pattern.pattern)
 
-    def look(self, new: str, last: bool) -> None:
+    def feed(self, new: str, last: bool) -> None:
         if self.found or self.trouble:
             return
         try:
@@ -181,7 +181,7 @@ class _MetricReader(_NewText[str]):
     def restarted(self) -> _MetricReader:
         return _MetricReader(self._baseline)
 
-    def look(self, new: str, last: bool) -> None:
+    def feed(self, new: str, last: bool) -> None:
         if self._is_slow or (self._match is Match.FIRST and self.values):
             return
         try:
@@ -235,7 +235,7 @@ class _Markers:
         self.line = ""  # the line that matches, printable
         self.trouble = ""
 
-    def look(self, new: bytes, last: bool) -> None:
+    def feed(self, new: bytes, last: bool) -> None:
         if self.line or not self._patterns:
             return
         seen = len(self._kept)

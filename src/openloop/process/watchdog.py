@@ -63,7 +63,7 @@ class CommandWatch:
         return monotonic() - self._started
 
     def deadline(self) -> float:
-        """The monotonic time by which `look` must be called again."""
+        """The monotonic time by which `check_limits` must be called again."""
         if self.ended:
             return min(self._next_beat, self._overdue)
         return min(
@@ -72,7 +72,7 @@ class CommandWatch:
             self._grown + self._limits.stall,
         )
 
-    def look(self, now: float) -> None:
+    def check_limits(self, now: float) -> None:
         size = os.fstat(self._log).st_size
         if size != self._size:
             self._size, self._grown = size, now
@@ -160,13 +160,13 @@ class Watchdog:
                 if self._watch:
                     if gap - planned > SUSPENDED:
                         self._watch.shift(gap)
-                    self._look(self._watch, now)
+                    self._check(self._watch, now)
             last = now
 
-    def _look(self, watch: CommandWatch, now: float) -> None:
+    def _check(self, watch: CommandWatch, now: float) -> None:
         """Check a watch. A failed beat ends the command; the runner's thread reports it."""
         try:
-            watch.look(now)
+            watch.check_limits(now)
         except Exception as error:
             if self.failure is None:
                 self.failure = error

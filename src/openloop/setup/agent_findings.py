@@ -21,7 +21,9 @@ def findings(known: Config) -> Iterator[Finding]:
             yield from _unread(known, place)
             continue
         try:
-            preset = catalog.named(command.agent, where=place, fix="openloop agents lists them")
+            preset = catalog.preset_named(
+                command.agent, where=place, fix="openloop agents lists them"
+            )
         except ConfigError as error:
             yield from (problem(f"{one.what} (in {one.where})", one.fix) for one in error.problems)
             continue

@@ -77,7 +77,7 @@ def init(
     _refuse_to_overwrite(place, force)
     if template is not None and source is not None:
         raise UsageError("--template and --from exclude each other", fix="leave one of them out")
-    shipped = templates.named(template) if template is not None else None
+    shipped = templates.template_named(template) if template is not None else None
     loop = known_tools.single(source, project_root) if source is not None else None
     if shipped:
         templates.make_root(place.base if project_root is None else project_root)
@@ -143,7 +143,7 @@ def _on_root(place: Workspace, root: str) -> Iterator[str]:
 
 def _on_agent(agent: str | None) -> Iterator[str]:
     """Remarks on the configured agent."""
-    chosen = catalog.named(agent) if agent is not None else None
+    chosen = catalog.preset_named(agent) if agent is not None else None
     if chosen and chosen.note:
         yield f"{chosen.name}: {chosen.note}"
     if chosen and chosen.install:
@@ -185,7 +185,7 @@ def _document(
     """The document of openloop.json: the findings about the project, and all limits."""
     commands: dict[str, Any] = {str(step): run for step, run in found.commands.items()}
     if agent is not None:
-        chosen = catalog.named(agent).as_command()
+        chosen = catalog.preset_named(agent).as_command()
         commands |= {"fix": chosen, "improve": chosen}
     order = ("play", "scan", "fix", "verify", "improve")
     document: dict[str, Any] = {
@@ -199,7 +199,7 @@ def _document(
     if found.protect:
         document["policy"] = {"protect": found.protect}
         if found.allow:
-            caches = list(catalog.named(agent).caches) if agent else []
+            caches = list(catalog.preset_named(agent).caches) if agent else []
             document["policy"]["allow"] = [*found.allow, *caches]
     document["limits"] = {
         "command_timeout_seconds": 900,

@@ -63,7 +63,7 @@ class Template:
             elif not has_sample:
                 config["commands"].pop(step, None)
         if agent:
-            config["policy"]["allow"] += catalog.named(agent).caches
+            config["policy"]["allow"] += catalog.preset_named(agent).caches
         return {**document, **config, "mission": document["mission"]}
 
     def write(self, workspace: str, root: str, has_sample: bool) -> None:
@@ -92,10 +92,10 @@ def names() -> list[str]:
 
 
 def every() -> list[Template]:
-    return [named(name) for name in names()]
+    return [template_named(name) for name in names()]
 
 
-def named(name: str, where: str = "--template") -> Template:
+def template_named(name: str, where: str = "--template") -> Template:
     """The template of that name. Raises UsageError where there is none."""
     known = names()
     if name not in known:

@@ -23,7 +23,7 @@ def run(args: argparse.Namespace) -> int:
     known, errors = catalog.every()
     presets = list(known.values())
     if args.name is not None:
-        presets, errors = [catalog.named(args.name, where="NAME", fix="openloop agents")], ()
+        presets, errors = [catalog.preset_named(args.name, where="NAME", fix="openloop agents")], ()
     checks = [check.check_agent(preset, start=args.check) for preset in presets]
     broken = [{"what": one.what, "where": one.where, "fix": one.fix} for one in errors]
     if args.json:

@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from openloop.setup.missions import templates
 
-    one = None if args.name is None else templates.named(args.name, where="NAME")
+    one = None if args.name is None else templates.template_named(args.name, where="NAME")
     found = [one] if one else templates.every()
     if args.json:
         output.print_json({"templates": [template.to_json() for template in found]})
