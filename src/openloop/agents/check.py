@@ -20,7 +20,8 @@ _VERSION = re.compile(r"\d+\.\d+(?:[\w.+-]*\w)?")
 class Check(NamedTuple):
     """The check of one agent. path: where its program lies, "" when it is not installed. version:
     "" when it says none. missing: options of the preset that its help does not name; None when it
-    was not asked or prints none. login: what shows a key or a login, "" when nothing does."""
+    was not run or prints no help. login: the variable or file that shows a key or a login, "" for
+    none."""
 
     preset: Preset
     path: str

@@ -78,7 +78,7 @@ def _make(folder: str) -> None:
 
 
 def write_order(fleet: Fleet, task: Task, known: TaskState, folder: str) -> None:
-    """Write the order of a launch: what it runs. Raises OSError."""
+    """Write the order of a launch, with the command that it runs. Raises OSError."""
     _make(folder)
     order = {
         "launch": known.launch,

@@ -22,7 +22,8 @@ _REASON = "a person accepted the workspace as it is"
 
 
 class Acceptance(NamedTuple):
-    """The result of `accept`. run: the latest one. differences: from what it left, in words."""
+    """The result of `accept`. run: the number of the latest run. differences: between the project
+    and the state that the run left, in words."""
 
     run: int
     differences: tuple[str, ...]

@@ -44,7 +44,7 @@ def finding(gate: Step, paths: set[bytes]) -> Finding:
     names = sorted(map(to_text, paths))
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     return problem(
-        f"{gate} writes {', '.join(names[:_NAMED])}{more} anew each time it runs, so that no run "
+        f"{gate} writes {', '.join(names[:_NAMED])}{more} each time it runs, so that no run "
         "can complete: policy.allow says that only a change writes there",
         f'let git ignore what {gate} writes, or take it out of policy.allow: "!/{names[0]}"',
     )
