@@ -694,7 +694,9 @@ class Finished(RecordCase):
         names = [f"logs/{number}" for number in range(2 * tamper_watch.NEWEST)]
         for name in names:
             with open(f"{self.folder}/{name}", "w", encoding="utf-8") as file:
-                found = finished.add(name, file.fileno(), hashlib.sha256().hexdigest())
+                file.write("own")
+                file.flush()
+                found = finished.add(name, file.fileno(), hashlib.sha256(b"own").hexdigest())
             self.assertEqual("", found)
         for name in (names[0], names[-1]):
             rewrite(f"{self.folder}/{name}", b"mine")
