@@ -21,7 +21,7 @@ _FIX = {
 
 
 class RunStep(NamedTuple):
-    """Run a step. stand_in: use the fallback of its command."""
+    """Run a step. fallback: use the fallback of its command."""
 
     step: Step
     confirm: bool = False

@@ -1,4 +1,4 @@
-"""Access to the page: the token of this start, a local Host, no foreign origin.
+"""Access to the page: a local Host, no foreign origin, the token of this start.
 
 Checked in this order; the first failed check refuses the request. Names of the host are compared
 without the port, because `ssh -L` may give the page another one; a foreign page can neither name
