@@ -115,7 +115,7 @@ class Lab:
     python: str = ""
     openloop: str = ""
     histories: dict[int, Place] = field(default_factory=dict)  # rounds → workspace, see history
-    controls: list[tuple[float, float]] = field(default_factory=list)  # A/A, see in_turn
+    controls: list[tuple[float, float]] = field(default_factory=list)  # A/A, see control
     _count: itertools.count[int] = field(default_factory=itertools.count)
 
     def amount(self, quick: int, full: int) -> int:
@@ -125,6 +125,11 @@ class Lab:
     def cwd(self) -> str:
         """Where programs run: OpenLoop starts a second interpreter in a folder that holds it."""
         return os.path.join(self.folder, "cwd")
+
+    def control(self, taken: list[float], again: list[float]) -> None:
+        """Keep the medians of what was measured twice; nothing without a second time."""
+        if again:
+            self.controls.append((statistics.median(taken), statistics.median(again)))
 
     def build(self) -> None:
         """An environment with nothing but the standard library and this checkout's package."""
@@ -284,14 +289,13 @@ def in_turn(
     `lab.controls` is what chance alone does to a ratio.
     """
     first = next(iter(samples))
-    control = {"control": samples[first]} if lab.full else {}
-    every = {**samples, **control}
+    again = {"control": samples[first]} if lab.full else {}
+    every = {**samples, **again}
     taken: dict[str, list[float]] = {name: [] for name in every}
     for _ in range(passes):
         for name in lab.chance.sample(list(every), len(every)):
             taken[name].append(every[name]())
-    for name in control:
-        lab.controls.append((statistics.median(taken[first]), statistics.median(taken.pop(name))))
+    lab.control(taken[first], taken.pop("control", []))
     return taken
 
 

@@ -21,10 +21,14 @@ def log(lab: Lab) -> Iterator[Row]:
     """A command that writes as fast as it can."""
     size = lab.amount(256, 1024)  # MiB
     taken: dict[str, list[float]] = {"bare": [], "ours": [], "floor": [], "step": []}
+    again: dict[str, list[float]] = {"bare": [], "floor": []}
     most = 0.0
     for _ in range(lab.amount(3, 5)):
         for sample in lab.chance.sample((_bare_log, _our_log), 2):
             most = max(most, sample(lab, size, taken))
+        if lab.full:
+            _bare_log(lab, size, again)
+    lab.control(taken["floor"], again["floor"])
     bare, ours, floor, step = (statistics.median(each) for each in taken.values())
     words = f"a log of {size} MiB"
     goal = Goal(0.9, kind=AT_LEAST)
@@ -75,30 +79,40 @@ def idle(lab: Lab) -> Iterator[Row]:
     """A command that sleeps: what is used beside it."""
     seconds = lab.amount(8, 60)
     place = lab.place("idle", **endless(command=f"sleep {seconds + 30}"))
-    rewriter = lab.start(lab.python, "-I", "-S", SPOT, "beat", lab.fresh("idle"))
+    words = lab.python, "-I", "-S", SPOT, "beat"
+    floors = [lab.start(*words, lab.fresh("idle")) for _ in range(1 + lab.full)]
+
+    def used(stream: Stream) -> list[float]:
+        return [cpu(stream.processes), *(cpu([each.pid]) for each in floors)]
+
     try:
         with Stream(place) as stream:
             stream.until("step_started")
             time.sleep(2 * BEAT)
-            before = cpu(stream.processes), cpu([rewriter.pid])
+            before = used(stream)
             time.sleep(seconds)
-            after = cpu(stream.processes), cpu([rewriter.pid])
+            after = used(stream)
     finally:
-        rewriter.kill()
-        rewriter.wait()
-    ours, floor = ((now - then) * 60e3 / seconds for then, now in zip(before, after, strict=True))
+        for each in floors:
+            each.kill()
+            each.wait()
+    spent = [now - then for then, now in zip(before, after, strict=True)]
+    lab.control(spent[1:2], spent[2:])
+    ours, floor = (each * 60e3 / seconds for each in spent[:2])
     what = "CPU a minute while a command sleeps, against a stat and a rewritten file each second"
     yield Row("idle", what, floor, ours, "ms", Goal(60, "ms"))
 
 
 def tree(lab: Lab) -> Iterator[Row]:
     """A command that ends and leaves a tree of processes."""
-    killed, ended = [], []
+    killed, ended, again = [], [], []
     left = 0
     for _ in range(lab.amount(5, 15)):
         mark = f"9{time.time_ns() % 10**8}"
         breed = shlex.join([lab.python, "-I", "-S", SPOT, "breed", str(PROCESSES), mark])
         killed.append(float(lab.output(lab.python, "-I", "-S", SPOT, "killpg", breed)))
+        if lab.full:
+            again.append(float(lab.output(lab.python, "-I", "-S", SPOT, "killpg", breed)))
         place = lab.place("tree", **endless())
         place.configure(commands={"verify": {"run": breed, "expect": "^never$"}})
         with Stream(place, "--max-rounds", "1") as stream:
@@ -106,6 +120,7 @@ def tree(lab: Lab) -> Iterator[Row]:
         with open(place.file(event["log_path"]), encoding="ascii") as file:
             ended.append(now / 1e9 - float(file.read()))
         left = max(left, _carrying(mark))
+    lab.control(killed, again)
     floor, figure = (statistics.median(each) * 1e3 for each in (killed, ended))
     what = f"end a tree of {PROCESSES} processes, against killpg"
     yield Row("tree", what, floor, figure, "ms", Goal(4), note=f"{left} processes left")
