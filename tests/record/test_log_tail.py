@@ -68,6 +68,11 @@ class Ends(LogCase):
 class Telling(LogCase):
     CASES = (
         ("TAP", "ok 1\nnot ok 2 - adds\nok 3\n1..3\n# fail 1\nok 179\n", "not ok 2 - adds"),
+        (
+            "TAP with YAML",
+            "not ok 1 - adds\n  ---\n  error: |-\n    Expected values to be equal:\n    1 !== 2\n",
+            "not ok 1 - adds",
+        ),
         ("TODO", "not ok 1 # TODO later\nnot ok 2 - x\nok 3 # skip\n", "not ok 2 - x"),
         (
             "npm",

@@ -48,6 +48,21 @@ class Tree:
 
 TREES = (
     Tree("empty", {}, REPLACE_ME, remarks=("No test command was found",)),
+    Tree(
+        "dependencies that are not installed",
+        {"package.json": '{"scripts": {"test": "mocha"}, "devDependencies": {"mocha": "1"}}'},
+        "npm test",
+        remarks=("node_modules is missing: install",),
+    ),
+    Tree(
+        "dependencies that are installed",
+        {
+            "package.json": '{"scripts": {"test": "mocha"}, "devDependencies": {"mocha": "1"}}',
+            "node_modules/.bin/mocha": "",
+        },
+        "npm test",
+        unsaid=("node_modules is missing",),
+    ),
     Tree("only a readme", {"README.md": "# x"}, REPLACE_ME),
     Tree(
         "pytest by pyproject",

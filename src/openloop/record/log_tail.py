@@ -30,6 +30,7 @@ _SUMS_UP = (  # lines that say only that something failed
     r"ELIFECYCLE|^npm (?:ERR!|error)|^FAILED \(|^FAIL$|^FAIL\s+\S+\s+[\d.]+s$|^Failed!|^ERRORS?$"
     r"|test failed, to rerun|[Cc]ommand failed with exit code|\bRecipe .* failed\b|^make\b.*\*\*\*"
     r"|^[✗✘✖\u00d7]\s+(?:\d+ problems?\b|failing tests)|process completed with exit code"
+    r"|^error: [|>]-?$"
     r"|\b(?:errors?|failures?|failed): 0\b|\b(?:could not compile|aborting due to)\b"
 )
 

@@ -204,9 +204,7 @@ class Programs:
         from openloop.setup.detection import javascript_project
         from openloop.setup.detection.project_listing import ProjectListing
 
-        needs = javascript_project.has_dependencies(ProjectListing(self._root, (), True))
-        there = ("node_modules", ".pnp.cjs", ".pnp.js")
-        if needs and not any(os.path.exists(os.path.join(self._root, name)) for name in there):
+        if javascript_project.lacks_dependencies(ProjectListing(self._root, (), True)):
             what = f"{self._name}: package.json has dependencies, and node_modules is missing"
             yield problem(what, f"install them: {one.name.replace('npx', 'npm')} install")
 

@@ -146,6 +146,12 @@ def _limits(project: ProjectListing, candidates: list[ProjectCommands]) -> Itera
     _, large = dependencies.dependency_globs(project.root, ()) if verify else ([], [])
     for folder in large:
         yield f"{folder} has more than {dependencies.WHOLE} files: only what starts is protected."
+    runs_packages = verify.partition(" ")[0] in ("npm", "pnpm", "yarn", "npx")
+    if runs_packages and javascript_project.lacks_dependencies(project):
+        yield (
+            "node_modules is missing: install the dependencies and run init again with --force. "
+            "It then protects what the gates run from there."
+        )
     if hidden := _tests_in_sources(project, verify):
         yield f"Tests lie inside sources ({hidden}), where a change may edit them."
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from typing import Any
 
@@ -58,9 +59,14 @@ def detect_commands(project: ProjectListing) -> ProjectCommands | None:
     )
 
 
-def has_dependencies(project: ProjectListing) -> bool:
+def lacks_dependencies(project: ProjectListing) -> bool:
+    """Whether package.json names dependencies and there is no sign that any are installed."""
     package = read_package(project) or {}
-    return bool(package.get("dependencies") or package.get("devDependencies"))
+    needs = package.get("dependencies") or package.get("devDependencies")
+    there = ("node_modules", ".pnp.cjs", ".pnp.js")
+    return bool(needs) and not any(
+        os.path.exists(os.path.join(project.root, name)) for name in there
+    )
 
 
 def started(project: ProjectListing, script: str) -> list[str]:
