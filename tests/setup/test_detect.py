@@ -51,7 +51,7 @@ TREES = (
     Tree(
         "dependencies that are not installed",
         {"package.json": '{"scripts": {"test": "mocha"}, "devDependencies": {"mocha": "1"}}'},
-        "npm test",
+        "npm test --silent",
         remarks=("node_modules is missing: install",),
     ),
     Tree(
@@ -60,7 +60,7 @@ TREES = (
             "package.json": '{"scripts": {"test": "mocha"}, "devDependencies": {"mocha": "1"}}',
             "node_modules/.bin/mocha": "",
         },
-        "npm test",
+        "npm test --silent",
         unsaid=("node_modules is missing",),
     ),
     Tree("only a readme", {"README.md": "# x"}, REPLACE_ME),
