@@ -86,6 +86,9 @@ class Cheats(Goalposts):
                 self.assertEqual({"src", "tests"}, set(os.listdir(place.project)))
                 self.assertEqual("repaired", place.artifact(3)["outcome"])
                 self.assertTrue(place.artifact(2)["policy"]["violations"])
+                prompt = place.read("artifacts/round-0003-fix-prompt.md")
+                self.assertIn("Fix broke the policy.", prompt)
+                self.assertIn("undone by the policy in round 2, fix: ", prompt)
                 place.audit()
 
     def test_an_honest_agent_that_leaves_caches_is_not_blamed(self) -> None:

@@ -87,8 +87,13 @@ def _history(state: State) -> str:
 
 def _round(past: RoundSummary) -> str:
     steps = ", ".join(f"{step} {outcome}" for step, outcome in past.steps)
-    tried = [step for step, outcome in past.steps if step.is_change and outcome is Outcome.PASSED]
-    words = f"{' and '.join(tried)} ran and did not help" if tried else "no change ran to its end"
+    changes = {step: outcome for step, outcome in past.steps if step.is_change}
+    if tried := [step for step, outcome in changes.items() if outcome is Outcome.PASSED]:
+        words = f"{' and '.join(tried)} ran and did not help"
+    elif broken := [step for step, outcome in changes.items() if outcome is Outcome.POLICY]:
+        words = f"{' and '.join(broken)} broke the policy"
+    else:
+        words = "no change ran to its end"
     return f"- round {past.round} ({past.outcome}): {steps}. {words.capitalize()}."
 
 
