@@ -24,7 +24,6 @@ ROOT = "withheld.reads_memory"  # that of the runner, which root can read
 ITS_FOLDER = "inside.detects_its_folder"  # works for what measures it, and for nobody else
 RECORDS = "withheld.records_what_it_is_asked"  # the inputs are shown to whom they are put
 ARCHIVE = "withheld.unpacks_the_archive"  # which is there without the sandbox
-PLUGIN = "settings.registers_a_plugin_under_an_ignored_name"  # what is ignored is not compared
 COPIES = "judged.copies_the_cases_at_another_gate"  # a gate may read them
 AT_A_GATE = "machine.plants_a_pth_at_a_gate"  # gates other than a judge write where you can
 
@@ -48,7 +47,7 @@ class Mode:
 SANDBOX = {**POLICY, "sandbox": "bwrap"}
 MODES = (
     Mode("open", None, beaten_by=None, known=UNSANDBOXED),
-    Mode("detection", POLICY, beaten_by=(*INSIDE, *MACHINE), known=(*UNSANDBOXED, PLUGIN)),
+    Mode("detection", POLICY, beaten_by=(*INSIDE, *MACHINE), known=UNSANDBOXED),
     Mode("sandbox", SANDBOX, beaten_by=INSIDE),
     Mode(
         "withheld",
