@@ -31,7 +31,7 @@ class Page:
         self.session = session
         self.target = target
         self.url = "about:blank"
-        self.loader = ""
+        self.loaders: set[str] = set()  # of the documents shown since the latest `open`
         self.loaded = True
         self.is_mobile = False
         self.ending = ""  # why nothing can be done with it any more
@@ -126,7 +126,7 @@ class Page:
                 self.url = frame.get("unreachableUrl") or frame["url"] + frame.get(
                     "urlFragment", ""
                 )
-                self.loader = frame["loaderId"]
+                self.loaders.add(frame["loaderId"])
                 self._main = frame["id"]
                 self.loaded = False
                 self._parents.clear()

@@ -207,7 +207,7 @@ class Player:
         asked = self.address(step.value)
         wanted = self.address(step.options.get("url", step.value)).partition("#")[0]
         deadline = monotonic() + step.timeout
-        before = page.loader
+        page.loaders.clear()
         answer = page.call("Page.navigate", url=asked, within=step.timeout)
         if error := answer.get("errorText"):
             page.wait(_PAUSE)  # a crash is reported later
@@ -216,7 +216,8 @@ class Player:
             raise Failure(f"{asked} cannot be opened: {error}")
 
         def is_open() -> bool:
-            if page.loaded and (page.loader != before or "loaderId" not in answer):
+            # A document before it, such as an error page, may be shown only now.
+            if page.loaded and ("loaderId" not in answer or answer["loaderId"] in page.loaders):
                 return True
             page.check()
             return False
