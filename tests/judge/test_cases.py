@@ -63,7 +63,7 @@ class Reading(unittest.TestCase):
             ({"expected": "1"}, "expected is not a known key", "nearest known key is stdout"),
             ({"status": 1}, "status is not a known key", "nearest known key is exit_code"),
             ([1], "the case must be an object, got a list", ""),
-            ("{", "the line is not valid JSON", "put keys in"),
+            ("{", "the line is not valid JSON: the { in column 1 is never", "add what is missing"),
             ('{"stdout": "1", "stdout": "2"}', "stdout is given more than once", "keep one"),
             ('{"stdout": "1", "timeout_seconds": NaN}', "timeout_seconds must be", "seconds"),
             ({"exit_code": True}, "exit_code must be a whole number", "exit code"),

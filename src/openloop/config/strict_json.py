@@ -10,16 +10,6 @@ from openloop.core.errors import ConfigError, OpenLoopError
 
 _BYTE_ORDER_MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
 _SAFE_DIGITS = 300  # an integer of so many digits still fits a float
-_FIXES = (  # part of the JSON decoder's message, and how to fix it
-    ("escape", r'write every backslash twice, for example "score=(\\d+)"'),
-    ("property name", 'put keys in "…", no comma before }; notes go into keys such as "x-note"'),
-    ("trailing comma", "remove the comma before the closing bracket"),
-    ("delimiter", "add what is missing before this place"),
-    ("control character", r"write a line break inside a string as \n, a tab as \t"),
-    ("Unterminated", 'end the string with "'),
-    ("Extra data", "keep one object here and remove what follows it"),
-)
-_ANY_VALUE = """write a "text", a number, true, false, null, a [list] or an {object}"""
 
 
 def decode(data: bytes, where: str) -> str:
@@ -47,9 +37,12 @@ def read(text: str, where: str, *, line: int | None = None) -> Any:
     try:
         return json.loads(text, object_pairs_hook=JsonObject.read, parse_int=_integer)
     except json.JSONDecodeError as error:
-        fix = next((fix for part, fix in _FIXES if part in error.msg), _ANY_VALUE)
-        place = _place(where, line or error.lineno, error.colno)
-        raise _refusal(f"{whole} is not valid JSON: {error.msg}", place, fix) from None
+        from openloop.config import json_mistakes  # only a mistake needs it
+
+        mistake = json_mistakes.explain(text, error)
+        row, column = mistake.place(text)
+        what = f"{whole} is not valid JSON: {mistake.what}"
+        raise _refusal(what, _place(where, line or row, column), mistake.fix) from None
     except RecursionError:
         place = where if line is None else f"{where}, line {line}"
         raise _refusal(f"{whole} is nested too deeply", place, "use fewer brackets") from None
