@@ -14,4 +14,5 @@ DOORS = (
     "placeholders",
     "oom_markers",
     "shell_commands",
+    "command_starts",
 )

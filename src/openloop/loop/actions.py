@@ -296,7 +296,8 @@ def _finish_round(config: Config, state: State) -> FinishRound:
 
 
 def _why_unhealthy(config: Config, state: State) -> str:
-    bad = [f"{gate} {state.gates[gate].outcome}" for gate in gates.failing(config, state)]
+    failing = gates.failing(config, state)
+    bad = [gates.failure_words(gate, state.gates[gate]) for gate in failing]
     old = [f"{gate} not measured since the last change" for gate in gates.stale(config, state)]
     return ", ".join(bad or old)
 

@@ -30,7 +30,7 @@ from openloop.record.workspace import (
     Workspace,
 )
 from openloop.runner import documents
-from openloop.setup import policy_findings
+from openloop.setup import policy_findings, script_findings
 from openloop.setup.findings import REPLACE_ME, DoctorReport, Finding, ok, problem, warning
 from openloop.setup.gate_programs import Programs
 
@@ -184,6 +184,7 @@ def _mission(place: Workspace, known: Config, root: str) -> Iterator[Finding]:
         if _BY_MODULE.search(command.run):
             what = f"{name}: a file or folder in the project that is called openloop would be run"
             yield warning(f"{what} instead", "write openloop: it is first on the PATH of commands")
+    yield from script_findings.findings(known, root, (*_commands(known), *_canaries(known)))
     yield from _expressions(known)
     yield from policy_findings.patterns(place, known, root)
     yield from policy_findings.sandbox(known, root)
@@ -217,6 +218,8 @@ def _commands(known: Config) -> Iterator[tuple[str, Command]]:
     for step in Step:
         if step in known.commands:
             yield f"commands.{step}", known.commands[step]
+            if fallback := known.commands[step].fallback:
+                yield f"commands.{step}.fallback", fallback
     if known.baseline:
         yield "baseline.command", known.baseline.command
     for hook, command in known.hooks.items():

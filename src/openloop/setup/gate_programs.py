@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterable, Iterator
 
+from openloop.config.command_starts import without_wrappers
 from openloop.config.config import NO_POLICY, Command, Policy
 from openloop.config.globs import Globs
 from openloop.config.shell_commands import SimpleCommand, simple_commands
@@ -21,7 +22,6 @@ from openloop.setup.findings import Finding, ok, problem, warning
 
 _PATIENCE = 10.0  # seconds for a question to the shell or to an interpreter
 _PLAIN_WORD = re.compile(r"[\w./+@%:,~\[-]+", re.ASCII)
-_WRAPPERS = frozenset(("env", "exec", "nohup", "nice", "command", "time"))
 _INTERPRETER = re.compile(r"(python[\d.]*|node|ruby|perl|php|(ba|da|z)?sh)")
 _BUILDS = {"cargo": "target", "mvn": "target", "mvnw": "target", "gradle": "build"}
 _BUILDS |= {"gradlew": "build"}
@@ -254,14 +254,9 @@ def _started(text: str) -> list[SimpleCommand]:
     for one in simple_commands(_body(text)):
         if one.name == "cd":
             break  # what follows is searched elsewhere
-        asks = one.words[:1] == ["command"] and one.words[1:2] in (["-v"], ["-V"])
-        if one.depth or one.before == "||" or not one.words or asks:
-            continue
-        while one.name in _WRAPPERS or one.name == "timeout":
-            del one.words[: 2 if one.name == "timeout" else 1]
-            while one.words and ("=" in one.name or one.name.startswith("-")):
-                del one.words[0]
-        found.append(one)
+        inner = without_wrappers(one)
+        if inner and inner.words and not (one.depth or one.before == "||"):
+            found.append(inner)
     return found
 
 
