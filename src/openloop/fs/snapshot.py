@@ -14,9 +14,10 @@ import os
 import stat
 import sys
 import time
-from collections.abc import Callable, Iterable
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from itertools import starmap
+from itertools import accumulate, starmap
 from struct import error as StructError
 
 from openloop.fs import files
@@ -37,16 +38,19 @@ from openloop.fs.manifest import (
     signature_of,
     to_text,
 )
+from openloop.fs.scan_worker import ScanWorker
 
 MAX_DEPTH = 200  # nested folders; each needs a descriptor during a scan
 TICK = 50_000_000  # ns, an upper bound for the resolution of file times
 COARSE_TICK = 2_000_000_000  # ns, the same where file times are whole seconds
+LARGE = 10_000  # entries from which a second process saves more time than it takes
 
 Skip = Callable[[bytes, bool], bool]  # (relative path, is a folder) → leave it out
 Wanted = Callable[[bytes], bool]
 Hasher = Callable[[bytes, FileSection], str]  # (path, the open file) → its sha256 in hex
 OUT_OF_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)  # not caused by the tree
 _NEVER = sys.maxsize  # ns, later than any clock: such a folder is read again
+_NOT_SEEN = b"", _NEVER
 
 
 def is_too_deep(path: bytes) -> bool:
@@ -105,7 +109,8 @@ def scan(
     try:
         descriptor = files.open_folder(root)
         try:
-            running.folder(descriptor, b"", 0)
+            with running.shared(root):
+                running.folder(descriptor, b"", 0)
         finally:
             os.close(descriptor)
     except (FileNotFoundError, NotADirectoryError, PermissionError):
@@ -128,21 +133,54 @@ class _Scan:
         self._old = before.listings if before else {}
         self._began = before.began if before else 0
         self._seen = before.seen if before and before.filters == self.manifest.filters else {}
+        self._worker: ScanWorker | None = None
+
+    @contextlib.contextmanager
+    def shared(self, root: str) -> Iterator[None]:
+        """Leave the second half of a large tree that was scanned before to another process."""
+        with contextlib.suppress(OSError):  # there are too many: this one can do it alone
+            if folders := self._second_half():
+                self._worker = ScanWorker(root, folders, self._is_unchanged, self._count)
+        try:
+            yield
+        finally:
+            if self._worker:
+                self._worker.close()
+
+    def _second_half(self) -> list[bytes]:
+        counts = list(accumulate(len(listing.names) for listing in self._old.values()))
+        if not self._seen or counts[-1] < LARGE or len(os.sched_getaffinity(0)) == 1:
+            return []
+        return list(self._old)[bisect_left(counts, counts[-1] // 2) :]
+
+    def _count(self, entries: int) -> None:
+        self._seen_files += entries
+        self._tick(self._seen_files)
+
+    def _is_unchanged(self, folder: int, prefix: bytes) -> bool:
+        return self._is_as_seen(prefix, _digest(*_list(folder)))
+
+    def _is_as_seen(self, prefix: bytes, digest: bytes) -> bool:
+        """Whether nothing in a folder has changed since the scan before."""
+        known, reliable = self._seen.get(prefix, _NOT_SEEN)
+        return digest == known and reliable <= self._began
 
     def folder(self, descriptor: int, prefix: bytes, depth: int) -> None:
         """Add the entries of an open folder. Raises OSError when it cannot be listed."""
-        names, signatures = _list(descriptor)
-        self._seen_files += len(names)
-        self._tick(self._seen_files)
-        seen = hashlib.blake2b(os.fsencode("\0".join(names)) + b"".join(signatures)).digest()
         old = self._old.get(prefix)
-        known, reliable = self._seen.get(prefix, (b"", _NEVER))
-        if old is None or known != seen or reliable > self._began:
-            listing, reliable = self._read(
-                descriptor, prefix, zip(names, signatures, strict=True), old
-            )
-        else:
+        seen, reliable = self._seen.get(prefix, _NOT_SEEN)
+        if old and self._worker and self._worker.found_unchanged(prefix):
             listing = old
+            self._count(len(old.names))
+        else:
+            names, signatures = _list(descriptor)
+            self._count(len(names))
+            now = _digest(names, signatures)
+            if old and self._is_as_seen(prefix, now):
+                listing = old
+            else:
+                items = zip(names, signatures, strict=True)
+                seen, (listing, reliable) = now, self._read(descriptor, prefix, items, old)
         self.manifest.listings[prefix] = listing
         closed = [
             name
@@ -235,6 +273,11 @@ class _Scan:
             return Entry(content, signature)
         finally:
             os.close(descriptor)
+
+
+def _digest(names: list[str], signatures: list[bytes]) -> bytes:
+    """By which an unchanged folder is recognised."""
+    return hashlib.blake2b(os.fsencode("\0".join(names)) + b"".join(signatures)).digest()
 
 
 def _list(folder: int) -> tuple[list[str], list[bytes]]:
