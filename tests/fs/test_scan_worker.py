@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from unittest import mock
 
-from fs.test_snapshot import Differences, LookingAgain
+from fs import test_snapshot
 from fs.trees import Trees, calls_of, remove
 from openloop.fs import snapshot
 from openloop.fs.content import no_tick
@@ -34,11 +34,11 @@ class WithWorker(Trees):
         self.addCleanup(patch.stop)
 
 
-class LookingAgainInHalves(WithWorker, LookingAgain):
+class LookingAgainInHalves(WithWorker, test_snapshot.LookingAgain):
     """All that holds for a small tree."""
 
 
-class DifferencesInHalves(WithWorker, Differences):
+class DifferencesInHalves(WithWorker, test_snapshot.Differences):
     """All that holds for a small tree."""
 
 
