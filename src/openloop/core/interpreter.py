@@ -7,9 +7,11 @@ planted by somebody else.
 import os
 import sys
 
-_PROGRAM = """\
+_PATH = """\
 import sys
 sys.path.append(sys.argv.pop(1))
+"""
+_MAIN = """\
 try:
     from openloop.cli import main
 except KeyboardInterrupt:
@@ -23,7 +25,12 @@ PROGRAMS = os.path.join(_PACKAGE, "bin")  # holds `openloop` alone
 
 
 def own_command() -> list[str]:
-    """The words that start this very OpenLoop; a subcommand follows them.
+    """The words that start this very OpenLoop; a subcommand follows them."""
+    return isolated(_MAIN)
+
+
+def isolated(program: str) -> list[str]:
+    """The words that run a program in an interpreter that can import this very OpenLoop.
 
     Neither a variable nor the current folder decides what is loaded, nor a `.pth` file of a virtual
     environment, which may lie in a project. PYTHONDONTWRITEBYTECODE is ignored as well: with it a
@@ -31,7 +38,7 @@ def own_command() -> list[str]:
     """
     # The program of a virtual environment may lie in the project; the one behind it does not.
     python = getattr(sys, "_base_executable", None) or sys.executable
-    return [python, "-I", "-S", "-c", _PROGRAM, os.path.dirname(_PACKAGE)]
+    return [python, "-I", "-S", "-c", _PATH + program, os.path.dirname(_PACKAGE)]
 
 
 def program_variables(path: str | None) -> dict[str, str]:

@@ -1,104 +1,96 @@
-"""A second process that checks some folders of a large tree while the scan checks the others."""
+"""A second process that looks at the folders of a large tree from its end while a scan does so from
+its beginning.
+
+It only saves time: whatever it has not seen, because it is late or dead, the scan sees itself.
+"""
 
 from __future__ import annotations
 
-import gc
+import contextlib
+import hashlib
 import os
-import select
-import signal
-import socket
-import time
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Sequence
+from functools import partial
+from itertools import starmap
+from struct import error as StructError
 
-from openloop.fs.content import Tick
-from openloop.fs.dirfd import open_tree
+from openloop.core import interpreter
+from openloop.fs.dirfd import OpenTree, open_tree
+from openloop.fs.manifest import PACKED, SIGNATURE, signature_of
 
-Check = Callable[[int, bytes], bool]  # (descriptor of a folder, its path) → it is unchanged
-_PATIENCE = 1.0  # seconds that the second half may take longer than the first
-_TICK = 0.1  # seconds between two ticks while it is awaited
-_CHANGED, _UNCHANGED = b"\0", b"\1"
+_PROGRAM = "from openloop.fs import scan_worker; scan_worker.main()"
+_LENGTH = 64  # bytes of a digest
+_CLOSED = bytes(_LENGTH)  # instead of the digest of a folder that cannot be listed
+
+
+def list_folder(folder: int) -> tuple[list[str], list[bytes]]:
+    """Names and packed signatures, in the folder's own order; the loops run in C."""
+    names = os.listdir(folder)
+    lstat = partial(os.lstat, dir_fd=folder)
+    try:
+        return names, list(starmap(PACKED.pack, map(SIGNATURE, map(lstat, names))))
+    except (FileNotFoundError, StructError):
+        found = {}
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                found[name] = PACKED.pack(*signature_of(lstat(name)))
+        return list(found), list(found.values())
+
+
+def digest(names: list[str], signatures: list[bytes]) -> bytes:
+    """By which an unchanged folder is recognised."""
+    data = os.fsencode("\0".join(names)) + b"".join(signatures)
+    return hashlib.blake2b(data, digest_size=_LENGTH).digest()
 
 
 class ScanWorker:
-    """A fork of this process, for one scan.
+    """The process, for one scan. It begins with the last folder, so that the two meet where both
+    have done what they could; nobody waits for the other."""
 
-    It only saves time: where it fails, is killed or takes too long, none of its folders counts as
-    unchanged, and the scan reads them itself.
-    """
+    def __init__(self, root: str, folders: Sequence[bytes]) -> None:
+        """folders: paths in the root that end in a slash, or empty, in the order of the scan.
+        Raises OSError where no process can be had."""
+        import subprocess  # scans of large trees alone need it
 
-    def __init__(self, root: str, folders: Sequence[bytes], check: Check, tick: Tick) -> None:
-        """folders: those that it checks, as paths in the root that end in a slash, or empty. tick:
-        called while it is awaited. Raises OSError where no process can be had."""
-        self._folders = folders
-        self._mine = frozenset(folders)
-        self._tick = tick
-        self._began = time.monotonic()
-        self._unchanged: frozenset[bytes] | None = None  # not known yet
-        self._socket, theirs = socket.socketpair()  # nobody can open it by way of /proc
-        try:
-            self._pid = os.fork()
-        except OSError:
-            self._socket.close()
-            theirs.close()
-            raise
-        if self._pid == 0:
-            try:
-                _leave_parent(theirs.fileno())
-                theirs.sendall(_look(root, folders, check))
-            finally:
-                os._exit(0)  # whatever happened: the parent's work is not the child's
-        theirs.close()
-
-    def found_unchanged(self, folder: bytes) -> bool:
-        """Whether this is one of its folders, and it is unchanged."""
-        if folder not in self._mine:
-            return False
-        if self._unchanged is None:
-            self._unchanged = frozenset(
-                name
-                for name, verdict in zip(self._folders, self._wait(), strict=False)
-                if verdict == ord(_UNCHANGED)
+        order = (os.fsencode(root), *reversed(folders))
+        self._places = {path: _LENGTH * at for at, path in enumerate(order[1:])}
+        with contextlib.ExitStack() as undo, open(os.memfd_create("folders"), "w+b") as file:
+            self._digests = os.memfd_create("digests")
+            undo.callback(os.close, self._digests)
+            file.write(b"\0".join(order))
+            file.seek(0)
+            self._process = subprocess.Popen(
+                interpreter.isolated(_PROGRAM),
+                stdin=file,
+                stdout=self._digests,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,  # a Ctrl-C is for the runner
             )
-        return folder in self._unchanged
+            undo.pop_all()
 
-    def _wait(self) -> bytes:
-        """Its answer, a byte for each folder; nothing when it has none in time."""
-        now = time.monotonic()
-        deadline = now + (now - self._began) + _PATIENCE
-        data = b""
-        while time.monotonic() < deadline:
-            self._tick(0)
-            if select.select([self._socket], [], [], _TICK)[0]:
-                piece = self._socket.recv(1 << 16)
-                if not piece:
-                    return data if len(data) == len(self._folders) else b""
-                data += piece
-        return b""
+    def digest_of(self, folder: bytes) -> bytes:
+        """What it found; empty for a folder that it has not seen yet or was not asked for."""
+        place = self._places.get(folder)
+        return b"" if place is None else os.pread(self._digests, _LENGTH, place)
 
     def close(self) -> None:
-        """End it, whether it has answered or not."""
-        os.kill(self._pid, signal.SIGKILL)
-        os.waitpid(self._pid, 0)
-        self._socket.close()
+        """End it, whether it has finished or not."""
+        self._process.kill()
+        self._process.wait()
+        os.close(self._digests)
 
 
-def _leave_parent(kept: int) -> None:
-    """After the fork: hold no descriptor of the parent's but this, such as that of a lock; leave
-    every signal to the parent; copy no shared page for a garbage collection."""
-    gc.disable()
-    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-    os.closerange(3, kept)
-    os.closerange(kept + 1, os.sysconf("SC_OPEN_MAX"))
-
-
-def _look(root: str, folders: Sequence[bytes], check: Check) -> bytes:
-    """A byte for each folder."""
-    verdicts = bytearray()
-    with open_tree(root) as tree:
+def main() -> None:
+    """Be the process: read the root and the folders, write a digest for each."""
+    root, *folders = sys.stdin.buffer.read().split(b"\0")
+    with open_tree(os.fsdecode(root)) as tree:
         for path in folders:
-            try:
-                unchanged = check(tree.folder(path[:-1]), path)
-            except OSError:
-                unchanged = False
-            verdicts += _UNCHANGED if unchanged else _CHANGED
-    return bytes(verdicts)
+            os.write(sys.stdout.fileno(), _look(tree, path))
+
+
+def _look(tree: OpenTree, path: bytes) -> bytes:
+    try:
+        return digest(*list_folder(tree.folder(path[:-1])))
+    except OSError:
+        return _CLOSED

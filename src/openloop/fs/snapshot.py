@@ -9,25 +9,19 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import os
 import stat
 import sys
 import time
-from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator
-from functools import partial
-from itertools import accumulate, starmap
-from struct import error as StructError
+from collections.abc import Callable, Iterable, Iterator, Sized
 
-from openloop.fs import files
-from openloop.fs.content import FileSection, Tick, digest, no_tick
+from openloop.fs import content, files
+from openloop.fs.content import FileSection, Tick, no_tick
 from openloop.fs.manifest import (
     CTIME,
     FOLDER,
     MODE,
     PACKED,
-    SIGNATURE,
     SIZE,
     UNHASHED,
     UNREADABLE,
@@ -38,19 +32,18 @@ from openloop.fs.manifest import (
     signature_of,
     to_text,
 )
-from openloop.fs.scan_worker import ScanWorker
+from openloop.fs.scan_worker import ScanWorker, digest, list_folder
 
 MAX_DEPTH = 200  # nested folders; each needs a descriptor during a scan
 TICK = 50_000_000  # ns, an upper bound for the resolution of file times
 COARSE_TICK = 2_000_000_000  # ns, the same where file times are whole seconds
-LARGE = 10_000  # entries from which a second process saves more time than it takes
+LARGE = 20_000  # entries from which a second process saves more time than it takes
 
 Skip = Callable[[bytes, bool], bool]  # (relative path, is a folder) → leave it out
 Wanted = Callable[[bytes], bool]
 Hasher = Callable[[bytes, FileSection], str]  # (path, the open file) → its sha256 in hex
 OUT_OF_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)  # not caused by the tree
 _NEVER = sys.maxsize  # ns, later than any clock: such a folder is read again
-_NOT_SEEN = b"", _NEVER
 
 
 def is_too_deep(path: bytes) -> bool:
@@ -104,7 +97,7 @@ def scan(
     that changes while it is read is read again by the next scan. A missing or closed root counts
     as empty, but not without `before`. Raises OSError for that, and when out of resources.
     """
-    hasher = hasher or (lambda path, source: digest(source, tick=tick))
+    hasher = hasher or (lambda path, source: content.digest(source, tick=tick))
     running = _Scan(skip, wanted, before, hasher, tick)
     try:
         descriptor = files.open_folder(root)
@@ -137,50 +130,34 @@ class _Scan:
 
     @contextlib.contextmanager
     def shared(self, root: str) -> Iterator[None]:
-        """Leave the second half of a large tree that was scanned before to another process."""
-        with contextlib.suppress(OSError):  # there are too many: this one can do it alone
-            if folders := self._second_half():
-                self._worker = ScanWorker(root, folders, self._is_unchanged, self._count)
+        """Share a large tree that was scanned before with another process."""
+        entries = sum(len(listing.names) for listing in self._old.values())
+        if self._seen and entries >= LARGE and len(os.sched_getaffinity(0)) > 1:
+            with contextlib.suppress(OSError):  # no process to be had: this one can do it alone
+                self._worker = ScanWorker(root, list(self._old))
         try:
             yield
         finally:
             if self._worker:
                 self._worker.close()
 
-    def _second_half(self) -> list[bytes]:
-        counts = list(accumulate(len(listing.names) for listing in self._old.values()))
-        if not self._seen or counts[-1] < LARGE or len(os.sched_getaffinity(0)) == 1:
-            return []
-        return list(self._old)[bisect_left(counts, counts[-1] // 2) :]
-
-    def _count(self, entries: int) -> None:
-        self._seen_files += entries
-        self._tick(self._seen_files)
-
-    def _is_unchanged(self, folder: int, prefix: bytes) -> bool:
-        return self._is_as_seen(prefix, _digest(*_list(folder)))
-
-    def _is_as_seen(self, prefix: bytes, digest: bytes) -> bool:
-        """Whether nothing in a folder has changed since the scan before."""
-        known, reliable = self._seen.get(prefix, _NOT_SEEN)
-        return digest == known and reliable <= self._began
-
     def folder(self, descriptor: int, prefix: bytes, depth: int) -> None:
         """Add the entries of an open folder. Raises OSError when it cannot be listed."""
         old = self._old.get(prefix)
-        seen, reliable = self._seen.get(prefix, _NOT_SEEN)
-        if old and self._worker and self._worker.found_unchanged(prefix):
-            listing = old
-            self._count(len(old.names))
+        known, reliable = self._seen.get(prefix, (b"", _NEVER))
+        known = known if reliable <= self._began else b""
+        if old and known and self._worker and self._worker.digest_of(prefix) == known:
+            seen, listing = known, old
+            self._count(old.names)
         else:
-            names, signatures = _list(descriptor)
-            self._count(len(names))
-            now = _digest(names, signatures)
-            if old and self._is_as_seen(prefix, now):
+            names, signatures = list_folder(descriptor)
+            self._count(names)
+            seen = digest(names, signatures)
+            if old and seen == known:
                 listing = old
             else:
                 items = zip(names, signatures, strict=True)
-                seen, (listing, reliable) = now, self._read(descriptor, prefix, items, old)
+                listing, reliable = self._read(descriptor, prefix, items, old)
         self.manifest.listings[prefix] = listing
         closed = [
             name
@@ -193,6 +170,10 @@ class _Scan:
             listing = old
         self.manifest.listings[prefix] = listing
         self.manifest.seen[prefix] = seen, reliable
+
+    def _count(self, names: Sized) -> None:
+        self._seen_files += len(names)
+        self._tick(self._seen_files)
 
     def _go_down(self, parent: int, prefix: bytes, name: bytes, depth: int) -> bool:
         if depth > MAX_DEPTH:
@@ -273,22 +254,3 @@ class _Scan:
             return Entry(content, signature)
         finally:
             os.close(descriptor)
-
-
-def _digest(names: list[str], signatures: list[bytes]) -> bytes:
-    """By which an unchanged folder is recognised."""
-    return hashlib.blake2b(os.fsencode("\0".join(names)) + b"".join(signatures)).digest()
-
-
-def _list(folder: int) -> tuple[list[str], list[bytes]]:
-    """Names and packed signatures, in the folder's own order; the loops run in C."""
-    names = os.listdir(folder)
-    lstat = partial(os.lstat, dir_fd=folder)
-    try:
-        return names, list(starmap(PACKED.pack, map(SIGNATURE, map(lstat, names))))
-    except (FileNotFoundError, StructError):
-        found = {}
-        for name in names:
-            with contextlib.suppress(FileNotFoundError):
-                found[name] = PACKED.pack(*signature_of(lstat(name)))
-        return list(found), list(found.values())
