@@ -192,6 +192,13 @@ WARNED = {
     "echo {worksapce}": "did you mean {workspace}?",
     "echo {projectroot}": "did you mean {project_root}?",
     "echo {ROUND}": "did you mean {round}?",
+    "echo {promptfile}": "{promptfile} is left as it stands: did you mean {prompt_file}?",
+    "echo {prompt}": "did you mean {prompt_file}?",
+    "echo {prompt-file}": "did you mean {prompt_file}?",
+    "echo {promptPath}": "did you mean {prompt_file}?",
+    "echo {project}": "did you mean {project_root}?",
+    "echo {last-error}": "did you mean {last_error}?",
+    "echo {lasterr}": "did you mean {last_error}?",
 }
 
 UNSUSPICIOUS = (
@@ -206,6 +213,7 @@ UNSUSPICIOUS = (
     f"cat <<EOF | grep x\n{HOT}\nEOF",
     f'agent -p "$(cat {HOT})"',
     "echo ${HOME} {a} {} {{round}} {error}",
+    "awk '{print}' {root} {task} {prompts,files} ${prompt} '{ prompt }' {{prompt}} {work} {last}",
 )
 
 

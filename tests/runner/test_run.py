@@ -97,6 +97,19 @@ class Missions(Case):
         folders = {"logs", "artifacts", "attachments", "knowledge", "output"}
         self.assertEqual(set(os.listdir(place.path)), names | folders)
 
+    def test_a_misspelt_placeholder_is_reported_before_the_first_round(self) -> None:
+        fix = {"run": "touch fixed", "fallback": {"run": "agent {prompt}"}}
+        commands = {"scan": "echo {rnd}; test -e fixed", "verify": "echo {promptfile}", "fix": fix}
+        place = self.workspace(commands=commands)
+        warnings = [
+            "warning: commands.fix: {prompt} is left as it stands: did you mean {prompt_file}?",
+            "warning: commands.verify: {promptfile} is left as it stands: did you mean "
+            "{prompt_file}?",
+        ]
+        done = place.run()
+        self.assertEqual(warnings, done.err.splitlines()[:2])
+        self.assertEqual("", place.run("--quiet").err)
+
     def test_the_demo_of_a_workspace_made_by_init(self) -> None:
         project = os.path.join(self.folder, "project")
         os.mkdir(project)

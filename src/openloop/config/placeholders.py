@@ -14,6 +14,7 @@ from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from openloop.core.errors import OpenLoopError
+from openloop.core.text import nearest
 
 if TYPE_CHECKING:
     from openloop.config import shell_lexer
@@ -26,6 +27,7 @@ VARIABLES: Mapping[str, str] = {
     "last_error": "OPENLOOP_LAST_ERROR",
     "prompt_file": "OPENLOOP_PROMPT_FILE",
 }
+_BEGUN = 6  # letters of a name that stand for it
 INERT = frozenset({"round", "step"})  # digits or lower-case letters: harmless wherever they stand
 
 
@@ -82,9 +84,9 @@ def check(command: str) -> list[PlaceholderError]:
 
 
 def warnings(command: str) -> list[str]:
-    """Legal but probably mistaken uses, a sentence each: a value that another program parses
-    again, and a name in braces that looks like a placeholder but is none."""
-    return list(dict.fromkeys([*_lookalikes(command), *_parsed_again(*_read(command))]))
+    """Legal but probably mistaken uses, a sentence each: what `misspelt` finds, and a value that
+    another program parses again."""
+    return list(dict.fromkeys([*misspelt(command), *_parsed_again(*_read(command))]))
 
 
 class _Source(NamedTuple):
@@ -127,15 +129,28 @@ _TOKEN = re.compile(
 )
 
 
-def _lookalikes(command: str) -> Iterator[str]:
-    for dollar, word in re.findall(r"(\$?)(?<!\{)\{(\w+)\}", command):
-        import difflib  # only a mistake needs it
-
-        near = difflib.get_close_matches(word.lower(), VARIABLES, n=1, cutoff=0.8)
+def misspelt(command: str) -> list[str]:
+    """A sentence on each name in braces that looks like a placeholder but is none."""
+    found: list[str] = []
+    if "{" not in _read(command)[0].text:
+        return found
+    for dollar, word in re.findall(r"(\$?)(?<!\{)\{([\w-]+)\}", command):
         if dollar and word in VARIABLES:
-            yield f"${{{word}}} is a variable of the shell, not a placeholder: write {{{word}}}"
-        elif not dollar and near and word not in VARIABLES:
-            yield f"{{{word}}} is left as it stands: did you mean {{{near[0]}}}?"
+            what = f"${{{word}}} is a variable of the shell, not a placeholder"
+            found.append(f"{what}: write {{{word}}}")
+        elif not dollar and word not in VARIABLES and (name := _meant(word)):
+            found.append(f"{{{word}}} is left as it stands: did you mean {{{name}}}?")
+    return list(dict.fromkeys(found))
+
+
+def _meant(word: str) -> str:
+    """The placeholder that a word probably stands for; "" for none."""
+    bare = re.sub("[_-]", "", word.lower())
+    names = {name.replace("_", ""): name for name in VARIABLES}
+    if bare.startswith("prompt"):
+        return "prompt_file"
+    begun = [name for name in names if len(bare) >= _BEGUN and name.startswith(bare)]
+    return names.get(begun[0] if begun else nearest(bare, names, likeness=0.8), "")
 
 
 def _parsed_again(source: _Source, reading: shell_lexer.PlaceholderForms | None) -> Iterator[str]:

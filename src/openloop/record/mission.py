@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from typing import NamedTuple
 
-from openloop.config import config
+from openloop.config import config, placeholders
 from openloop.config.config import Config
 from openloop.record import workspace
 from openloop.record.workspace import CONFIG, Workspace
@@ -25,6 +26,14 @@ class Mission(NamedTuple):
     @property
     def config_sha256(self) -> str:
         return hashlib.sha256(self.data).hexdigest()
+
+    def misspelt_placeholders(self) -> Iterator[str]:
+        """A sentence on each placeholder that a command probably misspells: the command gets it as
+        it stands."""
+        for step, command in self.config.commands.items():
+            for one in filter(None, (command, command.fallback)):
+                for words in placeholders.misspelt(one.run):
+                    yield f"commands.{step}: {words}"
 
 
 def load(path: str) -> Mission:
