@@ -197,14 +197,16 @@ class Formats(ReportCase):
         for words in ("first", "second"):
             place.configure({"mission": words, "commands": {"verify": "true"}})
             place.run()
-            run_openloop("report", place.path, "--output", target)
+            done = run_openloop("report", place.path, "--output", target)
+            self.assertEqual(("", f"report written to {target} (html)\n"), (done.out, done.err))
             with open(target, encoding="utf-8") as file:
                 self.assertIn(f"<h1>{words}</h1>", file.read())
         self.assertEqual(os.listdir(self.folder).count("report.html"), 1)
 
     def test_a_device_takes_it_and_stays(self) -> None:
         place = self.workspace(commands={"verify": "true"})
-        run_openloop("report", place.path, "--output", "/dev/null")
+        done = run_openloop("report", place.path, "--output", "/dev/null")
+        self.assertEqual("", done.out + done.err)
         self.assertFalse(os.path.isfile("/dev/null"))
 
     def test_files_that_cannot_be(self) -> None:

@@ -7,6 +7,7 @@ import sys
 
 from openloop.cli import output
 from openloop.core.errors import ExitCode
+from openloop.core.text import printable
 
 TYPE_CHECKING = False  # typing is slow to import
 if TYPE_CHECKING:
@@ -29,11 +30,12 @@ def run(args: argparse.Namespace) -> int:
         command = f"openloop report {made.place.quoted} --output report.html"
         print(f"for a page with charts and all logs: {command}", file=sys.stderr)
         return ExitCode.OK
-    document = _rendered(made, args.format or "html").encode()
+    form = args.format or "html"
+    document = _rendered(made, form).encode()
     if args.output is None:
         output.write_bytes(document)
-    else:
-        report.write(made.place, args.output, document)
+    elif report.write(made.place, args.output, document):
+        print(f"report written to {printable(args.output)} ({form})", file=sys.stderr)
     return ExitCode.OK
 
 

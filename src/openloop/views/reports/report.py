@@ -271,21 +271,22 @@ def _next(place: Workspace, state: State | None, head: str, word: str) -> str:
     return console.next_step(place, state, head)
 
 
-def write(place: Workspace, path: str, document: bytes) -> None:
-    """Put a report into a file, whole. Raises UsageError for a file of the workspace's own,
-    OutputError when it cannot be written."""
+def write(place: Workspace, path: str, document: bytes) -> bool:
+    """Put a report into a file, whole; returns False for a device or a FIFO. Raises UsageError for
+    a file of the workspace's own, OutputError when it cannot be written."""
     target = os.path.realpath(path)
     _refuse_own(place, path, target)
     try:
         if os.path.exists(target) and not stat.S_ISREG(os.stat(target).st_mode):
             with open(target, "wb") as file:  # a device or a FIFO takes it as it comes
                 file.write(document)
-            return
+            return False
         folder = os.open(os.path.dirname(target), os.O_RDONLY | os.O_DIRECTORY)
         try:
             files.replace(os.path.basename(target), document, folder=folder)
         finally:
             os.close(folder)
+        return True
     except OSError as error:
         raise OutputError(f"{path} cannot be written: {error.strerror}") from None
 
