@@ -2,7 +2,7 @@
 
 import unittest
 
-from openloop.config.command_starts import opening_commands, scripts, without_wrappers
+from openloop.config.command_starts import bare_command, opening_commands, scripts, without_wrappers
 from openloop.config.shell_commands import simple_commands
 
 SCRIPTS = {  # a command: the scripts that are read before it could have written them
@@ -93,6 +93,19 @@ class Starts(unittest.TestCase):
         for command in ("env -C sub make", "env --chdir=sub make", "env -S 'a b'", "command -v a"):
             with self.subTest(command):
                 self.assertIsNone(without_wrappers(simple_commands(command)[0]))
+
+    def test_the_bare_command_is_the_program_with_its_subcommand(self):
+        for command, expected in {
+            "npm test --silent": "npm test",
+            "PYTHONPATH=src python3 -m unittest discover -s tests": "python3 -m unittest",
+            "cd x && cmake -B build && ctest --test-dir build": "ctest",
+            "pytest -q; code=$?; exit $code": "pytest",
+            "go test ./...": "go test",
+            "echo 'not parsed": "",
+            "echo done": "",
+        }.items():
+            with self.subTest(command):
+                self.assertEqual(expected, bare_command(command))
 
     def test_the_opening_commands_end_with_the_first_that_could_write(self):
         for command, expected in {

@@ -103,7 +103,12 @@ class Place(Case):
 
 class Doctor(Place):
     def test_the_placeholder(self) -> None:
-        self.assertEqual("problem", self.of(self.place(REPLACE_ME), "placeholder", 1)[0])
+        place = self.place(REPLACE_ME)
+        self.assertEqual("problem", self.of(place, "placeholder", 1)[0])
+        with open(place.project_file("Cargo.toml"), "w", encoding="utf-8") as file:
+            file.write("[package]\n")
+        done = run_openloop("doctor", place.path, exitcode=1)
+        self.assertIn("this project works, such as `cargo test`", done.out)
 
     def test_the_key_of_a_project_root_that_is_gone(self) -> None:
         place = self.place("true", project_root="gone")

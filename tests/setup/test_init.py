@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 from typing import Any
 
@@ -58,6 +59,24 @@ class Init(Project):
         self.assertNotIn("policy", document)
         self.assertIn("no policy, because no test command was found", output)
         self.assertIn('"protect": ["tests/**"]', output)
+
+    def test_hints_name_the_test_command_of_the_project(self) -> None:
+        for files, agent, hint in (
+            (
+                {"package.json": '{"scripts": {"test": "node --test"}}'},
+                "claude",
+                "'Bash(npm test *)'",
+            ),
+            ({"package.json": '{"scripts": {"test": "node --test"}}'}, "copilot", "'shell(npm:*)'"),
+            ({"package.json": "{}"}, "claude", "'Bash(npm test *)'"),
+            ({"Cargo.toml": "[package]\n"}, "claude", "'Bash(cargo test *)'"),
+            (PYTHON, "claude", "'Bash(python3 -m pytest *)'"),
+            ({"README.md": ""}, "claude", "'Bash(TEST_COMMAND *)'"),
+        ):
+            with self.subTest(hint):
+                output, _ = self.init(files, "--agent", agent)
+                self.assertIn(hint, output)
+            shutil.rmtree(self.project({}))
 
     def test_force_keeps_the_configuration_that_was_there(self) -> None:
         self.init(PYTHON)

@@ -38,7 +38,7 @@ class Preset(NamedTuple):
     """How to run one coding agent as `commands.fix` or `commands.improve`.
 
     run: the command, with `{prompt_file}` where it takes its task. program: what must be on PATH,
-    the first word of `run` unless it is named. state: what the agent keeps
+    the first word of `run` unless it is named. note: see `note_for`. state: what the agent keeps
     outside of the project, writable in the sandbox; a folder ends with a slash. caches: what it
     keeps inside of the project, as patterns. env: variables that the command needs. unboxed: words
     of `run` that are replaced in the sandbox, because the agent's own cannot nest there. keys:
@@ -71,6 +71,13 @@ class Preset(NamedTuple):
         """The options of the program, as written."""
         call = re.split(rf"(?<![\w./-]){re.escape(self.program)}(?=\s)", self.run)[-1]
         return tuple(re.findall(r"(?<=\s)--?[a-z][\w-]*", call.partition("{")[0]))
+
+    def note_for(self, tests: str) -> str:
+        """The note, with the project's own command in its examples. tests: that runs its tests, in
+        few words; "" when it is unknown."""
+        program = tests.partition(" ")[0]
+        text = self.note.replace("{test_command}", tests or "TEST_COMMAND")
+        return text.replace("{test_program}", program or "TEST_PROGRAM")
 
     def as_command(self) -> dict[str, Any]:
         """The value for `commands.fix` or `commands.improve` in openloop.json."""

@@ -70,6 +70,26 @@ def opening_commands(text: str) -> list[SimpleCommand]:
     return found
 
 
+def bare_command(text: str) -> str:
+    """The program of the last command that does some work, with its subcommand: `npm test`,
+    `python3 -m pytest`; "" when the text cannot be parsed."""
+    for one in reversed(simple_commands(text)):
+        inner = without_wrappers(one)
+        if not inner or not inner.words or inner.is_trivial or inner.name in ("cd", "exit"):
+            continue
+        words = inner.words
+        size = 3 if words[1:2] == ["-m"] else 2
+        parts = [
+            word for n, word in enumerate(words[:size]) if n == 0 or size == 3 or _is_name(word)
+        ]
+        return " ".join(parts)
+    return ""
+
+
+def _is_name(word: str) -> bool:
+    return re.fullmatch(r"[A-Za-z][\w:-]*", word) is not None
+
+
 def scripts(text: str) -> list[tuple[str, str]]:
     """(interpreter, path of the script that it reads first) of the opening commands. A path that is
     not absolute begins in the folder that the command runs in."""

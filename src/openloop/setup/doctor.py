@@ -200,7 +200,11 @@ def _gates(known: Config, root: str) -> Iterator[Finding]:
     """Gates that cannot fail, or that a change could make pass."""
     if known.command(Step.VERIFY).run == REPLACE_ME:
         what = "commands.verify is the placeholder that init wrote: it always fails"
-        yield problem(what, "write the command that proves this project works")
+        from openloop.setup.detection import detect  # only a placeholder needs it
+
+        example = detect.detect(root, has_browser=False).example
+        such = f", such as `{example}`" if example else ""
+        yield problem(what, f"write the command that proves this project works{such}")
     for gate in known.gates:
         name = "baseline.command" if gate is Step.BASELINE else f"commands.{gate}"
         command = known.command(gate)

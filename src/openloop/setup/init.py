@@ -13,6 +13,7 @@ from typing import Any
 from openloop.agents import catalog
 from openloop.browser import chromium
 from openloop.config import config
+from openloop.config.command_starts import bare_command
 from openloop.config.config import NO_POLICY, Config
 from openloop.core import clock
 from openloop.core.errors import UsageError
@@ -40,6 +41,7 @@ from openloop.record.workspace import (
 )
 from openloop.runner import documents
 from openloop.setup.detection import detect, web_page
+from openloop.setup.findings import REPLACE_ME
 from openloop.setup.missions import known_tools, templates
 
 _SCHEMA = "openloop.schema.json"
@@ -109,7 +111,8 @@ def init(
             text = json.dumps(found.play, indent=2) + "\n"
             files.replace(web_page.FILE, text.encode(), folder=folder)
     where = _on_root(place, root) if project_root is None else ()
-    sentences = (*where, *found.found, *_on_policy(document), *notes, *_on_agent(agent))
+    about_agent = _on_agent(agent, found.example or document["commands"]["verify"])
+    sentences = (*where, *found.found, *_on_policy(document), *notes, *about_agent)
     return InitResult(place, root, known, (*sentences, *_hide_from_git(place)))
 
 
@@ -141,11 +144,12 @@ def _on_root(place: Workspace, root: str) -> Iterator[str]:
         yield f"for another one: --project-root PATH, or a workspace in it, such as {folder}"
 
 
-def _on_agent(agent: str | None) -> Iterator[str]:
-    """Remarks on the configured agent."""
+def _on_agent(agent: str | None, tests: object) -> Iterator[str]:
+    """Remarks on the configured agent. tests: the command that runs them."""
     chosen = catalog.preset_named(agent) if agent is not None else None
     if chosen and chosen.note:
-        yield f"{chosen.name}: {chosen.note}"
+        command = bare_command(tests) if isinstance(tests, str) and tests != REPLACE_ME else ""
+        yield f"{chosen.name}: {chosen.note_for(command)}"
     if chosen and chosen.install:
         yield f"if it is not installed: {chosen.install}"
 

@@ -47,7 +47,8 @@ _LITTER = {
 class Detection:
     """The proposal for `init`, and why.
 
-    commands: by step; verify is always there. found: sentences. protect, allow: globs for the
+    commands: by step; verify is always there. example: what verify is, or often is in such a
+    project; "" for nothing. found: sentences. protect, allow: globs for the
     policy; both empty where no command was found or no source was seen. play: the document of a
     play, for which the commands have one; None without.
     """
@@ -57,6 +58,7 @@ class Detection:
     protect: list[str]
     allow: list[str]
     play: dict[str, Any] | None = None
+    example: str = ""
 
 
 def detect(root: str, *, has_browser: bool = True) -> Detection:
@@ -90,6 +92,7 @@ def detect(root: str, *, has_browser: bool = True) -> Detection:
         protect=list(policy.protect),
         allow=list(policy.allow),
         play=play,
+        example=verify or next((one.example for one in candidates if one.example), ""),
     )
 
 
