@@ -91,7 +91,7 @@ def late_files(bench: Bench) -> Row:
             # What another host writes is not seen here: it is written elsewhere and comes late.
             hidden = f"{folder}.hidden"
             shutil.copytree(folder, hidden)
-            subprocess.run([sys.executable, "-I", "-S", LAUNCH, "run", hidden], check=True)
+            subprocess.run([*LAUNCH, "run", hidden], check=True)
             require(not os.path.exists(os.path.join(folder, "end.json")), f"{position} is seen")
         for folder in folders:  # the claim is older, and was seen
             shutil.copy(os.path.join(f"{folder}.hidden", "claim"), os.path.join(folder, "claim"))

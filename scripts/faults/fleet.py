@@ -14,7 +14,6 @@ import random
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -228,6 +227,11 @@ def claim_of(where: Place, name: str) -> dict[str, Any]:
     return found
 
 
+def write_json(folder: str, name: str, document: dict[str, Any]) -> None:
+    with open(os.path.join(folder, name), "w", encoding="utf-8") as file:
+        json.dump(document, file)
+
+
 def killed_launches(bench: Bench) -> Row:
     """The launch, its runner, or both: reported as crashed or lost, and whole after a retry."""
 
@@ -268,13 +272,11 @@ def claims(bench: Bench) -> Row:
         shutil.rmtree(folder, ignore_errors=True)
         os.mkdir(folder)
         ran = os.path.join(folder, "ran")
-        order = {"launch": "l", "workspace": folder, "cwd": folder,
-                 "argv": ["/bin/sh", "-c", f"echo once >> {ran}"]}  # fmt: skip
-        with open(os.path.join(folder, "order.json"), "w", encoding="utf-8") as file:
-            json.dump(order, file)
-        words = [sys.executable, "-I", "-S", LAUNCH, "run", folder]
-        quiet = {"stdout": subprocess.DEVNULL}
-        twins = [subprocess.Popen(words, **quiet) for _ in range(3)]  # type: ignore[call-overload]
+        config = {"version": 1, "total_rounds": 1, "commands": {"verify": f"echo once >> {ran}"}}
+        write_json(folder, "openloop.json", config)
+        write_json(folder, "order.json", {"launch": "l", "workspace": folder, "cwd": folder})
+        words = [*LAUNCH, "run", folder]
+        twins = [subprocess.Popen(words, stdout=subprocess.DEVNULL) for _ in range(3)]
         given_up = False
         if chance.random() < 0.7:
             time.sleep(chance.uniform(0, 0.05))

@@ -10,7 +10,8 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from openloop.fleet.launchers import launch, launcher
+from openloop.core import interpreter
+from openloop.fleet.launchers import launcher
 from openloop.fleet.views.status import FleetReport
 from support import Case, Done, _end, run_openloop, start_openloop, wait_until
 
@@ -161,10 +162,10 @@ class Engine:
     def forget(self) -> None:
         os.unlink(self.file("queue"))
 
-    def begin(self, position: int = 0) -> subprocess.Popen[bytes]:
+    def begin(self, position: int = 0, **how: Any) -> subprocess.Popen[bytes]:
         """Run what was submitted, as a node would."""
         folder = self.queue[position][1]
-        return subprocess.Popen([sys.executable, "-I", "-S", LAUNCH, "run", folder])
+        return subprocess.Popen([*LAUNCH, "run", folder], **how)
 
 
-LAUNCH = launch.__file__
+LAUNCH = [*interpreter.isolated_python(), interpreter.LAUNCH]

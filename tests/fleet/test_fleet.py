@@ -279,6 +279,16 @@ class Coordinators(Case):
         self.place.do("retry")
         self.assertEqual({"complete"}, set(self.place.states().values()))
 
+    def test_a_launch_and_its_run_can_be_told_apart(self) -> None:
+        running(self, self.place)
+        wait_until(lambda: sorted(self.place.ran()) == ["a", "b"])
+        folder = self.place.file("fleet.fleet/tasks/a/launch-1")
+        pid, runner = launch.pid_of(folder), launch.pid_of(folder, launch.RUN)
+        assert pid and runner
+        workspace = self.place.file("fleet.fleet/tasks/a/workspace")
+        self.assertEqual(["start", folder], command_line(pid)[-2:])
+        self.assertEqual(["openloop", "run", workspace, "--quiet"], command_line(runner))
+
     def test_what_a_dead_launch_left_can_be_cancelled(self) -> None:
         self.place.configure(tasks=names("a"), launcher=self.place.fleet["launcher"])
         first = running(self, self.place)
@@ -425,6 +435,18 @@ class Engines(Case):
         self.engine.begin().wait()
         self.assertEqual(0, first.wait(20))
 
+    def test_a_run_that_cannot_be_started_is_crashed(self) -> None:
+        place = self.fleet("a")
+        first = running(self, place)
+        place.wait_for("task_submitted")
+        folder = self.engine.queue[0][1]
+        os.mkdir(os.path.join(folder, "log"))
+        launched = self.engine.begin(stderr=subprocess.PIPE)
+        self.assertIn(b"the run cannot be started: [Errno 21]", launched.communicate()[1])
+        self.assertEqual(1, first.wait(20))
+        (end,) = place.events_of("task_ended")
+        self.assertEqual(("crashed", 127), (end["state"], end["code"]))
+
     def test_cancel_what_has_not_begun(self) -> None:
         place = self.fleet("a")
         first = running(self, place)
@@ -437,9 +459,13 @@ class Engines(Case):
         wait_until(lambda: os.path.exists(self.engine.file("cancelled")))
 
 
+def command_line(pid: int) -> list[str]:
+    with open(f"/proc/{pid}/cmdline", encoding="utf-8") as file:
+        return file.read().rstrip("\0").split("\0")
+
+
 def run_late(folder: str) -> int:
-    words = [sys.executable, "-I", "-S", LAUNCH, "run", folder]
-    return subprocess.run(words, check=False).returncode
+    return subprocess.run([*LAUNCH, "run", folder], check=False).returncode
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ sys.exit(main())
 
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+LAUNCH = os.path.join(_PACKAGE, "cli", "launch.py")  # what a launcher of fleets starts
 PROGRAMS = os.path.join(_PACKAGE, "bin")  # holds `openloop` alone
 
 
@@ -36,9 +37,13 @@ def isolated(program: str) -> list[str]:
     environment, which may lie in a project. PYTHONDONTWRITEBYTECODE is ignored as well: with it a
     checkout would be compiled again at each start.
     """
+    return [*isolated_python(), "-c", _PATH + program, os.path.dirname(_PACKAGE)]
+
+
+def isolated_python() -> list[str]:
+    """The words that start this interpreter, isolated; a program follows them."""
     # The program of a virtual environment may lie in the project; the one behind it does not.
-    python = getattr(sys, "_base_executable", None) or sys.executable
-    return [python, "-I", "-S", "-c", _PATH + program, os.path.dirname(_PACKAGE)]
+    return [getattr(sys, "_base_executable", None) or sys.executable, "-I", "-S"]
 
 
 def program_variables(path: str | None) -> dict[str, str]:

@@ -237,7 +237,7 @@ class Landing:
         )
         assert process.stdin
         with process.stdin:
-            launch.write_json(self._folder, launch.RUN, launch.process_identity(process.pid))
+            launch.write_run(self._folder, process.pid)
             process.stdin.write(b"noted\n")
         return process
 

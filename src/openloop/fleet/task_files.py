@@ -6,7 +6,6 @@ import json
 import os
 from typing import Any
 
-from openloop.core import interpreter
 from openloop.core.text import printable
 from openloop.fleet import task_configuration
 from openloop.fleet.decide import Observation
@@ -78,14 +77,9 @@ def _make(folder: str) -> None:
 
 
 def write_order(fleet: Fleet, task: Task, known: TaskState, folder: str) -> None:
-    """Write the order of a launch, with the command that it runs. Raises OSError."""
+    """Write the order of a launch. Raises OSError."""
     _make(folder)
-    order = {
-        "launch": known.launch,
-        "workspace": task.workspace,
-        "cwd": fleet.base,
-        "argv": [*interpreter.own_command(), "run", task.workspace, "--quiet"],
-    }
+    order = {"launch": known.launch, "workspace": task.workspace, "cwd": fleet.base}
     with open(os.path.join(folder, launch.ORDER), "w", encoding="utf-8") as file:
         file.write(json.dumps(order))
 

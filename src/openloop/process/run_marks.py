@@ -60,8 +60,15 @@ def _carries(pid: int, mark: int) -> bool:
 def name_guard() -> None:
     """Make GUARD the command line of this process, for `ps` and for the functions below. A guard
     that was forked would have its runner's, and `pkill -f` with words of it would hit both."""
+    set_command_line(GUARD)
+
+
+def set_command_line(words: bytes) -> None:
+    """Make these words, separated by NUL, the command line of this process, as far as the one that
+    it was started with has room for them."""
     start, end = map(int, _read(os.getpid(), "stat").rpartition(b")")[2].split()[45:47])
-    ctypes.memmove(start, GUARD.ljust(end - start, b"\0"), end - start)
+    room = end - start
+    ctypes.memmove(start, words[: room - 1].ljust(room, b"\0"), room)
 
 
 def guard_above() -> int:

@@ -1,5 +1,5 @@
 """Launchers: how the loops of a fleet are started on an engine (this machine, ssh, Slurm).
 
-`launcher` reads a launcher's JSON file, `calls` runs its commands, and `launch` is the program that
-these commands start.
+`launcher` reads a launcher's JSON file, `calls` runs its commands, and `launch` is what the program
+does that these commands start (`cli.launch`).
 """

@@ -6,15 +6,16 @@
     launch.py end FOLDER      SIGTERM to the launch
     launch.py kill FOLDER     SIGKILL to its run, then to the launch itself
 
-Runs on any host with `python -I -S`: nothing but the standard library, and little of that. FOLDER
-holds `order.json` (what to run). The one atomic step is the claim: a file that is linked into place
-once. Whoever makes it first, a launch or a coordinator that gives the launch up, has decided
-whether it will ever run. `end.json` is renamed into place last.
+The run is a fork of the launch: a second interpreter would take the time and memory of one again.
+FOLDER holds `order.json` (what to run). The one atomic step is the claim: a file that is linked
+into place once. Whoever makes it first, a launch or a coordinator that gives the launch up, has
+decided whether it will ever run. `end.json` is renamed into place last.
 """
 
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import os
 import signal
@@ -23,13 +24,17 @@ import time
 
 TYPE_CHECKING = False  # typing is slow to import
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
+
+    OpenLoop = Callable[[list[str]], int]  # runs `openloop` with these words; its exit code
 
 ORDER, CLAIM, RUN, END = "order.json", "claim", "run.json", "end.json"
 STOP, LOG = "stop", "log"
 FENCED = "fenced"  # the key of a claim that gives the launch up
 _LOOK = 1.0  # seconds between two looks for the stop file
 _LATE = 60.0  # seconds that a shared file system may take to show the order
+_APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND
 _ASKED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
@@ -59,18 +64,26 @@ def claim(folder: str, claimant: dict[str, Any]) -> bool:
     return True
 
 
-def _write(path: str, document: dict[str, Any]) -> None:
+def write_run(folder: str, pid: int) -> None:
+    """Note the process of the run. Not durable: a power cut ends the process. Raises OSError."""
+    temporary = os.path.join(folder, f".{RUN}.new")
+    _write(temporary, process_identity(pid), durable=False)
+    os.rename(temporary, os.path.join(folder, RUN))
+
+
+def _write(path: str, document: dict[str, Any], *, durable: bool = True) -> None:
     with open(path, "w", encoding="utf-8") as file:
         file.write(json.dumps(document))
         file.flush()
-        os.fsync(file.fileno())
+        if durable:
+            os.fsync(file.fileno())
 
 
-def write_json(folder: str, name: str, document: dict[str, Any]) -> None:
-    """Write a file atomically and durably. Raises OSError."""
-    temporary = os.path.join(folder, f".{name}.new")
+def _write_end(folder: str, document: dict[str, Any]) -> None:
+    """Write the end file atomically and durably. Raises OSError."""
+    temporary = os.path.join(folder, f".{END}.new")
     _write(temporary, document)
-    os.rename(temporary, os.path.join(folder, name))
+    os.rename(temporary, os.path.join(folder, END))
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
@@ -114,7 +127,7 @@ def pid_of(folder: str, name: str = CLAIM) -> int | None:
 # --- run ---
 
 
-def run(folder: str, on_claim: int = -1) -> int:
+def run(folder: str, openloop: OpenLoop, on_claim: int = -1) -> int:
     """on_claim: a descriptor that gets a word once the launch is claimed."""
     order = _order(folder)
     mine = {"launch": order["launch"], **process_identity(os.getpid())}
@@ -126,9 +139,9 @@ def run(folder: str, on_claim: int = -1) -> int:
         os.write(on_claim, f"{mine['pid']}\n".encode())
         os.close(on_claim)
     began = time.monotonic()
-    pid = _spawn(folder, order)
+    pid = _fork_run(folder, order, openloop)
     with contextlib.suppress(OSError):  # a full disk: only who dies before its run is missed
-        write_json(folder, RUN, process_identity(pid))
+        write_run(folder, pid)
     code = _wait(pid, folder)
     end = {
         "launch": order["launch"],
@@ -150,26 +163,41 @@ def _order(folder: str) -> dict[str, Any]:
     return order
 
 
-def _spawn(folder: str, order: dict[str, Any]) -> int:
-    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-    log = os.open(os.path.join(folder, LOG), flags, 0o644)
-    nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+def _fork_run(folder: str, order: dict[str, Any], openloop: OpenLoop) -> int:
+    """The PID of a new process that runs the loop."""
     pid = os.fork()
     if pid:
-        os.close(log)
-        os.close(nothing)
         return pid
+    code = 127
     try:
         os.setsid()  # a signal to our group must not reach the run twice
-        for source, target in ((nothing, 0), (log, 1), (log, 2)):
-            os.dup2(source, target)
+        _open_as(os.devnull, os.O_RDONLY, 0)
+        _open_as(os.path.join(folder, LOG), _APPEND, 1, 2)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         os.chdir(order["cwd"])
-        os.execv(order["argv"][0], order["argv"])
-    except OSError as error:
-        os.write(2, f"error: {order['argv'][0]} cannot be started: {error}\n".encode())
+        words = ["run", order["workspace"], "--quiet"]
+        _name_run(["openloop", *words])
+        code = openloop(words)
+    except Exception as error:
+        os.write(2, f"error: the run cannot be started: {error}\n".encode())
     finally:
-        os._exit(127)
+        os._exit(code)
+
+
+def _open_as(path: str, flags: int, *targets: int) -> None:
+    """Open a file as these standard streams."""
+    descriptor = os.open(path, flags, 0o644)
+    for target in targets:
+        os.dup2(descriptor, target)
+    if descriptor > 2:
+        os.close(descriptor)
+
+
+def _name_run(words: list[str]) -> None:
+    """Make these words the command line of this process, which has that of the launch."""
+    from openloop.process import run_marks  # the run needs it, the launch does not
+
+    run_marks.set_command_line("\0".join(words).encode())
 
 
 def _wait(pid: int, folder: str) -> int:
@@ -197,26 +225,24 @@ def _say_end(folder: str, end: dict[str, Any]) -> None:
     """Write end.json; on a full disk, as soon as there is room again."""
     while True:
         try:
-            return write_json(folder, END, end)
+            return _write_end(folder, end)
         except FileNotFoundError:
             sys.exit(f"{folder} was removed")
         except OSError:
             time.sleep(_LOOK)
 
 
-def start(folder: str) -> int:
+def start(folder: str, openloop: OpenLoop) -> int:
     """Run a launch in the background, in its own session; 1 when it dies before it is claimed."""
+    gc.freeze()  # a collection would copy the memory that the forks share
     reading, writing = os.pipe()
     pid = os.fork()
     if pid == 0:
         os.close(reading)
         os.setsid()
-        nothing = os.open(os.devnull, os.O_RDWR)
-        for target in (0, 1):
-            os.dup2(nothing, target)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-        os.dup2(os.open(os.path.join(folder, "engine.log"), flags, 0o644), 2)
-        os._exit(_guarded(folder, writing))
+        _open_as(os.devnull, os.O_RDWR, 0, 1)
+        _open_as(os.path.join(folder, "engine.log"), _APPEND, 2)
+        os._exit(_guarded(folder, openloop, writing))
     os.close(writing)
     with os.fdopen(reading, "rb") as pipe:
         word = pipe.read()
@@ -226,9 +252,9 @@ def start(folder: str) -> int:
     return 0 if os.path.exists(os.path.join(folder, CLAIM)) else 1
 
 
-def _guarded(folder: str, writing: int) -> int:
+def _guarded(folder: str, openloop: OpenLoop, writing: int) -> int:
     try:
-        return run(folder, writing)
+        return run(folder, openloop, writing)
     except SystemExit as ending:
         os.write(2, f"{ending}\n".encode())
     except OSError as error:
@@ -270,12 +296,13 @@ def kill(folder: str) -> int:
     return 0
 
 
-def main(words: list[str]) -> int:
+def main(words: list[str], openloop: OpenLoop) -> int:
+    """Do one of the above; returns the exit code."""
     match words:
         case ["run", folder]:
-            return run(folder)
+            return run(folder, openloop)
         case ["start", folder]:
-            return start(folder)
+            return start(folder, openloop)
         case ["alive"]:
             return print_live_launches()
         case ["end", folder]:
@@ -284,7 +311,3 @@ def main(words: list[str]) -> int:
             return kill(folder)
     print(__doc__)
     return 2
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

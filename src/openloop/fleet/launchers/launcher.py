@@ -9,13 +9,12 @@ import json
 import os
 import re
 import shlex
-import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from openloop.fleet.launchers import launch as launch_program
+from openloop.core import interpreter
 
 SHIPPED = ("local", "ssh", "slurm")
 NAMES = (
@@ -124,5 +123,5 @@ def unknown_places(command: str) -> Iterable[str]:
 
 def _program(verb: str, folder: str) -> str:
     """The command of `launch`, for a shell here or on a host that has the same files."""
-    words = [sys.executable, "-I", "-S", launch_program.__file__, verb]
+    words = [*interpreter.isolated_python(), interpreter.LAUNCH, verb]
     return shlex.join(words if verb == "alive" else [*words, folder])
