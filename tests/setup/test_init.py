@@ -60,6 +60,17 @@ class Init(Project):
         self.assertIn("no policy, because no test command was found", output)
         self.assertIn('"protect": ["tests/**"]', output)
 
+    def test_without_an_agent_it_says_that_a_run_only_measures(self) -> None:
+        words = "no fix, because no agent was named: a run only measures"
+        output, document = self.init(PYTHON)
+        self.assertNotIn("fix", document["commands"])
+        self.assertIn(words, output)
+        self.assertNotIn(words, self.init(PYTHON, "--force", "--agent", "claude")[0])
+        place = os.path.join(self.folder, "template", ".openloop", "main")
+        os.makedirs(os.path.dirname(place))
+        made = run_openloop("init", place, "--template", "repair-test")
+        self.assertNotIn(words, made.out)
+
     def test_hints_name_the_test_command_of_the_project(self) -> None:
         for files, agent, hint in (
             (

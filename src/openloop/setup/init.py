@@ -5,15 +5,13 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from openloop.agents import catalog
 from openloop.browser import chromium
 from openloop.config import config
-from openloop.config.command_starts import bare_command
 from openloop.config.config import NO_POLICY, Config
 from openloop.core import clock
 from openloop.core.errors import UsageError
@@ -40,8 +38,8 @@ from openloop.record.workspace import (
     Workspace,
 )
 from openloop.runner import documents
+from openloop.setup import init_remarks
 from openloop.setup.detection import detect, web_page
-from openloop.setup.findings import REPLACE_ME
 from openloop.setup.missions import known_tools, templates
 
 _SCHEMA = "openloop.schema.json"
@@ -110,9 +108,9 @@ def init(
         if found.play and (force or not files.exists(web_page.FILE, folder=folder)):
             text = json.dumps(found.play, indent=2) + "\n"
             files.replace(web_page.FILE, text.encode(), folder=folder)
-    where = _on_root(place, root) if project_root is None else ()
-    about_agent = _on_agent(agent, found.example or document["commands"]["verify"])
-    sentences = (*where, *found.found, *_on_policy(document), *notes, *about_agent)
+    where = init_remarks.on_root(place, root) if project_root is None else ()
+    about_agent = init_remarks.on_agent(agent, document["commands"], found.example)
+    sentences = (*where, *found.found, *init_remarks.on_policy(document), *notes, *about_agent)
     return InitResult(place, root, known, (*sentences, *_hide_from_git(place)))
 
 
@@ -134,24 +132,6 @@ def _locked(place: Workspace) -> Iterator[int]:
         ) from None
     finally:
         lock.release()
-
-
-def _on_root(place: Workspace, root: str) -> Iterator[str]:
-    """A remark on a project that nobody named, and that the workspace does not lie in as usual."""
-    if root == os.path.dirname(place.path):
-        folder = shlex.quote(f"PROJECT/{HOME}/{os.path.basename(place.path)}")
-        yield f"the project is {root}, because the workspace lies in it and no other was named."
-        yield f"for another one: --project-root PATH, or a workspace in it, such as {folder}"
-
-
-def _on_agent(agent: str | None, tests: object) -> Iterator[str]:
-    """Remarks on the configured agent. tests: the command that runs them."""
-    chosen = catalog.preset_named(agent) if agent is not None else None
-    if chosen and chosen.note:
-        command = bare_command(tests) if isinstance(tests, str) and tests != REPLACE_ME else ""
-        yield f"{chosen.name}: {chosen.note_for(command)}"
-    if chosen and chosen.install:
-        yield f"if it is not installed: {chosen.install}"
 
 
 def _root(place: Workspace, project_root: str | None) -> str:
@@ -211,15 +191,6 @@ def _document(
         "max_consecutive_failures": 5,
     }
     return document
-
-
-def _on_policy(document: Mapping[str, Any]) -> Iterator[str]:
-    """Remarks on a missing policy, or a missing list of sources."""
-    example = '{"protect": ["tests/**"], "allow": ["src/**"]}'
-    if "policy" not in document:
-        yield f"no policy, because no test command was found: write one, for example {example}."
-    elif "allow" not in document["policy"]:
-        yield f"policy.allow is left out, because no source was seen; for example {example}."
 
 
 def _relative(place: Workspace, root: str) -> str:
