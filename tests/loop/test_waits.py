@@ -78,17 +78,6 @@ class Waits(unittest.TestCase):
             self.assertEqual((action.decision, action.consecutive_failures), (Decision.BLOCKED, 2))
             self.assertIn("then run again", action.reason)
 
-    def test_a_change_that_could_not_start_blocks_in_the_name_of_its_step(self) -> None:
-        gone = refused(Refusal.MISSING)._replace(says="could not start: a: not found")
-        action = next_action(config(), state(unanswered=Step.FIX, refused={"fix": gone}))
-        assert isinstance(action, FinishRound)
-        self.assertEqual(action.decision, Decision.BLOCKED)
-        self.assertTrue(action.reason.startswith("fix could not start: a: not found; "))
-        known = state(unanswered=Step.FIX, refused={"fix": gone})
-        self.assertEqual(
-            next_action(config(fallback=True), known), RunStep(Step.FIX, fallback=True)
-        )
-
     def test_patience_ends(self) -> None:
         known = state(unanswered=Step.FIX, refused={"fix": refused()}, waited=20000.0)
         for given in (config(), config(max_wait=0.0), config(max_wait=3599.0)):

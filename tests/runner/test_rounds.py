@@ -315,6 +315,18 @@ class Outcomes(RoundCase):
         self.assertEqual(place.artifact(1)["last_error"], r"verify failed (exit 4): last \x00line")
         self.assertEqual(place.heartbeat["last_error"], "")
 
+    def test_reason_names_a_change_that_did_not_pass(self) -> None:
+        for fix, words in (
+            ("no-such-agent", "fix failed: exit 127 (command not found)"),
+            ("exit 3", "fix failed: exit 3"),
+        ):
+            commands = {"verify": "false", "fix": fix}
+            place = self.workspace(words[-1], commands=commands, total_rounds=2)
+            place.run(exitcode=1)
+            self.assertEqual(
+                f"all 2 allowed rounds used; verify failed, {words}", place.heartbeat["reason"]
+            )
+
     def test_last_error_is_cut_at_2000_characters(self) -> None:
         place = self.workspace(total_rounds=1, commands={"verify": f"echo {'x' * 5000}; false"})
         place.run(exitcode=1)

@@ -76,7 +76,7 @@ class Outcome(StrEnum):
     POLICY = "policy"
     INTERRUPTED = "interrupted"
     ERROR = "error"  # could not be started, or its guard was lost
-    UNAVAILABLE = "unavailable"  # no agent, or its provider or login would not let it work
+    UNAVAILABLE = "unavailable"  # the agent's provider or login would not let it work
     BUDGET = "budget"  # the run's limit on cost or tokens was reached
 
     @property
@@ -91,7 +91,6 @@ class Refusal(StrEnum):
     OVERLOADED = "overloaded"
     CREDIT = "credit"
     AUTH = "auth"
-    MISSING = "missing"  # the command could not start
 
     @property
     def passes(self) -> bool:

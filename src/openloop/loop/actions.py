@@ -296,10 +296,14 @@ def _finish_round(config: Config, state: State) -> FinishRound:
 
 
 def _why_unhealthy(config: Config, state: State) -> str:
-    failing = gates.failing(config, state)
-    bad = [gates.failure_words(gate, state.gates[gate]) for gate in failing]
+    bad = [f"{gate} {state.gates[gate].outcome}" for gate in gates.failing(config, state)]
     old = [f"{gate} not measured since the last change" for gate in gates.stale(config, state)]
-    return ", ".join(bad or old)
+    changes = [
+        ": ".join(filter(None, (f"{result.step} {result.outcome}", result.detail)))
+        for result in state.steps
+        if result.step.is_change and not result.outcome.passed
+    ]
+    return ", ".join([*(bad or old), *changes])
 
 
 def _work_is_over(config: Config, state: State) -> str:

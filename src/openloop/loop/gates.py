@@ -11,11 +11,10 @@ from openloop.config.config import Baseline, Command, Config
 from openloop.core.text import number, printable
 from openloop.core.vocabulary import GATES, Match, Outcome, Step
 from openloop.loop.events import Measurement, StepResult
-from openloop.loop.state import GateResult, State
+from openloop.loop.state import State
 
 LAST_ERROR_LENGTH = 2000  # characters
 _NUMBER = r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
-COULD_NOT_START = "could not start: "
 MOST_WRITES = 3  # times in a row that a gate writes until that is a failure
 OBSCURED = ", but would without its colours and carriage returns (try NO_COLOR=1 in its env)"
 _EXPLAINED_CODES = {126: "found but not executable", 127: "command not found"}
@@ -171,21 +170,12 @@ def median(values: Sequence[float]) -> float:
 
 def error_line(step: Step, verdict: Verdict, last_line: str) -> str:
     """One printable line: step, outcome, why, and the line of the log that says what failed."""
-    if verdict.detail.startswith(COULD_NOT_START):
-        return printable(f"{step} {verdict.detail}")[:LAST_ERROR_LENGTH]
     words = f"{step} {verdict.outcome}"
     if verdict.detail:
         words += f" ({verdict.detail})"
     if last_line and last_line != verdict.detail:
         words += f": {last_line}"
     return printable(words)[:LAST_ERROR_LENGTH]
-
-
-def failure_words(gate: Step, result: GateResult) -> str:
-    """A failed gate in few words, for the reason of a round."""
-    if result.error.startswith(f"{gate} {COULD_NOT_START}"):
-        return result.error
-    return f"{gate} {result.outcome}"
 
 
 def measurement(baseline: Baseline, verdict: Verdict) -> Measurement:

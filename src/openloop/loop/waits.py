@@ -17,7 +17,6 @@ LONGEST_PAUSE = 3600.0  # seconds
 _FIX = {
     Refusal.CREDIT: "add credit or change the plan, then run again",
     Refusal.AUTH: "log in or renew the key, then run again",
-    Refusal.MISSING: "put it in place or correct the command, then run again",
 }
 
 
@@ -86,10 +85,7 @@ def ending_when_unavailable(config: Config, state: State) -> tuple[Decision, str
             waits = [one for one in refused if one.kind.passes]
             if not waits:
                 one = refused[0]
-                words = f"{one.agent} cannot work ({one.why})"
-                if one.kind is Refusal.MISSING:
-                    words = f"{step} {one.says}"
-                return Decision.BLOCKED, f"{words}; {_FIX[one.kind]}"
+                return Decision.BLOCKED, f"{one.agent} cannot work ({one.why}); {_FIX[one.kind]}"
             one = waits[0]
             until = f"{one.agent} is unavailable until {one.until} ({one.why})"
             limit = f"max_wait_seconds {config.limits.max_wait:g} would be exceeded"

@@ -31,13 +31,9 @@ def command_of(config: Config, action: RunStep) -> Command:
     return command.fallback or command if action.fallback else command
 
 
-def judged(
-    verdict: Verdict, end: Exit, session: Session | None, last_line: str, not_started: str
-) -> Verdict:
+def judged(verdict: Verdict, end: Exit, session: Session | None, last_line: str) -> Verdict:
     """The verdict on a change once its agent's own report is known. A refusal explains an exit, a
-    time that ran out and silence; whatever else OpenLoop did to the command stands.
-
-    not_started: why the command never did anything, "" when it may have."""
+    time that ran out and silence; whatever else OpenLoop did to the command stands."""
     if end.ended not in (None, Outcome.TIMEOUT, Outcome.STALLED) or end.oom or end.survivors:
         return verdict
     if verdict.outcome is Outcome.OOM:
@@ -46,8 +42,6 @@ def judged(
     if refused is not None or (end.ended is None and end.code == TEMPORARY):
         says = refused.says if refused else last_line or f"exit {TEMPORARY}"
         return Verdict(Outcome.UNAVAILABLE, f"{says} ({verdict.detail})" if end.ended else says)
-    if not_started:
-        return Verdict(Outcome.UNAVAILABLE, not_started)
     if end.ended is not None or session is None:
         return verdict
     return _in_its_words(verdict, end, session)
@@ -67,20 +61,13 @@ def _in_its_words(verdict: Verdict, end: Exit, session: Session) -> Verdict:
 
 
 def refused(
-    config: Config,
-    state: State,
-    action: RunStep,
-    found: sessions.ReportedRefusal | None,
-    says: str,
-    *,
-    other: Refusal = Refusal.OVERLOADED,
+    config: Config, state: State, action: RunStep, found: sessions.ReportedRefusal | None, says: str
 ) -> tuple[AgentRefusal, float]:
     """(the refusal for the loop to decide on, seconds until the reset). found: as reported; None
-    for a command that ended with TEMPORARY or did not start, then other: the kind. says: why, in
-    words."""
+    for a command that ended with TEMPORARY. says: why, in words."""
     before = state.refused.get(waits.refusal_key(action.step, action.fallback))
     times = before.times + 1 if before else 1
-    kind = found.kind if found else other
+    kind = found.kind if found else Refusal.OVERLOADED
     agent = command_of(config, action).agent or "its agent"
     given = found.seconds if found else None
     delay = waits.backoff_seconds(times) if given is None else given

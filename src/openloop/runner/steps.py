@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from openloop.config.config import Command
 from openloop.core import clock
 from openloop.core.text import printable
-from openloop.core.vocabulary import CHANGES, Hook, Outcome, Refusal, SandboxMode, Step
+from openloop.core.vocabulary import CHANGES, Hook, Outcome, SandboxMode, Step
 from openloop.loop import budget, gates
 from openloop.loop.actions import RunStep
 from openloop.loop.events import StepResult
@@ -87,14 +87,11 @@ class StepRunner:
         verdict, last = runs.verdict, runs.ends[-1]
         line = log_tail.failure_line(log.descriptor)
         usage = refusal = None
-        not_started = self._why_not_started(verdict, last, execution)
         if step.is_change:
-            verdict, line = self._reported(verdict, last, line, execution, not_started)
+            verdict, line = self._reported(verdict, last, line, execution)
             usage = session.usage if session else None
-        elif not_started:
-            verdict = verdict._replace(detail=not_started)
         if verdict.outcome is Outcome.UNAVAILABLE:
-            refusal = self._refused(action, execution, state, verdict.detail, not_started)
+            refusal = self._refused(action, execution, state, verdict.detail)
         elif session and self._agents:
             self._agents.share_result(command, None, None)
         private = command.private or self._withholding.is_named_in(line)
@@ -125,21 +122,8 @@ class StepRunner:
             refusal=refusal,
         )
 
-    def _why_not_started(self, verdict: Verdict, end: Exit, execution: Execution) -> str:
-        """Why the command never did anything, as a verdict's detail; "" when it may have."""
-        if verdict.outcome is not Outcome.FAILED or not end.code or execution.command.private:
-            return ""
-        from openloop.runner import missing_programs  # only a failure needs it
-
-        why = missing_programs.why_not_started(
-            execution.command, self._mission.root, end.code, execution.log.descriptor
-        )
-        if not why or self._withholding.is_named_in(why):
-            return ""
-        return f"{gates.COULD_NOT_START}{why} (exit code {end.code})"
-
     def _reported(
-        self, verdict: Verdict, end: Exit, line: str, execution: Execution, not_started: str
+        self, verdict: Verdict, end: Exit, line: str, execution: Execution
     ) -> tuple[Verdict, str]:
         """The verdict and the error line, with the agent's own report taken into account."""
         session = execution.session
@@ -147,17 +131,14 @@ class StepRunner:
             session.end(execution.log.descriptor, end.code)
             if line.startswith("{"):  # a record of its output: its last words instead
                 line = printable(" ".join(session.answer.split()))[:LONGEST]
-        return agent_availability.judged(verdict, end, session, line, not_started), line
+        return agent_availability.judged(verdict, end, session, line), line
 
     def _refused(
-        self, action: RunStep, execution: Execution, state: State, says: str, not_started: str
+        self, action: RunStep, execution: Execution, state: State, says: str
     ) -> dict[str, Any]:
         """Why the agent was unavailable, for the record and for other loops."""
         found = execution.session.refused if execution.session else None
-        other = Refusal.MISSING if says == not_started else Refusal.OVERLOADED
-        refused, delay = agent_availability.refused(
-            self._config, state, action, found, says, other=other
-        )
+        refused, delay = agent_availability.refused(self._config, state, action, found, says)
         if self._agents:
             self._agents.share_result(execution.command, found, delay)
         return refused.to_json()

@@ -4,11 +4,24 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
+from openloop.config import command_starts
 from openloop.config.config import NO_POLICY, Command, Config
 from openloop.config.globs import Globs
-from openloop.runner.missing_programs import MissingScript, missing_scripts
 from openloop.setup.findings import Finding, problem, warning
+
+_SUFFIXES = {"node": ("", ".js", ".json", ".node")}  # that an interpreter adds by itself
+
+
+class _MissingScript(NamedTuple):
+    """interpreter: as the command names it. path: likewise. place: absolute. why: continues the
+    sentence, "does not exist" for example."""
+
+    interpreter: str
+    path: str
+    place: str
+    why: str
 
 
 def findings(
@@ -17,7 +30,7 @@ def findings(
     """A finding for each missing script. commands: with their names for sentences."""
     gates = [known.command(gate) for gate in known.gates]
     for name, command in commands:
-        for script in missing_scripts(command, root):
+        for script in _missing_scripts(command, root):
             what = f"{name}: {script.interpreter} is to run {script.path}, which {script.why}"
             if command in gates and _may_appear(known, root, script):
                 fix = "correct the path if it should be there already"
@@ -28,7 +41,7 @@ def findings(
                 yield problem(what + where, fix)
 
 
-def _may_appear(known: Config, root: str, script: MissingScript) -> bool:
+def _may_appear(known: Config, root: str, script: _MissingScript) -> bool:
     """Whether a change may write the script: it is what the mission asks for."""
     place = os.path.normpath(script.place)
     if known.improver is None or os.path.lexists(place) or not place.startswith(root + os.sep):
@@ -38,3 +51,34 @@ def _may_appear(known: Config, root: str, script: MissingScript) -> bool:
     if Globs((*policy.protect, *policy.withhold)).matches(path):
         return False
     return policy.allow is None or Globs(policy.allow).matches(path)
+
+
+def _missing_scripts(command: Command, root: str) -> Iterator[_MissingScript]:
+    """The scripts that the command reads before it could have written them, and that cannot be
+    read. root: the folder in which it runs."""
+    for interpreter, path in command_starts.scripts(command.run):
+        if path.startswith("~") and "HOME" in command.env:
+            continue
+        place = os.path.join(root, os.path.expanduser(path))
+        name = os.path.basename(interpreter)
+        suffixes = _SUFFIXES.get(name, ("",))
+        why = [_obstacle(place + suffix) for suffix in suffixes]
+        if all(why) and not _on_path(name, path):
+            yield _MissingScript(interpreter, path, place, why[0])
+
+
+def _obstacle(place: str) -> str:
+    """Why a file cannot be read; "" when it can."""
+    try:
+        os.stat(place)
+    except (FileNotFoundError, NotADirectoryError):
+        return "does not exist"
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+    return "" if os.access(place, os.R_OK) else "cannot be read: permission denied"
+
+
+def _on_path(interpreter: str, path: str) -> bool:
+    """Whether a shell may find a script without a folder on PATH."""
+    folders = os.get_exec_path() if interpreter.endswith("sh") and "/" not in path else ()
+    return any(os.path.isfile(os.path.join(folder, path)) for folder in folders)
