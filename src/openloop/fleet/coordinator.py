@@ -7,7 +7,6 @@ launches, and continues.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import select
 from collections.abc import Callable, Container, Iterable
@@ -15,8 +14,8 @@ from typing import Protocol
 
 from openloop.core import clock
 from openloop.fleet import decide, git, requests, task_files, worktrees
-from openloop.fleet import state as states
 from openloop.fleet.decide import LaunchStep, Observation, Queue
+from openloop.fleet.endings import Endings
 from openloop.fleet.engine import Engine
 from openloop.fleet.fleet_file import WORKTREE, Fleet, Task
 from openloop.fleet.journal import Event, Journal, ended, of_task, raising_record_errors
@@ -66,6 +65,7 @@ class Coordinator:
             elif task.phase.is_live:
                 self.queue.take(task.name, task.engine)
         self._observations = Observations(fleet, state)
+        self._endings = Endings(fleet, self._record, self.queue, self._engine, self._observations)
 
     # --- the loop ---
 
@@ -181,20 +181,7 @@ class Coordinator:
         elif self._launcher.could_not_ask(answer.code, answer.errors):
             self._unreachable(task.engine, answer.why)  # it may have been taken all the same
         else:
-            self._refused(task, answer.why)
-
-    def _refused(self, task: TaskState, why: str) -> None:
-        if not self._give_up(task):  # it has begun: what the launcher says is not so
-            return
-        why = task_files.last_line(self._observations.folder(task), "engine.log") or why
-        self._leave(task)
-        self._record([of_task(EventName.TASK_REFUSED, task.name, launch=task.launch, why=why)])
-        if decide.is_refused_for_good(task):
-            why = f"{self._launcher.name} refused it {task.refusals} times: {why}"
-            self._record([ended(task.name, StateName.BLOCKED, why)])
-        else:
-            delay = task.refusals * self._launcher.poll_interval
-            self.queue.delay(task.name, clock.monotonic() + delay)
+            self._endings.refuse(task, answer.why)
 
     def workspace(self, task: TaskState) -> str:
         """The path of a task's workspace."""
@@ -221,7 +208,7 @@ class Coordinator:
     def _do(self, step: LaunchStep, task: TaskState, seen: Observation, now: float) -> None:
         match step:
             case LaunchStep.END:
-                self._end(task, seen)
+                self._endings.end(task, seen)
             case LaunchStep.ADOPT:
                 found = {"launch": task.launch, "job": seen.job, "adopted": True}
                 self._record([of_task(EventName.TASK_SUBMITTED, task.name, **found)])
@@ -239,74 +226,12 @@ class Coordinator:
                 self._engine_ends(Verb.KILL, task, seen)
                 seen.killed = now
             case LaunchStep.GIVE_UP:
-                self._release(task, seen)
+                self._endings.give_up(task, seen)
             case LaunchStep.LOSE:
-                self._lose(task, seen)
+                self._endings.lose(task, seen)
 
     def _engine_ends(self, verb: Verb, task: TaskState, seen: Observation) -> None:
         self._engine.end(task, verb, task.job or seen.job)
-
-    def _give_up(self, task: TaskState) -> bool:
-        """Claim a launch, so that it can never begin. False when it has begun."""
-        folder = self._observations.folder(task)
-        os.makedirs(folder, exist_ok=True)
-        if launch.claim(folder, {launch.FENCED: True, "launch": task.launch}):
-            return True
-        seen = self._observations[task]
-        task_files.update_observation(folder, task.launch, seen)
-        return not seen.begun
-
-    def _release(self, task: TaskState, seen: Observation) -> None:
-        if not self._give_up(task):
-            return
-        if seen.listed or task.job:  # it would only start, find the claim and end
-            self._engine_ends(Verb.CANCEL, task, seen)
-        self._leave(task)
-        if task.cancelling:
-            self._record([ended(task.name, StateName.CANCELLED, "cancelled before it began")])
-            return
-        why = "the launcher no longer has it, and it never began"
-        why = task_files.last_line(self._observations.folder(task), "engine.log") or why
-        self._record([of_task(EventName.TASK_RELEASED, task.name, launch=task.launch, why=why)])
-        if decide.is_unable_to_begin(task):
-            self._record([ended(task.name, StateName.LOST, f"{task.unbegun} launches: {why}")])
-        else:
-            self.queue.wait(task.name)
-
-    def _lose(self, task: TaskState, seen: Observation) -> None:
-        """Declare a task lost, after one more look: listing a folder makes a shared file system
-        show new files."""
-        folder = self._observations.folder(task)
-        with contextlib.suppress(OSError):
-            os.listdir(folder)
-        task_files.update_observation(folder, task.launch, seen)
-        if seen.end is not None:
-            return self._end(task, seen)
-        with contextlib.suppress(OSError):
-            task_files.ask_to_stop(folder)  # should it live on where nobody sees it
-        beat = task_files.beat_words(self.workspace(task))
-        state, why = StateName.LOST, f"it is gone without an end file{beat}"
-        if task.cancelling:
-            state, why = StateName.CANCELLED, "cancelled; it left no end file"
-        self._leave(task)
-        self._record([ended(task.name, state, why, launch=task.launch)], durable=True)
-        return None
-
-    def _end(self, task: TaskState, seen: Observation) -> None:
-        assert seen.end is not None
-        last = task_files.last_line(self._observations.folder(task), launch.LOG)
-        fields = states.ending(seen.end, last)
-        if task.cancelling and fields["state"] != StateName.COMPLETE:
-            fields |= {"state": StateName.CANCELLED, "reason": "cancelled"}
-        if fields["state"] == StateName.COMPLETE and task.tree_made and task.name in self._tasks:
-            fields |= worktrees.committed(self.fleet, self._tasks[task.name])
-        self._leave(task)
-        self._record([of_task(EventName.TASK_ENDED, task.name, launch=task.launch, **fields)])
-
-    def _leave(self, task: TaskState) -> None:
-        """Note that a launch has ended."""
-        self.queue.leave(task.name, task.engine)
-        del self._observations[task]
 
     # --- starting ---
 
@@ -350,7 +275,7 @@ class Coordinator:
         try:
             self._engine.submit(known)
         except OSError as error:
-            self._refused(known, _no_command(error))
+            self._endings.refuse(known, _no_command(error))
 
 
 def _no_command(error: OSError) -> str:
