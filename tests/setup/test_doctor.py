@@ -259,7 +259,7 @@ class Doctor(Place):
         self.assertIn("openloop init project/.openloop/main", done.err)
         run_openloop("init", "project/.openloop/main", cwd=self.folder)
         done = run_openloop("doctor", "project", cwd=self.folder, exitcode=2)
-        self.assertIn("openloop doctor project/.openloop/main", done.err)
+        self.assertIn("name the one in it: project/.openloop/main", done.err)
 
     def test_the_browser_of_a_play(self) -> None:
         browser = os.path.join(self.folder, "chromium")

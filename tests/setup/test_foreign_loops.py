@@ -191,7 +191,7 @@ class Shell(Folder):
         self.write("c.sh", "# while :; do claude -p x; done\n")
         self.assertEqual(known_tools.found(self.folder), [])
         output = run_openloop("doctor", self.folder, exitcode=2).err
-        self.assertIn("no workspace", output)
+        self.assertIn("not a workspace", output)
 
 
 class Yaml(Folder):

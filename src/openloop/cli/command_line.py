@@ -12,6 +12,7 @@ from importlib import import_module
 
 from openloop import __version__
 from openloop.cli.arguments import Parser
+from openloop.core.text import nearest
 
 TYPE_CHECKING = False  # typing is slow to import
 if TYPE_CHECKING:
@@ -54,13 +55,31 @@ def parse(words: list[str]) -> argparse.Namespace:
     of `judge`, which are another program's. Raises SystemExit as argparse does."""
     end = words.index("--") if "--" in words and words[0] == "judge" else len(words)
     its_parser = parser(words[:1])
+    if not words:
+        its_parser.error("no command was given; openloop --help lists them")
+    if words[0] not in COMMANDS and not words[0].startswith("-"):
+        near = nearest(words[0], COMMANDS)
+        hint = f"did you mean {near}?" if near else "openloop --help lists the commands"
+        its_parser.error(f"there is no command {words[0]!r}; {hint}")
     args, unknown = its_parser.parse_known_args(words[:end])
     if unknown:
         forgotten = end == len(words) and words[0] == "judge"
-        hint = "; write COMMAND behind --: openloop judge CASES -- python3 solver.py"
-        its_parser.error(f"unrecognized arguments: {' '.join(unknown)}{hint if forgotten else ''}")
+        hint = "write COMMAND behind --: openloop judge CASES -- python3 solver.py"
+        near = nearest(unknown[0].partition("=")[0], _options(its_parser, words[0]))
+        hint = hint if forgotten else f"did you mean {near}?" if near else ""
+        what = f"unrecognized arguments: {' '.join(unknown)}"
+        its_parser.error(f"{what}; {hint}" if hint else what)
     args.words = words[end + 1 :]
     return args
+
+
+def _options(parser: argparse.ArgumentParser, name: str) -> list[str]:
+    """The long options of a subcommand."""
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            own = action.choices[name]._actions
+            return [word for one in own for word in one.option_strings if word.startswith("--")]
+    return []
 
 
 def parser(whole: Iterable[str] = COMMANDS) -> argparse.ArgumentParser:

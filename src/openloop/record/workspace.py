@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 from openloop.core.errors import UsageError
@@ -118,9 +119,34 @@ def existing(path: str) -> Workspace:
     """The workspace at `path`. Raises UsageError when there is none."""
     found = existing_folder(path)
     if not _exists(found.file(CONFIG), path):
-        what = f"{path} is not a workspace: it holds no {CONFIG}"
-        raise UsageError(what, fix=f"openloop init {found.quoted}")
+        raise without_config(found)
     return found
+
+
+def existing_record(path: str) -> Workspace:
+    """The workspace at `path`, of which a file is left at least. Raises UsageError."""
+    found = existing_folder(path)
+    if not any(_exists(found.file(name), path) for name in (CONFIG, EVENTS, HEARTBEAT, PROGRESS)):
+        raise without_config(found)
+    return found
+
+
+def without_config(place: Workspace) -> UsageError:
+    """The error for a folder without openloop.json: probably a project with workspaces in it."""
+    from shlex import quote  # as in `quoted`
+
+    what = f"{place.given} is not a workspace: it has no {CONFIG}"
+    if os.path.lexists(place.file(EVENTS)):
+        fix = f"restore that file, or write a new one: openloop init --force {place.quoted}"
+        return UsageError(what, fix=fix)
+    folders = place.path.split(os.sep)
+    inner = os.path.normpath(os.path.join(place.given, "" if folders[-1] == HOME else HOME))
+    with contextlib.suppress(OSError):
+        for name in sorted(os.listdir(inner)):
+            if os.path.isfile(os.path.join(inner, name, CONFIG)):
+                return UsageError(what, fix=f"name the one in it: {quote(f'{inner}/{name}')}")
+    created = place.quoted if HOME in folders[:-1] else quote(f"{inner}/main")
+    return UsageError(what, fix=f"create one: openloop init {created}")
 
 
 def read_config(place: Workspace) -> bytes:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import glob
 import os
 import re
-import shlex
 import shutil
 from collections.abc import Iterator
 
@@ -25,8 +23,6 @@ from openloop.record.workspace import (
     CONFIG,
     EVENTS,
     FOLDERS,
-    HEARTBEAT,
-    HOME,
     Workspace,
 )
 from openloop.runner import documents
@@ -50,7 +46,7 @@ def examine(path: str) -> DoctorReport:
 
         if others := known_tools.found(place.path):
             return DoctorReport(tuple(finding for loop in others for finding in loop.findings))
-    _refuse_project(place)
+    places.existing_record(path)
     findings = [*_folders(place), *_disk(place), *_record(place), *_machine()]
     known = _config(place, findings)
     if known is None:
@@ -61,18 +57,6 @@ def examine(path: str) -> DoctorReport:
         what = f"{error.what} (in {error.where})"
         return DoctorReport((*findings, problem(what, error.fix)))
     return DoctorReport((*findings, *_mission(place, known, root)), runnable=True)
-
-
-def _refuse_project(place: Workspace) -> None:
-    """Raises UsageError for a folder without a file of a workspace: it is probably the project."""
-    if any(os.path.lexists(place.file(name)) for name in (CONFIG, EVENTS, HEARTBEAT)):
-        return
-    made = sorted(glob.glob(os.path.join(glob.escape(place.path), HOME, "*", CONFIG)))
-    if made:
-        example = f"openloop doctor {shlex.quote(os.path.relpath(os.path.dirname(made[0])))}"
-    else:
-        example = f"openloop init {shlex.quote(os.path.join(place.given, HOME, 'main'))}"
-    raise UsageError(f"{place.given} is no workspace: it has no {CONFIG}", fix=example)
 
 
 # --- the workspace ----------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -40,6 +41,7 @@ from openloop.record.workspace import (
 from openloop.runner import documents
 from openloop.setup import init_remarks
 from openloop.setup.detection import detect, web_page
+from openloop.setup.detection.ecosystems import MARKERS
 from openloop.setup.missions import known_tools, templates
 
 _SCHEMA = "openloop.schema.json"
@@ -75,6 +77,8 @@ def init(
     """
     place = places.at(path)
     _refuse_to_overwrite(place, force)
+    if project_root is None:
+        _refuse_project(place)
     if template is not None and source is not None:
         raise UsageError("--template and --from exclude each other", fix="leave one of them out")
     shipped = templates.template_named(template) if template is not None else None
@@ -161,6 +165,21 @@ def _refuse_to_overwrite(place: Workspace, force: bool) -> None:
             f"(the record, logs, artifacts, knowledge and output stay): "
             f"openloop init --force {place.quoted}",
         )
+
+
+def _refuse_project(place: Workspace) -> None:
+    """Raises UsageError for a folder that is itself a project: the files of a workspace would lie
+    among its own, and its parent would be taken for the project."""
+    if os.path.lexists(place.file(CONFIG)):
+        return
+    for name in (".git", "pyproject.toml", "package.json", *MARKERS):
+        if os.path.lexists(place.file(name)):
+            inner = shlex.quote(os.path.normpath(f"{place.given}/{HOME}/main"))
+            raise UsageError(
+                f"{place.given} is a project (it holds {name}): the files of a workspace would "
+                "lie among its own",
+                fix=f"make a folder for them: openloop init {inner}",
+            )
 
 
 def _document(

@@ -23,6 +23,6 @@ def run(args: argparse.Namespace) -> int:
     from openloop.record import workspace
     from openloop.views import audit
 
-    report = audit.examine(workspace.existing_folder(args.workspace), head=args.head)
+    report = audit.examine(workspace.existing_record(args.workspace), head=args.head)
     output.print_json(report.to_json()) if args.json else output.print_lines(audit.lines(report))
     return ExitCode.FAILED if report.broken else ExitCode.OK

@@ -18,5 +18,5 @@ def run(args: argparse.Namespace) -> int:
     from openloop.record import workspace
     from openloop.views import changes
 
-    changes.show(workspace.existing_folder(args.workspace), args.round)
+    changes.show(workspace.existing_record(args.workspace), args.round)
     return ExitCode.OK

@@ -25,5 +25,5 @@ def run(args: argparse.Namespace) -> int:
     from openloop.views import logs
 
     asked = logs.LogSelection(args.round, Step(args.step) if args.step else None)
-    logs.show(workspace.existing_folder(args.workspace), asked, follow=args.follow)
+    logs.show(workspace.existing_record(args.workspace), asked, follow=args.follow)
     return ExitCode.OK
