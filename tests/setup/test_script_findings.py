@@ -34,6 +34,27 @@ class Scripts(Case):
                 self.assertEqual("problem", level)
                 self.assertIn(f"commands.fix: {fix.split()[0]} is to run {path}, which does", what)
 
+    def test_a_program_of_the_project_that_cannot_be_executed(self) -> None:
+        for text, mode, part in (
+            ("#!/bin/sh\n", 0o644, "./agent is not executable"),
+            ("#!/bin/sh\r\ntrue\r\n", 0o755, "./agent has line ends of Windows"),
+            ("#!/no/such/python -I\n", 0o755, "does not exist: /no/such/python"),
+            ("#!/bin/sh -e\ntrue\n", 0o755, "ok: commands.fix: ./agent can be run"),
+            ("#! /usr/bin/env python3\n", 0o755, "ok: commands.fix: ./agent can be run"),
+            ("true\n", 0o755, "ok: commands.fix: ./agent can be run"),
+        ):
+            with self.subTest(text):
+                commands = {"verify": "test -e x", "fix": "./agent {prompt_file}"}
+                place = self.workspace(f"w{len(os.listdir(self.folder))}", commands=commands)
+                for name in ("agent", "test"):  # the shell's own test is meant
+                    with open(place.project_file(name), "w", encoding="utf-8", newline="") as file:
+                        file.write(text)
+                os.chmod(place.project_file("agent"), mode)
+                fine = part.startswith("ok")
+                done = run_openloop("doctor", place.path, exitcode=0 if fine else 1)
+                self.assertIn(part, " ".join(done.out.split()))
+                self.assertIn("ok: commands.verify: test can be run", " ".join(done.out.split()))
+
     def test_what_is_there_or_unknown_is_no_finding(self) -> None:
         for fix in (
             "sh there.sh",

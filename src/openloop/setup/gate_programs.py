@@ -18,6 +18,7 @@ from openloop.config.shell_commands import SimpleCommand, simple_commands
 from openloop.core import interpreter
 from openloop.core.errors import UsageError
 from openloop.core.text import printable
+from openloop.setup import script_findings
 from openloop.setup.findings import Finding, ok, problem, warning
 
 _PATIENCE = 10.0  # seconds for a question to the shell or to an interpreter
@@ -54,7 +55,10 @@ class Programs:
             fix = "try the command by hand once"
             yield warning(f"{self._name}: cannot judge whether {printable(word)!r} can be run", fix)
         for name, place in self._paths.items():
-            if place:
+            found = os.path.join(self._root, place) if "/" in place else ""  # else of the shell
+            if why := script_findings.obstacle_to_execution(found):
+                yield problem(f"{self._name}: {name} {why[0]}", why[1])
+            elif place:
                 yield ok(f"{self._name}: {name} can be run")
             else:
                 yield problem(

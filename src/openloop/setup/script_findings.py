@@ -1,8 +1,10 @@
-"""What `doctor` finds about the scripts that commands give to an interpreter."""
+"""What `doctor` finds about scripts: those that commands give to an interpreter, and programs that
+cannot be executed."""
 
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
@@ -11,6 +13,7 @@ from openloop.config.config import NO_POLICY, Command, Config
 from openloop.config.globs import Globs
 from openloop.setup.findings import Finding, problem, warning
 
+_FIRST_LINE = 256  # bytes of it that the kernel reads
 _SUFFIXES = {"node": ("", ".js", ".json", ".node")}  # that an interpreter adds by itself
 
 
@@ -36,9 +39,33 @@ def findings(
                 fix = "correct the path if it should be there already"
                 yield warning(f"{what}: the gate fails until a change writes it", fix)
             else:
-                where = "" if os.path.isabs(os.path.expanduser(script.path)) else f" in {root}"
                 fix = "write the script, or correct its path; commands run in the project root"
-                yield problem(what + where, fix)
+                if os.path.lexists(script.place):
+                    fix = "make it readable for the user who runs OpenLoop"
+                yield problem(what, fix)
+
+
+def obstacle_to_execution(place: str) -> tuple[str, str] | None:
+    """(why a program cannot be executed, how to fix it); None when nothing speaks against it.
+    place: its path, "" for what is no file."""
+    if not os.path.isfile(place):
+        return None
+    if not os.access(place, os.X_OK):
+        return "is not executable", f"chmod +x {shlex.quote(place)}"
+    try:
+        with open(place, "rb") as file:
+            line = file.read(_FIRST_LINE).partition(b"\n")[0]
+    except OSError:
+        return None
+    if not line.startswith(b"#!"):
+        return None
+    if line.endswith(b"\r"):
+        what = "has line ends of Windows, so its interpreter is not found"
+        return what, "save it with line ends of Unix"
+    interpreter = os.fsdecode(next(iter(line[2:].split()), b""))
+    if os.path.exists(interpreter):
+        return None
+    return f"names an interpreter that does not exist: {interpreter}", "correct its first line"
 
 
 def _may_appear(known: Config, root: str, script: _MissingScript) -> bool:
