@@ -106,7 +106,12 @@ class Doctor(Programs):
             exitcode=1, commands={"verify": "true", "fix": fix}, policy={"sandbox": "auto"}
         )
         self.assertIn("may start a sandbox of its own, which cannot nest in ours", output)
-        self.assertIn("codex is not installed", output)
+        self.assertNotIn("codex is not installed", output)  # said once, with the fix
+        self.assertIn("commands.fix: codex is neither a program on PATH", output)
+        self.assertIn("how to fix: npm install -g @openai/codex", output)
+        wrapped = {"run": "true", "agent": "codex"}
+        output = self.doctor(exitcode=0, commands={"verify": "true", "fix": wrapped})
+        self.assertIn("codex is not installed: codex is not on PATH", output)
 
     def test_a_budget_without_a_price_and_an_unknown_agent(self) -> None:
         self.program("codex", 'echo "0.1.0 --json"')

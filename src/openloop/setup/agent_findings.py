@@ -33,7 +33,7 @@ def findings(known: Config) -> Iterator[Finding]:
         yield from _limits(place, command, preset)
         yield from _sandbox(known, place, command, preset)
         if command.agent not in presets:
-            yield from _program(preset)
+            yield from _program(preset, command)
         presets[command.agent] = preset
     for words in sessions.unpriced(known, presets):
         yield problem(words, sessions.PRICE_FIX)
@@ -68,10 +68,21 @@ def _sandbox(known: Config, place: str, command: Command, preset: Preset) -> Ite
         yield warning(what, f"write {words} in its command")
 
 
-def _program(preset: Preset) -> Iterator[Finding]:
+def installation(command: Command, program: str) -> str:
+    """How to install a program that is the one of the command's agent; "" when that is unknown."""
+    if command.agent is None:
+        return ""
+    try:
+        preset = catalog.preset_named(command.agent)
+    except (ConfigError, UsageError):  # a finding of its own
+        return ""
+    return preset.install if preset.program == program else ""
+
+
+def _program(preset: Preset, command: Command) -> Iterator[Finding]:
     seen = check.check_agent(preset, start=True)
     if not seen.path:
-        if preset.install:
+        if preset.install and preset.program not in command.run.split():  # else a problem anyway
             what = f"{preset.name} is not installed: {preset.program} is not on PATH"
             yield warning(what, preset.install)
         return

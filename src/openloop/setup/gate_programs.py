@@ -61,17 +61,20 @@ class Programs:
             elif place:
                 yield ok(f"{self._name}: {name} can be run")
             else:
-                yield problem(
-                    f"{self._name}: {name} is neither a program on PATH nor a file in the project "
-                    "root",
-                    "install it, correct the name, or write its path from the project root",
-                )
+                yield self._missing(name)
         for one in self._commands:
             if "browse" in one.words and "openloop" in one.words[: one.words.index("browse")]:
                 yield from self._browser(one)
             if path := self._paths.get(one.name):
                 yield from self._module(one, path)
                 yield from self._packages(one)
+
+    def _missing(self, name: str) -> Finding:
+        from openloop.setup import agent_findings  # only a missing program needs it
+
+        what = f"{self._name}: {name} is neither a program on PATH nor a file in the project root"
+        fix = "install it, correct the name, or write its path from the project root"
+        return problem(what, agent_findings.installation(self._command, name) or fix)
 
     def writable(self, policy: Policy | None) -> Iterator[Finding]:
         """The files that the command runs and that a change may write."""
