@@ -107,6 +107,23 @@ class Words(unittest.TestCase):
             str(self.only_problem(limits(stall_timeout_seconds="5m"))),
         )
 
+    def test_keys_of_other_tools_are_answered_with_ours(self):
+        for document, nearest in (
+            (doc(max_iterations=3), "total_rounds"),
+            (doc(goal="x"), "mission"),
+            (doc(agent="x"), "commands"),
+            (limits(timeout=3), "command_timeout_seconds"),
+            (verify(cmd="x"), "run"),
+            (verify(timeout=3), "timeout_seconds"),
+        ):
+            with self.subTest(nearest):
+                (problem,) = problems(json.dumps(document).encode())
+                self.assertIn(f"the nearest known key is {nearest};", problem.fix)
+
+    def test_an_agent_without_a_command_gets_the_example_of_a_change(self):
+        (problem,) = problems(json.dumps(commands(fix={"agent": "claude"})).encode())
+        self.assertIn('"run": "your-agent-cli --task-file {prompt_file}"', problem.fix)
+
     def test_a_blank_command_that_may_be_left_out(self):
         self.assertIn("remove the key", self.only_problem(commands(play="")).fix)
         self.assertIn("remove the key", self.only_problem(verify(expect=" ")).fix)

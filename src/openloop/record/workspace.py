@@ -162,6 +162,8 @@ def read_config(place: Workspace) -> bytes:
 def unreadable(place: Workspace, name: str, error: OSError) -> UsageError:
     """The error for a file of the workspace that cannot be read."""
     fix = "make it readable" if isinstance(error, PermissionError) else ""
+    if name == CONFIG and not fix:
+        fix = f"restore it, or write a new one: openloop init --force {place.quoted}"
     return UsageError(f"{name} cannot be read: {error.strerror}", where=place.shown(name), fix=fix)
 
 
