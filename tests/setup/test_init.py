@@ -71,6 +71,14 @@ class Init(Project):
         made = run_openloop("init", place, "--template", "repair-test")
         self.assertNotIn(words, made.out)
 
+    def test_a_folder_of_a_project_is_noticed(self) -> None:
+        root = self.project({**PYTHON, ".git/HEAD": ""})
+        inside = os.path.join(root, "src", "x")
+        words = f"{root} holds pyproject.toml: is that the project? Then run init there."
+        done = run_openloop("init", ".openloop/main", cwd=inside)
+        self.assertIn(words, done.out)
+        self.assertNotIn("is that the project", self.init(PYTHON)[0])
+
     def test_hints_name_the_test_command_of_the_project(self) -> None:
         for files, agent, hint in (
             (

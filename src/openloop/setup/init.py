@@ -41,7 +41,6 @@ from openloop.record.workspace import (
 from openloop.runner import documents
 from openloop.setup import init_remarks
 from openloop.setup.detection import detect, web_page
-from openloop.setup.detection.ecosystems import MARKERS
 from openloop.setup.missions import known_tools, templates
 
 _SCHEMA = "openloop.schema.json"
@@ -114,7 +113,15 @@ def init(
             files.replace(web_page.FILE, text.encode(), folder=folder)
     where = init_remarks.on_root(place, root) if project_root is None else ()
     about_agent = init_remarks.on_agent(agent, document["commands"], found.example)
-    sentences = (*where, *found.found, *init_remarks.on_policy(document), *notes, *about_agent)
+    above = init_remarks.on_project_above(root, document["commands"]["verify"])
+    sentences = (
+        *where,
+        *found.found,
+        *above,
+        *init_remarks.on_policy(document),
+        *notes,
+        *about_agent,
+    )
     return InitResult(place, root, known, (*sentences, *_hide_from_git(place)))
 
 
@@ -170,16 +177,14 @@ def _refuse_to_overwrite(place: Workspace, force: bool) -> None:
 def _refuse_project(place: Workspace) -> None:
     """Raises UsageError for a folder that is itself a project: the files of a workspace would lie
     among its own, and its parent would be taken for the project."""
-    if os.path.lexists(place.file(CONFIG)):
-        return
-    for name in (".git", "pyproject.toml", "package.json", *MARKERS):
-        if os.path.lexists(place.file(name)):
-            inner = shlex.quote(os.path.normpath(f"{place.given}/{HOME}/main"))
-            raise UsageError(
-                f"{place.given} is a project (it holds {name}): the files of a workspace would "
-                "lie among its own",
-                fix=f"make a folder for them: openloop init {inner}",
-            )
+    name = detect.marker_in(place.path)
+    if name and not os.path.lexists(place.file(CONFIG)):
+        inner = shlex.quote(os.path.normpath(f"{place.given}/{HOME}/main"))
+        raise UsageError(
+            f"{place.given} is a project (it holds {name}): the files of a workspace would lie "
+            "among its own",
+            fix=f"make a folder for them: openloop init {inner}",
+        )
 
 
 def _document(

@@ -11,6 +11,7 @@ from openloop.agents import catalog
 from openloop.config.command_starts import bare_command
 from openloop.core.vocabulary import CHANGES
 from openloop.record.workspace import HOME, Workspace
+from openloop.setup.detection import detect
 from openloop.setup.findings import REPLACE_ME
 
 
@@ -20,6 +21,16 @@ def on_root(place: Workspace, root: str) -> Iterator[str]:
         folder = shlex.quote(f"PROJECT/{HOME}/{os.path.basename(place.path)}")
         yield f"the project is {root}, because the workspace lies in it and no other was named."
         yield f"for another one: --project-root PATH, or a workspace in it, such as {folder}"
+
+
+def on_project_above(root: str, verify: object) -> Iterator[str]:
+    """A remark on a folder above that is a project, where the root itself shows no tests."""
+    folder = os.path.dirname(root)
+    while verify == REPLACE_ME and folder != os.path.dirname(folder):
+        if name := detect.marker_in(folder):
+            yield f"{folder} holds {name}: is that the project? Then run init there."
+            return
+        folder = os.path.dirname(folder)
 
 
 def on_policy(document: Mapping[str, Any]) -> Iterator[str]:

@@ -7,6 +7,7 @@ without having measured anything would be worse than none.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -36,6 +37,7 @@ _KINDS: tuple[Callable[[ProjectListing], ProjectCommands | None], ...] = (
     ecosystems.make,
     *(ecosystem.detect_commands for ecosystem in RUNNERS),
 )
+_MARKERS = ("pyproject.toml", "package.json", *sorted(MARKERS))
 _LITTER = {
     "Rust": ("target/", "Cargo.lock"),
     "Gradle": ("build/", ".gradle/"),
@@ -94,6 +96,13 @@ def detect(root: str, *, has_browser: bool = True) -> Detection:
         play=play,
         example=verify or next((one.example for one in candidates if one.example), ""),
     )
+
+
+def marker_in(folder: str) -> str:
+    """The name by which a folder is seen to be a project: `.git`, or a file of its tools; "" for
+    none."""
+    there = (name for name in (*_MARKERS, ".git") if os.path.lexists(os.path.join(folder, name)))
+    return next(there, "")
 
 
 def _on_page(page: WebPage | None, is_played: bool) -> Iterator[str]:
@@ -169,5 +178,5 @@ def _tests_in_sources(project: ProjectListing, verify: str) -> str:
 
 def _deeper(project: ProjectListing) -> list[str]:
     """Files two folders down at most that projects are known by."""
-    marked = project.named("pyproject.toml", "package.json", *MARKERS)
+    marked = project.named(*_MARKERS)
     return [path for path in marked if 0 < path.count("/") <= 2][:3]
