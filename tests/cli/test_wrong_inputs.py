@@ -59,6 +59,20 @@ class Folders(Case):
         fix = self.refused("run", ".openloop/new")
         self.assertEqual("create one: openloop init .openloop/new", fix)
 
+    def test_a_workspace_that_does_not_exist_here(self) -> None:
+        run_openloop("init", ".openloop/main", cwd=self.root)
+        inside = os.path.join(self.root, "src")
+        for path, cwd, fix in (
+            (".openloop/main", inside, "did you mean ../.openloop/main?"),
+            (".openloop/mian", self.root, "did you mean .openloop/main?"),
+            (f"{self.root}/.openloop/man/", "/", f"did you mean '{self.root}/.openloop/main'?"),
+            (".openloop/other", self.root, "create it: openloop init .openloop/other"),
+            ("nowhere/at/all", "/", "create it: openloop init nowhere/at/all"),
+        ):
+            with self.subTest(path):
+                done = run_openloop("run", path, cwd=cwd, exitcode=2)
+                self.assertIn(f"workspace {path} does not exist\n  fix: {fix}\n", done.err)
+
     def test_a_configuration_that_was_removed_is_written_again_by_force(self) -> None:
         place = os.path.join(self.root, ".openloop", "main")
         run_openloop("init", place)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 
 from openloop.core.errors import UsageError
+from openloop.core.text import nearest
 from openloop.fs import files
 
 CONFIG = "openloop.json"
@@ -96,9 +96,34 @@ def existing_folder(path: str) -> Workspace:
     if not os.path.isdir(found.path):
         if _exists(found.path, path):
             raise UsageError(f"workspace {path} is not a folder", fix="choose another name")
-        what = f"workspace {path} does not exist"
-        raise UsageError(what, fix=f"create it: openloop init {found.quoted}")
+        near = _similar(path)
+        fix = f"did you mean {near}?" if near else f"create it: openloop init {found.quoted}"
+        raise UsageError(f"workspace {path} does not exist", fix=fix)
     return found
+
+
+def _similar(path: str) -> str:
+    """A workspace that was probably meant by a path that does not exist, quoted for the shell: the
+    same path from a folder above, or one beside it with a similar name; "" for none."""
+    from shlex import quote  # as in `Workspace.quoted`
+
+    above = os.path.join(os.pardir, path)
+    while not os.path.isabs(path) and os.path.realpath(above) != os.path.realpath(f"../{above}"):
+        if os.path.isfile(os.path.join(above, CONFIG)):
+            return quote(above)
+        above = os.path.join(os.pardir, above)
+    folder, name = os.path.split(path.rstrip("/"))
+    near = nearest(name, _workspaces_in(folder or os.curdir))
+    return quote(os.path.join(folder, near)) if near else ""
+
+
+def _workspaces_in(folder: str) -> list[str]:
+    """The names of the workspaces in a folder, sorted."""
+    try:
+        names = sorted(os.listdir(folder))
+    except OSError:
+        return []
+    return [name for name in names if os.path.isfile(os.path.join(folder, name, CONFIG))]
 
 
 def _exists(path: str, given: str) -> bool:
@@ -141,10 +166,8 @@ def without_config(place: Workspace) -> UsageError:
         return UsageError(what, fix=fix)
     folders = place.path.split(os.sep)
     inner = os.path.normpath(os.path.join(place.given, "" if folders[-1] == HOME else HOME))
-    with contextlib.suppress(OSError):
-        for name in sorted(os.listdir(inner)):
-            if os.path.isfile(os.path.join(inner, name, CONFIG)):
-                return UsageError(what, fix=f"name the one in it: {quote(f'{inner}/{name}')}")
+    for name in _workspaces_in(inner):
+        return UsageError(what, fix=f"name the one in it: {quote(f'{inner}/{name}')}")
     created = place.quoted if HOME in folders[:-1] else quote(f"{inner}/main")
     return UsageError(what, fix=f"create one: openloop init {created}")
 
