@@ -327,6 +327,13 @@ class Outcomes(RoundCase):
                 f"all 2 allowed rounds used; verify failed, {words}", place.heartbeat["reason"]
             )
 
+    def test_reason_says_that_the_program_of_a_gate_is_missing(self) -> None:
+        place = self.workspace(total_rounds=1, commands={"verify": "no-such-runner tests"})
+        place.run(exitcode=1)
+        words = "verify failed: exit 127 (command not found)"
+        self.assertEqual(f"1 round allowed; {words}", place.heartbeat["reason"])
+        self.assertRegex(place.heartbeat["last_error"], "no-such-runner: (command )?not found")
+
     def test_last_error_is_cut_at_2000_characters(self) -> None:
         place = self.workspace(total_rounds=1, commands={"verify": f"echo {'x' * 5000}; false"})
         place.run(exitcode=1)

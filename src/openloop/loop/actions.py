@@ -296,7 +296,11 @@ def _finish_round(config: Config, state: State) -> FinishRound:
 
 
 def _why_unhealthy(config: Config, state: State) -> str:
-    bad = [f"{gate} {state.gates[gate].outcome}" for gate in gates.failing(config, state)]
+    latest = {result.step: result for result in state.steps}
+    bad = [
+        f"{gate} {state.gates[gate].outcome}{gates.words_if_not_run(latest.get(gate))}"
+        for gate in gates.failing(config, state)
+    ]
     old = [f"{gate} not measured since the last change" for gate in gates.stale(config, state)]
     changes = [
         ": ".join(filter(None, (f"{result.step} {result.outcome}", result.detail)))

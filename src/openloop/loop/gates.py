@@ -98,6 +98,14 @@ def _exit_words(end: Exit) -> str:
     return f"exit {end.code} ({explained})" if explained else f"exit {end.code}"
 
 
+def words_if_not_run(result: StepResult | None) -> str:
+    """Why the shell could not run a command, mostly because it is not there, as the end of a
+    sentence; "" for any other result."""
+    if result is None or result.outcome is not Outcome.FAILED:
+        return ""
+    return f": {result.detail}" if result.exit_code in _EXPLAINED_CODES else ""
+
+
 def is_certain(verdicts: Sequence[Verdict], *, single_failure: bool) -> bool:
     """Whether further repetitions cannot change the result any more.
 
