@@ -100,6 +100,25 @@ class Doctor(Programs):
         self.assertIn("neither a key nor a login is to be seen", output)
         self.assertIn("the sandbox of codex itself is switched off inside of ours", output)
 
+    def test_an_agent_without_the_prompt_file(self) -> None:
+        words = "gets no {prompt_file}, so it does not learn what failed"
+        self.program("claude", "exit 0")
+        for fix, is_found in (
+            ("claude -p 'make the tests pass'", True),
+            ("cd x && claude -p go", True),
+            ("claude -p < {prompt_file}", False),
+            ('claude -p "$(cat "$OPENLOOP_PROMPT_FILE")"', False),
+            ("true claude", False),
+        ):
+            with self.subTest(fix):
+                output = self.doctor(exitcode=0, commands={"verify": "true", "fix": fix})
+                self.assertEqual(is_found, words in output, output)
+                unread = "commands.fix calls claude, but names no agent"
+                self.assertEqual("true" not in fix, unread in output, output)
+        named = catalog.preset_named("claude").as_command()
+        output = self.doctor(exitcode=0, commands={"verify": "true", "fix": named})
+        self.assertNotIn("names no agent", output)
+
     def test_a_pair_that_cannot_nest(self) -> None:
         fix = {"run": "codex exec --full-auto - < {prompt_file}", "agent": "codex"}
         output = self.doctor(

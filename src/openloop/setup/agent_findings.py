@@ -3,22 +3,27 @@ version and options; no session is begun."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from openloop.agents import catalog, check, sessions
 from openloop.agents.preset import Preset
 from openloop.config.config import NO_POLICY, Command, Config
+from openloop.config.shell_commands import simple_commands
 from openloop.core.errors import ConfigError, UsageError
 from openloop.core.vocabulary import SandboxMode
 from openloop.setup.findings import Finding, ok, problem, warning
+
+_INFORMS = re.compile("prompt_?file|last_?error", re.IGNORECASE)  # as placeholders or variables
 
 
 def findings(known: Config) -> Iterator[Finding]:
     """The findings about agents, in the order of the configuration; each program is asked once."""
     presets: dict[str, Preset] = {}
     for place, command in sessions.commands(known):
+        yield from _uninformed(place, command)
         if command.agent is None:
-            yield from _unread(known, place)
+            yield from _unread(known, place, command)
             continue
         try:
             preset = catalog.preset_named(
@@ -39,8 +44,28 @@ def findings(known: Config) -> Iterator[Finding]:
         yield problem(words, sessions.PRICE_FIX)
 
 
-def _unread(known: Config, place: str) -> Iterator[Finding]:
+def _uninformed(place: str, command: Command) -> Iterator[Finding]:
+    """Whether an agent that is called directly gets what OpenLoop wrote for it."""
+    name = _called(command)
+    if name and not _INFORMS.search(command.run):
+        what = f"{place}: {name} gets no {{prompt_file}}, so it does not learn what failed"
+        yield warning(what, "hand it over, for example behind the command: < {prompt_file}")
+
+
+def _called(command: Command) -> str:
+    """The known agent that a command calls directly; "" for none."""
+    names = {one.name for one in simple_commands(command.run)} & {*catalog.names()}
+    return min(names, default="")
+
+
+def _unread(known: Config, place: str, command: Command) -> Iterator[Finding]:
     limits = known.limits
+    if name := _called(command):
+        what = (
+            f"{place} calls {name}, but names no agent: a limit or a missing login that it reports"
+        )
+        fix = f'write {{"run": …, "agent": "{name}"}}; openloop agents {name} shows its command'
+        yield warning(f"{what} counts as a failed round", fix)
     if limits.max_cost is not None or limits.max_tokens is not None:
         what = f"{place} names no agent: its usage does not count towards the limits"
         yield warning(what, 'add "agent": "NAME"; openloop agents lists them')
