@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from openloop.config.config import Baseline, Config
-from openloop.core.vocabulary import CHANGES, Decision, RoundOutcome, Status, Step
+from openloop.core.vocabulary import CHANGES, Decision, Outcome, RoundOutcome, Status, Step
 from openloop.loop import breaker, budget, gates, waits
 from openloop.loop.events import StepResult
 from openloop.loop.state import State
@@ -296,6 +296,8 @@ def _finish_round(config: Config, state: State) -> FinishRound:
 
 
 def _why_unhealthy(config: Config, state: State) -> str:
+    """The failed gates, or else the stale ones, and changes that did not pass; what the policy
+    forbade is on record as a violation."""
     latest = {result.step: result for result in state.steps}
     bad = [
         f"{gate} {state.gates[gate].outcome}{gates.words_if_not_run(latest.get(gate))}"
@@ -305,7 +307,7 @@ def _why_unhealthy(config: Config, state: State) -> str:
     changes = [
         ": ".join(filter(None, (f"{result.step} {result.outcome}", result.detail)))
         for result in state.steps
-        if result.step.is_change and not result.outcome.passed
+        if result.step.is_change and result.outcome not in (Outcome.PASSED, Outcome.POLICY)
     ]
     return ", ".join([*(bad or old), *changes])
 
