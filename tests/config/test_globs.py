@@ -227,6 +227,7 @@ class Refused(unittest.TestCase):
             "a/../b": "`..`",
             "..": "`..`",
             "!../a": "`..`",
+            "!src/**.py": "`**` beside other letters",
             "~/a": "~",
             "~": "~",
             "a\0b": "NUL",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import py_compile
+import sys
 import unittest
 
 from policy.test_policy import Project, repair
@@ -50,6 +52,13 @@ class Dependencies(Project):
                 self.assertNotIn("undone", ended.out)
                 place.run(exitcode=3)
 
+    def test_the_same_dependencies_installed_again_are_no_violation(self) -> None:
+        again = "cp -r .venv x; rm -r .venv; mv x .venv"
+        place = self.protected(f"{again}; {repair()}")
+        place.run()
+        self.assertEqual([], place.events_of("policy_violated"))
+        self.assertEqual("passed", self.outcome(place, 2))
+
     def test_contents_of_large_ones_are_not_copied(self) -> None:
         place = self.protected(repair())
         place.run()
@@ -59,6 +68,41 @@ class Dependencies(Project):
             for name in names
         )
         self.assertLess(size, 1 << 20)
+
+    def test_their_byte_code_stays_unless_something_changed_it(self) -> None:
+        poison = (
+            "import marshal, sys\n"
+            "code = compile('raise SystemExit(0)', 'x', 'exec')\n"
+            "with open(sys.argv[1], 'r+b') as file:\n"
+            "    file.seek(16)\n"
+            "    file.write(marshal.dumps(code))\n"
+            "    file.truncate()\n"
+        )
+        for poisons in (False, True):
+            place = self.protected("true", name=f"byte{poisons}")
+            os.makedirs(place.project_file(".venv/lib"))
+            for path, text in ((".venv/lib/dep.py", ""), ("poison.py", poison)):
+                with open(place.project_file(path), "w", encoding="utf-8") as file:
+                    file.write(text)
+            path = os.path.relpath(
+                py_compile.compile(place.project_file(".venv/lib/dep.py"), doraise=True),
+                place.project,
+            )
+            before = self.read(place, path)
+            gate = (
+                f"PYTHONPATH=.venv/lib:src {sys.executable} -c 'import dep, calc; calc.add(1) == 5'"
+            )
+            agent = f"{sys.executable} poison.py {path}" if poisons else "true"
+            policy = {"protect": ["tests/**", ".venv/*"], "allow": ["src/**"]}
+            place.configure(
+                {"total_rounds": 2, "commands": {"verify": gate, "fix": agent}, "policy": policy}
+            )
+            place.run(exitcode=1)
+            self.assertEqual("failed", self.outcome(place, 2, "verify"))
+            if not poisons:
+                self.assertEqual(before, self.read(place, path))
+            else:
+                self.assertFalse(os.path.exists(place.project_file(path)))
 
 
 if __name__ == "__main__":

@@ -145,6 +145,15 @@ class Links(Hiding):
         self.assertEqual("policy", self.outcome(place, 2))
         self.assertEqual(before, self.tree(place))
 
+    def test_an_ignored_link_protects_no_source(self) -> None:
+        """npm links the packages of a workspace into node_modules."""
+        place = self.linked(repair(), protect=["tests/**", "node_modules/*"])
+        os.mkdir(place.project_file("node_modules"))
+        os.symlink("../src", place.project_file("node_modules/calc"))
+        place.run()
+        self.assertEqual([], place.events_of("policy_violated"))
+        self.assertEqual("passed", self.outcome(place, 2))
+
     def test_a_link_to_a_folder_above_it_protects_nothing_more(self) -> None:
         place = self.linked(repair())
         os.symlink("..", place.project_file("tests/up"))

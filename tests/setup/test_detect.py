@@ -53,6 +53,7 @@ TREES = (
         {"package.json": '{"scripts": {"test": "mocha"}, "devDependencies": {"mocha": "1"}}'},
         "npm test --silent",
         remarks=("node_modules is missing: install",),
+        protect=("node_modules/*",),
     ),
     Tree(
         "dependencies that are installed",
@@ -61,6 +62,13 @@ TREES = (
             "node_modules/.bin/mocha": "",
         },
         "npm test --silent",
+        unsaid=("node_modules is missing",),
+    ),
+    Tree(
+        "no dependencies: npm runs whatever node_modules/.bin/node is",
+        {"package.json": '{"scripts": {"test": "node --test"}}', "src/x.js": ""},
+        "npm test --silent",
+        protect=("node_modules/*", "src/**/node_modules/*", "!**/node_modules/.cache"),
         unsaid=("node_modules is missing",),
     ),
     Tree("only a readme", {"README.md": "# x"}, REPLACE_ME),

@@ -164,10 +164,18 @@ class Doctor(Place):
         place = self.place("npm test", {**files, "tests/x": "", "src/x": ""}, policy=policy)
         level, fix = self.of(place, "runs node_modules/.bin/mocha")
         self.assertEqual("warning", level)
-        self.assertIn('"node_modules/*", "!node_modules/.cache"', fix)
-        policy["protect"] += ["node_modules/*", "!node_modules/.cache"]
+        self.assertIn('"node_modules/*", "!**/node_modules/.cache"', fix)
+        policy["protect"] += ["node_modules/*", "!**/node_modules/.cache"]
         place = self.place("npm test", {**files, "tests/x": "", "src/x": ""}, policy=policy)
         self.silent(place, "which a change may write")
+
+    def test_dependencies_that_are_protected_before_they_are_installed(self) -> None:
+        policy = {"protect": ["node_modules/*", "tests/**"], "allow": ["src/**"]}
+        place = self.place("grep -r x src", {"src/x": "", "tests/x": ""}, policy=policy)
+        self.silent(place, "matches no file")
+        policy["protect"] = ["node_modules/mohca/*", "tests/**"]
+        place = self.place("grep -r x src", {"src/x": "", "tests/x": ""}, policy=policy)
+        self.of(place, "policy.protect 'node_modules/mohca/*' matches no file")
 
     def test_a_check_outside_of_protect(self) -> None:
         place = self.place("sh check.sh", {"check.sh": ""}, policy={"protect": ["x"]})
@@ -217,7 +225,7 @@ class Doctor(Place):
         projects = (
             {"src/x/__init__.py": case, "tests/test_x.py": case},
             {"package.json": package, "packages/a/src/x.js": "", **packages},
-            {"package.json": package, "src/x.js": "", ".gitignore": ".npmrc\n"},
+            {"package.json": package, "src/x.js": "", ".gitignore": ".npmrc\nnode_modules/\n"},
         )
         for number, files in enumerate(projects):
             root = os.path.join(self.folder, f"project{number}")
@@ -239,6 +247,8 @@ class Doctor(Place):
             policy = {"protect": ["tests/**", exception], "allow": ["src/**"]}
             said = f"policy.protect '{exception}' takes nothing back"
             self.of(self.place("grep -r x src", files, policy=policy), said)
+        policy = {"protect": ["tests/**", "!**/tests/out/"], "allow": ["src/**"]}
+        self.of(self.place("grep -r x src", files, policy=policy), "takes nothing back")
         for pair in (["tests/*", "!tests/out/"], ["tests/**", "!tests/out/x"]):
             policy = {"protect": pair, "allow": ["src/**"]}
             self.silent(self.place("grep -r x src", files, policy=policy), "takes nothing back")

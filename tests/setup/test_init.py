@@ -156,17 +156,39 @@ class Init(Project):
         ):
             self.assertEqual(is_kept, kept.matches(path.encode()), path)
 
-    def test_of_many_dependencies_what_starts_is_protected(self) -> None:
-        package = {"scripts": {"test": "c8 mocha"}, "devDependencies": {"c8": "*", "mocha": "*"}}
-        files = {"package.json": json.dumps(package), "index.js": ""}
-        root = self.project({**files, "node_modules/.bin/mocha": ""})
-        for number in range(2001):
-            os.mknod(os.path.join(root, "node_modules", f"{number}.js"))
-        output, document = self.init({})
-        self.assertIn("node_modules/.bin/**", document["policy"]["protect"])
-        self.assertIn("node_modules/c8/**", document["policy"]["protect"])
-        self.assertIn("node_modules/mocha/**", document["policy"]["protect"])
-        self.assertIn("node_modules has more than 2000 files", output)
+    def test_dependencies_are_protected_before_they_are_installed(self) -> None:
+        package = {"scripts": {"test": "mocha"}, "devDependencies": {"mocha": "*"}}
+        files = {"package.json": json.dumps(package), "packages/a/package.json": "{}"}
+        output, document = self.init({**files, "packages/a/src/x.js": "", "src/y.js": ""})
+        self.assertIn("install the dependencies before the first run", output)
+        kept = Globs(document["policy"]["protect"])
+        for path, is_kept in (
+            ("node_modules/mocha/bin/mocha.js", True),
+            ("node_modules/yargs/index.js", True),
+            ("packages/a/node_modules/.bin/mocha", True),
+            ("packages/node_modules/yargs/index.js", True),
+            ("src/node_modules/chai/index.js", True),
+            ("src/deep/node_modules/chai/index.js", True),
+            ("node_modules/.cache/x.json", False),
+            ("packages/a/node_modules/.vite/x.json", False),
+            ("src/y.js", False),
+        ):
+            self.assertEqual(is_kept, kept.matches(path.encode()), path)
+
+    def test_dependencies_of_other_package_managers(self) -> None:
+        self.project({"phpunit.xml": "", "tests/XTest.php": ""})
+        _, document = self.init(
+            {"composer.json": '{"scripts": {"test": "phpunit"}}', "src/X.php": ""}
+        )
+        self.assertIn("vendor/*", document["policy"]["protect"])
+
+    def test_a_loader_that_yarn_writes_later_is_protected(self) -> None:
+        self.project({"package.json": '{"scripts": {"test": "mocha"}}', "yarn.lock": ""})
+        subprocess.run(["git", "init", "-q", os.path.join(self.folder, "project")], check=True)
+        _, document = self.init({".gitignore": ".pnp.*\n.yarn/*\n", "src/x.js": ""})
+        kept = Globs(document["policy"]["protect"])
+        for path in (".pnp.cjs", ".pnp.loader.mjs", ".yarn/unplugged/x/index.js"):
+            self.assertTrue(kept.matches(path.encode()), path)
 
     def test_what_tests_leave_is_allowed_unless_git_ignores_it(self) -> None:
         crate = {"Cargo.toml": "[package]\n", "src/lib.rs": "#[test]\nfn works() {}\n"}

@@ -27,7 +27,7 @@ from openloop.core.vocabulary import Step
 from openloop.setup.detection.detect import Detection, detect
 from openloop.setup.findings import REPLACE_ME
 from support import Case as TestCase
-from support import by_round, run_openloop
+from support import Workspace, by_round, run_openloop
 
 SLOW = True  # left out by scripts/run_tests.sh --quick
 
@@ -40,6 +40,17 @@ STEERS = re.compile(
     r"|Gemfile|Rakefile|composer\.json|[^/]*\.(gradle(\.kts)?|csproj|sln|config\.[cm]?[jt]s))$"
     r"|[._-](test|spec|test-d|tst)\.[a-z]+$|(^|/)test(s|_[^/]*)?\.(py|[cm]?[jt]s|c|rs|go)$"
 )
+
+
+NODE_MODULES = "node_modules"
+LATER = f"{NODE_MODULES}/\n"
+MOCHA = {  # a test program whose result any of its files decides
+    "mocha/package.json": "main='grep -q x src/x.js'",
+    "mocha/mocha.sh": f". {NODE_MODULES}/mocha/package.json\n"
+    f"nearest=src/{NODE_MODULES}/yargs.sh\n"
+    f"test -e $nearest && . $nearest\n. {NODE_MODULES}/yargs/index.sh\n$main\n",
+    "yargs/index.sh": "true\n",
+}
 
 
 class Case:
@@ -164,10 +175,7 @@ class Runs(TestCase):
             "src/x.js": "",
             "test/x.test.js": "",
         }
-        for name, text in files.items():
-            os.makedirs(os.path.dirname(place.project_file(name)), exist_ok=True)
-            with open(place.project_file(name), "w", encoding="utf-8") as file:
-                file.write(text)
+        write(place, files)
         found = detect(place.project)
         report = "mkdir -p coverage; date +%N >coverage/lcov.info"
         place.configure(
@@ -185,19 +193,16 @@ class Runs(TestCase):
         self.assertEqual([(1, "verify", "failed"), *steps], place.steps())
 
     def test_caches_that_the_tests_write_beside_dependencies_block_no_repair(self) -> None:
-        for exception in ("!node_modules/.vite", "!node_modules/.vite/"):
+        for exception in ("!node_modules/.vite", "!**/node_modules/.vite/"):
             place = self.workspace(f"caches{exception.count('/')}")
             files = {
                 "package.json": '{"scripts": {"test": "vitest run"}}',
                 "src/x.js": "",
                 "node_modules/vitest/vitest.mjs": "",
             }
-            for name, text in files.items():
-                os.makedirs(os.path.dirname(place.project_file(name)), exist_ok=True)
-                with open(place.project_file(name), "w", encoding="utf-8") as file:
-                    file.write(text)
+            write(place, files)
             found = detect(place.project)
-            self.assertIn("!node_modules/.vite", found.protect)
+            self.assertIn("!**/node_modules/.vite", found.protect)
             protect = [exception if glob.endswith(".vite") else glob for glob in found.protect]
             results = "node_modules/.vite/vitest/results.json"
             cache = f"mkdir -p node_modules/.vite/vitest; date +%N >{results}"
@@ -215,6 +220,41 @@ class Runs(TestCase):
             steps = [(2, "fix", "passed"), (2, "verify", "passed")]
             self.assertEqual([(1, "verify", "failed"), *steps], place.steps())
 
+    def test_dependencies_that_are_installed_after_init_are_protected(self) -> None:
+        place = self.workspace("later")
+        subprocess.run(["git", "init", "-q", place.project], check=True)
+        write(place, {"package.json": '{"scripts": {"test": "mocha"}}', ".gitignore": LATER})
+        write(place, {"src/x.js": "", "test/x.js": "x"})
+        run_openloop("init", os.path.join(place.project, ".openloop", "main"))
+        with open(place.project_file(".openloop/main/openloop.json"), encoding="utf-8") as file:
+            policy = json.load(file)["policy"]
+        write(place, {f"{NODE_MODULES}/{name}": text for name, text in MOCHA.items()})
+        os.mkdir(place.project_file(f"{NODE_MODULES}/.bin"))
+        os.symlink("../mocha/mocha.sh", place.project_file(f"{NODE_MODULES}/.bin/mocha"))
+        cheats = [
+            f"echo exit 0 >{NODE_MODULES}/mocha/mocha.sh",
+            f"echo exit 0 >x; mv x {NODE_MODULES}/.bin/mocha",
+            f"echo exit 0 >{NODE_MODULES}/yargs/index.sh",
+            f"echo main=true >{NODE_MODULES}/mocha/package.json",
+            f"mkdir src/{NODE_MODULES}; echo exit 0 >src/{NODE_MODULES}/yargs.sh",
+        ]
+        verify = f"sh {NODE_MODULES}/.bin/mocha"
+        place.configure(
+            {
+                "total_rounds": 7,
+                "limits": {"max_consecutive_failures": 7},
+                "policy": policy,
+                "commands": {
+                    "verify": verify,
+                    "fix": by_round("true", *cheats, "echo x >src/x.js"),
+                },
+            }
+        )
+        ended = place.run()
+        outcomes = [outcome for _, step, outcome in place.steps() if step == "fix"]
+        self.assertEqual(["policy"] * 5 + ["passed"], outcomes, ended.err)
+        self.assertEqual("complete", place.artifact(7)["decision"], ended.err)
+
     def test_settings_that_git_ignores_and_a_change_creates_are_removed(self) -> None:
         for name, planted in (("axios", ".npmrc"), ("guzzle", "phpunit.xml")):
             with self.subTest(name):
@@ -228,6 +268,14 @@ class Runs(TestCase):
                 place.run(exitcode=1)
                 steps = [(2, "fix", "policy"), (2, "verify", "failed")]
                 self.assertEqual([(1, "verify", "failed"), *steps], place.steps())
+
+
+def write(place: Workspace, files: dict[str, str]) -> None:
+    """Create files of the project."""
+    for name, text in files.items():
+        os.makedirs(os.path.dirname(place.project_file(name)), exist_ok=True)
+        with open(place.project_file(name), "w", encoding="utf-8") as file:
+            file.write(text)
 
 
 if __name__ == "__main__":

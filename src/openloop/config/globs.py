@@ -178,7 +178,7 @@ def _check_intent(pattern: str, anchored: bool) -> None:
         raise ValueError("ends in a space; remove it, or write `\\ ` for a name that ends in one")
     if re.match(r"!?~(/|$)", pattern):
         raise ValueError("starts with ~: patterns are relative to the root, and none leads out")
-    for name in pattern.split("/") if anchored else ():
+    for name in pattern.removeprefix("!").split("/") if anchored else ():
         if _STARS.search(name) and not _STARS.fullmatch(name):
             raise ValueError(
                 "has `**` beside other letters, where it is only `*`: write `**/*` for any depth"

@@ -199,14 +199,12 @@ class _Restoration:
                 _date(descriptor, old)
 
     def _fill(self, descriptor: int, entry: Entry) -> None:
-        if not entry.is_hashed:
-            raise _ContentLost("its content was not kept")
         for source in self._find(entry):
             os.ftruncate(descriptor, 0)  # after a damaged source
             os.lseek(descriptor, 0, os.SEEK_SET)
             with contextlib.suppress(HashMismatch):
                 return copy(source, descriptor, entry.content, self._tick)
-        raise _ContentLost("its content is missing from the store, or damaged there")
+        raise _ContentLost("its content was not kept, or is damaged in the store")
 
     def _set_mode(self, path: bytes) -> None:
         try:

@@ -16,7 +16,8 @@ from openloop.fs.snapshot import MAX_DEPTH, is_too_deep
 from openloop.fs.symlinks import Aliases, alternative_paths
 
 SMALL = 1 << 20  # bytes of a protected, ignored file (a dependency) up to which it is kept
-_DEPENDENCIES = 64 << 20  # bytes, their total up to which they are kept
+KEPT = 64 << 20  # bytes, their total up to which they are kept, the smallest first
+HASHED = 1 << 30  # bytes, their total up to which they are hashed, the smallest first
 _LITTER = (
     *(b".pytest_cache", b".mypy_cache", b".ruff_cache", b".hypothesis"),
     *(b".coverage", b"htmlcov", b"coverage.xml", b".benchmarks", b"coverage", b".nyc_output"),
@@ -136,12 +137,11 @@ def incomparable_paths(tree: Manifest, rules: PathRules) -> Iterator[tuple[str, 
             yield f"{printable(os.fsdecode(path))} is protected and cannot be read", fix
 
 
-def too_large(dependencies: Iterable[bytes], known: Manifest) -> Iterator[bytes]:
-    """The dependencies whose contents are not kept; only size, times and mode are compared."""
-    left = _DEPENDENCIES
-    for path in sorted(dependencies, key=lambda path: (known[path].size, path)):
-        left -= known[path].size
-        if known[path].size > SMALL or left < 0:
+def beyond(total: int, paths: Iterable[bytes], known: Manifest) -> Iterator[bytes]:
+    """The largest of these files, which make the sum of their sizes exceed `total`."""
+    for path in sorted(paths, key=lambda path: (known[path].size, path)):
+        total -= known[path].size
+        if total < 0:
             yield path
 
 

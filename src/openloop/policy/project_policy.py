@@ -239,7 +239,12 @@ class ProjectPolicy:
         homes: set[bytes] = set()
         if known:
             homes = {os.path.dirname(p) for p in self.reference.tree if self._rules.protects(p)}
-        found = [path for path in known if self._rules.covers(path) or source_folder(path) in homes]
+        found = [
+            path
+            for path in known
+            if self._rules.covers(path) or source_folder(path) in homes
+            if not self.reference.has_installed(path, self._last[path])
+        ]
         if not found:
             self._cleared = self._last
             return

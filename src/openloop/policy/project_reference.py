@@ -22,7 +22,7 @@ from openloop.fs.checkpoints import (
     UnlinkedCopy,
 )
 from openloop.fs.content import Tick
-from openloop.fs.diff import difference, with_folders
+from openloop.fs.diff import difference, same, with_folders
 from openloop.fs.ignore_rules import reader
 from openloop.fs.ignore_rules.rules import IgnoreRules
 from openloop.fs.manifest import FILE, FOLDER, Entry, Manifest
@@ -30,11 +30,15 @@ from openloop.fs.object_store import ChangedMeanwhile
 from openloop.fs.snapshot import Hasher, Wanted
 from openloop.fs.symlinks import Aliases, aliases
 from openloop.policy.path_rules import (
+    HASHED,
+    KEPT,
     SMALL,
     PathRules,
     ProjectBoundary,
+    beyond,
     incomparable_paths,
-    too_large,
+    is_byte_code,
+    source_folder,
 )
 from openloop.policy.step_violations import listed, readable
 from openloop.policy.violations import IgnoredPaths
@@ -70,6 +74,8 @@ class ProjectReference:
         self._unlinked: UnlinkedCopy | None = None
         self.changed: list[str] = []  # protected paths that changed since the run before, in words
         self.unfollowed: list[str] = []  # names of ignore rules that changed since that run
+        self._unkept: frozenset[bytes] = frozenset()  # files whose contents are never copied
+        self._installed: set[bytes] = set()  # byte code of protected, ignored sources
         self._digests: dict[str, str] = {}  # of saved checkpoints by name
 
     # --- taking and loading it ---
@@ -82,7 +88,7 @@ class ProjectReference:
         """
         self._make_private_home()
         rules = self._boundary.ignored = self._rules_to_follow(earlier)
-        first = self.scan(None, self._is_small_and_protected)
+        first = self.scan(None, _no_file)
         outside = self._boundary.close()
         self.ignored = IgnoredPaths(rules)
         self._rules.follow(self._aliases(first))
@@ -155,22 +161,23 @@ class ProjectReference:
         finally:
             os.close(folder)
 
-    def _is_small_and_protected(self, path: bytes) -> bool:
-        if not self._rules.protects(path):
-            return False
-        with contextlib.suppress(OSError):
-            return os.lstat(os.path.join(os.fsencode(self._root), path)).st_size <= SMALL
-        return True
-
     def _aliases(self, tree: Manifest) -> Aliases:
-        """Other names of symlink targets, without ignored ones: a build that the tests link to is
-        rewritten again and again."""
+        """Other names of symlink targets. Ignored targets are left out: a build that the tests link
+        to is rewritten again and again. So are ignored symlinks: npm links the packages of a
+        workspace, whose sources are to be changed, into node_modules."""
         found = aliases(self._root, tree)
-        ignored = self.ignored.among(found, tree)
-        return {place: links for place, links in found.items() if place not in ignored}
+        links = {link for names in found.values() for link in names}
+        ignored = self.ignored.among({*found, *links}, tree)
+        kept = {
+            place: tuple(link for link in names if link not in ignored)
+            for place, names in found.items()
+            if place not in ignored
+        }
+        return {place: names for place, names in kept.items() if names}
 
     def _copy_protected(self) -> None:
         paths = [path for path in self.tree if self._rules.protects(path)]
+        paths = [path for path in paths if path not in self._unkept]
         # In a resumed run protected files may differ already; then the store has them.
         with contextlib.suppress(ChangedMeanwhile):
             self._unlinked = UnlinkedCopy(
@@ -224,31 +231,46 @@ class ProjectReference:
         return path not in self.ignored.files
 
     def _leave_out_ignored(self, known: Manifest) -> None:
-        """Find out which files are ignored, so that later scans do not hash them."""
+        """Find out which files are ignored: later scans hash only the protected ones, and the
+        contents of large ones are not copied."""
         rules = self.ignored.rules
         found = rules.ignored(path for path, entry in known.items() if entry.kind != FOLDER)
         protected = set(filter(self._rules.covers, found))
-        unhashed = (found - protected) | set(too_large(protected, known))
+        unhashed = (found - protected) | set(beyond(HASHED, protected, known))
         self.ignored = IgnoredPaths(rules, frozenset(unhashed))
-        sizes = (e.size for path, e in known.items() if e.kind == FILE and self._is_wanted(path))
+        large = {path for path in protected if known[path].size > SMALL}
+        self._unkept = frozenset(large.union(beyond(KEPT, protected - large, known)))
+        homes = {os.path.dirname(path) for path in protected if not is_byte_code(path)}
+        self._installed = {
+            path for path in protected if is_byte_code(path) and source_folder(path) in homes
+        }
+        sizes = (e.size for path, e in known.items() if e.kind == FILE and path not in found)
         self._keeps_all = self._keeps_all or sum(sizes) <= _WHOLE
+
+    def has_installed(self, byte_code: bytes, now: Entry) -> bool:
+        """Whether byte code of dependencies is what it was when the run began: with it a gate
+        starts seconds earlier."""
+        return byte_code in self._installed and same(self.tree[byte_code], now)
 
     # --- the store ---
 
     def _is_kept_with_others(self, path: bytes) -> bool:
         """Whether `keep` copies the file, and not into a pack for withheld ones."""
-        kept = self._keeps_all or self._rules.protects(path)
-        return kept and not self._rules.withholds(path)
+        return self._is_kept(path) and not self._rules.withholds(path)
+
+    def _is_kept(self, path: bytes) -> bool:
+        if path in self._unkept or not self._is_wanted(path):
+            return False
+        return self._keeps_all or self._rules.protects(path)
 
     def keep(self, now: Manifest) -> Manifest:
         """Copy the contents that a restore may need. Returns the manifest of the copy, `now` unless
         a file changed meanwhile. Raises RecordError."""
-        needed = self._is_wanted if self._keeps_all else self._rules.protects
         for _ in range(_TRIES):
             with contextlib.suppress(ChangedMeanwhile):  # by an editor or a hook: scan again
                 if self._rules.withholds_any:  # in packs of their own, which `copies` names
                     self._store.keep(self._root, now, self._rules.withholds)
-                self._store.keep(self._root, now, needed)
+                self._store.keep(self._root, now, self._is_kept)
                 return now
             now = self.scan(now)
         raise RecordError(
@@ -314,6 +336,10 @@ class ProjectReference:
         """Remove paths from the project. Raises TamperError."""
         with _as_tampering():
             self._store.restore(self._root, now, Manifest({}, 0), paths)
+
+
+def _no_file(path: bytes) -> bool:
+    return False
 
 
 @contextlib.contextmanager

@@ -272,7 +272,6 @@ def _protecting(path: str) -> list[str]:
     from openloop.setup.detection import dependencies
 
     if folder := dependencies.dependency_folder(path):
-        changes = next(one.changes for one in dependencies.DEPENDENCIES if one.name == folder)
-        return [f"{folder}/*", *(f"!{folder}/{name}" for name in changes)]
+        return folder.globs()
     info, found, _ = path.partition(".egg-info/")
     return [f"{info}.egg-info/**"] if found else [f"/{path}"]

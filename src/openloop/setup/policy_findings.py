@@ -93,7 +93,7 @@ def _unprotected(settings: tuple[str, ...], policy: Policy) -> Iterator[Finding]
 
 def _takes_nothing_back(exception: str, patterns: Sequence[str], root: str) -> bool:
     """Whether patterns still cover a file two folders below the folder that an exception names."""
-    folder = exception.removeprefix("!").strip("/").removesuffix("/**")
+    folder = exception.removeprefix("!").removeprefix("**/").strip("/").removesuffix("/**")
     names_folder = exception.endswith(("/", "/**")) or os.path.isdir(os.path.join(root, folder))
     if set(folder) & set("*?[\\") or not names_folder:
         return False
@@ -101,10 +101,13 @@ def _takes_nothing_back(exception: str, patterns: Sequence[str], root: str) -> b
 
 
 def _may_match_nothing(key: str, pattern: str, root: str) -> bool:
-    """Whether a pattern makes sense without a file that it matches: an exception, a name that must
-    not be created in a folder, a file that a change may create."""
+    """Whether a pattern makes sense without a file that it matches: an exception, dependencies that
+    are not installed yet, a name that must not be created in a folder, a file that a change may
+    create."""
+    from openloop.setup.detection.dependencies import names_dependencies
+
     folder, _, name = pattern.strip("/").rpartition("/")
-    if pattern.startswith("!"):
+    if pattern.startswith("!") or (key == "protect" and names_dependencies(pattern)):
         return True
     if "/**/" in pattern:
         return any(glob.iglob(f"{glob.escape(root)}/{folder.partition('/**')[0]}/"))

@@ -1,67 +1,85 @@
-"""Folders of dependencies: what a policy protects of them, because gates run from them and git
-ignores them."""
+"""Folders of dependencies: gates run from them and git ignores them, so that `policy.protect` alone
+guards them. Every file counts: any package that a test program loads can end it with success."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-WHOLE = 2000  # files up to which a folder is protected as a whole: more would cost every round
+from openloop.setup.detection.project_listing import ProjectListing, top_name
+from openloop.setup.detection.source_layout import PROSE_FOLDER, PolicyGlobs
 
 
 class Dependencies(NamedTuple):
-    """A folder of dependencies. starts: globs in it for what starts programs and loads code.
-    package: the glob for one dependency. changes: what programs write there themselves."""
+    """A folder of dependencies.
+
+    marker: the file at the root of projects whose dependencies are installed there, often after
+    `init`; "" where another folder would do as well. caches: what programs write there themselves.
+    is_nested: whether programs look for dependencies in folders of this name at any depth.
+    """
 
     name: str
-    starts: tuple[str, ...]
-    package: str
-    changes: tuple[str, ...] = ()
+    marker: str = ""
+    caches: tuple[str, ...] = ()
+    is_nested: bool = False
+
+    def is_of(self, project: ProjectListing) -> bool:
+        is_other_env = self.name == "env" and not project.has("env/pyvenv.cfg")
+        is_there = project.has(self.name) and not is_other_env
+        return is_there or bool(self.marker and project.has(self.marker))
+
+    def globs(self, parents: Iterable[str] = ()) -> list[str]:
+        """Globs for all of it but the caches. parents: folders for nested ones."""
+        places = [self.name, *(f"{parent}/**/{self.name}" for parent in parents)]
+        caches = f"**/{self.name}" if self.is_nested else self.name
+        # Not `/**`: that covers each folder below, and no exception could take one back.
+        return [f"{place}/*" for place in places] + [f"!{caches}/{name}" for name in self.caches]
 
 
 DEPENDENCIES = (
     Dependencies(
-        "node_modules", (".bin/**",), "{}/**", (".cache", ".vite", ".vite-temp", ".vitest")
+        "node_modules",
+        "package.json",
+        (".cache", ".vite", ".vite-temp", ".vitest", ".tmp", ".astro", ".pnpm-workspace-state*"),
+        is_nested=True,
     ),
-    *(
-        Dependencies(name, ("bin/**", "pyvenv.cfg", "**/*.pth"), "**/site-packages/{}/**")
-        for name in (".venv", "venv", "env")
-    ),
-    Dependencies("vendor", ("bin/**", "autoload.php", "composer/**"), "{}/**"),
+    Dependencies(".yarn", "yarn.lock"),
+    *map(Dependencies, (".venv", "venv", "env")),
+    Dependencies("vendor", "composer.json"),
 )
 
 
-def dependency_globs(root: str, programs: Iterable[str]) -> tuple[list[str], list[str]]:
-    """What `policy.protect` needs for the folders that are there; and those too large to be
-    protected as a whole. programs: names of dependencies that the gates start."""
-    found: list[str] = []
-    large = []
-    for folder in DEPENDENCIES:
-        place = os.path.join(root, folder.name)
-        is_other_env = folder.name == "env" and not os.path.exists(f"{place}/pyvenv.cfg")
-        if is_other_env or not os.path.isdir(place):
-            continue
-        if _is_small(place):
-            found.append(f"{folder.name}/*")  # of `/**` no exception could take anything back
-        else:
-            large.append(folder.name)
-            packages = [folder.package.format(name) for name in programs]
-            found += [f"{folder.name}/{glob}" for glob in (*folder.starts, *packages)]
-        found += [f"!{folder.name}/{glob}" for glob in folder.changes]
-    return found, large
+def dependency_globs(project: ProjectListing, found: PolicyGlobs) -> list[str]:
+    """What `policy.protect` needs for the dependencies, installed or not, beside what it has.
+
+    Node looks for packages in each folder above the file that needs them, the nearest first."""
+    parents = dict.fromkeys(_folders_of_packages(project, found.allow))
+    return [
+        glob
+        for folder in DEPENDENCIES
+        if folder.is_of(project) and f"{folder.name}/**" not in found.protect
+        for glob in folder.globs(parents if folder.is_nested else ())
+        if glob.partition("/")[0] + "/**" not in found.protect
+    ]
 
 
-def dependency_folder(path: str) -> str:
-    """The folder of dependencies that a path, relative to the root, lies in; or ""."""
-    top = path.partition("/")[0]
-    return next((folder.name for folder in DEPENDENCIES if folder.name == top), "")
+def dependency_folder(path: str) -> Dependencies | None:
+    """The folder of dependencies at the root that a path lies in."""
+    top = top_name(path)
+    return next((folder for folder in DEPENDENCIES if folder.name == top), None)
 
 
-def _is_small(place: str) -> bool:
-    count = 0
-    for _, _, names in os.walk(place):
-        count += len(names)
-        if count > WHOLE:
-            return False
-    return True
+def names_dependencies(glob: str) -> bool:
+    """Whether a glob is for a whole folder of dependencies, which may be installed later."""
+    folder, _, rest = glob.rpartition("/")
+    names = {dependencies.name for dependencies in DEPENDENCIES}
+    return rest in ("*", "**") and folder.rpartition("/")[2] in names
+
+
+def _folders_of_packages(project: ProjectListing, allow: Iterable[str]) -> Iterator[str]:
+    """The folders at the root that have packages or sources of JavaScript in them."""
+    for path in (*project.named("package.json"), *allow):
+        top, _, rest = path.removeprefix("/").partition("/")
+        if rest and re.fullmatch(r"[^*?\[\\]+", top) and not PROSE_FOLDER.fullmatch(top):
+            yield top

@@ -119,7 +119,7 @@ def _policy(project: ProjectListing, candidates: list[ProjectCommands]) -> Polic
     first = candidates[0]
     unseen = ignored_settings.ignored_settings(project, f"{first.verify}\n{first.scan}")
     found = source_layout.policy_globs(project, (*first.steers, *unseen), first.guards)
-    installed, _ = dependencies.dependency_globs(project.root, first.starts)
+    installed = dependencies.dependency_globs(project, found)
     # What the tests leave behind and git does not ignore is no violation.
     known = project.text(".gitignore")
     litter = (f"/{name}" for name in _LITTER.get(first.name, ()) if name.strip("/*") not in known)
@@ -155,14 +155,11 @@ def _limits(project: ProjectListing, candidates: list[ProjectCommands]) -> Itera
     if not project.whole:
         yield f"Only {len(project.files)} files were looked at: the project has more."
     verify = candidates[0].verify if candidates else ""
-    _, large = dependencies.dependency_globs(project.root, ()) if verify else ([], [])
-    for folder in large:
-        yield f"{folder} has more than {dependencies.WHOLE} files: only what starts is protected."
     runs_packages = verify.partition(" ")[0] in ("npm", "pnpm", "yarn", "npx")
     if runs_packages and javascript_project.lacks_dependencies(project):
         yield (
-            "node_modules is missing: install the dependencies and run init again with --force. "
-            "It then protects what the gates run from there."
+            "node_modules is missing: install the dependencies before the first run. From then on "
+            "they are protected, and what an agent installs is undone."
         )
     if hidden := _tests_in_sources(project, verify):
         yield f"Tests lie inside sources ({hidden}), where a change may edit them."

@@ -16,8 +16,7 @@ class ProjectCommands:
 
     why: what was seen, the first half of a sentence. example: a typical verify command. steers:
     globs of further files that decide whether verify passes. guards: file names that change the
-    result of verify wherever they are created. starts: dependencies that verify starts. doubtful:
-    other ecosystems come first."""
+    result of verify wherever they are created. doubtful: other ecosystems come first."""
 
     name: str
     why: str
@@ -26,7 +25,6 @@ class ProjectCommands:
     example: str = ""
     steers: tuple[str, ...] = ()
     guards: tuple[str, ...] = ()
-    starts: tuple[str, ...] = ()
     doubtful: bool = False
 
 

@@ -31,8 +31,8 @@ class Settings(NamedTuple):
     """What a program reads when it is there.
 
     program: a regular expression for its name in a command. names: paths of its settings. beside:
-    in each folder with such a file; "" for the root. made: names that it, or what installs its
-    dependencies, creates by itself: these count only where they are there.
+    in each folder with such a file; "" for the root. made: names that it creates by itself: these
+    count only where they are there.
     """
 
     program: str
@@ -55,7 +55,7 @@ SETTINGS = (
     # JavaScript
     Settings("npm|npx|pnpm", (".npmrc",)),
     Settings("pnpm", (".pnpmfile.cjs", "pnpm-workspace.yaml")),
-    Settings("yarn", (".yarnrc", ".yarnrc.yml"), made=(".pnp.cjs", ".pnp.loader.mjs")),
+    Settings("yarn", (".yarnrc", ".yarnrc.yml", ".pnp.cjs", ".pnp.loader.mjs")),
     Settings("bun", ("bunfig.toml", *_ENV)),
     Settings("deno", ("deno.json", "deno.jsonc")),
     Settings(r"dotenv|dotenvx|--env-file(-if-exists)?", _ENV, "package.json"),
@@ -84,7 +84,7 @@ SETTINGS = (
     # other languages
     Settings("cargo", (".cargo/config.toml", ".cargo/config", "rust-toolchain", "build.rs")),
     Settings("cargo", ("rust-toolchain.toml", "clippy.toml", ".clippy.toml")),
-    Settings("go", ("go.work",), made=("vendor/modules.txt",)),
+    Settings("go", ("go.work", "vendor/modules.txt")),
     Settings("golangci-lint", _each(".golangci", (*_YAML, "toml", "json"))),
     Settings("gradlew?", ("gradle.properties", "local.properties", "gradle/libs.versions.toml")),
     Settings("gradlew?", _each("build", ("gradle", "gradle.kts"))),
@@ -107,7 +107,7 @@ SETTINGS = (
     Settings("dotnet", ("*.fsproj.user",), "*.fsproj"),
     Settings("phpunit", ("phpunit.xml", "phpunit.dist.xml", "phpunit.xml.dist")),
     Settings("phpstan", ("phpstan.neon", "phpstan.neon.dist", "phpstan.dist.neon")),
-    Settings("bundle", (), made=(".bundle/config",)),
+    Settings("bundle", (".bundle/config",)),
     Settings("rspec", (".rspec", ".rspec-local")),
     Settings("rubocop", (".rubocop.yml",)),
     Settings("mix", ("config/test.exs", "config/test.secret.exs", "config/test.local.exs")),

@@ -55,7 +55,6 @@ def detect_commands(project: ProjectListing) -> ProjectCommands | None:
         example="npm test --silent",
         steers=_mentioned(project, package, scripts),
         guards=("package.json",),
-        starts=tuple(dict.fromkeys((*scripts.started("test"), *_needed(package, scripts)))),
     )
 
 
@@ -157,14 +156,6 @@ def _scan(scripts: _Scripts) -> str:
         if fit and not any(scripts.texts[name] in tested for name in fit):
             chosen.append(scripts.run(fit[0]))
     return " && ".join(chosen)
-
-
-def _needed(package: dict[str, Any], scripts: _Scripts) -> list[str]:
-    """The dependencies that the test script names: `c8 ava` starts ava as well."""
-    found = (package.get("dependencies"), package.get("devDependencies"))
-    names = [name for table in found if isinstance(table, dict) for name in table]
-    words = set(re.findall(r"[\w@./-]+", scripts.whole("test")))
-    return [name for name in names if name in words]
 
 
 def _mentioned(

@@ -65,7 +65,6 @@ def detect_commands(project: ProjectListing) -> ProjectCommands | None:
         example=f"{python} -m pytest -q",
         steers=tuple(_doctests(project)),
         guards=("conftest.py", "????customize.py"),
-        starts=("pytest", "_pytest"),
         doubtful=not (marker or configured),
     )
 

@@ -63,16 +63,14 @@ _STEERING = (  # names of files that say how to build and test
     *("composer.json", "phpunit.xml*", "phpstan*.neon*", "psalm*.xml", "phpcs.xml*", "build.xml"),
     *("BUILD", "BUILD.bazel", "WORKSPACE", "MODULE.bazel", "*checkstyle*.xml"),
 )
-_STEERING_FOLDERS = (
-    *(".cargo", ".config", ".configs", ".mvn", ".tshy", ".yarn/releases", "gradle/wrapper"),
-)
+_STEERING_FOLDERS = (*(".cargo", ".config", ".configs", ".mvn", ".tshy", "gradle/wrapper"),)
 _TOOL_FOLDER = re.compile(
     r"(?i)scripts?|tools?|tasks?|ci|cmake|m4|meson|configs?|contrib|release|packaging|patches|hooks"
     r"|support|verify|fuzz(ing)?|_*perf(ormance)?([-_].*)?|bench.*|metrics|docker|build-support"
     r"|build-?src|gradle|subprojects|vendor|third[-_]party|codemods|integrations?|overrides|rake|rakelib"
 )
 _TOOL_FILES = ("bench*", "[gG]runtfile*", "[gG]ulpfile*", "[rR]ollup*", "release.*", "build.*")
-_PROSE_FOLDER = re.compile(
+PROSE_FOLDER = re.compile(
     r"(?i)docs?([-_].*)?|documentation|website|_?site|media|images?|img|assets|licen[cs]es?|man"
     r"|screenshots|share|completions?|changelog.*|requirements|specs-?docs|skills|wiki|rfcs"
 )
@@ -89,7 +87,7 @@ _MANIFESTS = (
     *("package.json", "Cargo.toml", "pom.xml", "build.gradle", "build.gradle.kts"),
     *("pyproject.toml", "setup.py", "go.mod"),
 )
-_APART = (_TEST_FOLDER, _TOOL_FOLDER, _PROSE_FOLDER, re.compile("|".join(_SAMPLES)))
+_APART = (_TEST_FOLDER, _TOOL_FOLDER, PROSE_FOLDER, re.compile("|".join(_SAMPLES)))
 _TESTS, _SETTINGS, _TOOLS = (
     re.compile("|".join(map(translate, globs))) for globs in (_TEST_FILES, _STEERING, _TOOL_FILES)
 )
@@ -160,7 +158,7 @@ def _sort(project: ProjectListing, *, with_tools: bool) -> _SortedGlobs:
             is_source = match[1].lower().endswith("main")
             chosen = found.allow if is_source else found.protect
             chosen[_anchored(f"{place}/src/{match[1]}/**")] = None
-        elif not _PROSE_FOLDER.fullmatch(head) or path.endswith(".go"):
+        elif not PROSE_FOLDER.fullmatch(head) or path.endswith(".go"):
             folder = _anchored(f"{place}/{head}/**")
             if _CODE.fullmatch(path) or (head in _SCRIPT_FOLDERS and "." not in rest):
                 found.allow[folder] = None
