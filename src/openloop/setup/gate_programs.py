@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import importlib.util
 import json
@@ -17,7 +18,7 @@ from openloop.config.globs import Globs
 from openloop.config.shell_commands import SimpleCommand, simple_commands
 from openloop.core import interpreter
 from openloop.core.errors import UsageError
-from openloop.core.text import printable
+from openloop.core.text import nearest, printable
 from openloop.setup import script_findings
 from openloop.setup.findings import Finding, ok, problem, warning
 
@@ -26,6 +27,13 @@ _PLAIN_WORD = re.compile(r"[\w./+@%:,~\[-]+", re.ASCII)
 _INTERPRETER = re.compile(r"(python[\d.]*|node|ruby|perl|php|(ba|da|z)?sh)")
 _BUILDS = {"cargo": "target", "mvn": "target", "mvnw": "target", "gradle": "build"}
 _BUILDS |= {"gradlew": "build"}
+_DEFINED = re.compile(r"(?<![\w$])([\w-]+)[ \t]*\([ \t]*\)|\b(?:alias|function) ([\w-]+)")
+_OF_BASH = {"source": "write . before a path, or name the program: .venv/bin/python"}
+_OF_BASH |= dict.fromkeys(
+    ("declare", "function", "let", "popd", "pushd", "readarray", "shopt", "typeset"),
+    "write bash -c '…', or put it into a script",
+)
+_TYPO = 0.8  # from this likeness on (difflib) a name is probably a known one, mistyped
 _LOOP = re.compile(r"\s*for \w+ in [^;\n]*[;\n]\s*do\b")
 _FIND = "import importlib.util, sys; sys.exit(importlib.util.find_spec(sys.argv[1]) is None)"
 
@@ -41,7 +49,8 @@ class Programs:
         self._commands = _started(command.run)
         # A path further on may name what an earlier command builds.
         names = [one.name for n, one in enumerate(self._commands) if n == 0 or "/" not in one.name]
-        self._paths = self._located(names)
+        own = {name for pair in re.findall(_DEFINED, command.run) for name in pair}
+        self._paths = self._located(name for name in names if name not in own)
 
     def availability(self) -> Iterator[Finding]:
         """Whether each program can be run, and its dependencies are there."""
@@ -74,7 +83,24 @@ class Programs:
 
         what = f"{self._name}: {name} is neither a program on PATH nor a file in the project root"
         fix = "install it, correct the name, or write its path from the project root"
+        if name in _OF_BASH:
+            fix = f"commands run in /bin/sh, which has no {name}: {_OF_BASH[name]}"
+        elif near := self._nearest_program(name):
+            fix = f"did you mean {near}? Otherwise {fix}"
         return problem(what, agent_findings.installation(self._command, name) or fix)
+
+    def _nearest_program(self, name: str) -> str:
+        """A program on PATH, or a file beside the missing one, with nearly the same name."""
+        folder, slash, base = name.rpartition("/")
+        folders = [os.path.join(self._root, folder)]
+        if not slash:
+            folders = os.get_exec_path({**os.environ, **self._command.env})
+        found: set[str] = set()
+        for place in folders:
+            with contextlib.suppress(OSError):
+                found.update(os.listdir(place))
+        near = nearest(base, sorted(found), likeness=_TYPO)
+        return f"{folder}{slash}{near}" if near else ""
 
     def writable(self, policy: Policy | None) -> Iterator[Finding]:
         """The files that the command runs and that a change may write."""
@@ -205,12 +231,19 @@ class Programs:
         return asked.returncode == 0
 
     def _packages(self, one: SimpleCommand) -> Iterator[Finding]:
-        """Whether the packages of package.json are installed."""
+        """Whether package.json has the script, and its packages are installed."""
         if one.name not in ("npm", "pnpm", "yarn", "npx"):
             return
         from openloop.setup.detection import javascript_project
         from openloop.setup.detection.project_listing import ProjectListing
 
+        package = javascript_project.read_package(ProjectListing(self._root, (), True))
+        script = _script_of(one.words)
+        known = {script: ""} if package is None else package.get("scripts", {})
+        if script and isinstance(known, dict) and script not in known:
+            near = nearest(script, known)
+            fix = f"did you mean {near}?" if near else f"it has {', '.join(known) or 'none'}"
+            yield problem(f"{self._name}: package.json has no script {script}", fix)
         if javascript_project.lacks_dependencies(ProjectListing(self._root, (), True)):
             what = f"{self._name}: package.json has dependencies, and node_modules is missing"
             yield problem(what, f"install them: {one.name.replace('npx', 'npm')} install")
@@ -247,6 +280,14 @@ class Programs:
         place = os.path.normpath(os.path.join(self._root, path))
         if os.path.isfile(place) and place.startswith(self._root + os.sep):
             yield os.path.relpath(place, self._root)
+
+
+def _script_of(words: list[str]) -> str:
+    """The script of package.json that a command of npm or its like runs; "" when it is unknown."""
+    if words[1:2] == ["test"]:
+        return "test"
+    run = words[1:2] in (["run"], ["run-script"]) and words[0] != "npx"
+    return words[2] if run and words[2:] and re.fullmatch(r"\w[\w:.-]*", words[2]) else ""
 
 
 def _body(text: str) -> str:
