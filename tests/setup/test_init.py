@@ -71,6 +71,12 @@ class Init(Project):
         made = run_openloop("init", place, "--template", "repair-test")
         self.assertNotIn(words, made.out)
 
+    def test_the_command_of_an_agent_is_shown_once(self) -> None:
+        output, document = self.init(PYTHON, "--agent", "codex")
+        self.assertEqual(document["commands"]["fix"], document["commands"]["improve"])
+        self.assertEqual(1, output.count(document["commands"]["fix"]["run"]))
+        self.assertIn("\n  improve  as fix\n", output)
+
     def test_a_folder_of_a_project_is_noticed(self) -> None:
         root = self.project({**PYTHON, ".git/HEAD": ""})
         inside = os.path.join(root, "src", "x")

@@ -17,7 +17,7 @@ from openloop.config.config import NO_POLICY, Config
 from openloop.core import clock
 from openloop.core.errors import UsageError
 from openloop.core.text import printable
-from openloop.core.vocabulary import Kind
+from openloop.core.vocabulary import Kind, Step
 from openloop.fs import files
 from openloop.fs.files import NotRegular
 from openloop.loop import transitions
@@ -333,10 +333,13 @@ def lines(made: InitResult) -> list[str]:
     """The summary of init for a person."""
     given, known = made.workspace.given, made.config
     policy = known.policy or NO_POLICY
+    fix = known.commands.get(Step.FIX)
+    repeated = Step.IMPROVE if fix and fix == known.commands.get(Step.IMPROVE) else None
     rows = [
         ("protect", policy.protect and ", ".join(policy.protect)),
         ("allow", policy.allow and ", ".join(policy.allow)),
-        *((step, command.run) for step, command in known.commands.items()),
+        *((step, command.run) for step, command in known.commands.items() if step is not repeated),
+        ("improve", "as fix" if repeated else ""),
         ("rounds", f"at most {known.total_rounds}, the first of which only measures"),
         ("blocked", f"after {known.limits.max_consecutive_failures} rounds in a row that fail"),
     ]
