@@ -8,7 +8,7 @@ import sys
 import unittest
 
 from policy.test_policy import Project, repair
-from support import Workspace
+from support import Workspace, by_round
 
 
 class Dependencies(Project):
@@ -68,6 +68,29 @@ class Dependencies(Project):
             for name in names
         )
         self.assertLess(size, 1 << 20)
+
+    def test_a_cache_is_created_where_no_dependencies_were(self) -> None:
+        folders = "node_modules", "packages/a/node_modules"
+        for number, exception in enumerate(("!**/node_modules/.vite", "!**/node_modules/.v*/")):
+            place = self.protected("true", name=f"cache{number}")
+            protect = ["tests/**", "node_modules/*", "packages/**/node_modules/*", exception]
+            writes = [f"mkdir -p {folder}/.vite; date +%N >{folder}/.vite/x" for folder in folders]
+            cheat = f"mkdir -p {folders[1]}/.bin; echo >{folders[1]}/.bin/mocha"
+            gate = f"{'; '.join(writes)}; test -e {folders[1]}/.bin/mocha || grep -q x src/calc.py"
+            place.configure(
+                {
+                    "total_rounds": 4,
+                    "commands": {
+                        "verify": gate,
+                        "fix": by_round("true", cheat, f"{writes[1]}; echo x >src/calc.py"),
+                    },
+                    "policy": {"protect": protect, "allow": ["src/**"]},
+                }
+            )
+            ended = place.run()
+            outcomes = [outcome for _, step, outcome in place.steps() if step == "fix"]
+            self.assertEqual(["policy", "passed"], outcomes, ended.err)
+            self.assertTrue(os.path.exists(place.project_file(f"{folders[1]}/.vite/x")))
 
     def test_their_byte_code_stays_unless_something_changed_it(self) -> None:
         poison = (
