@@ -101,6 +101,10 @@ def parser(whole: Iterable[str] = COMMANDS) -> argparse.ArgumentParser:
         its.set_defaults(command=name)
         if module:
             if name in _OF_A_WORKSPACE:
-                its.add_argument("workspace", metavar="WORKSPACE", help="the loop's state folder")
+                its.add_argument(
+                    "workspace",
+                    metavar="WORKSPACE",
+                    help="the loop's state folder, such as .openloop/main",
+                )
             module.add_arguments(its)
     return parser
