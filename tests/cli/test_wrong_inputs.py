@@ -80,6 +80,13 @@ class Folders(Case):
         self.assertIn(f"openloop init --force '{place}'", self.refused("run", place))
         run_openloop("audit", place)  # the record is still there
 
+    def test_a_record_of_which_only_rounds_are_left_is_broken_and_no_project(self) -> None:
+        place = self.workspace(commands={"verify": "true"})
+        place.run()
+        for name in ("openloop.json", "events.jsonl", "heartbeat.json", "progress.md"):
+            os.unlink(place.file(name))
+        self.assertIn("no event is left", place.audit(exitcode=1).out)
+
     def test_init_puts_no_workspace_among_the_files_of_a_project(self) -> None:
         with open(os.path.join(self.root, "package.json"), "w", encoding="utf-8") as file:
             file.write("{}")

@@ -149,11 +149,25 @@ def existing(path: str) -> Workspace:
 
 
 def existing_record(path: str) -> Workspace:
-    """The workspace at `path`, of which a file is left at least. Raises UsageError."""
+    """The workspace at `path`, of which a file of its own or of a round is left at least. Raises
+    UsageError."""
     found = existing_folder(path)
-    if not any(_exists(found.file(name), path) for name in (CONFIG, EVENTS, HEARTBEAT, PROGRESS)):
-        raise without_config(found)
-    return found
+    files_left = (CONFIG, EVENTS, HEARTBEAT, PROGRESS)
+    if any(_exists(found.file(name), path) for name in files_left) or _has_rounds(found):
+        return found
+    raise without_config(found)
+
+
+def _has_rounds(place: Workspace) -> bool:
+    """Whether logs or artifacts of a round are there."""
+    for folder in (LOGS, ARTIFACTS):
+        try:
+            names = os.listdir(place.file(folder))
+        except OSError:
+            continue
+        if any(name.startswith("round-") for name in names):
+            return True
+    return False
 
 
 def without_config(place: Workspace) -> UsageError:
