@@ -64,7 +64,8 @@ class Programs:
             fix = "try the command by hand once"
             yield warning(f"{self._name}: cannot judge whether {printable(word)!r} can be run", fix)
         for name, place in self._paths.items():
-            found = os.path.join(self._root, place) if "/" in place else ""  # else of the shell
+            given = os.path.expanduser(place or name)  # some shells find what cannot be executed
+            found = os.path.join(self._root, given) if "/" in given else ""
             if why := script_findings.obstacle_to_execution(found):
                 yield problem(f"{self._name}: {name} {why[0]}", why[1])
             elif place:
