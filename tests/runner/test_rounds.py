@@ -329,7 +329,10 @@ class Outcomes(RoundCase):
 
     def test_reason_says_that_the_program_of_a_gate_is_missing(self) -> None:
         place = self.workspace(total_rounds=1, commands={"verify": "no-such-runner tests"})
-        place.run(exitcode=1)
+        done = place.run(exitcode=1)
+        self.assertIn(
+            f"next      look what is missing: openloop doctor {place.path}; then", done.out
+        )
         words = "verify failed: exit 127 (command not found)"
         self.assertEqual(f"1 round allowed; {words}", place.heartbeat["reason"])
         self.assertRegex(place.heartbeat["last_error"], "no-such-runner: (command )?not found")

@@ -19,6 +19,7 @@ from typing import Any, TextIO
 from openloop.core import clock, usage
 from openloop.core.text import counted, fit, printable
 from openloop.core.vocabulary import Kind, Outcome, Status
+from openloop.loop import gates
 from openloop.loop.events import Event
 from openloop.loop.state import State, Violation
 from openloop.record import projections
@@ -281,6 +282,8 @@ def next_step(workspace: Workspace, state: State, head: str) -> str:
             return f"prove it later: openloop audit {place} --head {head}"
         case Status.BLOCKED if state.unsettled:
             return f"restore that by hand, then: openloop run {place}; or: openloop accept {place}"
+        case Status.BLOCKED | Status.EXHAUSTED if any(map(gates.words_if_not_run, state.steps)):
+            return f"look what is missing: openloop doctor {place}; then: openloop run {place}"
         case Status.BLOCKED:
             return f"look at the evidence, fix the cause, then run one trial: openloop run {place}"
         case Status.EXHAUSTED:
