@@ -92,6 +92,25 @@ class Dependencies(Project):
             self.assertEqual(["policy", "passed"], outcomes, ended.err)
             self.assertTrue(os.path.exists(place.project_file(f"{folders[1]}/.vite/x")))
 
+    def test_a_folder_of_dependencies_may_not_be_a_link_elsewhere(self) -> None:
+        protect = ["tests/**", "src/**/node_modules/*", "!**/node_modules/.cache"]
+        place = self.place(
+            "ln -s . src/node_modules",
+            repair(),
+            repository=True,
+            policy={"protect": protect, "allow": ["src/**"]},
+        )
+        place.run()
+        self.assertEqual("policy", self.outcome(place, 2))
+        self.assertFalse(os.path.lexists(place.project_file("src/node_modules")))
+
+    def test_a_new_protected_folder_is_removed_with_its_byte_code(self) -> None:
+        agent = "mkdir -p tests/new/__pycache__; date > tests/new/__pycache__/a.pyc"
+        place = self.place(agent, repair())
+        place.run()
+        self.assertEqual("policy", self.outcome(place, 2))
+        self.assertFalse(os.path.exists(place.project_file("tests/new")))
+
     def test_their_byte_code_stays_unless_something_changed_it(self) -> None:
         poison = (
             "import marshal, sys\n"

@@ -40,7 +40,6 @@ class PathRules:
         self._withhold = Globs(policy.withhold if policy else ())
         self._allow = None if allow is None else Globs(allow)
         self._excepts_folders = any(g.startswith("!") and g.endswith("/") for g in protect)
-        self._excepted = tuple(filter(None, map(_excepted_name, protect)))
         self._aliases: Aliases = {}
         self._byte_code_too = any("pyc" in glob for glob in protect)
         self.withholds_any = bool(policy and policy.withhold)
@@ -75,16 +74,9 @@ class PathRules:
     def protects(self, path: bytes) -> bool:
         """Whether the path is compared with the reference; byte code is removed instead. A folder
         is compared if every path in it would be: `tests/**` protects the mode of `tests` too."""
-        if not (self.covers(path) or self._covers_all_in(path)):
+        if not (self.covers(path) or self.covers(path + _INSIDE)):
             return False
         return self._byte_code_too or not is_byte_code(path)
-
-    def _covers_all_in(self, folder: bytes) -> bool:
-        """Whether every path in the folder is protected: a folder in which a tool may keep a cache
-        could not be removed again."""
-        if not self.covers(folder + _INSIDE):
-            return False
-        return all(self.covers(folder + b"/" + name) for name in self._excepted)
 
     def reaches(self, folder: bytes) -> bool:
         """Whether a path in the folder could be covered; False is certain."""
@@ -114,12 +106,6 @@ class PathRules:
     def allows_folder(self, path: bytes) -> bool:
         """Whether the folder, or every path in it, is allowed."""
         return self.allows(path) or self.allows(path + _INSIDE)
-
-
-def _excepted_name(glob: str) -> bytes:
-    """The last name of a pattern that begins with `!`, or one that it matches; else empty."""
-    name = glob.rstrip("/").rpartition("/")[2].lstrip("!").replace("*", "")
-    return os.fsencode(name) if glob.startswith("!") and not set(name) & set("?[\\") else b""
 
 
 def is_byte_code(path: bytes) -> bool:

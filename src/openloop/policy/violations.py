@@ -7,7 +7,7 @@ with the state before the step. Nothing is restored or stored here.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from openloop.config.config import Policy
@@ -17,7 +17,7 @@ from openloop.fs.diff import PathChanges, difference
 from openloop.fs.ignore_rules.rules import IgnoreRules
 from openloop.fs.manifest import FOLDER, Entry, Manifest
 from openloop.fs.snapshot import is_too_deep
-from openloop.policy.path_rules import PathRules, is_litter
+from openloop.policy.path_rules import PathRules, is_byte_code, is_litter
 from openloop.policy.step_violations import StepViolations, listed, printable_paths, readable
 
 CountLines = Callable[[bytes], int]  # path → lines that a change added to it and removed from it
@@ -56,9 +56,16 @@ class ProjectComparison(NamedTuple):
         return self._of_gate() if step.is_gate else self._of_change(policy, lines)
 
     def protected(self) -> list[bytes]:
-        """The protected paths that differ from the reference."""
-        paths = difference(self.reference, self.now).paths
-        return [path for path in paths if self.rules.protects(path)]
+        """The protected paths that differ from the reference, and byte code in new folders among
+        them. A folder stays for what an exception of `protect` lets a tool create there."""
+        found = difference(self.reference, self.now)
+        paths = {path for path in found.paths if self.rules.protects(path)}
+        made = paths.intersection(found.created_folders)
+        if made:
+            new = [*found.created, *found.created_folders]
+            paths.update(p for p in new if is_byte_code(p) and not made.isdisjoint(_above(p)))
+            paths -= made & folders_above_any(p for p in new if not self.rules.covers(p))
+        return sorted(paths)
 
     def protected_words(self) -> list[str]:
         """`changed protected tests/test_a.py` for each of them."""
@@ -182,9 +189,17 @@ def folders_above_any(paths: Iterable[bytes]) -> set[bytes]:
     """All folders above these paths, the root apart."""
     found: set[bytes] = set()
     for path in paths:
-        while (path := os.path.dirname(path)) and path not in found:
-            found.add(path)
+        for folder in _above(path):
+            if folder in found:
+                break
+            found.add(folder)
     return found
+
+
+def _above(path: bytes) -> Iterator[bytes]:
+    """The folders above a path, the nearest first, without the root."""
+    while path := os.path.dirname(path):
+        yield path
 
 
 # --- words ------------------------------------------------------------------------------
