@@ -170,6 +170,13 @@ class Folders(Hiding):
                 place = self.place(cheat("plants", name), repair(), name=str(number))
                 self.assert_undone(place)
 
+    def test_a_new_folder_in_which_python_left_byte_code(self) -> None:
+        files = ("tests/new/h.py", "tests/new/__pycache__/h.cpython-311.pyc")
+        for number, name in enumerate(files):
+            place = self.place(cheat("plants", name), repair(), name=str(number))
+            self.assert_undone(place)
+        self.assert_undone(self.place(cheat("plants", *files), repair(), name="both"))
+
     def test_one_made_outside_what_is_allowed(self) -> None:
         names = ("lib/.git/x.py", "lib/.openloop/x.py", "lib/x.py")
         for repository in (False, True):

@@ -169,6 +169,17 @@ class Doctor(Place):
         place = self.place("npm test", {**files, "tests/x": "", "src/x": ""}, policy=policy)
         self.silent(place, "which a change may write")
 
+    def test_an_environment_that_a_tool_runs_from(self) -> None:
+        policy: dict[str, Any] = {"protect": ["tests/**"], "allow": ["src/**"]}
+        files = {"src/x": "", "tests/x": "", ".venv/bin/python": "", ".tox/x": "", "bin/tox": ""}
+        files["bin/uv"] = "#!/bin/sh\n"
+        commands = {"bin/uv run pytest": "runs .venv/bin/python", "bin/tox": "trusts what it finds"}
+        for command, said in commands.items():
+            self.of(self.place(command, files, policy=policy), said)
+        policy["protect"] += [".venv/*", ".tox/*"]
+        for command, said in commands.items():
+            self.silent(self.place(command, files, policy=policy), said)
+
     def test_dependencies_that_are_protected_before_they_are_installed(self) -> None:
         policy = {"protect": ["node_modules/*", "tests/**"], "allow": ["src/**"]}
         place = self.place("grep -r x src", {"src/x": "", "tests/x": ""}, policy=policy)

@@ -88,7 +88,7 @@ class ProjectPolicy:
         self._scan_again()
         compared = self._comparison()
         words = compared.since_before_words()
-        if strayed := compared.protected():
+        if strayed := compared.to_reference():
             self.reference.restore(
                 self._last, self.reference.tree, strayed, lambda digest: None, self._replaced.keep
             )
@@ -203,8 +203,8 @@ class ProjectPolicy:
         """Restore all protected paths to the reference; returns them, printable. Raises
         TamperError."""
         self._before = self._last
-        paths = self._comparison().protected()
-        self.restore(Step.VERIFY, StepViolations(to_reference=tuple(paths)), announce)
+        paths = self._comparison().to_reference()
+        self.restore(Step.VERIFY, StepViolations(to_reference=paths), announce)
         return printable_paths(paths)
 
     def keep_best(self) -> str:

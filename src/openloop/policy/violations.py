@@ -67,6 +67,21 @@ class ProjectComparison(NamedTuple):
             paths -= made & folders_above_any(p for p in new if not self.rules.covers(p))
         return sorted(paths)
 
+    def to_reference(self) -> tuple[bytes, ...]:
+        """The protected paths to restore."""
+        return self._with_byte_code(self.protected())
+
+    def _with_byte_code(self, protected: Sequence[bytes]) -> tuple[bytes, ...]:
+        """With the byte code in new folders, which have to be empty to be removed."""
+        new = {path for path in protected if self._is_new_folder(path)}
+        byte_code = filter(is_byte_code, self.now) if new else ()
+        inside = (path for path in byte_code if not new.isdisjoint(folders_above_any((path,))))
+        return tuple(sorted({*protected, *inside}))
+
+    def _is_new_folder(self, path: bytes) -> bool:
+        old, new = self.reference.get(path), self.now.get(path)
+        return bool(new and new.kind == FOLDER) and not (old and old.kind == FOLDER)
+
     def protected_words(self) -> list[str]:
         """`changed protected tests/test_a.py` for each of them."""
         return [self._words(path) for path in self.protected()]
@@ -120,7 +135,8 @@ class ProjectComparison(NamedTuple):
         outside += self._stray_folders(others._replace(changed_folders=()), outside)
         phrases = [f"{self._words(path)} while it ran" for path in broken]
         back = (*outside, *self._unreadable())
-        return StepViolations(listed(phrases), printable_paths(broken), tuple(protected), back)
+        to_reference = self._with_byte_code(protected)
+        return StepViolations(listed(phrases), printable_paths(broken), to_reference, back)
 
     def _of_change(self, policy: Policy | None, lines: CountLines) -> StepViolations:
         protected, others = self.protected(), self._others()
@@ -139,7 +155,7 @@ class ProjectComparison(NamedTuple):
         broken = [*protected, *strayed, *unreadable, *(inside if too_much else ())]
         back = (*outside, *unreadable, *(others.paths if too_much else ()))
         text = "; ".join(filter(None, (listed(phrases), *too_much)))
-        return StepViolations(text, printable_paths(broken), tuple(protected), back)
+        return StepViolations(text, printable_paths(broken), self._with_byte_code(protected), back)
 
     def _stray_folders(self, others: PathChanges, back: Iterable[bytes]) -> list[bytes]:
         """Forbidden changes of folders alone: created ones that will be empty, removed ones whose

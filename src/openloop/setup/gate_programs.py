@@ -26,7 +26,8 @@ _PATIENCE = 10.0  # seconds for a question to the shell or to an interpreter
 _PLAIN_WORD = re.compile(r"[\w./+@%:,~\[-]+", re.ASCII)
 _INTERPRETER = re.compile(r"(python[\d.]*|node|ruby|perl|php|(ba|da|z)?sh)")
 _BUILDS = {"cargo": "target", "mvn": "target", "mvnw": "target", "gradle": "build"}
-_BUILDS |= {"gradlew": "build"}
+_BUILDS |= {"gradlew": "build", "tox": ".tox"}
+_IN_ENVIRONMENT = ("uv", "poetry", "pdm", "pipenv")  # run programs of .venv
 _DEFINED = re.compile(r"(?<![\w$])([\w-]+)[ \t]*\([ \t]*\)|\b(?:alias|function) ([\w-]+)")
 _OF_BASH = {"source": "write . before a path, or name the program: .venv/bin/python"}
 _OF_BASH |= dict.fromkeys(
@@ -127,7 +128,8 @@ class Programs:
             folder = _BUILDS.get(os.path.basename(one.name), "")
             place = os.path.join(self._root, folder)
             removed = "CARGO_TARGET_DIR" in self._command.env or "rm -rf" in self._command.run
-            if folder and os.path.isdir(place) and not removed:
+            is_kept = kept.matches(os.fsencode(f"{folder}/x"))
+            if folder and os.path.isdir(place) and not (removed or is_kept):
                 what = f"{self._name}: {one.name} trusts what it finds in {folder}/, which a change"
                 fix = "let the gate remove it first, or build outside the project"
                 yield warning(f"{what} may write", fix)
@@ -265,6 +267,8 @@ class Programs:
                 for folder in ("", "src/"):
                     for info in glob.glob(f"{glob.escape(self._root)}/{folder}*.egg-info"):
                         yield from self._below(os.path.join(info, "entry_points.txt"))
+            if os.path.basename(one.name) in _IN_ENVIRONMENT:
+                yield from self._below(".venv/bin/python")
             if one.name in ("npm", "pnpm", "yarn"):
                 from openloop.setup.detection import javascript_project
                 from openloop.setup.detection.project_listing import ProjectListing

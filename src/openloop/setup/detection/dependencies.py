@@ -14,20 +14,21 @@ from openloop.setup.detection.source_layout import PROSE_FOLDER, PolicyGlobs
 class Dependencies(NamedTuple):
     """A folder of dependencies.
 
-    marker: the file at the root of projects whose dependencies are installed there, often after
-    `init`; "" where another folder would do as well. caches: what programs write there themselves.
-    is_nested: whether programs look for dependencies in folders of this name at any depth.
+    markers: files at the root of projects whose dependencies are installed there, often after
+    `init`; none where another folder would do as well. caches: what programs write there
+    themselves. is_nested: whether programs look for dependencies in folders of this name at any
+    depth.
     """
 
     name: str
-    marker: str = ""
+    markers: tuple[str, ...] = ()
     caches: tuple[str, ...] = ()
     is_nested: bool = False
 
     def is_of(self, project: ProjectListing) -> bool:
         is_other_env = self.name == "env" and not project.has("env/pyvenv.cfg")
         is_there = project.has(self.name) and not is_other_env
-        return is_there or bool(self.marker and project.has(self.marker))
+        return is_there or bool(project.first(*self.markers))
 
     def globs(self, parents: Iterable[str] = ()) -> list[str]:
         """Globs for all of it but the caches. parents: folders for nested ones."""
@@ -40,13 +41,14 @@ class Dependencies(NamedTuple):
 DEPENDENCIES = (
     Dependencies(
         "node_modules",
-        "package.json",
+        ("package.json",),
         (".cache", ".vite", ".vite-temp", ".vitest", ".tmp", ".astro", ".pnpm-workspace-state*"),
         is_nested=True,
     ),
-    Dependencies(".yarn", "yarn.lock"),
-    *map(Dependencies, (".venv", "venv", "env")),
-    Dependencies("vendor", "composer.json"),
+    Dependencies(".yarn", ("yarn.lock",)),
+    Dependencies(".venv", ("pyproject.toml", "setup.py", "requirements.txt", "Pipfile")),
+    *map(Dependencies, ("venv", "env")),
+    Dependencies("vendor", ("composer.json",)),
 )
 
 
