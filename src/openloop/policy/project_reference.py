@@ -250,7 +250,8 @@ class ProjectReference:
     def has_installed(self, byte_code: bytes, now: Entry) -> bool:
         """Whether byte code of dependencies is what it was when the run began: with it a gate
         starts seconds earlier."""
-        return byte_code in self._installed and same(self.tree[byte_code], now)
+        then = self.tree.get(byte_code) if byte_code in self._installed else None
+        return then is not None and same(then, now)
 
     # --- the store ---
 
