@@ -105,6 +105,10 @@ class Case:
             if not self.is_protected(path):
                 yield "protect", f"{path} is not protected"
         repaired = {os.path.dirname(path) for path in self.right["allow"]}
+        for folder in repaired if "package.json" in self.paths else ():
+            nearest = os.path.join(folder, NODE_MODULES, "x/index.js")  # Node looks there first
+            if not self.is_protected(nearest):
+                yield "no hole", f"{nearest} may be created"
         for path in self.paths:
             in_sources = os.path.dirname(path) in repaired and path not in self.right["protect"]
             if self.may_change(path) and STEERS.search(path) and not in_sources:
