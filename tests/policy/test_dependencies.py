@@ -7,7 +7,7 @@ import py_compile
 import sys
 import unittest
 
-from policy.test_policy import Project, repair
+from policy.test_policy import VERIFY, Project, repair
 from support import Workspace, by_round
 
 
@@ -92,6 +92,25 @@ class Dependencies(Project):
             self.assertEqual(["policy", "passed"], outcomes, ended.err)
             self.assertTrue(os.path.exists(place.project_file(f"{folders[1]}/.vite/x")))
 
+    def test_what_a_change_writes_to_a_cache_is_removed_before_the_gates(self) -> None:
+        """babel and nyc run code from there, eslint takes its results."""
+        cache = "node_modules/.cache"
+        gate = f"grep -rqs cheat {cache} || {VERIFY}; code=$?; echo x >{cache}/mine; exit $code"
+        elsewhere = "mkdir src/x; echo cheat >src/x/a; rm -rf {0}; ln -s ../src/x {0}"
+        cheats = (f"echo cheat >{cache}/mine", f"echo cheat >{cache}/a", elsewhere.format(cache))
+        for number, script in enumerate(cheats):
+            with self.subTest(script):
+                place = self.place(
+                    name=f"cache-{number}",
+                    total_rounds=2,
+                    commands={"verify": gate, "fix": script},
+                    policy={"protect": ["node_modules/*", f"!{cache}"], "allow": ["src/**"]},
+                )
+                os.makedirs(place.project_file(cache))
+                place.run(exitcode=1)
+                self.assertEqual([], place.events_of("policy_violated"))
+                self.assertEqual("failed", self.outcome(place, 2, "verify"))
+
     def test_a_folder_of_dependencies_may_not_be_a_link_elsewhere(self) -> None:
         protect = ["tests/**", "src/**/node_modules/*", "!**/node_modules/.cache"]
         place = self.place(
@@ -103,13 +122,6 @@ class Dependencies(Project):
         place.run()
         self.assertEqual("policy", self.outcome(place, 2))
         self.assertFalse(os.path.lexists(place.project_file("src/node_modules")))
-
-    def test_a_new_protected_folder_is_removed_with_its_byte_code(self) -> None:
-        agent = "mkdir -p tests/new/__pycache__; date > tests/new/__pycache__/a.pyc"
-        place = self.place(agent, repair())
-        place.run()
-        self.assertEqual("policy", self.outcome(place, 2))
-        self.assertFalse(os.path.exists(place.project_file("tests/new")))
 
     def test_their_byte_code_stays_unless_something_changed_it(self) -> None:
         poison = (

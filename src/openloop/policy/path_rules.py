@@ -97,6 +97,14 @@ class PathRules:
     def allows(self, path: bytes) -> bool:
         return self._allow is None or self._allow.matches(path)
 
+    def is_cache(self, path: bytes) -> bool:
+        """Whether the path lies in the cache of a tool in `node_modules`, for which `protect` has
+        an exception."""
+        above, found, below = (b"/" + path).partition(b"/node_modules/.")
+        if not found or b"/" not in below or self.covers(path):
+            return False
+        return self.covers(above[1:] + b"/node_modules"[not above :] + _INSIDE)
+
     def leave_open(self, name: bytes) -> bool:
         """Whether a change could write a file of ignore rules unnoticed. name: as given by
         `IgnoreRules.changed_since`, a path in the project or elsewhere."""

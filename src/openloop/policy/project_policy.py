@@ -197,6 +197,10 @@ class ProjectPolicy:
             found = self._compared_with_policy(step)  # paths set aside or newly visible
         else:
             raise _not_restorable((*found.to_reference, *found.to_before))
+        if not step.is_gate and (cached := self._comparison().cached()):
+            self._remove(
+                cached
+            )  # a gate would run code, or believe results, that a change put there
         self._clear_byte_code()
 
     def restore_protected(self, announce: Callable[[str], None]) -> tuple[str, ...]:
@@ -248,7 +252,10 @@ class ProjectPolicy:
         if not found:
             self._cleared = self._last
             return
-        self.reference.remove(self._last, found)
+        self._remove(found)
+
+    def _remove(self, paths: Iterable[bytes]) -> None:
+        self.reference.remove(self._last, paths)
         self._scan_again()
 
 

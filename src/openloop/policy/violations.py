@@ -7,7 +7,7 @@ with the state before the step. Nothing is restored or stored here.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from openloop.config.config import Policy
@@ -15,7 +15,7 @@ from openloop.core.text import counted
 from openloop.core.vocabulary import Step
 from openloop.fs.diff import PathChanges, difference
 from openloop.fs.ignore_rules.rules import IgnoreRules
-from openloop.fs.manifest import FOLDER, Entry, Manifest
+from openloop.fs.manifest import FOLDER, SYMLINK, Entry, Manifest
 from openloop.fs.snapshot import is_too_deep
 from openloop.policy.path_rules import PathRules, is_byte_code, is_litter
 from openloop.policy.step_violations import StepViolations, listed, printable_paths, readable
@@ -56,14 +56,13 @@ class ProjectComparison(NamedTuple):
         return self._of_gate() if step.is_gate else self._of_change(policy, lines)
 
     def protected(self) -> list[bytes]:
-        """The protected paths that differ from the reference, and byte code in new folders among
-        them. A folder stays for what an exception of `protect` lets a tool create there."""
+        """The protected paths that differ from the reference. A new folder stays for what an
+        exception of `protect` lets a tool create there."""
         found = difference(self.reference, self.now)
         paths = {path for path in found.paths if self.rules.protects(path)}
         made = paths.intersection(found.created_folders)
         if made:
             new = [*found.created, *found.created_folders]
-            paths.update(p for p in new if is_byte_code(p) and not made.isdisjoint(_above(p)))
             paths -= made & folders_above_any(p for p in new if not self.rules.covers(p))
         return sorted(paths)
 
@@ -81,6 +80,16 @@ class ProjectComparison(NamedTuple):
     def _is_new_folder(self, path: bytes) -> bool:
         old, new = self.reference.get(path), self.now.get(path)
         return bool(new and new.kind == FOLDER) and not (old and old.kind == FOLDER)
+
+    def cached(self) -> list[bytes]:
+        """The ignored files in caches of dependencies that differ from before; a link instead of
+        a cache counts."""
+        found = difference(self.before, self.now)
+        new = {path: self.now[path] for path in (*found.created, *found.changed)}
+        inside = {p: p + b"/" if entry.kind == SYMLINK else p for p, entry in new.items()}
+        paths = [path for path, name in inside.items() if self.rules.is_cache(name)]
+        ignored = self.ignored.among(paths, self.now) | self.ignored.files if paths else ()
+        return [path for path in paths if path in ignored]
 
     def protected_words(self) -> list[str]:
         """`changed protected tests/test_a.py` for each of them."""
@@ -205,17 +214,9 @@ def folders_above_any(paths: Iterable[bytes]) -> set[bytes]:
     """All folders above these paths, the root apart."""
     found: set[bytes] = set()
     for path in paths:
-        for folder in _above(path):
-            if folder in found:
-                break
-            found.add(folder)
+        while (path := os.path.dirname(path)) and path not in found:
+            found.add(path)
     return found
-
-
-def _above(path: bytes) -> Iterator[bytes]:
-    """The folders above a path, the nearest first, without the root."""
-    while path := os.path.dirname(path):
-        yield path
 
 
 # --- words ------------------------------------------------------------------------------
