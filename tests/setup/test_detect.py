@@ -97,7 +97,12 @@ TREES = (
         {"tests/conftest.py": "", "tests/test_x.py": UNITTEST, "src/x/__init__.py": ""},
         "PYTHONPATH=src python3 -m pytest -q",
         remarks=("tests/conftest.py is pytest's",),
-        protect=("tests/**", "src/**/conftest.py"),
+        protect=(
+            "tests/**",
+            "src/**/conftest.py",
+            "src/**/????customize",
+            "src/**/????customize.*",
+        ),
         allow=("src/**",),
     ),
     Tree(

@@ -64,7 +64,7 @@ def detect_commands(project: ProjectListing) -> ProjectCommands | None:
         scan=scan,
         example=f"{python} -m pytest -q",
         steers=tuple(_doctests(project)),
-        guards=("conftest.py", "????customize.py"),
+        guards=("conftest.py", "????customize", "????customize.*"),
         doubtful=not (marker or configured),
     )
 
