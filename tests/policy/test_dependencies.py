@@ -111,6 +111,27 @@ class Dependencies(Project):
                 self.assertEqual([], place.events_of("policy_violated"))
                 self.assertEqual("failed", self.outcome(place, 2, "verify"))
 
+    def test_byte_code_that_a_change_wrote_is_removed_before_the_gates(self) -> None:
+        """Of allowed sources too: no diff shows it."""
+        poison = (
+            "import os, py_compile, sys\n"
+            "with open('x.py', 'w') as file:\n"
+            "    file.write('import os; os._exit(0)')\n"
+            "how = py_compile.PycInvalidationMode.UNCHECKED_HASH\n"
+            "py_compile.compile('x.py', sys.argv[1], invalidation_mode=how)\n"
+            "os.unlink('x.py')\n"
+        )
+        name = f"src/__pycache__/calc.{sys.implementation.cache_tag}.pyc"
+        for number, path in enumerate((name, "src/json.pyc")):
+            with self.subTest(path):
+                agent = f"{sys.executable} poison.py {path}"
+                commands = {"verify": f"PYTHONPATH=src {VERIFY}", "fix": agent}
+                place = self.place(name=f"poison-{number}", total_rounds=2, commands=commands)
+                with open(place.project_file("poison.py"), "w", encoding="utf-8") as file:
+                    file.write(poison)
+                place.run(exitcode=1)
+                self.assertEqual("failed", self.outcome(place, 2, "verify"))
+
     def test_a_folder_of_dependencies_may_not_be_a_link_elsewhere(self) -> None:
         protect = ["tests/**", "src/**/node_modules/*", "!**/node_modules/.cache"]
         place = self.place(

@@ -82,14 +82,17 @@ class ProjectComparison(NamedTuple):
         return bool(new and new.kind == FOLDER) and not (old and old.kind == FOLDER)
 
     def cached(self) -> list[bytes]:
-        """The ignored files in caches of dependencies that differ from before; a link instead of
-        a cache counts."""
+        """What differs from before in ignored caches of dependencies, where a link instead of a
+        cache counts, and in byte code: a gate would trust it, and no diff shows it."""
         found = difference(self.before, self.now)
+        byte_code = [path for path in found.created if is_byte_code(path)]
+        byte_code += (path for path in found.changed if b"__pycache__" in path.split(b"/"))
         new = {path: self.now[path] for path in (*found.created, *found.changed)}
         inside = {p: p + b"/" if entry.kind == SYMLINK else p for p, entry in new.items()}
         paths = [path for path, name in inside.items() if self.rules.is_cache(name)]
         ignored = self.ignored.among(paths, self.now) | self.ignored.files if paths else ()
-        return [path for path in paths if path in ignored]
+        paths = [path for path in paths if path in ignored]
+        return [*paths, *(path for path in byte_code if not self.rules.protects(path))]
 
     def protected_words(self) -> list[str]:
         """`changed protected tests/test_a.py` for each of them."""
