@@ -194,8 +194,14 @@ class Programs:
         if not module or not re.fullmatch(r"\w[\w.]*", module[0]):
             return
         if not self._has_module(module[0].partition(".")[0], place, one):
-            install = f"install it there: {one.name} -m pip install {module[0]}"
-            fix = "name the project's interpreter" if os.path.exists(own) else install
+            install = f"-m pip install {module[0]}"
+            fix = f"install it there: {one.name} {install}"
+            if os.path.exists(own):
+                fix = "name the project's interpreter: .venv/bin/python"
+            elif ours:
+                made = f"{one.name} -m venv .venv && .venv/bin/python {install}"
+                fix = f"that is OpenLoop's own environment; make one for the project: {made}"
+                fix += f"; then write .venv/bin/python instead of {one.name}"
             yield problem(f"{self._name}: {one.name} ({place}) has no module {module[0]}", fix)
 
     def _has_module(self, module: str, python: str, one: SimpleCommand) -> bool:

@@ -109,8 +109,9 @@ def _may_match_nothing(key: str, pattern: str, root: str) -> bool:
     folder, _, name = pattern.strip("/").rpartition("/")
     if pattern.startswith("!") or (key == "protect" and names_dependencies(pattern)):
         return True
-    if "/**/" in pattern:
-        return any(glob.iglob(f"{glob.escape(root)}/{folder.partition('/**')[0]}/"))
+    above, anywhere, _ = f"/{pattern.lstrip('/')}".partition("/**/")
+    if anywhere:
+        return any(glob.iglob(f"{glob.escape(root)}{above}/"))
     return key == "allow" and bool(name) and name != "**" and not folder
 
 

@@ -54,7 +54,7 @@ def detect_commands(project: ProjectListing) -> ProjectCommands | None:
         scan=_scan(scripts) if verify else "",
         example="npm test --silent",
         steers=_mentioned(project, package, scripts),
-        guards=("package.json",),
+        guards=("package.json", "__mocks__/**"),
     )
 
 
