@@ -12,7 +12,7 @@ from support import Workspace, by_round
 
 
 class Dependencies(Project):
-    LARGE = b"#!/bin/sh\nexit 1\n" + b"#" * (2 << 20)
+    LARGE = b"#!/bin/sh\nexit 1\n" + b"#" * (17 << 20)
 
     def protected(self, *agents: str, name: str = "w") -> Workspace:
         policy = {"protect": ["tests/**", ".venv/bin/**"], "allow": ["src/**"]}
@@ -51,6 +51,16 @@ class Dependencies(Project):
                 self.assertIn(".venv/bin/large: its content was not kept", ended.out)
                 self.assertNotIn("undone", ended.out)
                 place.run(exitcode=3)
+
+    def test_one_as_large_as_a_compiler_in_one_file_is_restored(self) -> None:
+        place = self.protected("rm -r .venv", repair())
+        compiler = place.project_file(".venv/bin/compiler")
+        with open(compiler, "wb") as file:
+            file.write(b"x" * (9 << 20))
+        os.unlink(place.project_file(".venv/bin/large"))
+        place.run()
+        self.assertEqual("policy", self.outcome(place, 2))
+        self.assertEqual(9 << 20, os.path.getsize(compiler))
 
     def test_the_same_dependencies_installed_again_are_no_violation(self) -> None:
         again = "cp -r .venv x; rm -r .venv; mv x .venv"

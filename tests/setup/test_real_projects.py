@@ -109,6 +109,10 @@ class Case:
             nearest = os.path.join(folder, NODE_MODULES, "x/index.js")  # Node looks there first
             if not self.is_protected(nearest):
                 yield "no hole", f"{nearest} may be created"
+        for folder in repaired if "python" in verify else ():
+            plugin = os.path.join(folder, "x.dist-info/entry_points.txt")  # of pytest, for example
+            if self.may_change(plugin):
+                yield "no hole", f"{plugin} may be created"
         for path in self.paths:
             in_sources = os.path.dirname(path) in repaired and path not in self.right["protect"]
             if self.may_change(path) and STEERS.search(path) and not in_sources:

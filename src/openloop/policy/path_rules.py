@@ -15,8 +15,8 @@ from openloop.fs.manifest import Entry, Manifest, signature_of
 from openloop.fs.snapshot import MAX_DEPTH, is_too_deep
 from openloop.fs.symlinks import Aliases, alternative_paths
 
-SMALL = 1 << 20  # bytes of a protected, ignored file (a dependency) up to which it is kept
-KEPT = 64 << 20  # bytes, their total up to which they are kept, the smallest first
+SMALL = 16 << 20  # bytes of a protected, ignored file (a dependency) up to which it is kept
+KEPT = 128 << 20  # bytes, their total up to which they are kept, the smallest first
 HASHED = 1 << 30  # bytes, their total up to which they are hashed, the smallest first
 _LITTER = (
     *(b".pytest_cache", b".mypy_cache", b".ruff_cache", b".hypothesis"),

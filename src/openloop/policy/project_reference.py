@@ -49,7 +49,10 @@ REFERENCE, BEFORE, BEST = "reference", "before", "best"  # names of checkpoints 
 OUTSIDE = "outside"  # paths in the tree that were not of the project when the run began
 _IN_STORE = (REFERENCE, BEFORE, BEST, OUTSIDE)
 IGNORED, INTENT = "ignored", "intent"  # names of other digests in the record
-RESTORE_BY_HAND = "restore it by hand, from version control or a copy of your own"
+RESTORE_BY_HAND = (
+    "restore it by hand, from version control or a copy of your own; if it is part of a "
+    "dependency, install that again"
+)
 _WHOLE = 32 << 20  # bytes of a project up to which all of it is kept, for the diffs of changes
 _TRIES = 5  # scans of a project that somebody else is writing to
 
