@@ -133,7 +133,7 @@ TREES = (
             "tests/test_x.py": UNITTEST,
         },
         "PYTHONPATH=src python3 -m unittest discover -s tests -p 'test_*.py'",
-        "ruff check .",
+        "ruff check --no-cache .",
     ),
     Tree(
         "Django",
