@@ -128,6 +128,20 @@ class Doctor(Place):
         self.silent(below, "has no module")
         self.silent(self.place("python3 -m unittest"), "has no module")
 
+    def test_a_missing_module_does_not_belong_into_our_environment(self) -> None:
+        python = os.path.join(self.folder, "ours", "bin", "python3")
+        os.makedirs(os.path.dirname(python))
+        os.symlink(sys.executable, python)
+        with open(os.path.join(self.folder, "ours", "bin", "openloop"), "w", encoding="utf-8"):
+            pass
+        for files, fix in (
+            ({}, "that is OpenLoop's own environment; make one for the project: "),
+            ({".venv/bin/python": ""}, "name the project's interpreter: .venv/bin/python"),
+        ):
+            place = self.place(f"{python} -m no_such_module", files)
+            found = self.of(place, "has no module no_such_module", 1)
+            self.assertTrue(found[1].startswith(fix), found)
+
     def test_an_interpreter_of_the_project_is_not_run(self) -> None:
         files = {".venv/bin/python": "#!/bin/sh\ntouch ran\n"}
         place = self.place(".venv/bin/python -m pytest", files)

@@ -184,10 +184,9 @@ class Programs:
             return
         place = os.path.abspath(os.path.join(self._root, path))
         own = os.path.join(self._root, ".venv/bin/python")
-        ours = sys.prefix != sys.base_prefix and os.path.dirname(place) == os.path.join(
-            sys.prefix, "bin"
-        )
-        if ours and os.path.exists(own) and not place.startswith(self._root + os.sep):
+        beside = os.path.join(os.path.dirname(place), "openloop")
+        ours = os.path.exists(beside) and not place.startswith(self._root + os.sep)
+        if ours and os.path.exists(own):
             what = f"{self._name}: {one.name} is of the environment that OpenLoop is installed in"
             yield warning(what, "name the project's own: .venv/bin/python")
         module = one.words[one.words.index("-m") + 1 :][:1]
