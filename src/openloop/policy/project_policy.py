@@ -197,10 +197,9 @@ class ProjectPolicy:
             found = self._compared_with_policy(step)  # paths set aside or newly visible
         else:
             raise _not_restorable((*found.to_reference, *found.to_before))
+        # A gate would run code, or believe results, that a change put into a cache.
         if not step.is_gate and (cached := self._comparison().cached()):
-            self._remove(
-                cached
-            )  # a gate would run code, or believe results, that a change put there
+            self._remove(cached)
         self._clear_byte_code()
 
     def restore_protected(self, announce: Callable[[str], None]) -> tuple[str, ...]:
