@@ -200,7 +200,7 @@ class KilledGuards(Case):
 
     def test_a_dead_runner_is_known_while_its_guard_lives(self) -> None:
         """The guard, a fork, keeps the lock on the workspace and not the one on the record."""
-        place = self.waiting("sleeps")
+        place = self.waiting("daemonizes")
         runner = self.running(place)
         guard = guard_of(runner.pid)
         os.kill(guard, signal.SIGSTOP)

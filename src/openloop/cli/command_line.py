@@ -65,7 +65,8 @@ def parse(words: list[str]) -> argparse.Namespace:
     if unknown:
         forgotten = end == len(words) and words[0] == "judge"
         hint = "write COMMAND behind --: openloop judge CASES -- python3 solver.py"
-        near = nearest(unknown[0].partition("=")[0], _options(its_parser, words[0]))
+        option = unknown[0].partition("=")[0]
+        near = nearest(option, _options(its_parser, words[0]), likeness=0.75)
         hint = hint if forgotten else f"did you mean {near}?" if near else ""
         what = f"unrecognized arguments: {' '.join(unknown)}"
         its_parser.error(f"{what}; {hint}" if hint else what)
