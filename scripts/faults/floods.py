@@ -93,7 +93,7 @@ def escapes(bench: Bench) -> Row:
         discard(place)
         return Trial(len(sound) + 3 * len(broken))
 
-    return bench.each("escapes in output and names", range(bench.count(2, 8)), once)
+    return bench.each("escapes in output and names", range(bench.count(1, 8)), once)
 
 
 def _let_out(path: str, command: str, *options: str) -> list[str]:

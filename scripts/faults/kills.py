@@ -94,7 +94,7 @@ def at_every_call(bench: Bench) -> Row:
             intact(place)
         return completed(place, trial)
 
-    row = bench.each("kill -9 at every durable call, chained", bench.sample(points, 12), chain)
+    row = bench.each("kill -9 at every durable call, chained", bench.sample(points, 8), chain)
     row.figures = f"{len(names)} calls a run, {row.tries} kills"
     return row
 
@@ -135,7 +135,7 @@ def at_random_moments(bench: Bench) -> Row:
             intact(place)
         return completed(place, trial)
 
-    row = bench.each("kill -9 at a random moment, chained", range(bench.count(5, 200)), chain)
+    row = bench.each("kill -9 at a random moment, chained", range(bench.count(3, 200)), chain)
     row.tell_spread()
     return row
 
@@ -162,7 +162,7 @@ def with_the_guard(bench: Bench) -> Row:
             intact(place)
         return completed(place, trial)
 
-    return bench.each("kill -9 of runner and guard, chained", range(bench.count(4, 80)), chain)
+    return bench.each("kill -9 of runner and guard, chained", range(bench.count(3, 80)), chain)
 
 
 def children(pid: int) -> list[int]:

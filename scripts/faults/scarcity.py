@@ -81,7 +81,7 @@ def failing_disk(bench: Bench) -> Row:
         goes_on(place, *ROUNDS)
         return Trial()
 
-    chosen = bench.sample(items[:: bench.count(1, 11)], 8)
+    chosen = bench.sample(items[:: bench.count(1, 11)], 6)
     return bench.each("disk full or I/O error at a durable call", chosen, once)
 
 

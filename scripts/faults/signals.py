@@ -150,7 +150,7 @@ def stopped(bench: Bench) -> Row:
         discard(place)
         return Trial()
 
-    return bench.each("SIGSTOP beyond the stall limit", range(bench.count(2, 8)), once)
+    return bench.each("SIGSTOP beyond the stall limit", range(bench.count(1, 8)), once)
 
 
 def clock_moved(bench: Bench) -> Row:

@@ -16,7 +16,7 @@ from support import ROOT, Done, run_script
 SLOW = True  # left out by scripts/run_tests.sh --quick
 
 FEWEST = {  # tries of the quick mode, by the start of a fault's name
-    "kill -9 at every durable call": 12,
+    "kill -9 at every durable call": 8,
     "kill -9 at a random moment": 3,
     "kill -9 of runner and guard": 2,
     "tree": 4,
@@ -32,7 +32,7 @@ FEWEST = {  # tries of the quick mode, by the start of a fault's name
     "no more descriptors": 3,
     "argument list": 3,
     "flood": 2,
-    "escapes": 20,
+    "escapes": 10,
     "logs with and without": 30,
     "templates": 100,
     "configurations, mutated": 500,
