@@ -14,5 +14,4 @@ DOORS = (
     "placeholders",
     "oom_markers",
     "shell_commands",
-    "command_starts",
 )

@@ -12,7 +12,6 @@ import subprocess
 import sys
 from collections.abc import Iterable, Iterator
 
-from openloop.config.command_starts import without_wrappers
 from openloop.config.config import NO_POLICY, Command, Policy
 from openloop.config.globs import Globs
 from openloop.config.shell_commands import SimpleCommand, simple_commands
@@ -20,6 +19,7 @@ from openloop.core import interpreter
 from openloop.core.errors import UsageError
 from openloop.core.text import nearest, printable
 from openloop.setup import script_findings
+from openloop.setup.command_starts import without_wrappers
 from openloop.setup.findings import Finding, ok, problem, warning
 
 _PATIENCE = 10.0  # seconds for a question to the shell or to an interpreter

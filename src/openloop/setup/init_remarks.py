@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from openloop.agents import catalog
-from openloop.config.command_starts import bare_command
 from openloop.core.vocabulary import CHANGES
 from openloop.record.workspace import HOME, Workspace
+from openloop.setup.command_starts import bare_command
 from openloop.setup.detection import detect
 from openloop.setup.findings import REPLACE_ME
 

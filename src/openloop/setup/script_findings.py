@@ -8,9 +8,9 @@ import shlex
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from openloop.config import command_starts
 from openloop.config.config import NO_POLICY, Command, Config
 from openloop.config.globs import Globs
+from openloop.setup import command_starts
 from openloop.setup.findings import Finding, problem, warning
 
 _FIRST_LINE = 256  # bytes of it that the kernel reads

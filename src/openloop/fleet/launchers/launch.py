@@ -178,7 +178,7 @@ def _fork_run(folder: str, order: dict[str, Any], openloop: OpenLoop) -> int:
         words = ["run", order["workspace"], "--quiet"]
         _name_run(["openloop", *words])
         code = openloop(words)
-    except Exception as error:
+    except Exception as error:  # nothing above this in the new process would report it
         os.write(2, f"error: the run cannot be started: {error}\n".encode())
     finally:
         os._exit(code)

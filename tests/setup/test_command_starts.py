@@ -2,8 +2,8 @@
 
 import unittest
 
-from openloop.config.command_starts import bare_command, opening_commands, scripts, without_wrappers
 from openloop.config.shell_commands import simple_commands
+from openloop.setup.command_starts import bare_command, opening_commands, scripts, without_wrappers
 
 SCRIPTS = {  # a command: the scripts that are read before it could have written them
     "sh agent.sh {prompt_file}": "agent.sh",
