@@ -171,7 +171,7 @@ def read_only(bench: Bench) -> Row:
                 process.kill()
                 process.communicate()
                 tree_gone(bench, place)
-            mount("-o", "remount,ro", place.path)
+            until(lambda: _remount_read_only(place.path), "no file to be open for writing")
             before = snapshot(place.path)
             done = ends(run("run", place.path), 2, 5)
             require("ead-only" in done.err, f"the reason is missing: {done.err}")
@@ -186,6 +186,12 @@ def read_only(bench: Bench) -> Row:
         return Trial()
 
     return bench.each("read-only workspace", range(bench.count(2, 20)), once)
+
+
+def _remount_read_only(path: str) -> bool:
+    """False while it is busy: a process that is seen no longer may still be closing its files."""
+    words = ["mount", "-o", "remount,ro", path]
+    return subprocess.run(words, check=False, capture_output=True).returncode == 0
 
 
 def no_more_descriptors(bench: Bench) -> Row:

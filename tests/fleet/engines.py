@@ -214,6 +214,7 @@ class Sshd:
             *("PidFile none", f"AuthorizedKeysFile {self.file('authorized_keys')}"),
             *("PermitRootLogin prohibit-password", "PasswordAuthentication no", "UsePAM no"),
             *("StrictModes no", "MaxStartups 200"),
+            f"SetEnv HOME={folder}",  # the account's own shell files may wait for anything
         )
         self._write(
             "config",
