@@ -202,6 +202,19 @@ class Doctor(Place):
         place = self.place("grep -r x src", {"src/x": "", "tests/x": ""}, policy=policy)
         self.of(place, "policy.protect 'node_modules/mohca/*' matches no file")
 
+    def test_protected_folders_that_are_links_out_of_the_project(self) -> None:
+        policy = {"protect": ["node_modules/*"], "allow": ["src/**"]}
+        files = {"src/x": "", "packages/y": ""}
+        place = self.place("grep -r x src", files, policy=policy)
+        link = place.project_file("node_modules")
+        os.symlink("packages", link)
+        self.silent(place, "is a link to a folder outside")
+        os.remove(link)
+        os.symlink("/usr", link)
+        self.of(place, "node_modules is protected, but is a link to a folder outside")
+        place = self.place("grep -r x src", files, policy={**policy, "sandbox": "auto"})
+        self.silent(place, "is a link to a folder outside")
+
     def test_a_check_outside_of_protect(self) -> None:
         place = self.place("sh check.sh", {"check.sh": ""}, policy={"protect": ["x"]})
         self.assertIn('"/check.sh"', self.of(place, "runs check.sh, which a change")[1])

@@ -15,10 +15,15 @@ from openloop.config.globs import Globs
 from openloop.core.text import printable
 from openloop.core.vocabulary import SandboxMode, Status
 from openloop.fs import programs, snapshot
+from openloop.fs.manifest import SYMLINK, Manifest
 from openloop.record import record_end, withheld
 from openloop.record.lock import runner_lives
 from openloop.record.workspace import HOLDOUT, Workspace
 from openloop.setup.findings import Finding, ok, problem, warning
+
+TYPE_CHECKING = False  # typing is slow to import
+if TYPE_CHECKING:
+    from openloop.policy.path_rules import PathRules
 
 _SHOWN = (".py", ".sh", ".js", ".mjs", ".rb", ".pl", "play.json")
 
@@ -44,6 +49,8 @@ def patterns(place: Workspace, known: Config, root: str) -> Iterator[Finding]:
     rules = PathRules(policy)
     paths = snapshot.scan(root, skip=skip, wanted=rules.protects)
     yield from (problem(what, fix) for what, fix in incomparable_paths(paths, rules))
+    if policy.sandbox is SandboxMode.NONE:  # a sandbox keeps a change from what lies outside
+        yield from _linked_outside(paths, rules, root)
     settings = _ignored_settings(known, root)
     yield from _unprotected(settings, policy)
     keys = (
@@ -67,6 +74,20 @@ def patterns(place: Workspace, known: Config, root: str) -> Iterator[Finding]:
         shown = printable(os.fsdecode(both[0]))
         fix = "take it out of allow: a pattern that begins with ! takes back"
         yield warning(f"{shown} is both allowed and withheld: it counts as protected", fix)
+
+
+def _linked_outside(paths: Manifest, rules: PathRules, root: str) -> Iterator[Finding]:
+    """Protected folders that are symlinks out of the project: nobody looks behind them."""
+    for path, entry in paths.items():
+        if entry.kind != SYMLINK or not rules.protects(path + b"/file"):
+            continue
+        link = os.path.join(root, os.fsdecode(path))
+        if os.path.isdir(link) and not programs.is_below(root, os.path.realpath(link)):
+            what = f"{printable(os.fsdecode(path))} is protected, but is a link to a folder outside"
+            yield warning(
+                f"{what} of the project, which no change is kept from",
+                'add "sandbox": "auto" to the policy, or move the folder into the project',
+            )
 
 
 def _ignored_settings(known: Config, root: str) -> tuple[str, ...]:
