@@ -459,6 +459,17 @@ class Engines(Case):
         wait_until(lambda: os.path.exists(self.engine.file("cancelled")))
 
 
+class Launch(Case):
+    def test_an_order_that_somebody_wrote_over(self) -> None:
+        with open(os.path.join(self.folder, "order.json"), "w", encoding="utf-8") as file:
+            file.write('{"launch": "a"}')
+        words = [*LAUNCH, "run", self.folder]
+        done = subprocess.run(words, check=False, capture_output=True, text=True)
+        self.assertEqual(1, done.returncode)
+        self.assertEqual(f"{self.folder}/order.json lacks cwd, workspace\n", done.stderr)
+        self.assertEqual(["order.json"], os.listdir(self.folder))
+
+
 def command_line(pid: int) -> list[str]:
     with open(f"/proc/{pid}/cmdline", encoding="utf-8") as file:
         return file.read().rstrip("\0").split("\0")

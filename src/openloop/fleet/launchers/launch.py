@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     OpenLoop = Callable[[list[str]], int]  # runs `openloop` with these words; its exit code
 
 ORDER, CLAIM, RUN, END = "order.json", "claim", "run.json", "end.json"
+_KEYS = {"launch", "workspace", "cwd"}  # of an order
 STOP, LOG = "stop", "log"
 FENCED = "fenced"  # the key of a claim that gives the launch up
 _LOOK = 1.0  # seconds between two looks for the stop file
@@ -160,6 +161,8 @@ def _order(folder: str) -> dict[str, Any]:
         if time.monotonic() > deadline:
             sys.exit(f"{folder} holds no {ORDER}")
         time.sleep(0.1)
+    if missing := _KEYS - order.keys():
+        sys.exit(f"{folder}/{ORDER} lacks {', '.join(sorted(missing))}")
     return order
 
 
