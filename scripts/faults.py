@@ -111,9 +111,15 @@ def _family(bench: Bench, name: str) -> list[Row]:
         seconds = time.monotonic() - began
         counts = f"{len(row.violations)} of {row.tries} violated"
         print(f"{seconds:6.1f} s  {row.fault}: {counts}", file=sys.stderr, flush=True)
+        for violation in row.violations[:SHOWN]:  # a whole mode takes long, and may be cut off
+            print(f"  {_shown(violation)}", file=sys.stderr, flush=True)
         rows.append(row)
         began = time.monotonic()
     return rows
+
+
+def _shown(violation: str) -> str:
+    return " ".join(violation.split())[:1000]
 
 
 def _document(bench: Bench, rows: list[Row], seconds: float) -> dict[str, object]:
@@ -136,7 +142,7 @@ def _print(bench: Bench, rows: list[Row], seconds: float, violated: int) -> None
         print(f"{row.fault:{width}}  {counts}  {row.figures}".rstrip())
     for row in rows:
         for violation in row.violations[:SHOWN]:
-            print(f"violated: {row.fault}: {' '.join(violation.split())[:1000]}")
+            print(f"violated: {row.fault}: {_shown(violation)}")
         if len(row.violations) > SHOWN:
             print(f"violated: {row.fault}: and {len(row.violations) - SHOWN} more")
     print(f"{sum(row.tries for row in rows)} tries, {violated} violations, {seconds:.0f} s")
