@@ -113,7 +113,7 @@ class Landing:
         merged = commits[-1]
         if merged != before:
             self._try_gates(batch, scratch, top, before, merged)
-            self._move(top, target, before, merged)
+            self._move(top, target, merged)
         return commits
 
     def _merge_one(self, task: Task, scratch: str) -> str:
@@ -172,9 +172,9 @@ class Landing:
     def _fails(self, task: Task, scratch: str, commit: str, tried: set[str]) -> str:
         """Why the gates of the task do not pass at this commit; "" when they do, or were tried.
         Raises GitError when nobody knows."""
-        if (gates := self._gates(task, scratch)) in tried:
+        if (key := self._gates_key(task, scratch)) in tried:
             return ""
-        tried.add(gates)
+        tried.add(key)
         self._check_out(scratch, commit)
         return self._run_gates(task, scratch)
 
@@ -187,30 +187,29 @@ class Landing:
                     if here and run_git(top, "merge-base", before, commit, fine=(0, 1)) == commit:
                         yield task
 
-    def _configured(self, task: Task, scratch: str) -> tuple[bytes, str, str]:
-        """The (openloop.json, project root, hidden files) with which the gates of a task run in the
-        scratch worktree."""
+    def _configured(self, task: Task, scratch: str) -> tuple[bytes, str]:
+        """The (openloop.json, holdout/ or "") with which the gates of a task run in the scratch
+        worktree."""
         root = os.path.join(scratch, worktrees.prefix(task)).rstrip("/")
         data = task_configuration.gates_only(task_files.configured(self._fleet, task, root), root)
-        hidden = os.path.join(task.workspace, workspace.HOLDOUT)
-        return data, root, hidden if os.path.isdir(hidden) else ""
+        holdout = os.path.join(task.workspace, workspace.HOLDOUT)
+        return data, holdout if os.path.isdir(holdout) else ""
 
-    def _gates(self, task: Task, scratch: str) -> str:
+    def _gates_key(self, task: Task, scratch: str) -> str:
         """A key that is equal for two tasks with the same gates."""
-        data, _, hidden = self._configured(task, scratch)
+        data, holdout = self._configured(task, scratch)
         document = json.loads(data)
         document.pop("mission", None)
-        return json.dumps([document, hidden], sort_keys=True)
+        return json.dumps([document, holdout], sort_keys=True)
 
     def _run_gates(self, task: Task, scratch: str) -> str:
         """Run a task's gates, in a workspace for that: "", or why they do not pass. Raises
         GitError when nobody knows, Interrupted."""
         place = os.path.join(self._folder, task.name)
-        data, _, hidden = self._configured(task, scratch)
+        data, holdout = self._configured(task, scratch)
         task_files.write_configuration(place, data)
-        if hidden:
-            held = os.path.join(place, workspace.HOLDOUT)
-            shutil.copytree(hidden, held, dirs_exist_ok=True)
+        if holdout:
+            shutil.copytree(holdout, os.path.join(place, workspace.HOLDOUT), dirs_exist_ok=True)
         self._say(f"gates of {task.name} on the merged tree")
         process = self._start_gates(place)
         code = self._wait(process)
@@ -279,7 +278,7 @@ class Landing:
             os.close(descriptor)
         self._check_signals()
 
-    def _move(self, top: str, target: str, before: str, merged: str) -> None:
+    def _move(self, top: str, target: str, merged: str) -> None:
         """Move the target forward, with the files of the tree that has it checked out."""
         try:
             run_git(top, "merge", "--ff-only", "--quiet", "--no-autostash", merged)
