@@ -205,7 +205,7 @@ class Documents(Case):
                      '{"version": 1, "tasks": [{"name": "a"}, {"name": "a"}]}',
                      '{"version": 1, "tasks_file": 1}', '{"version": 1, "tasks": []}'):  # fmt: skip
             with self.subTest(text), self.assertRaises(ConfigError):
-                fleet_file.names(self.write("fleet.json", text))
+                fleet_file.workspaces(self.write("fleet.json", text))
 
     def test_the_program_says_so(self) -> None:
         path = self.write("fleet.json", '{"version": 1, "task": []}')

@@ -7,7 +7,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -22,6 +22,7 @@ from openloop.fs import files
 from openloop.record import workspace
 
 _LIMIT = 1 << 30  # bytes
+_TASKS = "tasks"  # folder of the tasks' own folders
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +56,15 @@ class Fleet:
     groups: Mapping[str, int]
     tasks: tuple[Task, ...]
     sha256: str
-    warnings: tuple[str, ...] = field(default=())
+    warnings: tuple[str, ...]
 
     def task_folder(self, name: str) -> str:
         """The folder of a task, with its launches."""
-        return os.path.join(self.folder, "tasks", name)
+        return os.path.join(self.folder, _TASKS, name)
+
+    def worktree(self, name: str) -> str:
+        """The path of a task's worktree."""
+        return os.path.join(self.task_folder(name), "tree")
 
 
 def state_folder(path: str) -> str:
@@ -69,9 +74,14 @@ def state_folder(path: str) -> str:
     return os.path.join(os.path.dirname(whole), f"{name}.fleet")
 
 
-def names(path: str) -> list[tuple[str, str]]:
-    """(name, workspace) of each task, hardly checked: for `status`, which need not judge what a
-    coordinator has accepted. Raises UsageError, ConfigError."""
+def own_workspace(folder: str, name: str) -> str:
+    """The workspace of a task that brings none. folder: where the fleet keeps its state."""
+    return os.path.join(folder, _TASKS, name, "workspace")
+
+
+def workspaces(path: str) -> dict[str, str]:
+    """Task to workspace, hardly checked: for `status`, which need not judge what a coordinator has
+    accepted. Raises UsageError, ConfigError."""
     data = _read(path)
     document = strict_json.read(strict_json.decode(data, path), path)
     folder = state_folder(path)
@@ -81,20 +91,17 @@ def names(path: str) -> list[tuple[str, str]]:
             more = files.read(_beside(path, document["tasks_file"]), limit=_LIMIT)
             lines = [line for line in map(bytes.strip, more.split(b"\n")) if line[:1] not in b"#"]
             entries += json.loads(b"[" + b",".join(lines) + b"]")
-        found = [
-            (
-                one["name"],
-                _beside(path, one["workspace"])
-                if "workspace" in one
-                else os.path.join(folder, "tasks", one["name"], "workspace"),
-            )
+        found = {
+            one["name"]: _beside(path, one["workspace"])
+            if "workspace" in one
+            else own_workspace(folder, one["name"])
             for one in entries
-        ]
-        if found and len(dict(found)) == len(found):
+        }
+        if found and len(found) == len(entries):
             return found
     except (AttributeError, TypeError, KeyError, ValueError, OSError):
         pass  # `load` says what is wrong, and where
-    return [(task.name, task.workspace) for task in load(path).tasks]
+    return {task.name: task.workspace for task in load(path).tasks}
 
 
 def load(path: str, known: str = "") -> Fleet:
@@ -317,9 +324,7 @@ def _task(
     return Task(
         name=name,
         mission=document.get("mission"),
-        workspace=_beside(path, document["workspace"])
-        if own
-        else os.path.join(folder, "tasks", name, "workspace"),
+        workspace=_beside(path, document["workspace"]) if own else own_workspace(folder, name),
         project_root="" if own else resolve(root),
         set=document.get("set", {}),
         group=document.get("group", ""),

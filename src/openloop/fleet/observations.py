@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 
 from openloop.core import clock
-from openloop.fleet import task_files
+from openloop.fleet import fleet_file, task_files
 from openloop.fleet.decide import Observation
 from openloop.fleet.fleet_file import Fleet
 from openloop.fleet.state import FleetState, Phase, TaskState
@@ -48,8 +47,8 @@ class Observations:
 
     def workspace(self, task: TaskState) -> str:
         """The path of a task's workspace, also of one that FLEET no longer lists."""
-        folder = self._fleet.task_folder(task.name)
-        return self._workspaces.get(task.name) or os.path.join(folder, "workspace")
+        known = self._workspaces.get(task.name)
+        return known or fleet_file.own_workspace(self._fleet.folder, task.name)
 
     def read(self) -> None:
         """Read the files of every launch."""

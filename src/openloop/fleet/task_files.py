@@ -15,20 +15,20 @@ from openloop.fleet.state import TaskState
 from openloop.fs import files
 from openloop.record import record_end, workspace
 
-TREE = "tree"  # the name of a task's worktree
 _END = 2000  # bytes at the end of a log in which its last line is looked for
 _SHOWN = 300  # characters of it
 _BELOW_AN_ERROR = ("  in: ", "  fix: ")  # lines that follow what is wrong
 
 
 def launch_folder(fleet: Fleet, name: str, number: int) -> str:
+    """The folder of a task's launch with this number."""
     return os.path.join(fleet.task_folder(name), f"launch-{number}")
 
 
 def project_root(fleet: Fleet, task: Task, prefix: str = "") -> str:
     """Where the task's commands run. prefix: of the project in its repository."""
     if fleet.isolation == WORKTREE:
-        return os.path.join(fleet.task_folder(task.name), TREE, prefix).rstrip("/")
+        return os.path.join(fleet.worktree(task.name), prefix).rstrip("/")
     return task.project_root
 
 

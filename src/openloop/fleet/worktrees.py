@@ -38,11 +38,6 @@ def prefix(task: Task) -> str:
     return "" if found == "." else found
 
 
-def path_of(fleet: Fleet, name: str) -> str:
-    """The path of a task's worktree."""
-    return os.path.join(fleet.task_folder(name), "tree")
-
-
 def plan(fleet: Fleet, task: Task, base: str) -> WorktreePlan:
     """base: the commit that was recorded before, "" for HEAD. Raises GitError."""
     where = top(task.project_root)
@@ -54,7 +49,7 @@ def plan(fleet: Fleet, task: Task, base: str) -> WorktreePlan:
                 f"branch {branch} exists and is not of this fleet: rename the task, or the branch "
                 f"(git branch -m {branch} NEW), then retry"
             )
-    return WorktreePlan(where, path_of(fleet, task.name), branch, base)
+    return WorktreePlan(where, fleet.worktree(task.name), branch, base)
 
 
 def _exists(where: str, branch: str) -> bool:
@@ -105,11 +100,11 @@ def committed(fleet: Fleet, task: Task) -> dict[str, str]:
 def commit(fleet: Fleet, task: Task) -> str:
     """The commit at the tip of the task's branch, with all that its worktree holds. Raises
     GitError."""
-    where, branch = path_of(fleet, task.name), branch_of(task.name)
-    head = run_git(where, "symbolic-ref", "--quiet", "--short", "HEAD", fine=(0, 1))
-    if head != branch:
+    where, branch = fleet.worktree(task.name), branch_of(task.name)
+    current = run_git(where, "symbolic-ref", "--quiet", "--short", "HEAD", fine=(0, 1))
+    if current != branch:
         raise GitError(
-            f"its worktree is on {head or 'a detached HEAD'}, not on {branch}: look at {where}, "
+            f"its worktree is on {current or 'a detached HEAD'}, not on {branch}: look at {where}, "
             f"and bring its work to {branch}"
         )
     run_git(where, "add", "--all")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 
+from openloop.fleet import task_files
 from openloop.fleet.decide import Queue
 from openloop.fleet.fleet_file import Fleet
 from openloop.fleet.state import Phase, StateName, TaskState
@@ -18,7 +18,7 @@ def lines(fleet: Fleet, report: FleetReport, name: str) -> list[str]:
     why, todo = _words(fleet, report, task, where)
     shown = [f"{name}: {report.state.word(task)}", f"  why   {why}", f"  do    {todo}"]
     if task.launch:
-        folder = os.path.join(fleet.task_folder(name), f"launch-{task.number}")
+        folder = task_files.launch_folder(fleet, name, task.number)
         shown.append(f"  launch {task.launch}, job {task.job or 'not known'}: {folder}")
     return shown
 
@@ -45,11 +45,10 @@ def _words(fleet: Fleet, report: FleetReport, task: TaskState, where: str) -> tu
         return f"it runs: {running_words(report.beat(task))}", _watch(report, task)
     if task.phase is Phase.LAUNCHING and not report.held:
         return "the coordinator died while it handed it over", f"openloop fleet run {where}"
-    queue = {"slurm": f"squeue --start --job={task.job or 'ID'}"}.get(fleet.launcher.name, "")
-    return (
-        f"{fleet.launcher.name} has it and has not begun it yet",
-        f"ask the engine why: {queue}" if queue else "wait; its engine.log says more",
-    )
+    todo = "wait; its engine.log says more"
+    if fleet.launcher.name == "slurm":
+        todo = f"ask the engine why: squeue --start --job={task.job or 'ID'}"
+    return f"{fleet.launcher.name} has it and has not begun it yet", todo
 
 
 def _waiting(fleet: Fleet, report: FleetReport, task: TaskState, where: str) -> tuple[str, str]:

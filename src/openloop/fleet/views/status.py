@@ -5,8 +5,6 @@ Starts quickly: modules needed for a single task are imported late.
 
 from __future__ import annotations
 
-import os
-
 from openloop.core.text import printable
 from openloop.fleet import fleet_file, journal
 from openloop.fleet.state import FleetState, Phase, StateName, TaskState
@@ -29,7 +27,7 @@ class FleetReport:
         """Raises UsageError, ConfigError, TamperError."""
         self.given = given
         self.folder = fleet_file.state_folder(given)
-        self.workspaces = dict(fleet_file.names(given))
+        self.workspaces = fleet_file.workspaces(given)
         self.state = FleetState(self.workspaces)
         journal.read(self.folder, self.state.apply)
         self.held = journal.is_held(self.folder)
@@ -39,8 +37,8 @@ class FleetReport:
         return all(task.phase is Phase.OVER for task in self.state.shown())
 
     def workspace(self, task: TaskState) -> str:
-        there = self.workspaces.get(task.name)
-        return there or os.path.join(self.folder, "tasks", task.name, "workspace")
+        known = self.workspaces.get(task.name)
+        return known or fleet_file.own_workspace(self.folder, task.name)
 
     def to_json(self) -> dict[str, Any]:
         return {
