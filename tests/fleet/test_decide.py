@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import unittest
 
-from openloop.fleet.decide import LaunchStep, Observation, Queue, is_gone, next_step
+from openloop.fleet.decide import LaunchAction, Observation, Queue, is_gone, next_action
 from openloop.fleet.fleet_file import Task
 from openloop.fleet.launchers.launcher import Host
-from openloop.fleet.state import EventName, FleetState, Phase, TaskState, ending, replay
+from openloop.fleet.state import EventName, FleetState, Phase, TaskState, ending
 
 GRACE, STOP = 10.0, 30.0
 HERE = [Host("", 1000)]
@@ -19,13 +19,13 @@ def task(name: str, group: str = "", lane: str = "") -> Task:
 
 def step(
     phase: Phase, now: float = 0.0, *, cancelling: bool = False, **seen: object
-) -> LaunchStep | None:
+) -> LaunchAction | None:
     known = TaskState("a")
     known.phase, known.cancelling = phase, cancelling
     look = Observation(0.0)
     for name, value in seen.items():
         setattr(look, name, value)
-    return next_step(known, look, now, grace=GRACE, stop=STOP)
+    return next_action(known, look, now, grace=GRACE, stop=STOP)
 
 
 class NextStep(unittest.TestCase):
@@ -35,19 +35,19 @@ class NextStep(unittest.TestCase):
         launching, submitted, running = Phase.LAUNCHING, Phase.SUBMITTED, Phase.RUNNING
         for expected, phase, now, seen in (
             (None, launching, 1e6, {"busy": True, "end": end}),
-            (LaunchStep.END, running, 0, {"end": end, "begun": True}),
-            (LaunchStep.END, launching, 0, {"end": end, "begun": True}),
-            (LaunchStep.ADOPT, launching, 0, {"listed": True}),
-            (LaunchStep.BEGAN, launching, 0, {"begun": True}),
-            (LaunchStep.BEGAN, submitted, 0, {"begun": True, **gone}),
+            (LaunchAction.END, running, 0, {"end": end, "begun": True}),
+            (LaunchAction.END, launching, 0, {"end": end, "begun": True}),
+            (LaunchAction.ADOPT, launching, 0, {"listed": True}),
+            (LaunchAction.BEGAN, launching, 0, {"begun": True}),
+            (LaunchAction.BEGAN, submitted, 0, {"begun": True, **gone}),
             (None, submitted, 1e6, {}),  # the engine was never asked
             (None, running, 1e6, {"begun": True, "listed": True}),
             (None, running, GRACE, {"begun": True, "gone_since": 1.0, "asked": GRACE}),
-            (LaunchStep.LOSE, running, GRACE, {"begun": True, **gone}),
+            (LaunchAction.LOSE, running, GRACE, {"begun": True, **gone}),
             (None, running, GRACE, {"begun": True, **gone, "moved": 1.0}),  # it lives
-            (LaunchStep.LOSE, running, GRACE + 1, {"begun": True, **gone, "moved": 1.0}),
-            (LaunchStep.GIVE_UP, submitted, GRACE, gone),
-            (LaunchStep.GIVE_UP, launching, GRACE, gone),
+            (LaunchAction.LOSE, running, GRACE + 1, {"begun": True, **gone, "moved": 1.0}),
+            (LaunchAction.GIVE_UP, submitted, GRACE, gone),
+            (LaunchAction.GIVE_UP, launching, GRACE, gone),
             # an outage: the latest answer is as old as it is
             (None, running, 1e6, {"begun": True, "gone_since": 5.0, "asked": 5.0}),
         ):
@@ -57,15 +57,15 @@ class NextStep(unittest.TestCase):
     def test_cancelling(self) -> None:
         running = {"begun": True, "listed": True}
         for expected, now, seen in (
-            (LaunchStep.GIVE_UP, 0, {"listed": True}),
-            (LaunchStep.STOP, 0, running),
+            (LaunchAction.GIVE_UP, 0, {"listed": True}),
+            (LaunchAction.STOP, 0, running),
             (None, 29, {**running, "stopped": 0.0}),
-            (LaunchStep.CANCEL, 30, {**running, "stopped": 0.0}),
+            (LaunchAction.CANCEL, 30, {**running, "stopped": 0.0}),
             (None, 59, {**running, "stopped": 0.0, "cancelled": 30.0}),
-            (LaunchStep.KILL, 60, {**running, "stopped": 0.0, "cancelled": 30.0}),
+            (LaunchAction.KILL, 60, {**running, "stopped": 0.0, "cancelled": 30.0}),
             (None, 89, {**running, "stopped": 0.0, "cancelled": 30.0, "killed": 60.0}),
-            (LaunchStep.KILL, 90, {**running, "stopped": 0.0, "cancelled": 30.0, "killed": 60.0}),
-            (LaunchStep.END, 90, {**running, "end": {"code": 143}}),
+            (LaunchAction.KILL, 90, {**running, "stopped": 0.0, "cancelled": 30.0, "killed": 60.0}),
+            (LaunchAction.END, 90, {**running, "end": {"code": 143}}),
         ):
             with self.subTest(expected=expected, now=now, seen=seen):
                 phase = Phase.RUNNING if seen.get("begun") else Phase.SUBMITTED
@@ -186,10 +186,9 @@ class Replay(unittest.TestCase):
             ({"event": EventName.TASK_ENDED, "task": "a", "state": "lost", "reason": ""}, "lost"),
             ({"event": EventName.TASK_RETRIED, "task": "a"}, "waiting"),
         ]
-        events = []
+        state = FleetState(["a"])
         for event, word in history:
-            events.append(event)
-            state = replay(["a"], events)
+            state.apply(event)
             self.assertEqual(word, state.word(state.tasks["a"]), event)
 
     def test_a_task_that_is_no_longer_named_is_shown_while_it_lives(self) -> None:
@@ -203,7 +202,7 @@ class Replay(unittest.TestCase):
     def test_what_is_no_event(self) -> None:
         for event in ({}, {"event": "nonsense"}, {"event": EventName.TASK_ENDED, "task": "a"}):
             with self.assertRaises((KeyError, ValueError)):
-                replay(["a"], [event])
+                FleetState(["a"]).apply(event)
 
 
 if __name__ == "__main__":

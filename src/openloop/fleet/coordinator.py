@@ -14,7 +14,7 @@ from typing import Protocol
 
 from openloop.core import clock
 from openloop.fleet import decide, git, requests, task_files, worktrees
-from openloop.fleet.decide import LaunchStep, Observation, Queue
+from openloop.fleet.decide import LaunchAction, Observation, Queue
 from openloop.fleet.endings import Endings
 from openloop.fleet.engine import Engine
 from openloop.fleet.fleet_file import WORKTREE, Fleet, Task
@@ -201,33 +201,33 @@ class Coordinator:
     def _act(self) -> None:
         now, launcher = clock.monotonic(), self._launcher
         for task, seen in self._observations.all():
-            step = decide.next_step(task, seen, now, grace=launcher.grace, stop=launcher.stop)
-            if step:
-                self._do(step, task, seen, now)
+            action = decide.next_action(task, seen, now, grace=launcher.grace, stop=launcher.stop)
+            if action:
+                self._do(action, task, seen, now)
 
-    def _do(self, step: LaunchStep, task: TaskState, seen: Observation, now: float) -> None:
-        match step:
-            case LaunchStep.END:
+    def _do(self, action: LaunchAction, task: TaskState, seen: Observation, now: float) -> None:
+        match action:
+            case LaunchAction.END:
                 self._endings.end(task, seen)
-            case LaunchStep.ADOPT:
+            case LaunchAction.ADOPT:
                 found = {"launch": task.launch, "job": seen.job, "adopted": True}
                 self._record([of_task(EventName.TASK_SUBMITTED, task.name, **found)])
-            case LaunchStep.BEGAN:
+            case LaunchAction.BEGAN:
                 claimant = launch.read(self._observations.folder(task), launch.CLAIM) or {}
                 began = {"launch": task.launch, "host": claimant.get("host", "")}
                 self._record([of_task(EventName.TASK_RUNNING, task.name, **began)])
-            case LaunchStep.STOP:
+            case LaunchAction.STOP:
                 task_files.ask_to_stop(self._observations.folder(task))
                 seen.stopped = now
-            case LaunchStep.CANCEL:
+            case LaunchAction.CANCEL:
                 self._engine_ends(Verb.CANCEL, task, seen)
                 seen.cancelled = now
-            case LaunchStep.KILL:
+            case LaunchAction.KILL:
                 self._engine_ends(Verb.KILL, task, seen)
                 seen.killed = now
-            case LaunchStep.GIVE_UP:
+            case LaunchAction.GIVE_UP:
                 self._endings.give_up(task, seen)
-            case LaunchStep.LOSE:
+            case LaunchAction.LOSE:
                 self._endings.lose(task, seen)
 
     def _engine_ends(self, verb: Verb, task: TaskState, seen: Observation) -> None:

@@ -1,6 +1,6 @@
 """What a coordinator does next, decided from the state and what was observed. Pure.
 
-Times are seconds of the observer's own clock. A task is handled by `next_step` while it has a
+Times are seconds of the observer's own clock. A task is handled by `next_action` while it has a
 launch; `Queue` says which waiting tasks may start.
 """
 
@@ -17,7 +17,7 @@ from openloop.fleet.launchers.launcher import Host
 from openloop.fleet.state import MAX_TRIES, Phase, TaskState
 
 
-class LaunchStep(StrEnum):
+class LaunchAction(StrEnum):
     """The next action for a task that has a launch."""
 
     END = "end"  # its end file is there
@@ -66,34 +66,34 @@ class Observation:
         self.pulse = pulse
 
 
-def next_step(
+def next_action(
     task: TaskState, seen: Observation, now: float, *, grace: float, stop: float
-) -> LaunchStep | None:
+) -> LaunchAction | None:
     """The next action; None to wait. grace, stop: seconds."""
     if seen.busy:
         return None
     if seen.end is not None:
-        return LaunchStep.END
+        return LaunchAction.END
     if seen.begun and task.phase is not Phase.RUNNING:
-        return LaunchStep.BEGAN
+        return LaunchAction.BEGAN
     if task.phase is Phase.LAUNCHING and seen.listed:
-        return LaunchStep.ADOPT
-    if task.cancelling and (step := _cancelling(seen, now, stop)):
-        return step
+        return LaunchAction.ADOPT
+    if task.cancelling and (action := _cancelling(seen, now, stop)):
+        return action
     if not is_gone(seen, now, grace):
         return None
-    return LaunchStep.LOSE if seen.begun else LaunchStep.GIVE_UP
+    return LaunchAction.LOSE if seen.begun else LaunchAction.GIVE_UP
 
 
-def _cancelling(seen: Observation, now: float, stop: float) -> LaunchStep | None:
+def _cancelling(seen: Observation, now: float, stop: float) -> LaunchAction | None:
     if not seen.begun:
-        return LaunchStep.GIVE_UP
+        return LaunchAction.GIVE_UP
     if seen.stopped is None:
-        return LaunchStep.STOP
+        return LaunchAction.STOP
     if seen.cancelled is None:
-        return LaunchStep.CANCEL if now - seen.stopped >= stop else None
+        return LaunchAction.CANCEL if now - seen.stopped >= stop else None
     since = seen.cancelled if seen.killed is None else seen.killed
-    return LaunchStep.KILL if now - since >= stop else None
+    return LaunchAction.KILL if now - since >= stop else None
 
 
 def is_gone(seen: Observation, now: float, grace: float) -> bool:

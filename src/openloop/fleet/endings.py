@@ -113,7 +113,7 @@ class Endings:
         return not seen.begun
 
     def _last_error(self, task: TaskState) -> str:
-        return task_files.last_line(self._observations.folder(task), "engine.log")
+        return task_files.last_line(self._observations.folder(task), launch.ENGINE_LOG)
 
     def _leave(self, task: TaskState) -> None:
         self._queue.leave(task.name, task.engine)

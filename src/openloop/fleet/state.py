@@ -65,20 +65,9 @@ class TaskState:
     its worktree began from; landed: the commit of its merge; "" without one."""
 
     __slots__ = (
-        *(
-            "base",
-            "cancelling",
-            "code",
-            "commit",
-            "end",
-            "engine",
-            "host",
-            "job",
-            "landed",
-            "launch",
-        ),
-        *("name", "number", "phase", "reason", "refusals", "round", "seconds", "tree_made"),
-        *("unbegun", "usage"),
+        *("base", "cancelling", "code", "commit", "end", "engine", "host", "job", "landed"),
+        *("launch", "name", "number", "phase", "reason", "refusals", "round", "seconds"),
+        *("tree_made", "unbegun", "usage"),
     )
 
     def __init__(self, name: str) -> None:
@@ -96,8 +85,7 @@ class TaskState:
 
 class FleetState:
     """The state of the whole fleet. unreachable: host to why it cannot be asked; the name of the
-    engine itself is "". listed: the names in FLEET; other
-    tasks have a history alone."""
+    engine itself is "". listed: the names in FLEET; other tasks have a history alone."""
 
     def __init__(self, names: Iterable[str]) -> None:
         self.id = ""
@@ -248,15 +236,6 @@ _FLEET: dict[str, Callable[[FleetState, Mapping[str, Any]], None]] = {
     EventName.FLEET_FINISHED: _nothing,
     EventName.NOTE: _nothing,
 }
-
-
-def replay(names: Iterable[str], events: Iterable[Mapping[str, Any]]) -> FleetState:
-    """The state after these events. Raises KeyError, ValueError or TypeError for an invalid
-    event."""
-    state = FleetState(names)
-    for event in events:
-        state.apply(event)
-    return state
 
 
 # --- how a run ended ---

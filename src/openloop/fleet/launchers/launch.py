@@ -31,12 +31,12 @@ if TYPE_CHECKING:
 
 ORDER, CLAIM, RUN, END = "order.json", "claim", "run.json", "end.json"
 _KEYS = {"launch", "workspace", "cwd"}  # of an order
-STOP, LOG = "stop", "log"
+STOP, LOG, ENGINE_LOG = "stop", "log", "engine.log"
 FENCED = "fenced"  # the key of a claim that gives the launch up
 _LOOK = 1.0  # seconds between two looks for the stop file
 _LATE = 60.0  # seconds that a shared file system may take to show the order
 _APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-_ASKED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 # --- files ---
@@ -101,7 +101,7 @@ def boot_id() -> str:
         return file.read().strip()
 
 
-def started(pid: int) -> str:
+def start_time(pid: int) -> str:
     """When a process was started, in clock ticks since the boot; "" when it is gone."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
@@ -113,7 +113,7 @@ def started(pid: int) -> str:
 
 def process_identity(pid: int) -> dict[str, Any]:
     """The identity of a process: host, boot, PID and start time."""
-    return {"host": os.uname().nodename, "pid": pid, "start": started(pid), "boot": boot_id()}
+    return {"host": os.uname().nodename, "pid": pid, "start": start_time(pid), "boot": boot_id()}
 
 
 def pid_of(folder: str, name: str = CLAIM) -> int | None:
@@ -122,7 +122,7 @@ def pid_of(folder: str, name: str = CLAIM) -> int | None:
     if not known or FENCED in known or known["boot"] != boot_id():
         return None
     pid: int = known["pid"]
-    return pid if started(pid) == known["start"] else None
+    return pid if start_time(pid) == known["start"] else None
 
 
 # --- run ---
@@ -135,7 +135,7 @@ def run(folder: str, openloop: OpenLoop, on_claim: int = -1) -> int:
     if not claim(folder, mine):
         print(f"launch {order['launch']} was started before, or was given up: nothing is run")
         return 0
-    signal.pthread_sigmask(signal.SIG_BLOCK, (*_ASKED, signal.SIGCHLD))
+    signal.pthread_sigmask(signal.SIG_BLOCK, (*_STOP_SIGNALS, signal.SIGCHLD))
     if on_claim >= 0:
         os.write(on_claim, f"{mine['pid']}\n".encode())
         os.close(on_claim)
@@ -151,7 +151,7 @@ def run(folder: str, openloop: OpenLoop, on_claim: int = -1) -> int:
         "seconds": round(time.monotonic() - began, 3),
         "beat": _beat(order["workspace"]),
     }
-    _say_end(folder, end)
+    _write_end_patiently(folder, end)
     return 0
 
 
@@ -211,8 +211,8 @@ def _wait(pid: int, folder: str) -> int:
         ended, status = os.waitpid(pid, os.WNOHANG)
         if ended:
             return os.waitstatus_to_exitcode(status)
-        found = signal.sigtimedwait((*_ASKED, signal.SIGCHLD), _LOOK)
-        signalled = found is not None and found.si_signo in _ASKED
+        found = signal.sigtimedwait((*_STOP_SIGNALS, signal.SIGCHLD), _LOOK)
+        signalled = found is not None and found.si_signo in _STOP_SIGNALS
         if not asked and (signalled or os.path.exists(stop)):
             asked = True
             os.kill(pid, signal.SIGTERM)
@@ -224,7 +224,7 @@ def _beat(workspace: str) -> dict[str, Any]:
     return {name: beat.get(name) for name in ("status", "reason", "run", "round", "usage")}
 
 
-def _say_end(folder: str, end: dict[str, Any]) -> None:
+def _write_end_patiently(folder: str, end: dict[str, Any]) -> None:
     """Write end.json; on a full disk, as soon as there is room again."""
     while True:
         try:
@@ -244,8 +244,8 @@ def start(folder: str, openloop: OpenLoop) -> int:
         os.close(reading)
         os.setsid()
         _open_as(os.devnull, os.O_RDWR, 0, 1)
-        _open_as(os.path.join(folder, "engine.log"), _APPEND, 2)
-        os._exit(_guarded(folder, openloop, writing))
+        _open_as(os.path.join(folder, ENGINE_LOG), _APPEND, 2)
+        os._exit(_run_reporting_errors(folder, openloop, writing))
     os.close(writing)
     with os.fdopen(reading, "rb") as pipe:
         word = pipe.read()
@@ -255,7 +255,7 @@ def start(folder: str, openloop: OpenLoop) -> int:
     return 0 if os.path.exists(os.path.join(folder, CLAIM)) else 1
 
 
-def _guarded(folder: str, openloop: OpenLoop, writing: int) -> int:
+def _run_reporting_errors(folder: str, openloop: OpenLoop, writing: int) -> int:
     try:
         return run(folder, openloop, writing)
     except SystemExit as ending:

@@ -51,7 +51,6 @@ class Launcher:
     listed: re.Pattern[str]
     unreachable: re.Pattern[str] | None
     unreachable_codes: frozenset[int]
-    per_host: bool
     needs: tuple[str, ...]
     poll_interval: float
     grace: float
@@ -108,7 +107,6 @@ def make(name: str, document: Mapping[str, Any], defaults: Mapping[str, Any]) ->
         listed=re.compile(whole["listed"]),
         unreachable=re.compile(pattern) if pattern else None,
         unreachable_codes=frozenset(map(int, whole.get("unreachable_codes", ()))),
-        per_host=whole["per_host"],
         needs=tuple(whole.get("needs", ())),
         poll_interval=float(whole["poll_seconds"]),
         grace=float(whole["grace_seconds"]),

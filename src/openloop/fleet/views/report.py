@@ -11,7 +11,7 @@ from typing import Any
 from openloop.core import clock
 from openloop.core.errors import OpenLoopError
 from openloop.core.text import markup, printable
-from openloop.fleet.state import Phase, StateName
+from openloop.fleet.state import Phase, StateName, TaskState
 from openloop.fleet.views.status import FleetReport, count_words
 from openloop.views import junit_xml
 from openloop.views.console import duration
@@ -91,7 +91,7 @@ def _junit(report: FleetReport) -> str:
     return junit_xml.document([_suite(report, task) for task in report.state.shown()]).decode()
 
 
-def _suite(report: FleetReport, task: Any) -> junit_xml.Suite:
+def _suite(report: FleetReport, task: TaskState) -> junit_xml.Suite:
     """The gates of the task's latest run; and why it is not complete, where no gate shows it."""
     name, word = task.name, report.state.word(task)
     tests: list[junit_xml.Test] = []
