@@ -433,7 +433,7 @@ class Kinds(Project):
         for tree in TREES:
             with self.subTest(tree.name):
                 found = detect(self.make(tree.files))
-                found_text = "\n".join(found.found)
+                found_text = "\n".join(found.remarks)
                 self.assertEqual(found.commands[Step.VERIFY], tree.verify, found_text)
                 self.assertEqual(found.commands.get(Step.SCAN), tree.scan, found_text)
                 self.assertEqual(found.commands.get(Step.PLAY), tree.play, found_text)
@@ -447,7 +447,7 @@ class Kinds(Project):
             with self.subTest(tree.name):
                 found = detect(self.make(tree.files))
                 config.parse(document(found), where="openloop.json")
-                for sentence in found.found:
+                for sentence in found.remarks:
                     self.assertRegex(sentence, r"[.?]\Z")
                     self.assertTrue(sentence.isprintable(), sentence)
 
@@ -564,8 +564,8 @@ class Weird(Project):
         for number in range(10_000):
             os.mknod(os.path.join(root, f"data-{number:05}.bin"))
         found = self.assert_bounded(root)
-        self.assertIn("npm test --silent", "\n".join(found.found))
-        self.assertIn("files were looked at: the project has more", "\n".join(found.found))
+        self.assertIn("npm test --silent", "\n".join(found.remarks))
+        self.assertIn("files were looked at: the project has more", "\n".join(found.remarks))
 
     def test_ten_thousand_files_below(self):
         root = self.make({"tests/test_x.py": UNITTEST})

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from openloop.core.text import printable
+from openloop.core.text import counted, printable
 
 # What init writes as verify where it found no command that proves the project.
 REPLACE_ME = "echo 'replace me: write the command that proves this project works' >&2; exit 1"
@@ -75,9 +75,5 @@ def lines(report: DoctorReport) -> list[str]:
                 shown.append(f"{'':<9} how to fix: {printable(finding.fix)}")
     problems, warnings = len(report.of(Level.PROBLEM)), len(report.of(Level.WARNING))
     verdict = "sound" if report.sound else "not sound"
-    shown.append(f"{verdict}: {_count(problems, 'problem')}, {_count(warnings, 'warning')}")
+    shown.append(f"{verdict}: {counted(problems, 'problem')}, {counted(warnings, 'warning')}")
     return shown
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -35,7 +35,7 @@ class InitResult:
     workspace: Workspace
     root: str
     config: Config
-    notes: tuple[str, ...]
+    remarks: tuple[str, ...]
 
 
 def init(
@@ -73,25 +73,28 @@ def init(
         document, found = _of_template(shipped, has_sample, place, root, mission, agent)
     else:
         document, found = _of_project(loop, place, root, mission, agent)
-    data = (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode()
+    data = _json(document)
     known = config.parse(data, where=place.shown(CONFIG))
     with workspace_files.locked(place) as folder:
         notes = workspace_files.write(place, folder, known, data)
         if shipped:
             shipped.write(place.path, root, has_sample)
         if found.play and (force or not files.exists(web_page.FILE, folder=folder)):
-            text = json.dumps(found.play, indent=2) + "\n"
-            files.replace(web_page.FILE, text.encode(), folder=folder)
-    sentences = (
+            files.replace(web_page.FILE, _json(found.play), folder=folder)
+    remarks = (
         *(init_remarks.on_root(place, root) if project_root is None else ()),
-        *found.found,
+        *found.remarks,
         *init_remarks.on_project_above(root, document["commands"]["verify"]),
         *init_remarks.on_policy(document),
         *notes,
         *init_remarks.on_agent(agent, document["commands"], found.example),
         *workspace_files.hide_from_git(place),
     )
-    return InitResult(place, root, known, sentences)
+    return InitResult(place, root, known, remarks)
+
+
+def _json(document: dict[str, Any]) -> bytes:
+    return (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode()
 
 
 def _root(place: Workspace, project_root: str | None) -> str:
@@ -161,8 +164,8 @@ def _of_project(
     if loop:
         document = loop.configured(document)
         if loop.gate:  # then what was found is not what is written
-            found.found.clear()
-        found.found.extend(loop.sentences(agent))
+            found.remarks.clear()
+        found.remarks.extend(loop.sentences(agent))
     return document, found
 
 
@@ -220,7 +223,7 @@ def lines(made: InitResult) -> list[str]:
     return [
         f"workspace {given} for {made.root}",
         *(f"  {printable(f'{name:<8} {text}')}" for name, text in rows if text),
-        *(f"  {sentence}" for sentence in made.notes),
+        *(f"  {sentence}" for sentence in made.remarks),
         f"  nothing was run; read {made.workspace.shown(CONFIG)} before you trust it",
         f"next: openloop doctor {made.workspace.quoted}",
     ]

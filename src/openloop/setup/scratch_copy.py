@@ -48,13 +48,9 @@ def copy(root: str, workspace: str) -> Iterator[ScratchCopy]:
 @contextlib.contextmanager
 def _folder() -> Iterator[str]:
     """A temporary folder, removed even if commands changed its permissions."""
-    above = os.path.realpath(tempfile.gettempdir())
-    path = tempfile.mkdtemp(prefix="openloop-scratch-", dir=above)
+    home = os.path.realpath(tempfile.gettempdir())
+    path = tempfile.mkdtemp(prefix="openloop-scratch-", dir=home)
     try:
         yield path
     finally:
-        parent = os.open(above, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            dirfd.remove(os.fsencode(os.path.basename(path)), parent)
-        finally:
-            os.close(parent)
+        dirfd.remove_path(path)

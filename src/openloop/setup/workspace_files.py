@@ -87,7 +87,7 @@ def _differs(name: str, data: bytes, folder: int) -> bool:
 
 def _set_aside_broken_record(place: Workspace, folder: int) -> bool:
     """Rename a record that cannot be continued; its logs and artifacts stay where they are."""
-    if _holds(place):
+    if _can_be_continued(place):
         return False
     for name in (EVENTS, HEARTBEAT, PROGRESS):
         if files.exists(name, folder=folder):
@@ -95,8 +95,8 @@ def _set_aside_broken_record(place: Workspace, folder: int) -> bool:
     return True
 
 
-def _holds(place: Workspace) -> bool:
-    """Whether the next run can continue the record, or has none to continue. Raises UsageError for
+def _can_be_continued(place: Workspace) -> bool:
+    """Whether the next run can continue the record, or there is none. Raises UsageError for
     a record that cannot be read, which may be intact."""
     try:
         integrity.load_path(place)

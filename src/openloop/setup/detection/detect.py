@@ -49,14 +49,14 @@ _LITTER = {
 class Detection:
     """The proposal for `init`, and why.
 
-    commands: by step; verify is always there. example: what verify is, or often is in such a
-    project; "" for nothing. found: sentences. protect, allow: globs for the
-    policy; both empty where no command was found or no source was seen. play: the document of a
-    play, for which the commands have one; None without.
+    commands: by step; verify is always there. remarks: sentences on what was seen. protect, allow:
+    globs for the policy; both empty where no command was found or no source was seen. play: the
+    document of a play; None where the commands have none. example: what verify is, or often is in
+    such a project; "" for nothing.
     """
 
     commands: dict[Step, str]
-    found: list[str]
+    remarks: list[str]
     protect: list[str]
     allow: list[str]
     play: dict[str, Any] | None = None
@@ -85,11 +85,11 @@ def detect(root: str, *, has_browser: bool = True) -> Detection:
     }
     return Detection(
         commands={step: command for step, command in commands.items() if command},
-        found=[
+        remarks=[
             *_on_candidates(candidates),
             *_on_scan(scan),
             *_on_page(page, play is not None),
-            *_limits(project, candidates),
+            *_on_proposal(project, candidates),
         ],
         protect=list(policy.protect),
         allow=list(policy.allow),
@@ -146,11 +146,11 @@ def _on_scan(scan: str) -> Iterator[str]:
         yield f"scan is `{scan}`: it has to pass on the project as it is, or remove it."
 
 
-def _limits(project: ProjectListing, candidates: list[ProjectCommands]) -> Iterator[str]:
-    """Remarks on the limits of the proposal."""
+def _on_proposal(project: ProjectListing, candidates: list[ProjectCommands]) -> Iterator[str]:
+    """Remarks on what the proposal lacks or does not know."""
     if not any(one.verify for one in candidates):
         yield "No test command was found: verify fails until you replace it."
-        for path in _deeper(project):
+        for path in _markers_below(project):
             yield f"{path} was seen below the root: is that the project?"
     if not project.whole:
         yield f"Only {len(project.files)} files were looked at: the project has more."
@@ -173,7 +173,7 @@ def _tests_in_sources(project: ProjectListing, verify: str) -> str:
     return next(iter(project.with_text(sources, text)), "") if name else ""
 
 
-def _deeper(project: ProjectListing) -> list[str]:
+def _markers_below(project: ProjectListing) -> list[str]:
     """Files two folders down at most that projects are known by."""
     marked = project.named(*_MARKERS)
     return [path for path in marked if 0 < path.count("/") <= 2][:3]

@@ -12,14 +12,17 @@ from openloop.setup.missions.foreign_loop import ForeignLoop
 _LIMIT = 1 << 20  # bytes of a file that is looked at
 _SCRIPTS = 100  # shell scripts that are looked at
 _FOLDERS = ("", "ralph", ".ralph", "scripts", "scripts/ralph")  # where a shell loop may lie
-RALPH = ("ralph.yml", "ralph.yaml")
-BOUNDED = ("loop.yaml", "loop.yml")
+_RALPH = ("ralph.yml", "ralph.yaml")
+_BOUNDED = ("loop.yaml", "loop.yml")
 
 
 def found(path: str) -> list[ForeignLoop]:
     """The loops in a folder, or the one in a file; none where there is none that is known."""
-    folder, names = (path, _names(path)) if os.path.isdir(path) else os.path.split(path)
-    names = [names] if isinstance(names, str) else names
+    if os.path.isdir(path):
+        folder, names = path, _names(path)
+    else:
+        folder, name = os.path.split(path)
+        names = [name]
     loops = (_read(folder or ".", name) for name in names)
     return [loop for loop in loops if loop]
 
@@ -29,7 +32,7 @@ def single(path: str, root: str | None) -> ForeignLoop:
     is given. Raises UsageError where there is none, or more than one."""
     loops = found(path)
     if len(loops) == 1:
-        return loops[0] if root is None else _from(root, loops[0])
+        return loops[0] if root is None else _seen_from(root, loops[0])
     if loops:
         names = ", ".join(loop.name for loop in loops)
         raise UsageError(f"--from {path} holds several loops: {names}", fix="name one of the files")
@@ -39,8 +42,8 @@ def single(path: str, root: str | None) -> ForeignLoop:
     )
 
 
-def _from(root: str, loop: ForeignLoop) -> ForeignLoop:
-    """The loop again, with its names from another folder above it."""
+def _seen_from(root: str, loop: ForeignLoop) -> ForeignLoop:
+    """The loop with its names relative to another folder, one above it. Raises UsageError."""
     path = os.path.realpath(os.path.join(loop.folder, loop.name))
     name = os.path.relpath(path, os.path.realpath(root))
     if name.startswith(os.pardir):
@@ -50,7 +53,7 @@ def _from(root: str, loop: ForeignLoop) -> ForeignLoop:
 
 
 def _names(folder: str) -> list[str]:
-    yaml = [name for name in (*RALPH, *BOUNDED) if os.path.isfile(os.path.join(folder, name))]
+    yaml = [name for name in (*_RALPH, *_BOUNDED) if os.path.isfile(os.path.join(folder, name))]
     scripts: list[str] = []
     for place in _FOLDERS:
         try:
@@ -68,7 +71,7 @@ def _read(folder: str, name: str) -> ForeignLoop | None:
         return None
     loop = ForeignLoop(folder, name)
     base = os.path.basename(name)
-    if base in BOUNDED:
+    if base in _BOUNDED:
         return yaml_loops.read_loop_yaml(loop, text)
     if base.endswith((".yml", ".yaml")):
         return yaml_loops.read_ralph_yml(loop, text)
