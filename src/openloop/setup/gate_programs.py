@@ -12,7 +12,7 @@ import subprocess
 import sys
 from collections.abc import Iterable, Iterator
 
-from openloop.config.config import NO_POLICY, Command, Policy
+from openloop.config.config import Command, Policy
 from openloop.config.globs import Globs
 from openloop.config.shell_commands import SimpleCommand, simple_commands
 from openloop.core import interpreter
@@ -25,15 +25,18 @@ from openloop.setup.findings import Finding, ok, problem, warning
 _PATIENCE = 10.0  # seconds for a question to the shell or to an interpreter
 _PLAIN_WORD = re.compile(r"[\w./+@%:,~\[-]+", re.ASCII)
 _INTERPRETER = re.compile(r"(python[\d.]*|node|ruby|perl|php|(ba|da|z)?sh)")
-_BUILDS = {"cargo": "target", "mvn": "target", "mvnw": "target", "gradle": "build"}
-_BUILDS |= {"gradlew": "build", "tox": ".tox"}
+_BUILDS = {  # folders that a program trusts, by its name
+    **dict.fromkeys(("cargo", "mvn", "mvnw"), "target"),
+    **dict.fromkeys(("gradle", "gradlew"), "build"),
+    "tox": ".tox",
+}
 _IN_ENVIRONMENT = ("uv", "poetry", "pdm", "pipenv")  # run programs of .venv
 _DEFINED = re.compile(r"(?<![\w$])([\w-]+)[ \t]*\([ \t]*\)|\b(?:alias|function) ([\w-]+)")
-_OF_BASH = {"source": "write . before a path, or name the program: .venv/bin/python"}
-_OF_BASH |= dict.fromkeys(
-    ("declare", "function", "let", "popd", "pushd", "readarray", "shopt", "typeset"),
-    "write bash -c '…', or put it into a script",
-)
+_BASH_WORDS = ("declare", "function", "let", "popd", "pushd", "readarray", "shopt", "typeset")
+_OF_BASH = {  # a builtin that /bin/sh may lack, what to do about it
+    "source": "write . before a path, or name the program: .venv/bin/python",
+    **dict.fromkeys(_BASH_WORDS, "write bash -c '…', or put it into a script"),
+}
 _TYPO = 0.8  # from this likeness on (difflib) a name is probably a known one, mistyped
 _LOOP = re.compile(r"\s*for \w+ in [^;\n]*[;\n]\s*do\b")
 _FIND = "import importlib.util, sys; sys.exit(importlib.util.find_spec(sys.argv[1]) is None)"
@@ -104,18 +107,17 @@ class Programs:
         near = nearest(base, sorted(found), likeness=_TYPO)
         return f"{folder}{slash}{near}" if near else ""
 
-    def writable(self, policy: Policy | None) -> Iterator[Finding]:
+    def writable(self, policy: Policy) -> Iterator[Finding]:
         """The files that the command runs and that a change may write."""
         from openloop.fs.ignore_rules.reader import LISTED
         from openloop.setup.detection import dependencies
 
-        rules = policy or NO_POLICY
-        kept, ignored = Globs((*rules.protect, *rules.withhold)), Globs(LISTED)
+        kept, ignored = Globs((*policy.protect, *policy.withhold)), Globs(LISTED)
 
         def is_open(path: str) -> bool:
             name = os.fsencode(path)
             unseen = dependencies.dependency_folder(path) or ignored.matches(name)
-            return not kept.matches(name) and bool(rules.allow is None or unseen)
+            return not kept.matches(name) and bool(policy.allow is None or unseen)
 
         open_paths = list(filter(is_open, dict.fromkeys(self._run_from())))
         if open_paths:
@@ -245,14 +247,15 @@ class Programs:
         from openloop.setup.detection import javascript_project
         from openloop.setup.detection.project_listing import ProjectListing
 
-        package = javascript_project.read_package(ProjectListing(self._root, (), True))
-        script = _script_of(one.words)
+        project = ProjectListing.without_files(self._root)
+        package = javascript_project.read_package(project)
+        script = _package_script(one.words)
         known = {script: ""} if package is None else package.get("scripts", {})
         if script and isinstance(known, dict) and script not in known:
             near = nearest(script, known)
             fix = f"did you mean {near}?" if near else f"it has {', '.join(known) or 'none'}"
             yield problem(f"{self._name}: package.json has no script {script}", fix)
-        if javascript_project.lacks_dependencies(ProjectListing(self._root, (), True)):
+        if javascript_project.lacks_dependencies(project):
             what = f"{self._name}: package.json has dependencies, and node_modules is missing"
             yield problem(what, f"install them: {one.name.replace('npx', 'npm')} install")
 
@@ -278,12 +281,9 @@ class Programs:
                 from openloop.setup.detection import javascript_project
                 from openloop.setup.detection.project_listing import ProjectListing
 
-                script = next(
-                    (word for word in one.words[1:] if word not in ("run", "--silent")), ""
-                )
-                for name in javascript_project.started(
-                    ProjectListing(self._root, (), True), script
-                ):
+                others = (word for word in one.words[1:] if word not in ("run", "--silent"))
+                project = ProjectListing.without_files(self._root)
+                for name in javascript_project.started(project, next(others, "")):
                     yield from self._below(f"node_modules/.bin/{name}")
 
     def _below(self, path: str) -> Iterator[str]:
@@ -292,7 +292,7 @@ class Programs:
             yield os.path.relpath(place, self._root)
 
 
-def _script_of(words: list[str]) -> str:
+def _package_script(words: list[str]) -> str:
     """The script of package.json that a command of npm or its like runs; "" when it is unknown."""
     if words[1:2] == ["test"]:
         return "test"

@@ -72,7 +72,11 @@ def plan(mission: Mission) -> MutationPlan:
     protect = found.protect if policy is None or not policy.protect else policy.protect
     skip = snapshot.outside_project(root, mission.workspace.path)
     tree = snapshot.scan(root, skip=skip, wanted=lambda path: False)
-    listing, kept, ignored = ProjectListing(root, (), True), Globs(tuple(protect)), Globs(LISTED)
+    listing, kept, ignored = (
+        ProjectListing.without_files(root),
+        Globs(tuple(protect)),
+        Globs(LISTED),
+    )
     files = [path for path in _largest(tree) if not ignored.matches(path)]
     sources = [path for path in _matching(files, allow) if not kept.matches(path)]
     endings = {to_text(path): _ending(listing, to_text(path)) for path in sources}

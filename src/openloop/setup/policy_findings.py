@@ -53,21 +53,22 @@ def patterns(place: Workspace, known: Config, root: str) -> Iterator[Finding]:
         yield from _linked_outside(paths, rules, root)
     settings = _ignored_settings(known, root)
     yield from _unprotected(settings, policy)
-    keys = (
-        ("protect", "allow") if withheld.archive_path(place) else ("protect", "allow", "withhold")
-    )
-    for key in keys:
-        patterns: tuple[str, ...] = getattr(policy, key) or ()
-        for pattern in patterns:
-            if pattern.startswith("!") and _takes_nothing_back(pattern, patterns, root):
+    lists = {"protect": policy.protect, "allow": policy.allow or ()}
+    if not withheld.archive_path(place):  # else they are not there to be matched
+        lists["withhold"] = policy.withhold
+    for key, globs in lists.items():
+        for pattern in globs:
+            if pattern.startswith("!") and _takes_nothing_back(pattern, globs, root):
                 what = f"policy.{key} {pattern!r} takes nothing back: a pattern covers all folders"
                 yield warning(f"{what} below", "write folder/* in place of folder/**")
-            if pattern in settings or _may_match_nothing(key, pattern, root):
-                continue
-            found = Globs((pattern,))
-            if not any(map(found.matches, paths)):
+            is_excused = pattern in settings or _may_match_nothing(key, pattern, root)
+            if not is_excused and not any(map(Globs((pattern,)).matches, paths)):
                 fix = f"write it from {root} as in .gitignore"
                 yield warning(f"policy.{key} {pattern!r} matches no file", fix)
+    yield from _allowed_and_withheld(policy, paths)
+
+
+def _allowed_and_withheld(policy: Policy, paths: Manifest) -> Iterator[Finding]:
     hidden, allowed = Globs(policy.withhold), Globs(policy.allow or ())
     both = [path for path in paths if hidden.matches(path) and allowed.matches(path)]
     if both:

@@ -54,6 +54,11 @@ class ProjectListing:
         return cls(root, files[:GIT_FILES], len(files) <= GIT_FILES, test_data)
 
     @classmethod
+    def without_files(cls, root: str) -> ProjectListing:
+        """A listing for questions about paths that are known, not about which files there are."""
+        return cls(root, (), True)
+
+    @classmethod
     def _walked(cls, root: str) -> ProjectListing:
         files: list[str] = []
         test_data: list[str] = []

@@ -51,7 +51,7 @@ _DOCTESTS = r"--doctest-glob[= ]+[\"']?([\w*./-]+)"
 
 def detect_commands(project: ProjectListing) -> ProjectCommands | None:
     modules, marker = project.named("*.py"), project.first(*_MARKERS)
-    configured = any(way.fits(project) for way in _CONFIGURED_PYTEST)
+    configured = any(candidate.fits(project) for candidate in _CONFIGURED_PYTEST)
     if not modules and not marker:
         return None
     python = next((path for path in _ENVIRONMENTS if project.has(path)), "python3")
@@ -71,7 +71,7 @@ def detect_commands(project: ProjectListing) -> ProjectCommands | None:
 
 
 def _scan(project: ProjectListing) -> str:
-    commands = dict.fromkeys(way.command for way in _LINTERS if way.fits(project))
+    commands = dict.fromkeys(candidate.command for candidate in _LINTERS if candidate.fits(project))
     called = " && ".join(_as_called(project, command) for command in commands)
     # It finds a file clean by its time and mode, which a change can give to other contents.
     return called.replace("ruff check", "ruff check --no-cache")
@@ -89,7 +89,9 @@ def _as_called(project: ProjectListing, command: str) -> str:
 
 def _doctests(project: ProjectListing) -> list[str]:
     """Files of prose whose examples pytest runs."""
-    texts = [project.text(way.file) for way in _CONFIGURED_PYTEST if way.fits(project)]
+    texts = [
+        project.text(candidate.file) for candidate in _CONFIGURED_PYTEST if candidate.fits(project)
+    ]
     return [f"/{glob}" for text in texts for glob in re.findall(_DOCTESTS, text)]
 
 
@@ -98,13 +100,16 @@ def _doctests(project: ProjectListing) -> list[str]:
 
 def _verify(project: ProjectListing, tests: list[str], python: str) -> tuple[str, str]:
     """The command that runs the tests ("" if there are none), and why it is that one."""
-    for way in _HATCH:
-        if way.fits(project):
-            return way.command, f"{way.file} configures hatch test"
+    for candidate in _HATCH:
+        if candidate.fits(project):
+            return candidate.command, f"{candidate.file} configures hatch test"
     paths = _path(project)
     pytest = f"{paths}{python} {_PYTEST}"
     if reason := _pytest_reason(project, tests):
-        if any(project.text_matches(way.file, r"^pythonpath\b") for way in _CONFIGURED_PYTEST):
+        if any(
+            project.text_matches(candidate.file, r"^pythonpath\b")
+            for candidate in _CONFIGURED_PYTEST
+        ):
             pytest = f"{python} {_PYTEST}"
         return pytest, f"{reason} (pytest must be installed for {python})"
     written = project.with_text(tests, r"\bdef test")
@@ -127,9 +132,9 @@ def _verify(project: ProjectListing, tests: list[str], python: str) -> tuple[str
 
 
 def _pytest_reason(project: ProjectListing, tests: list[str]) -> str:
-    for way in _CONFIGURED_PYTEST:
-        if way.fits(project):
-            return f"{way.file} configures pytest"
+    for candidate in _CONFIGURED_PYTEST:
+        if candidate.fits(project):
+            return f"{candidate.file} configures pytest"
     if conftest := project.named("conftest.py"):
         return f"{conftest[0]} is pytest's"
     if users := project.with_text(tests, r"^[ \t]*(import|from) pytest\b"):

@@ -30,16 +30,8 @@ _TEST_FILES = (
     *("test[_-]*.[!bgsz]*", "*[_-]test.[!bsz]*", "*_tests.[!bsz]*", "test.*", "tests.*"),
     *("*.test.*", "*.spec.*", "*.test-d.*", "*.tst.*", "*.e2e.*", "*.cy.*", "*.snap", "*.bats"),
     *("run[_-]tests*", "runtests*", "*.feature"),
-    *(
-        "check-*",
-        "conftest.py",
-        "spec_*",
-        "*_spec.*",
-        "*Test.java",
-        "*Tests.java",
-        "*Test.kt",
-        "*Tests.kt",
-    ),
+    *("check-*", "conftest.py", "spec_*", "*_spec.*", "*Test.java", "*Tests.java"),
+    *("*Test.kt", "*Tests.kt"),
     *("*Test.php", "*Test.cs", "*Tests.cs", "*Tests.fs", "testhelp*", "test[Hh]elper*"),
     "*test_helper*",
 )
@@ -63,7 +55,7 @@ _STEERING = (  # names of files that say how to build and test
     *("composer.json", "phpunit.xml*", "phpstan*.neon*", "psalm*.xml", "phpcs.xml*", "build.xml"),
     *("BUILD", "BUILD.bazel", "WORKSPACE", "MODULE.bazel", "*checkstyle*.xml"),
 )
-_STEERING_FOLDERS = (*(".cargo", ".config", ".configs", ".mvn", ".tshy", "gradle/wrapper"),)
+_STEERING_FOLDERS = (".cargo", ".config", ".configs", ".mvn", ".tshy", "gradle/wrapper")
 _TOOL_FOLDER = re.compile(
     r"(?i)scripts?|tools?|tasks?|ci|cmake|m4|meson|configs?|contrib|release|packaging|patches|hooks"
     r"|support|verify|fuzz(ing)?|_*perf(ormance)?([-_].*)?|bench.*|metrics|docker|build-support"
