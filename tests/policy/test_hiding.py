@@ -60,7 +60,7 @@ class Depth(Hiding):
             cheat("buries", "build", 250, "conftest.py"),
         ),
         ("from the maxima", {"max_changed_files": 3}, cheat("buries", "src", 250, "x.py")),
-        ("deeper than a path is long", POLICY, cheat("buries", "lib", 5000, "conftest.py")),
+        ("deeper than a path is long", POLICY, cheat("buries", "lib", 2200, "conftest.py")),
         ("behind long names", POLICY, cheat("buries", "lib", 60, "conftest.py", 250)),
     )
 
