@@ -25,7 +25,7 @@ class GuardedProgram:
         finally:
             os.close(null)
         if discard:
-            self._guard.discard(discard)
+            self._guard.remove_at_end(discard)
         self.socket = self._guard.socket
         self.ending = ""  # how the program ended: "exit code 1", "SIGKILL"
 
@@ -34,7 +34,7 @@ class GuardedProgram:
     ) -> None:
         """streams: standard input, output and error. Closes them."""
         with contextlib.suppress(OSError):  # the socket reports a dead guard
-            self._guard.run(Start(1, words, cwd, env, _GRACE), streams)
+            self._guard.start(Start(1, words, cwd, env, _GRACE), streams)
         for stream in streams:
             os.close(stream)
 

@@ -75,7 +75,7 @@ def _output_of(generator: GeneratorLine, folder: str, seed: str, where: str) -> 
         with contextlib.closing(guard):
             words, env = ["/bin/sh", "-c", generator.command], {"OPENLOOP_SEED": seed}
             streams = [each.fileno() for each in (stdin, stdout, stderr)]
-            guard.run(Start(1, words, folder, env, GRACE), streams)
+            guard.start(Start(1, words, folder, env, GRACE), streams)
             why = _wait(guard, generator.timeout, interrupts)
         if why:
             last = _read(stderr)[-2000:].decode(errors="replace").strip().splitlines()

@@ -238,7 +238,7 @@ class _Pool:
             GRACE,
         )
         with contextlib.suppress(OSError):  # a dead guard: the selector notices its closed socket
-            worker.guard.run(order, streams)
+            worker.guard.start(order, streams)
         for stream in streams:
             os.close(stream)
 

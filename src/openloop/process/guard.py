@@ -63,7 +63,7 @@ class RunningCommand:
         self.peak_rss = 0  # bytes, of the largest single process
         self.cpu = 0.0  # seconds
 
-    def add(self, pid: int, status: int, usage: resource.struct_rusage) -> None:
+    def add_usage(self, pid: int, status: int, usage: resource.struct_rusage) -> None:
         self.peak_rss = max(self.peak_rss, usage.ru_maxrss * 1024)
         self.cpu += usage.ru_utime + usage.ru_stime
         if pid == self.leader:
@@ -79,76 +79,78 @@ class Guard:
     ) -> None:
         """wakeup: readable after SIGCHLD. record: path of the run's events; "" when there are none.
         environment: the variables of the commands."""
-        self.record = record
+        self._record = record
         # Opened by itself: the runner's descriptor would keep its lock.
-        self.events = os.open(record, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC) if record else -1
-        self.control = control
-        self.wakeup = wakeup
-        self.environment = environment
-        self.decoder = messages.Decoder()
-        self.descriptors: list[int] = []  # received with an order that is still queued
-        self.orders: list[Message] = []
-        self.command: RunningCommand | None = None
-        self.next_sign = 0.0  # monotonic; when to report again that the tree is being ended
-        self.runner_lives = True
-        self.has_run = False
-        self.private_bytes_used: Callable[[], int] = lambda: 0  # bytes
-        self.discarded = ""  # a folder
+        self._events = os.open(record, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC) if record else -1
+        self._control = control
+        self._wakeup = wakeup
+        self._environment = environment
+        self._decoder = messages.Decoder()
+        self._descriptors: list[int] = []  # received with an order that is still queued
+        self._orders: list[Message] = []
+        self._command: RunningCommand | None = None
+        self._next_sign = 0.0  # monotonic; when to report again that the tree is being ended
+        self._runner_lives = True
+        self._has_run = False
+        self._private_bytes_used: Callable[[], int] = lambda: 0
+        self._folder_to_remove = ""
 
     def serve(self) -> None:
         """Take orders until the runner closes its end."""
         try:
-            while self.runner_lives:
+            while self._runner_lives:
                 self._listen(None)
                 self._obey()
                 self._collect()
-                if self.command and self.command.status is not None:
-                    self._finish(self.command, self.command.order.grace)
+                if self._command and self._command.status is not None:
+                    self._finish(self._command, self._command.order.grace)
         finally:
             # Also after an error above, as in answering a dead runner.
-            self._sweep(0.0 if self.discarded else tree.ORPHAN_GRACE)
-            if self.discarded:
+            self._sweep(0.0 if self._folder_to_remove else tree.ORPHAN_GRACE)
+            if self._folder_to_remove:
                 from openloop.fs import dirfd  # few guards need it
 
-                dirfd.remove_path(self.discarded)
-            if self.record and self.has_run:
+                dirfd.remove_path(self._folder_to_remove)
+            if self._record and self._has_run:
                 from openloop.process import record_rescue  # hardly ever needed
 
                 _remove_temporary_folders()
-                record_rescue.restore(self.events, self.record)
+                record_rescue.restore(self._events, self._record)
 
     def _listen(self, seconds: float | None) -> None:
         """Wait for an order or a dead child; keep the orders, drain the wake-ups."""
-        watched: list[socket.socket | int] = [self.control, self.wakeup]
+        watched: list[socket.socket | int] = [self._control, self._wakeup]
         ready, _, _ = select.select(watched, [], [], seconds)
-        if self.wakeup in ready:
+        if self._wakeup in ready:
             with contextlib.suppress(BlockingIOError):
-                os.read(self.wakeup, 4096)
-        if self.control in ready:
-            data, descriptors, _, _ = socket.recv_fds(self.control, 1 << 16, 4)
+                os.read(self._wakeup, 4096)
+        if self._control in ready:
+            data, descriptors, _, _ = socket.recv_fds(self._control, 1 << 16, 4)
             for descriptor in descriptors:  # no command inherits the log of another
                 os.set_inheritable(descriptor, False)
-            self.descriptors += descriptors
-            self.runner_lives = bool(data)
-            self.orders += self.decoder.decode(data)
+            self._descriptors += descriptors
+            self._runner_lives = bool(data)
+            self._orders += self._decoder.decode(data)
 
     def _obey(self) -> None:
-        while self.orders:
-            match self.orders.pop(0):
+        while self._orders:
+            match self._orders.pop(0):
                 case Start() as order:
                     self._start(order)
                 case EnterView(view):
                     self._enter(view)
                 case RemoveFolder(folder):
-                    self.discarded = folder
+                    self._folder_to_remove = folder
                     signal.signal(signal.SIGTERM, self._leave)
                 case Release():
-                    self.record = ""
-                case EndTree(number, grace) if self.command and number == self.command.order.number:
-                    self._finish(self.command, grace)
+                    self._record = ""
+                case EndTree(number, grace) if (
+                    self._command and number == self._command.order.number
+                ):
+                    self._finish(self._command, grace)
 
     def _leave(self, signum: int, frame: object) -> None:
-        self.runner_lives = False
+        self._runner_lives = False
 
     def _enter(self, view: Mapping[str, Any]) -> None:
         """Enter a view for every later command, and report whether it worked."""
@@ -157,21 +159,21 @@ class Guard:
         tree.open_memory()  # a fork inherits it closed, which prevents a user namespace
         entered = namespaces.enter(**view)
         if entered and "enclosure" in view:  # the PID namespace replaces the mark
-            self.private_bytes_used = namespaces.private_bytes_used
-            for name in [each for each in self.environment if each.startswith(run_marks.SIGN)]:
-                del self.environment[name]
+            self._private_bytes_used = namespaces.private_bytes_used
+            for name in [each for each in self._environment if each.startswith(run_marks.SIGN)]:
+                del self._environment[name]
         self._answer(Entered(entered, namespaces.shared()))
 
     def _start(self, order: Start) -> None:
-        streams, self.descriptors = self.descriptors, []
+        streams, self._descriptors = self._descriptors, []
         tree.close_memory()
         try:
-            pid = _spawn(order, streams, self.environment)
+            pid = _spawn(order, streams, self._environment)
         except (OSError, ValueError) as error:
-            self._answer(NotStarted(order.number, _message(error)))
+            self._answer(NotStarted(order.number, _error_text(error)))
         else:
-            self.command = RunningCommand(order, pid)
-            self.has_run = True
+            self._command = RunningCommand(order, pid)
+            self._has_run = True
             self._answer(Started(order.number, pid))
         finally:
             for stream in streams:
@@ -181,7 +183,7 @@ class Guard:
         """End the rest of the command's tree, then report the end."""
         by_itself = command.status is not None
         survivors = self._sweep(grace)
-        self.command = None
+        self._command = None
         ended = TreeEnded(
             command.order.number,
             command.status,
@@ -190,7 +192,7 @@ class Guard:
             round(command.cpu, 6),
             by_itself,
             sorted(survivors),
-            self.private_bytes_used(),
+            self._private_bytes_used(),
         )
         self._answer(ended)
 
@@ -199,7 +201,7 @@ class Guard:
         if self._collect():
             return {}
         # SIGTERM to a wrapper would kill the command before its grace period is over.
-        wrapper = self.command.leader if self.command and self.command.order.wrapped else None
+        wrapper = self._command.leader if self._command and self._command.order.wrapped else None
         return tree.end(
             self._living, grace=grace, empty=self._collect, pause=self._pause, spared=wrapper
         )
@@ -218,28 +220,28 @@ class Guard:
         """Reap dead children. True when none is left, so that the tree is empty."""
         left, dead = tree.reap()
         for pid, (status, usage) in dead.items():
-            if self.command:
-                self.command.add(pid, status, usage)
+            if self._command:
+                self._command.add_usage(pid, status, usage)
         return not left
 
     def _pause(self, seconds: float) -> bool:
         """Wait during a sweep; a new order or a dead runner skips the rest of the grace."""
-        if not self.runner_lives:
+        if not self._runner_lives:
             time.sleep(min(seconds, 0.005))
             return False
-        if self.command and time.monotonic() >= self.next_sign:
-            self.next_sign = time.monotonic() + _SIGN_OF_LIFE
-            self._answer(TreeEnding(self.command.order.number))
+        if self._command and time.monotonic() >= self._next_sign:
+            self._next_sign = time.monotonic() + _SIGN_OF_LIFE
+            self._answer(TreeEnding(self._command.order.number))
         self._listen(seconds)
-        ends = [order for order in self.orders if isinstance(order, EndTree)]
-        self.orders = [order for order in self.orders if order not in ends]
-        return not self.runner_lives or any(order.grace == 0 for order in ends)
+        ends = [order for order in self._orders if isinstance(order, EndTree)]
+        self._orders = [order for order in self._orders if order not in ends]
+        return not self._runner_lives or any(order.grace == 0 for order in ends)
 
     def _answer(self, message: Message) -> None:
         try:
-            self.control.sendall(messages.encode(message))
+            self._control.sendall(messages.encode(message))
         except OSError:
-            self.runner_lives = False
+            self._runner_lives = False
 
 
 def _remove_temporary_folders() -> None:
@@ -252,7 +254,7 @@ def _remove_temporary_folders() -> None:
         temporary_folders.remove_leftovers(tempfile.gettempdir())
 
 
-def _message(error: OSError | ValueError) -> str:
+def _error_text(error: OSError | ValueError) -> str:
     """The error without its number."""
     if not isinstance(error, OSError) or not error.strerror:
         return str(error)

@@ -9,7 +9,6 @@ import select
 import signal
 import socket
 import struct
-import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -29,10 +28,7 @@ from openloop.process.messages import (
 from openloop.process.watchdog import CommandLimits
 
 ANSWER = 1.5  # seconds in which a guard must answer an order before it is killed
-_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-_PROGRAM = (
-    "import sys; sys.path.append(sys.argv.pop(1)); from openloop.process.guard import main; main()"
-)
+_PROGRAM = "from openloop.process.guard import main; main()"
 _POLL = 0.001  # seconds between two looks whether a guard has ended
 
 
@@ -95,20 +91,20 @@ class GuardClient:
                     return entered
         return Entered(False, ())
 
-    def start(self, number: int, job: Job, log: int) -> None:
+    def start_job(self, number: int, job: Job, log: int) -> None:
         """Order a shell command to be started. Raises OSError when the guard is dead."""
         words = [*job.wrapper, "/bin/sh", "-c", job.command]
         env = {**job.env, **interpreter.program_variables(job.env.get("PATH"))}
-        self.run(Start(number, words, job.cwd, env, job.limits.grace, bool(job.wrapper)), [log])
+        self.start(Start(number, words, job.cwd, env, job.limits.grace, bool(job.wrapper)), [log])
 
-    def run(self, order: Start, streams: Sequence[int]) -> None:
+    def start(self, order: Start, streams: Sequence[int]) -> None:
         """Order a program to be started. Raises OSError when the guard is dead.
 
         streams: its standard input, output and error, or the log that takes both outputs.
         """
         self._send(order, streams)
 
-    def discard(self, folder: str) -> None:
+    def remove_at_end(self, folder: str) -> None:
         """Order a folder to be removed at the end, see `messages.RemoveFolder`."""
         with contextlib.suppress(OSError):  # it is dead, which `read` reports
             self._send(RemoveFolder(folder))
@@ -183,8 +179,8 @@ def _start_interpreter(control: int, lock: int, env: Mapping[str, str]) -> None:
     """Replace this process by a guard in an interpreter of its own."""
     for descriptor in (control, lock):
         os.set_inheritable(descriptor, True)
-    words = [sys.executable, "-I", "-S", "-c", _PROGRAM, os.path.dirname(_PACKAGE)]
-    os.execve(words[0], [*words, str(control), str(lock)], env)
+    words = [*interpreter.isolated(_PROGRAM), str(control), str(lock)]
+    os.execve(words[0], words, env)
 
 
 def ending(status: int | None) -> tuple[int | None, str | None]:

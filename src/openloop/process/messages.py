@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 
 class Start(NamedTuple):
@@ -104,21 +104,7 @@ Message = (
     | TreeEnded
     | Entered
 )
-_TYPES: dict[str, Any] = {
-    each.__name__: each
-    for each in (
-        Start,
-        EndTree,
-        EnterView,
-        RemoveFolder,
-        Release,
-        Started,
-        NotStarted,
-        TreeEnding,
-        TreeEnded,
-        Entered,
-    )
-}
+_TYPES: dict[str, Any] = {each.__name__: each for each in get_args(Message)}
 
 
 def encode(message: Message) -> bytes:

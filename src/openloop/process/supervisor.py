@@ -109,7 +109,7 @@ class Processes:
         on_start: Callable[[int], None],
     ) -> Exit:
         try:
-            guard.start(number, job, log)
+            guard.start_job(number, job, log)
         except OSError:
             return self._lost(guard, job.limits.grace, watch, None)
         poll = select.poll()
