@@ -37,7 +37,7 @@ class WithWorker(Trees):
         super().setUp()
         need(len(os.sched_getaffinity(0)) > 1, "a second processor")
         for patch in (
-            mock.patch.object(snapshot, "LARGE", 1),
+            mock.patch.object(snapshot, "SHARED", 1),
             mock.patch.object(snapshot, "ScanWorker", Finished),
         ):
             patch.start()
@@ -70,7 +70,7 @@ class LargeTree(WithWorker):
             for _ in range(dice.randrange(4)):
                 self.edit(dice)
             now = self.scan(before)
-            with mock.patch.object(snapshot, "LARGE", 1 << 40):
+            with mock.patch.object(snapshot, "SHARED", 1 << 40):
                 alone = self.scan(before)
             self.assertEqual(dict(alone), dict(now), number)
             self.assertEqual(list(alone.listings), list(now.listings), number)

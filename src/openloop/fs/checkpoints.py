@@ -32,7 +32,7 @@ _OBJECTS = b"objects"
 _MANIFESTS = b"manifests"
 _INTENTS = b"intents"
 _NOTHING = Manifest({}, 0)
-Before = Callable[[RestoreIntent], None]  # called before a restore is carried out; may raise
+KeepReplaced = Callable[[RestoreIntent], None]  # copies what a restore will replace; may raise
 
 
 class DamagedStore(Exception):
@@ -160,7 +160,7 @@ class Checkpoints:
         Writes nothing when the tree is the same as one saved or loaded under that name."""
         with self._inside(_MANIFESTS) as folder:
             for (known, digest), saved in self._saved.items():
-                here = known == name and files.exists(_manifest(name, digest), folder=folder)
+                here = known == name and files.exists(_manifest_file(name, digest), folder=folder)
                 if here and manifest.is_unchanged_since(saved):
                     return digest
             pieces = manifest.to_pieces()
@@ -168,7 +168,7 @@ class Checkpoints:
             for piece in pieces:
                 hashed.update(piece)
             digest = hashed.hexdigest()
-            files.replace(_manifest(name, digest), pieces, folder=folder, durable=True)
+            files.replace(_manifest_file(name, digest), pieces, folder=folder, durable=True)
         self._saved[name, digest] = manifest
         return digest
 
@@ -177,7 +177,7 @@ class Checkpoints:
         DamagedStore."""
         with self._inside(_MANIFESTS) as folder:
             try:
-                data = _read(_manifest(name, digest), digest, folder)
+                data = _read(_manifest_file(name, digest), digest, folder)
                 manifest = self._saved[name, digest] = Manifest.from_bytes(data, like)
             except (OSError, ValueError) as error:
                 raise DamagedStore(
@@ -201,7 +201,7 @@ class Checkpoints:
         """
         kept = {one: self._saved.get(one) or self.load(*one) for one in keep}
         with self._inside(_MANIFESTS) as folder:
-            names = {_manifest(*one) for one in kept}
+            names = {_manifest_file(*one) for one in kept}
             if lost := names.difference(os.listdir(folder)):
                 raise DamagedStore(f"the manifest {min(lost)} is missing")
             for name in set(os.listdir(folder)) - names:
@@ -238,7 +238,7 @@ class Checkpoints:
         *,
         unlinked: UnlinkedCopy | None = None,
         announce: Callable[[str], None] | None = None,
-        before: Before | None = None,
+        keep_replaced: KeepReplaced | None = None,
     ) -> None:
         """Restore exactly these paths to their state in `target`.
 
@@ -246,7 +246,8 @@ class Checkpoints:
         it is empty. A folder of `target` is created and gets its mode; its contents are restored
         only if they are listed too. An obstacle is removed, but a folder that holds unlisted files
         is renamed to NAME.edited-1. unlinked: repairs the store first. announce: called with the
-        intent's digest before the tree is touched. before: called after that, also by `recover`.
+        intent's digest before the tree is touched. keep_replaced: called after that, also by
+        `recover`.
 
         After a crash, `recover` finishes the work. Raises IncompleteRestore when some paths could
         not be restored, OSError when the intent cannot be written (then nothing has changed).
@@ -263,9 +264,11 @@ class Checkpoints:
                 files.replace(digest, data, folder=folder, durable=True)
             if announce:
                 announce(digest)
-            self._finish(intent, objects, before)
+            self._finish(intent, objects, keep_replaced)
 
-    def recover(self, root: str, digest: str, before: Before | None = None) -> tuple[bytes, ...]:
+    def recover(
+        self, root: str, digest: str, keep_replaced: KeepReplaced | None = None
+    ) -> tuple[bytes, ...]:
         """Finish an interrupted restore; returns its paths, none if it was finished.
 
         digest: the announced one; any other intent was never begun, or was planted. Raises
@@ -284,12 +287,14 @@ class Checkpoints:
                 what = f"an interrupted restore cannot be finished: {error}"
                 raise DamagedStore(f"{what}; its intent is kept as {aside}") from None
         with self._objects() as objects:
-            self._finish(intent, objects, before)
+            self._finish(intent, objects, keep_replaced)
         return intent.paths
 
-    def _finish(self, intent: RestoreIntent, objects: ObjectStore, before: Before | None) -> None:
-        if before:
-            before(intent)
+    def _finish(
+        self, intent: RestoreIntent, objects: ObjectStore, keep_replaced: KeepReplaced | None
+    ) -> None:
+        if keep_replaced:
+            keep_replaced(intent)
         failures = restore.carry_out(intent, objects.find, tick=self._tick)
         if all(failure.lost for failure in failures):  # otherwise a later attempt may succeed
             with self._inside(_INTENTS) as folder:
@@ -333,7 +338,7 @@ def _refill(objects: ObjectStore, intent: RestoreIntent, unlinked: UnlinkedCopy)
                         writer.add(entry.content, source)
 
 
-def _manifest(name: str, digest: str) -> str:
+def _manifest_file(name: str, digest: str) -> str:
     return f"{name}-{digest}"
 
 

@@ -37,7 +37,7 @@ def no_tick(seen: int) -> None:
 
 
 def hash_of(data: bytes) -> str:
-    """What `digest` says of a source smaller than LARGE with these bytes."""
+    """The sha256 in hex; for fewer bytes than LARGE the same as `digest` of a file with them."""
     return hashlib.sha256(data).hexdigest()
 
 

@@ -151,9 +151,6 @@ def _flatten(name: bytes, parent: int) -> None:
 
 def _grant_owner(name: bytes, parent: int) -> None:
     """Give the owner every permission on a folder that cannot be opened."""
-    if not hasattr(os, "O_PATH"):
-        os.chmod(name, OWNER, dir_fd=parent, follow_symlinks=False)
-        return
     handle = os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=parent)
     try:
         mode = stat.S_IMODE(os.fstat(handle).st_mode)

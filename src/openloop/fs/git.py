@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 
 from openloop.core.text import printable
-from openloop.fs import files, programs
+from openloop.fs import programs
 from openloop.fs.content import Tick, no_tick
 
 _TIMEOUT = 60.0  # seconds that git may take for one answer
@@ -32,7 +32,6 @@ _ENVIRONMENT = {
 _PERSONAL = ("GIT_CONFIG_", "GIT_CEILING_DIRECTORIES", "GIT_DISCOVERY_ACROSS_FILESYSTEM")
 _TRACKED = re.compile(rb"(\d+) [^\t]*\t([^\0]*)\0")
 _SUBMODULE = b"160000"
-_LARGEST = 16 << 20  # bytes read of a file of rules
 
 
 class GitRefused(Exception):
@@ -144,21 +143,3 @@ class Git:
             self._tick(0)
             if time.monotonic() > end:
                 raise GitRefused(f"git takes longer than {patience:g} s")
-
-
-def rules_in(path: bytes) -> tuple[str, ...]:
-    """The patterns in a file of ignore rules; none when it cannot be read."""
-    try:
-        data = files.read(os.fsdecode(path), limit=_LARGEST)
-    except OSError:
-        return ()
-    lines = data.removeprefix(b"\xef\xbb\xbf").split(b"\n")
-    found = [_pattern(line.removesuffix(b"\r")) for line in lines if not line.startswith(b"#")]
-    return tuple(filter(None, found))
-
-
-def _pattern(line: bytes) -> str:
-    """The line without trailing spaces, except one after a backslash."""
-    short = line.rstrip(b" ")
-    escaped = (len(short) - len(short.rstrip(b"\\"))) % 2 == 1
-    return os.fsdecode(line[: len(short) + escaped])

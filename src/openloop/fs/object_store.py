@@ -138,8 +138,8 @@ class ObjectStore:
         """The writer of a new pack, which is kept unless it is empty or an exception is raised."""
         name = os.urandom(16).hex() + _SUFFIX
         temporary = os.fsencode(f".{name}")
-        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        descriptor = os.open(temporary, flags, 0o600, dir_fd=self._folder)
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL
+        descriptor = files.open_regular(temporary, flags, folder=self._folder, mode=0o600)
         try:
             with open(descriptor, "r+b", buffering=0):
                 writer = PackWriter(descriptor, self._tick)

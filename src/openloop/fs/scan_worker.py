@@ -38,8 +38,8 @@ def list_folder(folder: int) -> tuple[list[str], list[bytes]]:
         return list(found), list(found.values())
 
 
-def digest(names: list[str], signatures: list[bytes]) -> bytes:
-    """By which an unchanged folder is recognised."""
+def folder_digest(names: list[str], signatures: list[bytes]) -> bytes:
+    """A digest of a folder's entries, which is the same while nothing in it changes."""
     data = os.fsencode("\0".join(names)) + b"".join(signatures)
     return hashlib.blake2b(data, digest_size=_LENGTH).digest()
 
@@ -91,6 +91,6 @@ def main() -> None:
 
 def _look(tree: OpenTree, path: bytes) -> bytes:
     try:
-        return digest(*list_folder(tree.folder(path[:-1])))
+        return folder_digest(*list_folder(tree.folder(path[:-1])))
     except OSError:
         return _CLOSED

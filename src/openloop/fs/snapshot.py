@@ -32,12 +32,12 @@ from openloop.fs.manifest import (
     signature_of,
     to_text,
 )
-from openloop.fs.scan_worker import ScanWorker, digest, list_folder
+from openloop.fs.scan_worker import ScanWorker, folder_digest, list_folder
 
 MAX_DEPTH = 200  # nested folders; each needs a descriptor during a scan
-TICK = 50_000_000  # ns, an upper bound for the resolution of file times
-COARSE_TICK = 2_000_000_000  # ns, the same where file times are whole seconds
-LARGE = 20_000  # entries from which a second process saves more time than it takes
+RESOLUTION = 50_000_000  # ns, an upper bound for that of file times
+COARSE_RESOLUTION = 2_000_000_000  # ns, the same where file times are whole seconds
+SHARED = 20_000  # entries from which a second process saves more time than it takes
 
 Skip = Callable[[bytes, bool], bool]  # (relative path, is a folder) → leave it out
 Wanted = Callable[[bytes], bool]
@@ -59,7 +59,7 @@ def reliable_from(signature: Signature) -> int:
     """When (ns UTC) a change of the file is certain to change this signature: within the same
     tick of the clock it may not. An entry from a scan that began earlier is read again."""
     ctime = signature[CTIME]
-    return ctime + (TICK if ctime % 1_000_000_000 else COARSE_TICK)
+    return ctime + (RESOLUTION if ctime % 1_000_000_000 else COARSE_RESOLUTION)
 
 
 def outside_project(root: str, workspace: str) -> Skip:
@@ -113,6 +113,8 @@ def scan(
 
 
 class _Scan:
+    """One scan under way: `folder` adds a folder and those below it to the manifest."""
+
     def __init__(
         self, skip: Skip, wanted: Wanted, before: Manifest | None, hasher: Hasher, tick: Tick
     ) -> None:
@@ -132,7 +134,7 @@ class _Scan:
     def shared(self, root: str) -> Iterator[None]:
         """Share a large tree that was scanned before with another process."""
         entries = sum(len(listing.names) for listing in self._old.values())
-        if self._seen and entries >= LARGE and len(os.sched_getaffinity(0)) > 1:
+        if self._seen and entries >= SHARED and len(os.sched_getaffinity(0)) > 1:
             with contextlib.suppress(OSError):  # no process to be had: this one can do it alone
                 self._worker = ScanWorker(root, list(self._old))
         try:
@@ -152,7 +154,7 @@ class _Scan:
         else:
             names, signatures = list_folder(descriptor)
             self._count(names)
-            seen = digest(names, signatures)
+            seen = folder_digest(names, signatures)
             if old and seen == known:
                 listing = old
             else:
@@ -250,7 +252,6 @@ class _Scan:
         descriptor = files.open_regular(name, os.O_RDONLY, folder=folder)
         try:
             signature = signature_of(os.fstat(descriptor))
-            content = self._hasher(path, FileSection(descriptor, 0, signature[SIZE]))
-            return Entry(content, signature)
+            return Entry(self._hasher(path, FileSection(descriptor, 0, signature[SIZE])), signature)
         finally:
             os.close(descriptor)

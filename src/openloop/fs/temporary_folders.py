@@ -10,7 +10,7 @@ import contextlib
 import fcntl
 import os
 
-from openloop.fs import dirfd
+from openloop.fs import dirfd, files
 
 BROWSE = "openloop-browse-"  # prefix of the folders of `openloop browse`
 
@@ -21,7 +21,7 @@ def remove_leftovers(home: str) -> None:
         path = os.path.join(home, name)
         with contextlib.suppress(OSError):  # gone, in use, or of another user
             if name.startswith(BROWSE) and os.lstat(path).st_uid == os.geteuid():
-                lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+                lock = files.open_folder(path)
                 try:
                     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     dirfd.remove_path(path)

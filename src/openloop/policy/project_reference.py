@@ -15,10 +15,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from openloop.core.errors import RecordError, TamperError, UsageError
 from openloop.fs import files, snapshot
 from openloop.fs.checkpoints import (
-    Before,
     Checkpoints,
     DamagedStore,
     IncompleteRestore,
+    KeepReplaced,
     UnlinkedCopy,
 )
 from openloop.fs.content import Tick
@@ -108,7 +108,9 @@ class ProjectReference:
         self._copy_protected()
         return {**self._digests, IGNORED: rules.digest}
 
-    def load(self, digests: Mapping[str, str], keep_replaced: Before) -> tuple[Manifest, list[str]]:
+    def load(
+        self, digests: Mapping[str, str], keep_replaced: KeepReplaced
+    ) -> tuple[Manifest, list[str]]:
         """Load the reference of an earlier process and finish an interrupted restore. Returns (the
         project as it is now, the restored paths, printable).
 
@@ -321,10 +323,10 @@ class ProjectReference:
         target: Manifest,
         paths: Iterable[bytes],
         announce: Callable[[str], None],
-        before: Before | None = None,
+        keep_replaced: KeepReplaced | None = None,
     ) -> None:
         """Restore paths, and the folders they need, to what `target` says of them. now, announce,
-        before: see `Checkpoints.restore`. Raises TamperError."""
+        keep_replaced: see `Checkpoints.restore`. Raises TamperError."""
         with _as_tampering():
             self._store.restore(
                 self._root,
@@ -333,7 +335,7 @@ class ProjectReference:
                 with_folders(paths, now, target),
                 unlinked=self._unlinked,
                 announce=announce,
-                before=before,
+                keep_replaced=keep_replaced,
             )
 
     def remove(self, now: Manifest, paths: Iterable[bytes]) -> None:

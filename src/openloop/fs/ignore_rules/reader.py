@@ -16,7 +16,7 @@ import os
 
 from openloop.config.globs import Globs, literal
 from openloop.core.text import printable
-from openloop.fs import git
+from openloop.fs import files, git
 from openloop.fs.content import Tick, no_tick
 from openloop.fs.git import GitRefused
 from openloop.fs.ignore_rules.rules import VERSION, IgnoreRules, PatternFile, Zone, folders_above
@@ -44,6 +44,7 @@ LISTED_BESIDE = {
 }
 _NOT_WALKED = (b".git", b".openloop")
 _BUILT_IN = "the built-in list"
+_LARGEST = 16 << 20  # bytes read of a file of rules
 
 
 def read(root: str, home: str, tick: Tick = no_tick) -> IgnoreRules:
@@ -95,8 +96,8 @@ class _Reader:
         top = git.top(folder, inside)
         everywhere, exclude = self._git.global_file(folder), self._git.exclude_file(folder)
         sources = [
-            PatternFile(os.fsdecode(everywhere), b"", git.rules_in(everywhere)),
-            PatternFile(self._name(exclude), b"", git.rules_in(exclude)),
+            PatternFile(os.fsdecode(everywhere), b"", _patterns_in(everywhere)),
+            PatternFile(self._name(exclude), b"", _patterns_in(exclude)),
         ]
         for above in reversed([*folders_above(inside)]):
             sources.append(self._source(os.path.join(top, above), above))
@@ -117,7 +118,7 @@ class _Reader:
 
     def _source(self, place: bytes, folder: bytes) -> PatternFile:
         path = os.path.join(place, b".gitignore")
-        return PatternFile(self._name(path), folder, git.rules_in(path))
+        return PatternFile(self._name(path), folder, _patterns_in(path))
 
     def _read_below(self, zone: Zone) -> None:
         """Add the rules of the zone's folder and of those below that are not ignored."""
@@ -179,3 +180,23 @@ def _scan(folder: bytes) -> tuple[list[bytes], set[str]]:
             elif entry.name not in _NOT_WALKED:
                 folders.append(entry.name + b"/")
     return folders, names
+
+
+def _patterns_in(path: bytes) -> tuple[str, ...]:
+    """The patterns in a file; none when it cannot be read."""
+    try:
+        data = files.read(os.fsdecode(path), limit=_LARGEST)
+    except OSError:
+        return ()
+    lines = data.removeprefix(b"\xef\xbb\xbf").split(b"\n")
+    found = [
+        _without_spaces(line.removesuffix(b"\r")) for line in lines if not line.startswith(b"#")
+    ]
+    return tuple(filter(None, found))
+
+
+def _without_spaces(line: bytes) -> str:
+    """The line without trailing spaces, except one after a backslash."""
+    short = line.rstrip(b" ")
+    escaped = (len(short) - len(short.rstrip(b"\\"))) % 2 == 1
+    return os.fsdecode(line[: len(short) + escaped])
