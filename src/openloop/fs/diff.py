@@ -27,6 +27,11 @@ class PathChanges(NamedTuple):
         return any(tuple(self))
 
     @property
+    def files(self) -> tuple[bytes, ...]:
+        """The created ones, then the changed and the removed ones, without folders."""
+        return (*self.created, *self.changed, *self.removed)
+
+    @property
     def paths(self) -> tuple[bytes, ...]:
         """All of them, sorted."""
         return tuple(sorted({path for group in self for path in group}))

@@ -44,7 +44,7 @@ def describe(
 ) -> ChangeDiff:
     """The diff of files and symlinks at these paths. A file that is no text, too large or not kept
     is only named."""
-    work = _Work(read_before, read_now)
+    differ = _Differ(read_before, read_now)
     parts: list[bytes] = []
     files = added = removed = size = left_out = 0
     is_whole = True
@@ -53,7 +53,7 @@ def describe(
         if size > LARGEST:
             left_out += 1
             continue
-        found = work.file(path, before.get(path), now.get(path))
+        found = differ.file(path, before.get(path), now.get(path))
         added, removed = added + found.added, removed + found.removed
         is_whole = is_whole and found.is_whole
         size += len(found.text)
@@ -67,7 +67,9 @@ def describe(
     return ChangeDiff(b"".join(parts), files, added, removed, is_whole and not left_out)
 
 
-class _Work:
+class _Differ:
+    """Compares files one by one, until it has compared very many lines."""
+
     def __init__(self, read_before: Read, read_now: Read) -> None:
         self._read_before = read_before
         self._read_now = read_now

@@ -47,17 +47,20 @@ class Enforcement:
         self._show = show
         self._record = record
         policy, baseline = mission.config.policy, mission.config.baseline
-        is_needed = policy is not None or (baseline is not None and baseline.keep_best)
         self._replaced: ReplacedFiles | None = None
-        self._project = self._project_policy() if is_needed else None
+        self._project: ProjectPolicy | None = None
+        if policy is not None or (baseline is not None and baseline.keep_best):
+            from openloop.policy.replaced_files import ReplacedFiles
+
+            self._replaced = ReplacedFiles(mission.workspace, tick)
+            self._project = self._new_project_policy()
         self._held_out: Holdout | None = None
         self._on_violation = policy.on_violation if policy else OnViolation.RESTORE
 
-    def _project_policy(self) -> ProjectPolicy:
+    def _new_project_policy(self) -> ProjectPolicy:
         from openloop.policy.project_policy import ProjectPolicy
-        from openloop.policy.replaced_files import ReplacedFiles
 
-        self._replaced = self._replaced or ReplacedFiles(self._mission.workspace, self._tick)
+        assert self._replaced
         return ProjectPolicy(self._mission, self._replaced, self._tick)
 
     def _copies_in_words(self) -> str:
@@ -80,28 +83,28 @@ class Enforcement:
         """The digest of the folder, which becomes its reference; "" without one."""
         return self._holdout.take_reference() if self._holdout else ""
 
-    def _holdout_differs(self, before: State) -> str:
+    def _holdout_differs(self, earlier: State) -> str:
         """How the folder differs from what it was when that run began, in words; "" if it does
         not."""
-        digest = before.digests.get(HOLDOUT, "")
+        digest = earlier.digests.get(HOLDOUT, "")
         if self._holdout_digest() == digest:
             return ""
         copy = self._holdout.place_of_copy(digest) if self._holdout else ""
-        return f"{HOLDOUT}/ is not what it was when run {before.run} began{copy}"
+        return f"{HOLDOUT}/ is not what it was when run {earlier.run} began{copy}"
 
-    def begin(self, before: State) -> dict[str, Any]:
+    def begin(self, earlier: State) -> dict[str, Any]:
         """Take the reference of a new run, and record changes since the run before; returns fields
         for its run_started."""
         if self._replaced:
             self._replaced.must_keep = False
         digests: dict[str, str] = {}
         if self._project:
-            digests = self._project.take_reference(before.digests)
+            digests = self._project.take_reference(earlier.digests)
             for words in self._project.reference.changed:
-                self._record(Kind.NOTE, note="changed", text=f"{words} since run {before.run}")
+                self._record(Kind.NOTE, note="changed", text=f"{words} since run {earlier.run}")
             if names := self._project.reference.unfollowed:
                 text = (
-                    f"ignore rules changed since run {before.run} in {listed(names)}: not followed"
+                    f"ignore rules changed since run {earlier.run} in {listed(names)}: not followed"
                 )
                 fix = f"{text}, before openloop accept {self._mission.workspace.quoted}"
                 self._record(Kind.NOTE, note="ignore_rules", text=fix)
@@ -111,83 +114,83 @@ class Enforcement:
             self._holdout.remove_copy()
         return {"checkpoints": digests} if digests else {}
 
-    def restore_earlier(self, before: State) -> None:
+    def restore_earlier(self, earlier: State) -> None:
         """Restore the protected paths that the latest run left altered, so that none of them
         becomes a reference. Raises TamperError for what a person has to look at."""
-        edited = before.config_sha256 != self._mission.config_sha256
-        cut_off = before.status is Status.RUNNING and edited and not before.changes_now
-        left = bool(before.unsettled) and before.status is not Status.RUNNING  # else: resumed
+        edited = earlier.config_sha256 != self._mission.config_sha256
+        cut_off = earlier.status is Status.RUNNING and edited and not earlier.changes_now
+        left = bool(earlier.unsettled) and earlier.status is not Status.RUNNING  # else: resumed
         if not (left or cut_off):
             return
-        why = f"{CONFIG} was edited since" if left and edited else self._restore_latest(before)
+        why = f"{CONFIG} was edited since" if left and edited else self._restore_latest(earlier)
         if why:
             raise TamperError(
-                f"no new run can begin on what run {before.run} left: {why}",
+                f"no new run can begin on what run {earlier.run} left: {why}",
                 where=self._mission.root,
                 fix="restore it by hand and run again, or accept the workspace as it is now: "
                 f"openloop accept {self._mission.workspace.quoted}",
             )
 
-    def _restore_latest(self, before: State) -> str:
+    def _restore_latest(self, earlier: State) -> str:
         """Restore the protected paths of the latest run. Returns why that is impossible, or ""."""
-        if holdout := self._holdout_differs(before):
+        if holdout := self._holdout_differs(earlier):
             return holdout
-        if self._project is None or not self._project.has_reference(before.digests):
+        if self._project is None or not self._project.has_reference(earlier.digests):
             return ""
-        project = self._project_policy()
+        project = self._new_project_policy()
         try:
-            restored = project.load_reference(before.digests)
-            if before.cut_off:
-                found = project.violations(before.cut_off)
-                project.restore(before.cut_off, found, self._announce)
+            restored = project.load_reference(earlier.digests)
+            if earlier.cut_off:
+                found = project.violations(earlier.cut_off)
+                project.restore(earlier.cut_off, found, self._announce)
                 restored += [readable(path) for path in found.restored_paths]
             else:
                 restored += project.restore_protected(self._announce)
         except TamperError as error:
             return error.what
-        self._record_restored(restored, before)
+        self._record_restored(restored, earlier)
         return ""
 
-    def _record_restored(self, paths: Sequence[str], before: State) -> None:
+    def _record_restored(self, paths: Sequence[str], earlier: State) -> None:
         if paths:
-            text = f"restored {listed(paths)}, as in run {before.run}{self._copies_in_words()}"
+            text = f"restored {listed(paths)}, as in run {earlier.run}{self._copies_in_words()}"
             self._record(Kind.CHECKPOINT_RESTORED, why="settled", text=text, paths=paths)
 
-    def differences(self, before: State) -> list[str]:
+    def differences(self, earlier: State) -> list[str]:
         """The differences from the reference of the latest run, in words. Raises LimitError."""
         found: list[str] = []
-        if holdout := self._holdout_differs(before):
+        if holdout := self._holdout_differs(earlier):
             found.append(holdout)
-        if self._project and self._project.has_reference(before.digests):
+        if self._project and self._project.has_reference(earlier.digests):
             try:
-                found += self._project.differences(before.digests)
+                found += self._project.differences(earlier.digests)
             except LimitError:  # what differs is not known
                 raise
             except TamperError as error:
                 found.append(error.what)
         return found
 
-    def resume(self, before: State) -> str:
+    def resume(self, earlier: State) -> str:
         """Load the reference of a resumed run, and enforce the policy on its interrupted step.
 
         Returns why that is impossible, because a command damaged the store, or "".
         """
-        if holdout := self._holdout_differs(before):
+        if holdout := self._holdout_differs(earlier):
             return holdout
         if self._holdout:
             self._holdout.remove_copy()
-        if self._project is None or not before.digests:
+        if self._project is None or not earlier.digests:
             return ""
         try:
-            self._record_restored(self._project.load_reference(before.digests), before)
+            self._record_restored(self._project.load_reference(earlier.digests), earlier)
         except TamperError as error:
             return error.what
-        damage = self.enforce(before.running).damage if before.running else ""
+        damage = self.enforce(earlier.running).damage if earlier.running else ""
         if self._replaced:
             self._replaced.must_keep = False
         return damage
 
-    def before(self, step: Step) -> dict[str, Any]:
+    def save_before(self, step: Step) -> dict[str, Any]:
         """Save the state before a step: the project for a change, holdout/ for a gate; returns
         fields for its step_started."""
         if step.is_gate and self._holdout:

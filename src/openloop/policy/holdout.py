@@ -53,12 +53,12 @@ class Holdout:
         if not self._reference:
             return
         with contextlib.suppress(ChangedMeanwhile, OSError):
-            paths = self._reference
+            tree = self._reference
             self._unlinked = UnlinkedCopy(
-                self._root, paths, paths, folder=self._root, tick=self._tick
+                self._root, tree, tree, folder=self._root, tick=self._tick
             )
             self.remove_copy()
-            intent = restoring.plan(os.path.dirname(self._copy), _NOTHING, paths, paths)
+            intent = restoring.plan(os.path.dirname(self._copy), _NOTHING, tree, tree)
             restoring.carry_out(intent, self._find, keep_times=True, tick=self._tick)
 
     def remove_copy(self) -> None:
@@ -100,7 +100,7 @@ class Holdout:
         try:
             if paths := difference(self._reference, self._last).paths:
                 intent = restoring.plan(self._root, self._last, self._reference, paths)
-                _refuse(restoring.carry_out(intent, self._find, tick=self._show))
+                _raise_for(restoring.carry_out(intent, self._find, tick=self._show))
             self.remove_copy()
         finally:
             if self._unlinked:
@@ -111,7 +111,7 @@ class Holdout:
         return snapshot.scan(root, skip=_is_outside, tick=self._tick)
 
     def _has_size_of_reference(self, path: bytes) -> bool:
-        """Only such a file needs a hash to be known as changed."""
+        """Whether a file has the size that it had: any other has changed, whatever its hash."""
         entry = self._reference.get(path)
         try:
             size = os.lstat(os.path.join(os.fsencode(self._root), path)).st_size
@@ -123,7 +123,7 @@ class Holdout:
         return self._unlinked.find(entry) if self._unlinked else iter(())
 
 
-def _refuse(failures: list[restoring.NotRestored]) -> None:
+def _raise_for(failures: list[restoring.NotRestored]) -> None:
     if failures:
         raise TamperError(
             f"{printable(to_text(failures[0].path))} is not what it was when the run began and "

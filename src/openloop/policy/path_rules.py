@@ -105,7 +105,7 @@ class PathRules:
             return False
         return self.covers(above[1:] + b"/node_modules"[not above :] + _INSIDE)
 
-    def leave_open(self, name: bytes) -> bool:
+    def leaves_open(self, name: bytes) -> bool:
         """Whether a change could write a file of ignore rules unnoticed. name: as given by
         `IgnoreRules.changed_since`, a path in the project or elsewhere."""
         in_project = name.endswith(b".gitignore") and not os.path.isabs(name)

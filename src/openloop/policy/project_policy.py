@@ -45,6 +45,7 @@ class ProjectPolicy:
         self._policy = mission.config.policy
         self._rules = PathRules(self._policy)
         self.reference = ProjectReference(mission, self._rules, tick)
+        self._before = self._last = self.reference.tree  # before the step, and in the latest scan
         self._best: Manifest | None = None
         self._cleared = Manifest({}, 0)  # the latest tree without byte code to remove
         self._seen = 0.0  # monotonic time; when the latest scan ended
@@ -198,7 +199,7 @@ class ProjectPolicy:
         else:
             raise _not_restorable((*found.to_reference, *found.to_before))
         # A gate would run code, or believe results, that a change put into a cache.
-        if not step.is_gate and (cached := self._comparison().cached()):
+        if not step.is_gate and (cached := self._comparison().cache_changes()):
             self._remove(cached)
         self._clear_byte_code()
 

@@ -95,7 +95,7 @@ class ProjectReference:
         outside = self._boundary.close()
         self.ignored = IgnoredPaths(rules)
         self._rules.follow(self._aliases(first))
-        self._leave_out_ignored(first)
+        self._sort_out_ignored(first)
         with self._store.hasher(self._is_kept_with_others) as hasher:
             now = self.scan(first, hasher=hasher)
         for what, fix in incomparable_paths(now, self._rules):
@@ -129,7 +129,7 @@ class ProjectReference:
         self._boundary.resume(self.checkpoint(OUTSIDE))
         self.tree = self.checkpoint(REFERENCE)
         self._rules.follow(self._aliases(self.tree))
-        self._leave_out_ignored(self.tree)
+        self._sort_out_ignored(self.tree)
         now = self.scan(self.tree)
         self._copy_protected()
         return now, [readable(path) for path in restored]
@@ -212,7 +212,7 @@ class ProjectReference:
 
     def _unfollowed(self, now: IgnoreRules, before: IgnoreRules) -> list[str]:
         names = now.changed_since(before) if self._rules.limits_changes else ()
-        return [name for name in names if self._rules.leave_open(os.fsencode(name))]
+        return [name for name in names if self._rules.leaves_open(os.fsencode(name))]
 
     # --- scanning the project ---
 
@@ -235,7 +235,7 @@ class ProjectReference:
     def _is_wanted(self, path: bytes) -> bool:
         return path not in self.ignored.files
 
-    def _leave_out_ignored(self, known: Manifest) -> None:
+    def _sort_out_ignored(self, known: Manifest) -> None:
         """Find out which files are ignored: later scans hash only the protected ones, and the
         contents of large ones are not copied."""
         rules = self.ignored.rules

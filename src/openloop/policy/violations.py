@@ -55,7 +55,7 @@ class ProjectComparison(NamedTuple):
         """The violations of the step. Raises what `lines` raises."""
         return self._of_gate() if step.is_gate else self._of_change(policy, lines)
 
-    def protected(self) -> list[bytes]:
+    def protected_changes(self) -> list[bytes]:
         """The protected paths that differ from the reference. A new folder stays for what an
         exception of `protect` lets a tool create there."""
         found = difference(self.reference, self.now)
@@ -68,7 +68,7 @@ class ProjectComparison(NamedTuple):
 
     def to_reference(self) -> tuple[bytes, ...]:
         """The protected paths to restore."""
-        return self._with_byte_code(self.protected())
+        return self._with_byte_code(self.protected_changes())
 
     def _with_byte_code(self, protected: Sequence[bytes]) -> tuple[bytes, ...]:
         """With the byte code in new folders, which have to be empty to be removed."""
@@ -81,22 +81,22 @@ class ProjectComparison(NamedTuple):
         old, new = self.reference.get(path), self.now.get(path)
         return bool(new and new.kind == FOLDER) and not (old and old.kind == FOLDER)
 
-    def cached(self) -> list[bytes]:
+    def cache_changes(self) -> list[bytes]:
         """What differs from before in ignored caches of dependencies, where a link instead of a
         cache counts, and in byte code: a gate would trust it, and no diff shows it."""
         found = difference(self.before, self.now)
         byte_code = [path for path in found.created if is_byte_code(path)]
         byte_code += (path for path in found.changed if b"__pycache__" in path.split(b"/"))
-        new = {path: self.now[path] for path in (*found.created, *found.changed)}
-        inside = {p: p + b"/" if entry.kind == SYMLINK else p for p, entry in new.items()}
-        paths = [path for path, name in inside.items() if self.rules.is_cache(name)]
+        new = (*found.created, *found.changed)
+        folder = {path: path + b"/" for path in new if self.now[path].kind == SYMLINK}
+        paths = [path for path in new if self.rules.is_cache(folder.get(path, path))]
         ignored = self.ignored.among(paths, self.now) | self.ignored.files if paths else ()
         paths = [path for path in paths if path in ignored]
         return [*paths, *(path for path in byte_code if not self.rules.protects(path))]
 
     def protected_words(self) -> list[str]:
         """`changed protected tests/test_a.py` for each of them."""
-        return [self._words(path) for path in self.protected()]
+        return [self._words(path) for path in self.protected_changes()]
 
     def since_before(self) -> tuple[bytes, ...]:
         """The other paths that differ from before; a new folder only if all its entries do."""
@@ -108,12 +108,11 @@ class ProjectComparison(NamedTuple):
     def written(self) -> list[bytes]:
         """The paths that differ from before and that a change may write, sorted; without folders
         and the files that checks leave behind."""
-        return sorted(p for group in self._others()[:3] for p in group if not is_litter(p))
+        return sorted(path for path in self._others().files if not is_litter(path))
 
     def since_before_words(self) -> str:
         """The same in words, without folders and litter; "" for none."""
-        files_only = self._others()[:3]
-        return listed([self._words(p) for group in files_only for p in group if not is_litter(p)])
+        return listed([self._words(path) for path in self._others().files if not is_litter(path)])
 
     def _others(self) -> PathChanges:
         """The differences from before in paths that are neither protected nor ignored."""
@@ -140,21 +139,23 @@ class ProjectComparison(NamedTuple):
     def _of_gate(self) -> StepViolations:
         """Violations of a gate: it may create protected files, which are removed again, but not
         change or remove them. What it does outside `allow` is undone as well, and no violation."""
-        protected, others = self.protected(), self._others()
+        protected, others = self.protected_changes(), self._others()
         broken = [path for path in protected if path in self.reference]
-        files = (*others.created, *others.changed, *others.removed)
-        outside = [path for path in files if not self.rules.allows(path)]
+        outside = [path for path in others.files if not self.rules.allows(path)]
         outside += self._stray_folders(others._replace(changed_folders=()), outside)
         phrases = [f"{self._words(path)} while it ran" for path in broken]
-        back = (*outside, *self._unreadable())
-        to_reference = self._with_byte_code(protected)
-        return StepViolations(listed(phrases), printable_paths(broken), to_reference, back)
+        return StepViolations(
+            listed(phrases),
+            printable_paths(broken),
+            to_reference=self._with_byte_code(protected),
+            to_before=(*outside, *self._unreadable()),
+        )
 
     def _of_change(self, policy: Policy | None, lines: CountLines) -> StepViolations:
-        protected, others = self.protected(), self._others()
-        written = sorted((*others.created, *others.changed, *others.removed))
-        outside = [path for path in written if not self.rules.allows(path)]
-        inside = [p for p in written if self.rules.allows(p) and not is_litter(p)]
+        protected, others = self.protected_changes(), self._others()
+        files = sorted(others.files)
+        outside = [path for path in files if not self.rules.allows(path)]
+        inside = [p for p in files if self.rules.allows(p) and not is_litter(p)]
         outside += self._stray_folders(others, outside)
         unreadable = self._unreadable()
         strayed = [path for path in outside if not is_litter(path) and path not in unreadable]
@@ -165,13 +166,16 @@ class ProjectComparison(NamedTuple):
             *(f"{self._words(path)}, which the policy cannot read" for path in unreadable),
         ]
         broken = [*protected, *strayed, *unreadable, *(inside if too_much else ())]
-        back = (*outside, *unreadable, *(others.paths if too_much else ()))
-        text = "; ".join(filter(None, (listed(phrases), *too_much)))
-        return StepViolations(text, printable_paths(broken), self._with_byte_code(protected), back)
+        return StepViolations(
+            "; ".join(filter(None, (listed(phrases), *too_much))),
+            printable_paths(broken),
+            to_reference=self._with_byte_code(protected),
+            to_before=(*outside, *unreadable, *(others.paths if too_much else ())),
+        )
 
-    def _stray_folders(self, others: PathChanges, back: Iterable[bytes]) -> list[bytes]:
+    def _stray_folders(self, others: PathChanges, restored: Iterable[bytes]) -> list[bytes]:
         """Forbidden changes of folders alone: created ones that will be empty, removed ones whose
-        entries will be restored, changed permissions. back: paths that are restored anyway."""
+        entries will be restored, changed permissions. restored: paths that are, anyway."""
         strayed = [
             path
             for group in (others.created_folders, others.changed_folders, others.removed_folders)
@@ -180,7 +184,7 @@ class ProjectComparison(NamedTuple):
         ]
         if not strayed:
             return []
-        going = {*back, *strayed}
+        going = {*restored, *strayed}
         used = folders_above_any(path for path in self.now if path not in going)
         left = folders_above_any(path for path in others.removed if path not in going)
         made, gone = set(others.created_folders) - used, set(others.removed_folders) - left
@@ -220,6 +224,3 @@ def folders_above_any(paths: Iterable[bytes]) -> set[bytes]:
         while (path := os.path.dirname(path)) and path not in found:
             found.add(path)
     return found
-
-
-# --- words ------------------------------------------------------------------------------

@@ -36,6 +36,7 @@ from openloop.record.withheld import ARCHIVE, archived
 from openloop.record.workspace import ARTIFACTS, HOLDOUT, LOGS, REPLACED, WITHHELD
 
 _NEW = f"{ARCHIVE}.new"
+_GONE = f"{WITHHELD}/{ARCHIVE} was removed while a command ran, and the withheld files with it"
 
 
 class RecoveryResult(NamedTuple):
@@ -197,7 +198,8 @@ class Withholding:
             self._remove()
             yield found
         finally:
-            found += self._restore()
+            if self._archive_file is not None or self._is_holdout_exposed:
+                found += self._restore_from(self._archive_file, self._show)[1]
 
     def _remove(self) -> None:
         if self._archive_file is None:
@@ -213,12 +215,7 @@ class Withholding:
             with contextlib.suppress(FileNotFoundError):
                 _remove(full)
 
-    def _restore(self) -> list[str]:
-        if self._archive_file is None and not self._is_holdout_exposed:
-            return []
-        return self._restored(self._archive_file, self._show)[1]
-
-    def _restored(self, archive_file: IO[bytes] | None, tick: Tick) -> tuple[int, list[str]]:
+    def _restore_from(self, archive_file: IO[bytes] | None, tick: Tick) -> tuple[int, list[str]]:
         """Restore the files in an archive, None for an empty one. Returns their number, and the
         printable paths of entries that a change put in their place or into holdout/."""
         from openloop.policy import withheld_archive
@@ -298,7 +295,7 @@ class Withholding:
             words = f"{WITHHELD}/{ARCHIVE} was edited while a command ran: see {aside}"
             return RecoveryResult(damage=words)
         with unpacked:
-            count, found = self._restored(unpacked, self._tick)
+            count, found = self._restore_from(unpacked, self._tick)
         words = f"restored {count} withheld paths that a killed run left away"
         if found:
             words += f"; what was in the way is kept in {WITHHELD}: {', '.join(found[:5])}"
@@ -320,9 +317,6 @@ class Withholding:
     def _is_there(self, name: str) -> bool:
         place, _, path = name.partition("/")
         return place not in self._roots or os.path.lexists(os.path.join(self._roots[place], path))
-
-
-_GONE = f"{WITHHELD}/{ARCHIVE} was removed while a command ran, and the withheld files with it"
 
 
 def _remove(path: bytes) -> None:

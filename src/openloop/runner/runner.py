@@ -232,7 +232,7 @@ class Runner:
             self._steps.prompt_file = self._files.write_prompt(self.state, step, text)
         command = agent_availability.command_of(self._config, action)
         with self._execution(command, step, log_name=step) as execution:
-            before = self._enforcement.before(step)
+            before = self._enforcement.save_before(step)
             withheld = self._withholding.prepare(step, self._enforcement.copies)
             self._events.record(
                 Kind.STEP_STARTED,
