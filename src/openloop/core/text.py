@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable
 
@@ -18,6 +19,11 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def printable_path(path: bytes) -> str:
+    """A path as text that is safe for a terminal."""
+    return printable(os.fsdecode(path))
 
 
 def without_escapes(text: str) -> str:

@@ -8,10 +8,11 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from openloop.core.errors import LimitError, TamperError
+from openloop.core.text import printable_path
 from openloop.core.vocabulary import Kind, OnViolation, Status, Step
 from openloop.fs.content import Tick, no_tick
 from openloop.loop.state import State
-from openloop.policy.step_violations import StepViolations, listed, readable
+from openloop.policy.step_violations import StepViolations, listed
 from openloop.record.mission import Mission
 from openloop.record.workspace import CONFIG, HOLDOUT, HOLDOUT_COPY
 
@@ -143,7 +144,7 @@ class Enforcement:
             if earlier.cut_off:
                 found = project.violations(earlier.cut_off)
                 project.restore(earlier.cut_off, found, self._announce)
-                restored += [readable(path) for path in found.restored_paths]
+                restored += [printable_path(path) for path in found.restored_paths]
             else:
                 restored += project.restore_protected(self._announce)
         except TamperError as error:
@@ -222,7 +223,7 @@ class Enforcement:
         except TamperError as error:
             return EnforcementResult("; ".join(violations), error.what)
         if paths := found.restored_paths:
-            names = listed([readable(path) for path in paths])
+            names = listed([printable_path(path) for path in paths])
             text = f"restored {names}{self._copies_in_words()}"
             self._record(Kind.CHECKPOINT_RESTORED, step=step, why="policy", text=text, paths=())
         return EnforcementResult("; ".join(violations))

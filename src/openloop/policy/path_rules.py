@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 
 from openloop.config.config import Policy
 from openloop.config.globs import Globs
-from openloop.core.text import printable
+from openloop.core.text import printable_path
 from openloop.fs import snapshot
 from openloop.fs.ignore_rules.rules import IgnoreRules
 from openloop.fs.manifest import Entry, Manifest, signature_of
@@ -138,11 +138,11 @@ def incomparable_paths(tree: Manifest, rules: PathRules) -> Iterator[tuple[str, 
     """(what, fix) for every path that the policy cannot compare."""
     for path in tree.unreadable:
         if is_too_deep(path):
-            what = f"{printable(os.fsdecode(path))[:80]}… lies more than {MAX_DEPTH} folders deep"
+            what = f"{printable_path(path)[:80]}… lies more than {MAX_DEPTH} folders deep"
             yield f"{what}: no policy can look there", "remove it, or move it up"
         elif rules.protects(path):
             fix = "make it readable (chmod u+rX), or leave it out of protect and withhold"
-            yield f"{printable(os.fsdecode(path))} is protected and cannot be read", fix
+            yield f"{printable_path(path)} is protected and cannot be read", fix
 
 
 def beyond(total: int, paths: Iterable[bytes], known: Manifest) -> Iterator[bytes]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from openloop.core import clock
 from openloop.core.errors import TamperError
-from openloop.core.text import printable
+from openloop.core.text import printable, printable_path
 from openloop.core.vocabulary import Step
 from openloop.fs import files
 from openloop.fs.content import Tick, no_tick
@@ -26,7 +26,7 @@ from openloop.policy.project_reference import (
     ProjectReference,
 )
 from openloop.policy.replaced_files import ReplacedFiles
-from openloop.policy.step_violations import StepViolations, listed, printable_paths, readable
+from openloop.policy.step_violations import StepViolations, listed, recorded_paths
 from openloop.policy.violations import ProjectComparison
 from openloop.record.mission import Mission
 
@@ -96,14 +96,14 @@ class ProjectPolicy:
             self._scan_again()
         if words:  # a gate may change the same files outside `allow`
             self._last = self.reference.keep(self._last)
-        return words, printable_paths(path for path in strayed if not is_litter(path))
+        return words, recorded_paths(path for path in strayed if not is_litter(path))
 
     def written_by_gate(self) -> tuple[str, ...]:
         """The allowed files that the gate has left different, printable; none where no `allow` says
         which files are the code, and which a check may write."""
         if self._policy is None or self._policy.allow is None:
             return ()
-        return printable_paths(filter(self._rules.allows, self._comparison().written()))
+        return recorded_paths(filter(self._rules.allows, self._comparison().written()))
 
     def before_change(self) -> str:
         """Save the state before a change, which is the one that the latest step left if that was
@@ -118,7 +118,7 @@ class ProjectPolicy:
         if step.is_gate:
             self._before = self._last
         self._scan_again()
-        mounted = [f"mounted something on {readable(path)}" for path in self._new_mounts()]
+        mounted = [f"mounted something on {printable_path(path)}" for path in self._new_mounts()]
         return self._compared_with_policy(step).with_words(mounted)
 
     def _scan_again(self) -> None:
@@ -209,7 +209,7 @@ class ProjectPolicy:
         self._before = self._last
         paths = self._comparison().to_reference()
         self.restore(Step.VERIFY, StepViolations(to_reference=paths), announce)
-        return printable_paths(paths)
+        return recorded_paths(paths)
 
     def keep_best(self) -> str:
         """Save the current project as the best; returns the digest of the checkpoint."""
@@ -226,7 +226,7 @@ class ProjectPolicy:
             strayed = self._comparison().since_before()
             first = strayed if first is None else first
             if not strayed:
-                return printable_paths(first)
+                return recorded_paths(first)
             self.reference.restore(self._last, self._best, strayed, announce)
             self._scan_again()
         raise _not_restorable(strayed)
@@ -264,5 +264,5 @@ def _target(entry: Entry | None) -> bytes:
 
 
 def _not_restorable(paths: Iterable[bytes]) -> TamperError:
-    left = f"{listed(printable_paths(paths))} keeps changing or cannot be replaced"
+    left = f"{listed(recorded_paths(paths))} keeps changing or cannot be replaced"
     return TamperError(f"the project cannot be restored: {left}", fix=RESTORE_BY_HAND)

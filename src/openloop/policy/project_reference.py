@@ -13,6 +13,7 @@ import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from openloop.core.errors import RecordError, TamperError, UsageError
+from openloop.core.text import printable_path
 from openloop.fs import files, snapshot
 from openloop.fs.checkpoints import (
     Checkpoints,
@@ -40,7 +41,7 @@ from openloop.policy.path_rules import (
     is_byte_code,
     source_folder,
 )
-from openloop.policy.step_violations import listed, readable
+from openloop.policy.step_violations import listed
 from openloop.policy.violations import IgnoredPaths
 from openloop.record.mission import Mission
 from openloop.record.workspace import CHECKPOINTS
@@ -132,7 +133,7 @@ class ProjectReference:
         self._sort_out_ignored(self.tree)
         now = self.scan(self.tree)
         self._copy_protected()
-        return now, [readable(path) for path in restored]
+        return now, [printable_path(path) for path in restored]
 
     def _changed_since(self, earlier: Mapping[str, str]) -> list[str]:
         """`tests/t.txt changed`, for protected paths that a person changed."""
@@ -145,7 +146,7 @@ class ProjectReference:
         return [
             f"{listed(names)} {verb}"
             for verb, paths in groups.items()
-            if (names := [readable(path) for path in paths if self._rules.protects(path)])
+            if (names := [printable_path(path) for path in paths if self._rules.protects(path)])
         ]
 
     def _make_private_home(self) -> None:

@@ -5,11 +5,10 @@ Imports little: every run reports its findings, most of them none.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from openloop.core.text import printable
+from openloop.core.text import printable_path
 
 _NAMED = 3  # paths that a sentence names
 _RECORDED = 200  # paths that the record names
@@ -53,14 +52,9 @@ class StepViolations(NamedTuple):
         return [path for path in paths if not is_litter(path)]
 
 
-def readable(path: bytes) -> str:
-    """A printable path."""
-    return printable(os.fsdecode(path))
-
-
-def printable_paths(paths: Iterable[bytes]) -> tuple[str, ...]:
+def recorded_paths(paths: Iterable[bytes]) -> tuple[str, ...]:
     """The paths that the record names, printable."""
-    return tuple(readable(path) for path in tuple(paths)[:_RECORDED])
+    return tuple(printable_path(path) for path in tuple(paths)[:_RECORDED])
 
 
 def listed(phrases: Sequence[str]) -> str:

@@ -11,14 +11,14 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from openloop.config.config import Policy
-from openloop.core.text import counted
+from openloop.core.text import counted, printable_path
 from openloop.core.vocabulary import Step
 from openloop.fs.diff import PathChanges, difference
 from openloop.fs.ignore_rules.rules import IgnoreRules
 from openloop.fs.manifest import FOLDER, SYMLINK, Entry, Manifest
 from openloop.fs.snapshot import is_too_deep
 from openloop.policy.path_rules import PathRules, is_byte_code, is_litter
-from openloop.policy.step_violations import StepViolations, listed, printable_paths, readable
+from openloop.policy.step_violations import StepViolations, listed, recorded_paths
 
 CountLines = Callable[[bytes], int]  # path → lines that a change added to it and removed from it
 
@@ -146,7 +146,7 @@ class ProjectComparison(NamedTuple):
         phrases = [f"{self._words(path)} while it ran" for path in broken]
         return StepViolations(
             listed(phrases),
-            printable_paths(broken),
+            recorded_paths(broken),
             to_reference=self._with_byte_code(protected),
             to_before=(*outside, *self._unreadable()),
         )
@@ -168,7 +168,7 @@ class ProjectComparison(NamedTuple):
         broken = [*protected, *strayed, *unreadable, *(inside if too_much else ())]
         return StepViolations(
             "; ".join(filter(None, (listed(phrases), *too_much))),
-            printable_paths(broken),
+            recorded_paths(broken),
             to_reference=self._with_byte_code(protected),
             to_before=(*outside, *unreadable, *(others.paths if too_much else ())),
         )
@@ -195,9 +195,9 @@ class ProjectComparison(NamedTuple):
         protected = self.rules.protects(path)
         old = (self.reference if protected else self.before).get(path)
         verb = difference_verb(old, self.now.get(path))
-        words = f"{verb} {'protected ' if protected else ''}{readable(path)}"
+        words = f"{verb} {'protected ' if protected else ''}{printable_path(path)}"
         other = self.rules.protecting_name(path) if protected else b""
-        return f"{words} (to which {readable(other)} leads)" if other else words
+        return f"{words} (to which {printable_path(other)} leads)" if other else words
 
 
 def difference_verb(old: Entry | None, new: Entry | None) -> str:

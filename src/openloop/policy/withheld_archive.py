@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import IO, cast
 
 from openloop.core.errors import TamperError
-from openloop.core.text import printable
+from openloop.core.text import printable, printable_path
 from openloop.fs import dirfd, files, restore
 from openloop.fs.content import FileSection, Tick, digest
 from openloop.fs.manifest import FOLDER, SYMLINK, Entry, Manifest, to_text
@@ -218,7 +218,7 @@ class Archive:
 
     def _set_aside(self, name: bytes, parent: int, path: bytes) -> None:
         """Move an entry into the workspace's folder of withheld files."""
-        self.found.append(printable(os.fsdecode(path)))
+        self.found.append(printable_path(path))
         with dirfd.open_tree(self._roots[WORKSPACE]) as opened:
             home = opened.folder(os.fsencode(WITHHELD), dirfd.open_or_make)
             aside = os.fsencode(files.free_name(os.fsdecode(name), folder=home, word="found"))

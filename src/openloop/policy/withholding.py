@@ -19,7 +19,7 @@ from typing import IO, NamedTuple
 
 from openloop.config.config import NO_POLICY
 from openloop.core.errors import UsageError
-from openloop.core.text import printable
+from openloop.core.text import printable, printable_path
 from openloop.core.vocabulary import Step
 from openloop.fs import dirfd, files
 from openloop.fs.content import Tick, no_tick
@@ -180,7 +180,7 @@ class Withholding:
         if self._covered:
             for path, whole in self._covered.walk(self._roots[PROJECT], skip=self._skip):
                 for _, each in self._expanded(PROJECT, path, itself=not whole):
-                    if printable(os.fsdecode(each)) in text:
+                    if printable_path(each) in text:
                         return True
         return False
 

@@ -10,7 +10,7 @@ import stat
 from collections.abc import Iterator
 from itertools import islice
 
-from openloop.core.text import printable
+from openloop.core.text import printable_path
 from openloop.fs import dirfd, files
 from openloop.loop.events import Attachment
 from openloop.record.workspace import ARTIFACTS, ATTACHMENTS, LOGS, Workspace
@@ -38,7 +38,7 @@ class CollectedAttachments:
 
     def leave_out(self, path: bytes, why: str) -> None:
         if len(self.left_out) < _NAMED:
-            self.left_out.append(f"{printable(os.fsdecode(path))[:200]} ({why})")
+            self.left_out.append(f"{printable_path(path)[:200]} ({why})")
         else:
             self.more += 1
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 import openloop
 from openloop.config.config import NO_POLICY, Config, Policy
 from openloop.config.globs import Globs
-from openloop.core.text import printable
+from openloop.core.text import printable_path
 from openloop.core.vocabulary import SandboxMode, Status
 from openloop.fs import programs, snapshot
 from openloop.fs.manifest import SYMLINK, Manifest
@@ -72,7 +72,7 @@ def _allowed_and_withheld(policy: Policy, paths: Manifest) -> Iterator[Finding]:
     hidden, allowed = Globs(policy.withhold), Globs(policy.allow or ())
     both = [path for path in paths if hidden.matches(path) and allowed.matches(path)]
     if both:
-        shown = printable(os.fsdecode(both[0]))
+        shown = printable_path(both[0])
         fix = "take it out of allow: a pattern that begins with ! takes back"
         yield warning(f"{shown} is both allowed and withheld: it counts as protected", fix)
 
@@ -84,7 +84,7 @@ def _linked_outside(paths: Manifest, rules: PathRules, root: str) -> Iterator[Fi
             continue
         link = os.path.join(root, os.fsdecode(path))
         if os.path.isdir(link) and not programs.is_below(root, os.path.realpath(link)):
-            what = f"{printable(os.fsdecode(path))} is protected, but is a link to a folder outside"
+            what = f"{printable_path(path)} is protected, but is a link to a folder outside"
             yield warning(
                 f"{what} of the project, which no change is kept from",
                 'add "sandbox": "auto" to the policy, or move the folder into the project',

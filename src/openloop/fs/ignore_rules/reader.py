@@ -15,7 +15,7 @@ import json
 import os
 
 from openloop.config.globs import Globs, literal
-from openloop.core.text import printable
+from openloop.core.text import printable_path
 from openloop.fs import files, git
 from openloop.fs.content import Tick, no_tick
 from openloop.fs.git import GitRefused
@@ -84,7 +84,7 @@ class _Reader:
             return self._repository(prefix)
         except GitRefused as refusal:
             if str(refusal):
-                where = f" in {printable(os.fsdecode(prefix))}" if prefix else ""
+                where = f" in {printable_path(prefix)}" if prefix else ""
                 self._notes.append(f"{refusal}; a list decides instead what is ignored{where}")
             return Zone(prefix, b"", [PatternFile(_BUILT_IN, b"", self._listed(prefix))], False)
 
@@ -103,7 +103,7 @@ class _Reader:
             sources.append(self._source(os.path.join(top, above), above))
         zone = Zone(prefix, inside, sources, self._git.ignores_case(folder))
         if zone.ignores_itself():
-            shown = printable(os.fsdecode(top))
+            shown = printable_path(top)
             raise GitRefused(f"the repository {shown} ignores the project root as a whole")
         index = list(self._git.tracked(folder))
         self._read_below(zone)
