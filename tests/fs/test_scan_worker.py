@@ -16,7 +16,7 @@ from fs import test_snapshot
 from fs.trees import Trees, calls_of, remove
 from openloop.fs import dirfd, snapshot
 from openloop.fs.manifest import Manifest
-from openloop.fs.scan_worker import ScanWorker, digest, list_folder
+from openloop.fs.scan_worker import ScanWorker, folder_digest, list_folder
 from support import need, wait_until
 
 FOLDERS = [b"", b"a/", b"b/", b"b/c/"]
@@ -160,7 +160,7 @@ class Worker(Trees):
 
     def digest(self, path: bytes) -> bytes:
         with dirfd.open_tree(self.root) as tree:
-            return digest(*list_folder(tree.folder(path[:-1])))
+            return folder_digest(*list_folder(tree.folder(path[:-1])))
 
     def test_answer(self) -> None:
         expected = [self.digest(path) for path in FOLDERS]
