@@ -54,22 +54,22 @@ def parse(words: list[str]) -> argparse.Namespace:
     """The arguments. `command` is the subcommand's name, `words` those behind the first `--`
     of `judge`, which are another program's. Raises SystemExit as argparse does."""
     end = words.index("--") if "--" in words and words[0] == "judge" else len(words)
-    its_parser = parser(words[:1])
+    found = parser(words[:1])
     if not words:
-        its_parser.error("no command was given; openloop --help lists them")
+        found.error("no command was given; openloop --help lists them")
     if words[0] not in COMMANDS and not words[0].startswith("-"):
         near = nearest(words[0], COMMANDS)
         hint = f"did you mean {near}?" if near else "openloop --help lists the commands"
-        its_parser.error(f"there is no command {words[0]!r}; {hint}")
-    args, unknown = its_parser.parse_known_args(words[:end])
+        found.error(f"there is no command {words[0]!r}; {hint}")
+    args, unknown = found.parse_known_args(words[:end])
     if unknown:
-        forgotten = end == len(words) and words[0] == "judge"
         hint = "write COMMAND behind --: openloop judge CASES -- python3 solver.py"
-        option = unknown[0].partition("=")[0]
-        near = nearest(option, _options(its_parser, words[0]), likeness=0.75)
-        hint = hint if forgotten else f"did you mean {near}?" if near else ""
+        if words[0] != "judge" or end < len(words):
+            option = unknown[0].partition("=")[0]
+            near = nearest(option, _options(found, words[0]), likeness=0.75)
+            hint = f"did you mean {near}?" if near else ""
         what = f"unrecognized arguments: {' '.join(unknown)}"
-        its_parser.error(f"{what}; {hint}" if hint else what)
+        found.error(f"{what}; {hint}" if hint else what)
     args.words = words[end + 1 :]
     return args
 
@@ -83,29 +83,26 @@ def _options(parser: argparse.ArgumentParser, name: str) -> list[str]:
     return []
 
 
-def parser(whole: Iterable[str] = COMMANDS) -> argparse.ArgumentParser:
-    """The parser of the command line. whole: the subcommands that it knows with
-    all their arguments; where they are none, it knows all by name."""
-    parser: argparse.ArgumentParser = Parser(
+def parser(names: Iterable[str] = COMMANDS) -> argparse.ArgumentParser:
+    """The parser of the command line, with these subcommands and their arguments; if none of them
+    exists, with all subcommands but no arguments, as `--help` needs it."""
+    whole = Parser(
         prog="openloop",
         description="Run a monitored feedback loop around any coding agent.",
         epilog="Exit codes of run: 0 complete, 1 exhausted, 2 usage, 3 blocked, 4 held by a live "
         "runner, 5 record not kept, 130/143/129 interrupted.",
     )
-    parser.add_argument("-V", "--version", action="version", version=f"openloop {__version__}")
-    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    asked = [name for name in COMMANDS if name in whole]
+    whole.add_argument("-V", "--version", action="version", version=f"openloop {__version__}")
+    commands = whole.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    asked = [name for name in COMMANDS if name in names]
     for name in asked or COMMANDS:  # making the parsers of all takes a while
         module = command(name) if asked else None
         words, usage = COMMANDS[name], getattr(module, "USAGE", None)
-        its = commands.add_parser(name, help=words, description=words, usage=usage)
-        its.set_defaults(command=name)
+        part = commands.add_parser(name, help=words, description=words, usage=usage)
+        part.set_defaults(command=name)
+        if module and name in _OF_A_WORKSPACE:
+            shown = "the loop's state folder, such as .openloop/main"
+            part.add_argument("workspace", metavar="WORKSPACE", help=shown)
         if module:
-            if name in _OF_A_WORKSPACE:
-                its.add_argument(
-                    "workspace",
-                    metavar="WORKSPACE",
-                    help="the loop's state folder, such as .openloop/main",
-                )
-            module.add_arguments(its)
-    return parser
+            module.add_arguments(part)
+    return whole

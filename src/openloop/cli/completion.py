@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
@@ -71,9 +71,9 @@ def _program(parser: argparse.ArgumentParser) -> Program:
         if isinstance(action, argparse._SubParsersAction):
             summaries = {choice.dest: _help(choice) for choice in action._choices_actions}
             for name, inner in action.choices.items():
-                words = _words(inner, _known_names(name))
-                subcommands.append(Subcommand(name, summaries[name], *words))
-    return Program(_words(parser, {})[0], tuple(subcommands))
+                parameters = _parameters(inner, _known_names(name))
+                subcommands.append(Subcommand(name, summaries[name], *parameters))
+    return Program(_parameters(parser, {})[0], tuple(subcommands))
 
 
 def _known_names(subcommand: str) -> dict[str, tuple[str, ...]]:
@@ -91,16 +91,16 @@ def _known_names(subcommand: str) -> dict[str, tuple[str, ...]]:
     return {}
 
 
-def _words(
+def _parameters(
     parser: argparse.ArgumentParser, known: Mapping[str, tuple[str, ...]]
 ) -> tuple[tuple[Parameter, ...], tuple[Parameter, ...]]:
     """(options, positional arguments) of one parser. known: names by destination."""
     own = [a for a in parser._actions if not isinstance(a, argparse._SubParsersAction)]
-    options = tuple(_word(a, tuple(a.option_strings), known) for a in own if a.option_strings)
-    return options, tuple(_word(a, (_called(a),), known) for a in own if not a.option_strings)
+    options = tuple(_parameter(a, tuple(a.option_strings), known) for a in own if a.option_strings)
+    return options, tuple(_parameter(a, (_name(a),), known) for a in own if not a.option_strings)
 
 
-def _called(action: argparse.Action) -> str:
+def _name(action: argparse.Action) -> str:
     return str(action.metavar or action.dest)
 
 
@@ -108,7 +108,7 @@ def _help(action: argparse.Action) -> str:
     return (action.help or "").replace("%%", "%")
 
 
-def _word(
+def _parameter(
     action: argparse.Action, names: tuple[str, ...], known: Mapping[str, tuple[str, ...]]
 ) -> Parameter:
     repeated = action.nargs in (argparse.REMAINDER, argparse.ZERO_OR_MORE, argparse.ONE_OR_MORE)
@@ -117,7 +117,7 @@ def _word(
     choices = tuple(map(str, action.choices or known.get(action.dest, ())))
     if choices:
         return Parameter(names, _help(action), ArgumentKind.CHOICE, choices, repeated)
-    takes = _METAVARS.get(_called(action).split()[0], ArgumentKind.TEXT)
+    takes = _METAVARS.get(_name(action).split()[0], ArgumentKind.TEXT)
     if action.dest in _FILES:
         takes = ArgumentKind.FILE
     return Parameter(names, _help(action), takes, (), repeated)
@@ -132,22 +132,37 @@ def _names(options: Iterable[Parameter]) -> list[str]:
     return [name for option in options for name in option.names]
 
 
+def _joined(lines: Iterable[str]) -> str:
+    return "\n".join(lines)
+
+
 # --- bash -------------------------------------------------------------------------------
 
 
-def _bash(program: Program) -> str:
-    first = [*(one.name for one in program.subcommands), *_names(program.options)]
-    values, options, arguments = [], [], []
+def _bash_values(program: Program) -> Iterator[str]:
+    """A case for each option with a value: what may follow it."""
     for one in program.subcommands:
         for option in one.options:
             if option.takes is not ArgumentKind.NOTHING:
                 pattern = "|".join(f"'{one.name} {name}'" for name in option.names)
-                values.append(f"        {pattern}) {_bash_reply(option)}; return ;;")
-        options.append(f"            {one.name}) _openloop_words {_listed(_names(one.options))} ;;")
+                yield f"        {pattern}) {_bash_reply(option)}; return ;;"
+
+
+def _bash_arguments(program: Program) -> Iterator[str]:
+    """A case for each positional argument; the last one of a subcommand may be repeated."""
+    for one in program.subcommands:
         for place, argument in enumerate(one.arguments, 1):
             is_last = place == len(one.arguments)
             pattern = f"'{one.name} '*" if is_last else f"'{one.name} {place}'"
-            arguments.append(f"        {pattern}) {_bash_reply(argument)} ;;")
+            yield f"        {pattern}) {_bash_reply(argument)} ;;"
+
+
+def _bash(program: Program) -> str:
+    first = [*(one.name for one in program.subcommands), *_names(program.options)]
+    options = [
+        f"            {one.name}) _openloop_words {_listed(_names(one.options))} ;;"
+        for one in program.subcommands
+    ]
     return f"""# Completion of openloop for bash: source this, or put it into
 # ~/.local/share/bash-completion/completions/openloop
 _openloop_words() {{
@@ -170,7 +185,7 @@ _openloop() {{
         return
     fi
     case "${{COMP_WORDS[1]}} $before" in
-{_joined(values)}
+{_joined(_bash_values(program))}
     esac
     if [[ $word == -* ]]; then
         case "${{COMP_WORDS[1]}}" in
@@ -182,7 +197,7 @@ _openloop() {{
         [[ ${{COMP_WORDS[i]}} == -* ]] || place=$((place + 1))
     done
     case "${{COMP_WORDS[1]}} $place" in
-{_joined(arguments)}
+{_joined(_bash_arguments(program))}
     esac
 }}
 complete -F _openloop openloop
@@ -198,10 +213,6 @@ def _bash_reply(word: Parameter) -> str:
         case ArgumentKind.FILE:
             return "_openloop_paths -f"
     return ":"
-
-
-def _joined(lines: Iterable[str]) -> str:
-    return "\n".join(lines)
 
 
 # --- zsh --------------------------------------------------------------------------------

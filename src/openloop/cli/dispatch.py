@@ -32,7 +32,7 @@ def dispatch(words: list[str]) -> int:
         output.discard_output()
         return ExitCode.OK
     except Exception as error:
-        return _failed(error)
+        return _report_internal(error)
 
 
 def _report(error: OpenLoopError) -> None:
@@ -60,9 +60,9 @@ def _open_standard_streams() -> None:
                 stream.reconfigure(encoding=encoding, errors="backslashreplace")
 
 
-def _failed(error: Exception) -> int:
+def _report_internal(error: Exception) -> int:
     """Report an internal error in one line; the traceback only if it was asked for."""
-    if _is_nowhere(error):
+    if _lacks_current_folder(error):
         fix = "cd to a folder that is there"
         _report(UsageError("the current directory has been removed", fix=fix))
         return ExitCode.USAGE
@@ -76,8 +76,8 @@ def _failed(error: Exception) -> int:
     return ExitCode.RECORD
 
 
-def _is_nowhere(error: Exception) -> bool:
-    """Whether a relative path could not be followed, because there is no current directory."""
+def _lacks_current_folder(error: Exception) -> bool:
+    """Whether the error is that the current directory has been removed."""
     if not isinstance(error, FileNotFoundError) or error.filename is not None:
         return False
     try:
