@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from typing import Any
 
+from openloop.setup.detection import javascript_project
 from openloop.setup.detection.project_listing import ProjectListing
 
 FILE = "play.json"  # in the workspace
@@ -51,20 +51,19 @@ def detect(project: ProjectListing) -> WebPage | None:
 
 def _dev_server(project: ProjectListing) -> tuple[str, str] | None:
     """(script, command) of package.json."""
-    if not project.has("package.json"):
+    scripts = (javascript_project.read_package(project) or {}).get("scripts")
+    if not isinstance(scripts, dict):
         return None
-    try:
-        scripts = json.loads(project.text("package.json", 1 << 20)).get("scripts", {})
-        for name in _SCRIPTS:
-            for pattern, option in _SERVERS:
-                text = scripts.get(name, "")
-                files = re.search(_FILE_SERVER, text)
-                page = f"{files[1] or '.'}/index.html" if files else ""
-                if re.search(pattern, text) and (not page or _is_program(project, page)):
-                    words = f" -- {option} {{port}}" if option else ""
-                    return name, f"npm run --silent {name}{words}"
-    except (ValueError, RecursionError, AttributeError, TypeError):
-        return None
+    for name in _SCRIPTS:
+        text = str(scripts.get(name, ""))
+        files = re.search(_FILE_SERVER, text)
+        page = f"{files[1] or '.'}/index.html" if files else ""
+        if page and not _is_program(project, page):
+            continue
+        for pattern, option in _SERVERS:
+            if re.search(pattern, text):
+                words = f" -- {option} {{port}}" if option else ""
+                return name, f"npm run --silent {name}{words}"
     return None
 
 

@@ -34,10 +34,7 @@ class UnsupportedYaml(Exception):
 
 def read(text: str) -> YamlDocument:
     """Read a document as far as it is simple."""
-    found = YamlDocument()
-    lines = [(number, line.rstrip()) for number, line in enumerate(text.splitlines(), 1)]
-    _mapping(lines, 0, -1, found.values, found.unread)
-    return found
+    return _Reader(text).document
 
 
 def at(values: Mapping[str, Any], *keys: str) -> Any:
@@ -56,92 +53,81 @@ def _is_empty(line: str) -> bool:
     return not line.strip() or line.lstrip().startswith("#") or line == "---"
 
 
-def _mapping(
-    lines: list[tuple[int, str]], start: int, above: int, into: dict[str, Any], unread: list[int]
-) -> int:
-    """Read the lines that are indented deeper than `above`; returns where it stopped."""
-    place, own = start, None
-    while place < len(lines):
-        number, line = lines[place]
-        if _is_empty(line):
-            place += 1
-            continue
-        depth = _indent(line)
-        if depth <= above:
-            break
-        own = depth if own is None else own
-        match = _KEY.match(line.strip())
-        if depth != own or not match or line[depth] == "\t":
-            unread.append(number)
-            place += 1
-            continue
-        place = _value(lines, place, match, depth, into, unread)
-    return place
+class _Reader:
+    """Reads a document from its first line to its last."""
 
+    def __init__(self, text: str) -> None:
+        self._lines = [line.rstrip() for line in text.splitlines()]
+        self._read = 0  # lines
+        self.document = YamlDocument()
+        self._mapping(-1, self.document.values)
 
-def _value(
-    lines: list[tuple[int, str]],
-    place: int,
-    match: re.Match[str],
-    depth: int,
-    into: dict[str, Any],
-    unread: list[int],
-) -> int:
-    """Read one key's value, on its line or below it; returns the next line."""
-    name, text = match[1], match[2] or ""
-    number = lines[place][0]
-    if name in into:
-        unread.append(number)
-    if _BLOCK.match(text):
-        return _block(lines, place + 1, depth, name, into)
-    try:
-        into[name] = _scalar(text)
-    except UnsupportedYaml:
-        unread.append(number)
-        into.pop(name, None)
-        return place + 1
-    following = next((n for n in range(place + 1, len(lines)) if not _is_empty(lines[n][1])), None)
-    if into[name] is not None or following is None:
-        return place + 1
-    below = lines[following][1]
-    if below.lstrip().startswith("- ") and _indent(below) >= depth:
-        return _list(lines, following, name, into, unread)
-    if _indent(below) > depth:
-        into[name] = {}
-        return _mapping(lines, following, depth, into[name], unread)
-    return place + 1
+    def _peek(self) -> str:
+        """The next line that says something, "" at the end; those before it are read."""
+        while self._read < len(self._lines) and _is_empty(self._lines[self._read]):
+            self._read += 1
+        return self._lines[self._read] if self._read < len(self._lines) else ""
 
+    def _report(self) -> None:
+        """Report the line read last as one that says more than is read here."""
+        self.document.unread.append(self._read)
 
-def _block(
-    lines: list[tuple[int, str]], place: int, depth: int, name: str, into: dict[str, Any]
-) -> int:
-    kept = []
-    while place < len(lines) and (not lines[place][1] or _indent(lines[place][1]) > depth):
-        kept.append(lines[place][1].strip())
-        place += 1
-    into[name] = "\n".join(kept).strip()
-    return place
-
-
-def _list(
-    lines: list[tuple[int, str]], place: int, name: str, into: dict[str, Any], unread: list[int]
-) -> int:
-    depth = _indent(lines[place][1])
-    into[name] = []
-    while place < len(lines):
-        number, line = lines[place]
-        if not _is_empty(line):
-            if _indent(line) < depth or not line.lstrip().startswith("- "):
-                if _indent(line) <= depth:
-                    break
-                unread.append(number)
+    def _mapping(self, above: int, into: dict[str, Any]) -> None:
+        """Read the lines that are indented deeper than `above`."""
+        own = _indent(self._peek())
+        while (line := self._peek()) and (depth := _indent(line)) > above:
+            self._read += 1
+            match = _KEY.match(line.strip())
+            if depth != own or not match or line[depth] == "\t":
+                self._report()
             else:
-                try:
-                    into[name].append(_item(line.strip()[2:].strip()))
-                except UnsupportedYaml:
-                    unread.append(number)
-        place += 1
-    return place
+                self._value(match[1], match[2] or "", depth, into)
+
+    def _value(self, name: str, text: str, depth: int, into: dict[str, Any]) -> None:
+        """Read one key's value, on its line or below it."""
+        if name in into:
+            self._report()
+        if _BLOCK.match(text):
+            into[name] = self._block(depth)
+            return
+        try:
+            into[name] = _scalar(text)
+        except UnsupportedYaml:
+            self._report()
+            into.pop(name, None)
+            return
+        if into[name] is not None or not (below := self._peek()):
+            return
+        if below.lstrip().startswith("- ") and _indent(below) >= depth:
+            into[name] = self._list()
+        elif _indent(below) > depth:
+            into[name] = {}
+            self._mapping(depth, into[name])
+
+    def _block(self, depth: int) -> str:
+        kept = []
+        for line in self._lines[self._read :]:
+            if line and _indent(line) <= depth:
+                break
+            kept.append(line.strip())
+        self._read += len(kept)
+        return "\n".join(kept).strip()
+
+    def _list(self) -> list[Any]:
+        found: list[Any] = []
+        depth = _indent(self._peek())
+        while line := self._peek():
+            is_item = line.lstrip().startswith("- ") and _indent(line) >= depth
+            if not is_item and _indent(line) <= depth:
+                break
+            self._read += 1
+            try:
+                if not is_item:
+                    raise UnsupportedYaml(line)
+                found.append(_item(line.strip()[2:].strip()))
+            except UnsupportedYaml:
+                self._report()
+        return found
 
 
 def _item(text: str) -> Any:
@@ -156,12 +142,14 @@ def _scalar(text: str) -> Any:
     if text.startswith('"'):
         match = re.match(r'("(?:[^"\\]|\\.)*") *(?:#.*)?$', text)
         try:
-            return json.loads(match[1]) if match else _no(text)
+            return json.loads(match[1] if match else text)
         except ValueError:
             raise UnsupportedYaml(text) from None
     if text.startswith("'"):
         match = re.match(r"'((?:[^']|'')*)' *(?:#.*)?$", text)
-        return match[1].replace("''", "'") if match else _no(text)
+        if match is None:
+            raise UnsupportedYaml(text)
+        return match[1].replace("''", "'")
     text = _COMMENT.sub("", text).strip()
     if text.startswith("[") and text.endswith("]"):
         parts = [part for part in text[1:-1].split(",") if part.strip()]
@@ -173,7 +161,3 @@ def _scalar(text: str) -> Any:
     if _NUMBER.match(text):
         return float(text) if "." in text else int(text)
     return text
-
-
-def _no(text: str) -> Any:
-    raise UnsupportedYaml(text)
