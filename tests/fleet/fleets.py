@@ -12,7 +12,7 @@ from typing import Any
 
 from openloop.core import interpreter
 from openloop.fleet.launchers import launcher
-from openloop.fleet.views.status import FleetReport
+from openloop.fleet.views.status import FleetStatus
 from support import Case, Done, _end, run_openloop, start_openloop, wait_until
 
 
@@ -62,7 +62,7 @@ class Place:
 
     def states(self) -> dict[str, str]:
         """As `status` has them, without a process."""
-        state = FleetReport(self.path).state
+        state = FleetStatus(self.path).state
         return {task.name: str(state.word(task)) for task in state.shown()}
 
     def wait_for(self, kind: str, count: int = 1) -> None:

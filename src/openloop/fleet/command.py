@@ -12,12 +12,11 @@ from openloop.core.errors import ExitCode, HeldError, OpenLoopError, UsageError
 from openloop.core.text import counted, nearest, printable
 from openloop.fleet import fleet_file
 from openloop.fleet.state import FleetState, Phase, StateName, TaskState
-from openloop.fleet.views import status
-from openloop.fleet.views.status import FleetReport
+from openloop.fleet.views.status import FleetStatus, count_words, lines
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from openloop.fleet.coordinator import Coordinator, View
+    from openloop.fleet.coordinator import View
     from openloop.fleet.fleet_file import Fleet
     from openloop.fleet.journal import Journal
     from openloop.process.signals import Interrupts
@@ -55,9 +54,9 @@ def retry(arguments: FleetArguments) -> int:
     from openloop.fleet import requests
 
     fleet = _load(arguments.fleet)
-    report = FleetReport(arguments.fleet)
-    chosen = _chosen(arguments, report)
-    if gone := [task.name for task in chosen if task.name not in report.state.listed]:
+    status = FleetStatus(arguments.fleet)
+    chosen = _chosen(arguments, status)
+    if gone := [task.name for task in chosen if task.name not in status.state.listed]:
         what = f"{arguments.fleet} no longer lists {', '.join(gone)}"
         raise UsageError(what, fix="list it again, then retry")
     names = [t.name for t in chosen if t.phase is Phase.OVER and t.end != StateName.COMPLETE]
@@ -80,20 +79,20 @@ def cancel(arguments: FleetArguments) -> int:
     from openloop.process.signals import Interrupts
 
     fleet = _load(arguments.fleet)
-    report = FleetReport(arguments.fleet)
-    names = {task.name for task in _chosen(arguments, report) if task.phase is not Phase.OVER}
+    status = FleetStatus(arguments.fleet)
+    names = {task.name for task in _chosen(arguments, status) if task.phase is not Phase.OVER}
     if names:
         requests.post(fleet.folder, requests.CANCEL, sorted(names))
     with Interrupts() as interrupts:
         while names and not interrupts.received:
             if not _cancel_as_coordinator(arguments, fleet, names, interrupts):
                 time.sleep(_WAIT)
-            report = FleetReport(arguments.fleet)
-            tasks = report.state.tasks
+            status = FleetStatus(arguments.fleet)
+            tasks = status.state.tasks
             names = {name for name in names if tasks[name].phase is not Phase.OVER}
         if interrupts.received:
             return 128 + interrupts.received[0]
-    arguments.say(f"{arguments.fleet}: {status.count_words(report.state.counts())}")
+    arguments.say(f"{arguments.fleet}: {count_words(status.state.counts())}")
     return ExitCode.OK
 
 
@@ -101,15 +100,15 @@ def _cancel_as_coordinator(
     arguments: FleetArguments, fleet: Fleet, names: set[str], interrupts: Interrupts
 ) -> bool:
     """Cancel tasks in this process. False when a living coordinator will do so."""
-    from openloop.fleet import coordinator
+    from openloop.fleet.coordinator import Coordinator, all_over
     from openloop.fleet.views.console import FleetConsole
     from openloop.views.console import Screen
 
     console = FleetConsole(Screen(sys.stderr))
     try:
         with _opened(arguments.fleet, fleet) as (_, state, journal):
-            mine = coordinator.Coordinator(fleet, state, journal, console, fleet.max_parallel)
-            mine.run(interrupts, starting=False, until=coordinator.all_over(names))
+            coordinator = Coordinator(fleet, state, journal, console, fleet.max_parallel)
+            coordinator.run(interrupts, starting=False, until=all_over(names))
     except HeldError:
         return False
     return True
@@ -118,88 +117,79 @@ def _cancel_as_coordinator(
 def show(arguments: FleetArguments) -> int:
     """Print the state of the fleet."""
     try:
-        report = FleetReport(arguments.fleet)
+        status = FleetStatus(arguments.fleet)
         if arguments.watch:
-            report = _watch(report)
+            status = _watch(status)
     except OpenLoopError as error:
         print(error, file=sys.stderr)
         return ExitCode.FAILED
     if arguments.json:
         import json
 
-        arguments.say(json.dumps(report.to_json(), indent=2))
+        arguments.say(json.dumps(status.to_json(), indent=2))
     else:
-        arguments.say("\n".join(map(printable, status.lines(report))))
+        arguments.say("\n".join(map(printable, lines(status))))
     return ExitCode.OK
 
 
-def _watch(report: FleetReport) -> FleetReport:
+def _watch(status: FleetStatus) -> FleetStatus:
     from openloop.views.console import Screen
 
     screen = Screen(sys.stdout)
     shown: list[str] = []
-    while report.held and not report.is_over and screen.is_open:
-        if (lines := status.lines(report)) != shown:
+    while status.held and not status.is_over and screen.is_open:
+        if (now := lines(status)) != shown:
             screen.raw("\x1b[H\x1b[2J" if screen.is_terminal else "")
-            for line in lines:
+            for line in now:
                 screen.line(printable(line))
-            shown = lines
+            shown = now
         time.sleep(WATCH_INTERVAL)
-        report = FleetReport(report.given)
-    return report
+        status = FleetStatus(status.given)
+    return status
 
 
 def explain(arguments: FleetArguments) -> int:
     """Print why a task is not running."""
-    from openloop.fleet.views import explain as words
+    from openloop.fleet.views import explain as explanation
 
     if len(arguments.tasks) != 1:
         raise UsageError("explain is about one task", fix="openloop fleet explain FLEET TASK")
-    fleet, report = _load(arguments.fleet), FleetReport(arguments.fleet)
-    _chosen(arguments, report)
-    arguments.say("\n".join(map(printable, words.lines(fleet, report, arguments.tasks[0]))))
+    fleet, status = _load(arguments.fleet), FleetStatus(arguments.fleet)
+    _chosen(arguments, status)
+    arguments.say("\n".join(map(printable, explanation.lines(fleet, status, arguments.tasks[0]))))
     return ExitCode.OK
 
 
 def land(arguments: FleetArguments) -> int:
     """Merge the complete tasks; returns 0 when all of them landed."""
-    from openloop.fleet import landing
-    from openloop.fleet.journal import of_task, raising_record_errors
-    from openloop.fleet.state import EventName
+    from openloop.fleet.journal import raising_record_errors
+    from openloop.fleet.landing import Landing
     from openloop.fleet.views.console import FleetConsole
     from openloop.process.signals import Interrupts
     from openloop.views.console import Screen
 
     fleet = _load(arguments.fleet)
-    chosen = {task.name for task in _chosen(arguments, FleetReport(arguments.fleet))}
+    chosen = {task.name for task in _chosen(arguments, FleetStatus(arguments.fleet))}
     if fleet.isolation != fleet_file.WORKTREE:
         fix = 'write "isolation": "worktree" before the fleet is run'
         raise UsageError("nothing can land: the tasks have no worktrees", fix=fix)
     with Interrupts() as interrupts, _opened(arguments.fleet, fleet) as (_, state, journal):
         console = FleetConsole(Screen(sys.stdout))
-        work = landing.Landing(fleet, state, interrupts, Screen(sys.stderr).line)
-        landed_all, tasks = True, []
-        for task in fleet.tasks:
+        tasks = [t for t in fleet.tasks if t.name in chosen and not state.tasks[t.name].landed]
+        ready = []
+        for task in tasks:
             known = state.tasks[task.name]
-            if task.name not in chosen or known.landed:
-                continue
             if arguments.tasks or known.end == StateName.COMPLETE:
-                tasks.append(task)
-                continue
-            landed_all = False
-            console.line(f"not landed  {task.name}  it is {state.word(known)}, not complete")
-        try:
-            with raising_record_errors(fleet.folder):
-                for task, found in work.land(tasks):
-                    more = {"target": found.target, "commit": found.commit}
-                    kind = EventName.TASK_LANDED if found.commit else EventName.TASK_NOT_LANDED
-                    event = of_task(kind, task.name, **more, reason=found.reason)
-                    for whole, line in journal.append([event], durable=True):
-                        state.apply(whole)
-                        console.event(whole, line, state)
-                    landed_all = landed_all and bool(found.commit)
-        finally:
-            work.close()
+                ready.append(task)
+            else:
+                console.line(f"not landed  {task.name}  it is {state.word(known)}, not complete")
+        work = Landing(fleet, state, interrupts, Screen(sys.stderr).line)
+        with contextlib.closing(work), raising_record_errors(fleet.folder):
+            for event in work.land(ready):
+                for whole, line in journal.append([event], durable=True):
+                    state.apply(whole)
+                    console.event(whole, line, state)
+        landed_all = all(state.tasks[task.name].landed for task in tasks)
     return ExitCode.OK if landed_all else ExitCode.FAILED
 
 
@@ -207,7 +197,7 @@ def report(arguments: FleetArguments) -> int:
     """A document about the whole fleet."""
     from openloop.fleet.views import report as reports
 
-    document = reports.render(FleetReport(arguments.fleet), arguments.form)
+    document = reports.render(FleetStatus(arguments.fleet), arguments.form)
     if arguments.output is None:
         arguments.say(document.rstrip("\n"))
     else:
@@ -248,20 +238,20 @@ def _opened(path: str, fleet: Fleet | None = None) -> Iterator[tuple[Fleet, Flee
         yield fleet, state, journal
 
 
-def _chosen(arguments: FleetArguments, report: FleetReport) -> list[TaskState]:
+def _chosen(arguments: FleetArguments, status: FleetStatus) -> list[TaskState]:
     """The named tasks, or all. Raises UsageError for an unknown name."""
-    known = report.state.tasks
+    known = status.state.tasks
     for name in arguments.tasks:
         if name not in known:
             near = nearest(name, known, likeness=0.0)
             raise UsageError(f"{arguments.fleet} has no task {name}", fix=f"the nearest is {near}")
-    return [known[name] for name in arguments.tasks] or report.state.shown()
+    return [known[name] for name in arguments.tasks] or status.state.shown()
 
 
 def _coordinate(
     arguments: FleetArguments, fleet: Fleet, state: FleetState, journal: Journal
 ) -> int:
-    from openloop.fleet import coordinator
+    from openloop.fleet.coordinator import Coordinator
     from openloop.process.signals import Interrupts
     from openloop.views.console import Screen
 
@@ -272,37 +262,37 @@ def _coordinate(
             for stream in (sys.stdout, sys.stderr)
         )
         view = _view(arguments, out, err)
-        mine = coordinator.Coordinator(fleet, state, journal, view, most)
+        coordinator = Coordinator(fleet, state, journal, view, most)
         try:
-            _say_of_worktrees(fleet, mine)
-            mine.run(interrupts)
+            _print_worktree_notes(fleet, state)
+            coordinator.run(interrupts)
             if not interrupts.received:
-                mine.finish()
+                coordinator.finish()
         finally:
             view.close()
-        return _ended(mine, arguments, out, err, interrupts)
+        return _ended(arguments, state, out, err, interrupts)
 
 
 def _ended(
-    mine: Coordinator, arguments: FleetArguments, out: Screen, err: Screen, interrupts: Interrupts
+    arguments: FleetArguments, state: FleetState, out: Screen, err: Screen, interrupts: Interrupts
 ) -> int:
+    """Print how it ended; returns the exit code."""
     from openloop.fleet.views.console import summary
 
     if interrupts.received:
         interrupts.ignore()
     if not arguments.json:
-        for line in summary(mine.state, arguments.fleet):
+        for line in summary(state, arguments.fleet):
             out.line(printable(line))
     if interrupts.received:
-        live = len(mine.state.live())
+        live = len(state.live())
         if live:
             err.line(
                 f"{counted(live, 'task')} still running; adopt with openloop fleet run "
                 f"{arguments.fleet}, or end with openloop fleet cancel {arguments.fleet}"
             )
         return 128 + interrupts.received[0]
-    shown = mine.state.shown()
-    complete = all(mine.state.word(task) == StateName.COMPLETE for task in shown)
+    complete = all(state.word(task) == StateName.COMPLETE for task in state.shown())
     return ExitCode.OK if complete else ExitCode.FAILED
 
 
@@ -312,12 +302,12 @@ def _view(arguments: FleetArguments, out: Screen, err: Screen) -> View:
     return console.FleetEventStream(out) if arguments.json else console.FleetConsole(err)
 
 
-def _say_of_worktrees(fleet: Fleet, mine: Coordinator) -> None:
+def _print_worktree_notes(fleet: Fleet, state: FleetState) -> None:
     from openloop.fleet import git, worktrees
 
     if fleet.isolation != fleet_file.WORKTREE:
         return
-    states = mine.state.tasks.values()
+    states = state.tasks.values()
     names = [t.name for t in states if t.phase is Phase.WAITING and not t.tree_made]
     try:
         for words in worktrees.remarks(fleet, names):

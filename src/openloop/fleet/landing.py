@@ -16,7 +16,6 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 
 from openloop.core import interpreter
 from openloop.core.errors import ExitCode, Interrupted
@@ -24,8 +23,9 @@ from openloop.fleet import task_configuration, task_files, worktrees
 from openloop.fleet.fleet_file import Fleet, Task
 from openloop.fleet.git import GitError, run_git, run_git_with_author
 from openloop.fleet.git import top as top_of
+from openloop.fleet.journal import Event, of_task
 from openloop.fleet.launchers import launch
-from openloop.fleet.state import FleetState, StateName
+from openloop.fleet.state import EventName, FleetState, StateName
 from openloop.process.signals import Interrupts
 from openloop.record import workspace
 
@@ -35,13 +35,10 @@ _WHEN_NOTED = 'read -r word && exec "$@" </dev/null'  # ends at once when nobody
 _VERDICTS = (ExitCode.OK, ExitCode.FAILED, ExitCode.BLOCKED)  # exit codes that judge the tree
 
 
-@dataclass(frozen=True, slots=True)
-class LandingResult:
+def _event(task: Task, target: str = "", commit: str = "", reason: str = "") -> Event:
     """commit: the tip of the target after the task; "" with the reason why it is not landed."""
-
-    commit: str
-    target: str
-    reason: str = ""
+    kind = EventName.TASK_LANDED if commit else EventName.TASK_NOT_LANDED
+    return of_task(kind, task.name, target=target, commit=commit, reason=reason)
 
 
 class Landing:
@@ -58,16 +55,16 @@ class Landing:
         self._scratch: dict[str, str] = {}
         self._folder = os.path.join(fleet.folder, _FOLDER)
 
-    def land(self, tasks: Iterable[Task]) -> Iterator[tuple[Task, LandingResult]]:
-        """Try these tasks, and yield how each ended; its caller records that before the next one.
-        Raises Interrupted."""
+    def land(self, tasks: Iterable[Task]) -> Iterator[Event]:
+        """Try these tasks, and yield the event of each; the caller records it before the next one
+        is tried. Raises Interrupted."""
         self._end_left_behind()
         batches: dict[str, list[Task]] = {}
         for task in tasks:
             try:
                 batches.setdefault(self._repository(task), []).append(task)
             except GitError as error:
-                yield task, LandingResult("", "", str(error))
+                yield _event(task, reason=str(error))
         for top, batch in batches.items():
             yield from self._land(top, batch)
 
@@ -81,7 +78,7 @@ class Landing:
         worktrees.commit(self._fleet, task)
         return top_of(task.project_root)
 
-    def _land(self, top: str, batch: list[Task]) -> Iterator[tuple[Task, LandingResult]]:
+    def _land(self, top: str, batch: list[Task]) -> Iterator[Event]:
         """Land a batch together; if that fails, each half by itself, down to single tasks."""
         target = ""
         try:
@@ -89,14 +86,14 @@ class Landing:
             commits = self._merge(batch, top, target)
         except GitError as error:
             if len(batch) == 1:
-                yield batch[0], LandingResult("", target, str(error))
+                yield _event(batch[0], target, reason=str(error))
                 return
             half = len(batch) // 2
             yield from self._land(top, batch[:half])
             yield from self._land(top, batch[half:])
         else:
             for task, commit in zip(batch, commits, strict=True):
-                yield task, LandingResult(commit, target)
+                yield _event(task, target, commit)
 
     def _target(self, top: str) -> str:
         branch = run_git(top, "symbolic-ref", "--quiet", "HEAD", fine=(0, 1))

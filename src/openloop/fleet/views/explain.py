@@ -8,42 +8,42 @@ from openloop.fleet import task_files
 from openloop.fleet.decide import Queue
 from openloop.fleet.fleet_file import Fleet
 from openloop.fleet.state import Phase, StateName, TaskState
-from openloop.fleet.views.status import FleetReport, running_words
+from openloop.fleet.views.status import FleetStatus, running_words
 
 
-def lines(fleet: Fleet, report: FleetReport, name: str) -> list[str]:
+def lines(fleet: Fleet, status: FleetStatus, name: str) -> list[str]:
     """The answer of `fleet explain` about one task."""
-    task = report.state.tasks[name]
-    where = shlex.quote(report.given)
-    why, todo = _words(fleet, report, task, where)
-    shown = [f"{name}: {report.state.word(task)}", f"  why   {why}", f"  do    {todo}"]
+    task = status.state.tasks[name]
+    where = shlex.quote(status.given)
+    why, todo = _words(fleet, status, task, where)
+    shown = [f"{name}: {status.state.word(task)}", f"  why   {why}", f"  do    {todo}"]
     if task.launch:
         folder = task_files.launch_folder(fleet, name, task.number)
         shown.append(f"  launch {task.launch}, job {task.job or 'not known'}: {folder}")
     return shown
 
 
-def _words(fleet: Fleet, report: FleetReport, task: TaskState, where: str) -> tuple[str, str]:
+def _words(fleet: Fleet, status: FleetStatus, task: TaskState, where: str) -> tuple[str, str]:
     """(why, what to do)."""
     match task.phase:
-        case Phase.WAITING if task.name not in report.state.listed:
+        case Phase.WAITING if task.name not in status.state.listed:
             return (
-                f"{report.given} no longer lists it",
+                f"{status.given} no longer lists it",
                 f"list it again: openloop fleet run {where}",
             )
         case Phase.WAITING:
-            return _waiting(fleet, report, task, where)
+            return _waiting(fleet, status, task, where)
         case Phase.OVER:
-            return _over(report, task, where)
-    if why := report.state.unreachable.get(task.engine):
+            return _over(status, task, where)
+    if why := status.state.unreachable.get(task.engine):
         engine = task.engine or fleet.launcher.name
         return (
             f"{engine} cannot be asked: {why}",
             "nothing is lost: it is asked again and again; see that it can be reached",
         )
     if task.phase is Phase.RUNNING:
-        return f"it runs: {running_words(report.beat(task))}", _watch(report, task)
-    if task.phase is Phase.LAUNCHING and not report.held:
+        return f"it runs: {running_words(status.beat(task))}", _watch(status, task)
+    if task.phase is Phase.LAUNCHING and not status.held:
         return "the coordinator died while it handed it over", f"openloop fleet run {where}"
     todo = "wait; its engine.log says more"
     if fleet.launcher.name == "slurm":
@@ -51,33 +51,33 @@ def _words(fleet: Fleet, report: FleetReport, task: TaskState, where: str) -> tu
     return f"{fleet.launcher.name} has it and has not begun it yet", todo
 
 
-def _waiting(fleet: Fleet, report: FleetReport, task: TaskState, where: str) -> tuple[str, str]:
-    if not report.held:
+def _waiting(fleet: Fleet, status: FleetStatus, task: TaskState, where: str) -> tuple[str, str]:
+    if not status.held:
         return "no coordinator lives", f"openloop fleet run {where}"
-    if fleet.sha256 != report.state.sha256:
-        why = f"{report.given} was changed after the live coordinator had read it"
+    if fleet.sha256 != status.state.sha256:
+        why = f"{status.given} was changed after the live coordinator had read it"
         return why, "end fleet run with Ctrl-C and start it again: what runs goes on"
     queue = Queue(fleet.tasks, fleet.groups, fleet.hosts, fleet.max_parallel)
-    for other in report.state.tasks.values():
+    for other in status.state.tasks.values():
         if other.phase is Phase.WAITING:
             queue.wait(other.name)
         elif other.phase.is_live:
             queue.take(other.name, other.engine)
-    why = queue.why_waiting(task.name, report.state.unreachable)
+    why = queue.why_waiting(task.name, status.state.unreachable)
     if task.reason:
         return f"it was tried before: {task.reason}", "it is tried again; see to the reason"
     return why or "it is about to be started", "wait, or raise the bound"
 
 
-def _over(report: FleetReport, task: TaskState, where: str) -> tuple[str, str]:
+def _over(status: FleetStatus, task: TaskState, where: str) -> tuple[str, str]:
     name = shlex.quote(task.name)
     retry = f"openloop fleet retry {where} {name}"
     if task.end == StateName.COMPLETE:
         landed = f"openloop fleet land {where} {name}" if task.commit and not task.landed else ""
         return task.reason or "every gate passed", landed or "nothing"
-    look = f"openloop status {shlex.quote(report.workspace(task))}"
+    look = f"openloop status {shlex.quote(status.workspace(task))}"
     return task.reason or "no reason is known", f"look at it: {look}; then: {retry}"
 
 
-def _watch(report: FleetReport, task: TaskState) -> str:
-    return f"watch it: openloop status {shlex.quote(report.workspace(task))} --watch"
+def _watch(status: FleetStatus, task: TaskState) -> str:
+    return f"watch it: openloop status {shlex.quote(status.workspace(task))} --watch"

@@ -12,7 +12,7 @@ from openloop.core import clock
 from openloop.core.errors import OpenLoopError
 from openloop.core.text import markup, printable
 from openloop.fleet.state import Phase, StateName, TaskState
-from openloop.fleet.views.status import FleetReport, count_words
+from openloop.fleet.views.status import FleetStatus, count_words
 from openloop.views import junit_xml
 from openloop.views.console import duration
 
@@ -25,13 +25,13 @@ _STYLE = (
 )
 
 
-def render(report: FleetReport, form: str) -> str:
+def render(status: FleetStatus, form: str) -> str:
     """form: html, md, json or junit."""
-    return _FORMS[form](report)
+    return _FORMS[form](status)
 
 
-def _json(report: FleetReport) -> str:
-    return json.dumps({**report.to_json(), "generated_at": clock.utc()}, indent=2) + "\n"
+def _json(status: FleetStatus) -> str:
+    return json.dumps({**status.to_json(), "generated_at": clock.utc()}, indent=2) + "\n"
 
 
 def _cells(task: Mapping[str, Any]) -> tuple[str, ...]:
@@ -50,12 +50,12 @@ def _cells(task: Mapping[str, Any]) -> tuple[str, ...]:
 _HEAD = ("task", "state", "round", "time", "cost", "reason")
 
 
-def _md(report: FleetReport) -> str:
-    whole = report.to_json()
+def _md(status: FleetStatus) -> str:
+    whole = status.to_json()
     rows = [" | ".join(map(markup, _cells(task))) for task in whole["tasks"]]
     return "\n".join(
         [
-            f"# Fleet {markup(os.path.basename(report.given))}",
+            f"# Fleet {markup(os.path.basename(status.given))}",
             "",
             count_words(whole["counts"]),
             "",
@@ -67,9 +67,9 @@ def _md(report: FleetReport) -> str:
     )
 
 
-def _html(report: FleetReport) -> str:
-    whole = report.to_json()
-    name = html.escape(os.path.basename(report.given))
+def _html(status: FleetStatus) -> str:
+    whole = status.to_json()
+    name = html.escape(os.path.basename(status.given))
     rows = "\n".join(_row(task) for task in whole["tasks"])
     head = "".join(f"<th>{word}</th>" for word in _HEAD)
     return (
@@ -87,16 +87,16 @@ def _row(task: Mapping[str, Any]) -> str:
     return f'<tr class="{state}">{cells}</tr>'
 
 
-def _junit(report: FleetReport) -> str:
-    return junit_xml.document([_suite(report, task) for task in report.state.shown()]).decode()
+def _junit(status: FleetStatus) -> str:
+    return junit_xml.document([_suite(status, task) for task in status.state.shown()]).decode()
 
 
-def _suite(report: FleetReport, task: TaskState) -> junit_xml.Suite:
+def _suite(status: FleetStatus, task: TaskState) -> junit_xml.Suite:
     """The gates of the task's latest run; and why it is not complete, where no gate shows it."""
-    name, word = task.name, report.state.word(task)
+    name, word = task.name, status.state.word(task)
     tests: list[junit_xml.Test] = []
     if task.number and task.phase is Phase.OVER:
-        tests = _gates(report.workspace(task), name)
+        tests = _gates(status.workspace(task), name)
     if not any(test.failure for test in tests) and word != StateName.COMPLETE:
         why = task.reason or word
         one = junit_xml.Test("run", f"openloop.{name}", task.seconds or 0.0, why, kind=word)
@@ -132,7 +132,7 @@ def _gates(workspace: str, name: str) -> list[junit_xml.Test]:
     ]
 
 
-_FORMS: dict[str, Callable[[FleetReport], str]] = {
+_FORMS: dict[str, Callable[[FleetStatus], str]] = {
     "html": _html,
     "md": _md,
     "json": _json,

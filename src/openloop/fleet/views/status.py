@@ -17,7 +17,7 @@ _SHOWN = 40  # tasks that have a line of their own for a person
 _ORDER = (StateName.RUNNING, StateName.SUBMITTED, StateName.UNKNOWN, StateName.WAITING)
 
 
-class FleetReport:
+class FleetStatus:
     """state: after the whole record. workspaces: task to the path of its workspace. held: whether
     a coordinator lives."""
 
@@ -85,18 +85,18 @@ def _text(value: object) -> str:
     return "" if value in (None, "") else printable(str(value))
 
 
-def lines(report: FleetReport) -> list[str]:
+def lines(status: FleetStatus) -> list[str]:
     """The report for a person."""
-    counts = report.state.counts()
-    shown = [f"{report.given}: {count_words(counts)}"]
-    tasks = report.state.shown()
-    urgent = sorted(tasks, key=lambda task: _rank(report.state.word(task)))
-    shown += [task_line(report, task) for task in urgent[:_SHOWN]]
+    counts = status.state.counts()
+    shown = [f"{status.given}: {count_words(counts)}"]
+    tasks = status.state.shown()
+    urgent = sorted(tasks, key=lambda task: _rank(status.state.word(task)))
+    shown += [task_line(status, task) for task in urgent[:_SHOWN]]
     if len(tasks) > _SHOWN:
         shown.append(f"  … and {len(tasks) - _SHOWN} more: openloop fleet status --json")
-    if not report.held and not report.is_over:
-        begun = "no coordinator lives; what runs goes on" if report.state.started else "not started"
-        shown.append(f"  {begun}: openloop fleet run {report.given}")
+    if not status.held and not status.is_over:
+        begun = "no coordinator lives; what runs goes on" if status.state.started else "not started"
+        shown.append(f"  {begun}: openloop fleet run {status.given}")
     return shown
 
 
@@ -113,14 +113,14 @@ def count_words(counts: dict[str, int]) -> str:
     return ", ".join(f"{counts[word]} {word}" for word in ranked) or "no tasks"
 
 
-def task_line(report: FleetReport, task: TaskState) -> str:
-    beat = report.beat(task)
-    words = [f"  {report.state.word(task):<11} {task.name}"]
+def task_line(status: FleetStatus, task: TaskState) -> str:
+    beat = status.beat(task)
+    words = [f"  {status.state.word(task):<11} {task.name}"]
     if beat:
         words.append(running_words(beat))
     elif task.round:
         words.append(f"round {task.round}")
-    if reason := report.reason(task, {}):
+    if reason := status.reason(task, {}):
         words.append(printable(reason))
     return "  ".join(words)
 
