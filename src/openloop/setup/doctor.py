@@ -16,15 +16,9 @@ from openloop.core.vocabulary import CHANGES, Step
 from openloop.fs.files import NotRegular
 from openloop.process import log_scan
 from openloop.record import chain, integrity, record_end
-from openloop.record import workspace as places
+from openloop.record import workspace as workspaces
 from openloop.record.lock import runner_lives
-from openloop.record.workspace import (
-    CHECKPOINTS,
-    CONFIG,
-    EVENTS,
-    FOLDERS,
-    Workspace,
-)
+from openloop.record.workspace import CHECKPOINTS, CONFIG, EVENTS, FOLDERS, Workspace
 from openloop.runner import documents
 from openloop.setup import policy_findings, script_findings
 from openloop.setup.findings import REPLACE_ME, DoctorReport, Finding, ok, problem, warning
@@ -40,54 +34,57 @@ _BY_MODULE = re.compile(r"\bpython[\d.]*\s+-m\s+openloop\b")  # the current dire
 def examine(path: str) -> DoctorReport:
     """Look at the workspace at `path`, or at the loops of other tools that lie there; runs none of
     their commands, but asks agents for their version and options. Raises UsageError."""
-    place = places.existing_folder(path)
-    if not os.path.lexists(place.file(CONFIG)):
+    workspace = workspaces.existing_folder(path)
+    if not os.path.lexists(workspace.file(CONFIG)):
         from openloop.setup.missions import known_tools
 
-        if others := known_tools.found(place.path):
+        if others := known_tools.found(workspace.path):
             return DoctorReport(tuple(finding for loop in others for finding in loop.findings))
-    places.existing_record(path)
-    findings = [*_folders(place), *_disk(place), *_record(place), *_machine()]
-    known = _config(place, findings)
+    workspaces.existing_record(path)
+    known, on_config = _config(workspace)
+    findings = [*_folders(workspace), *_disk(workspace), *_record(workspace), *_machine()]
+    findings += on_config
     if known is None:
         return DoctorReport(tuple(findings))
     try:
-        root = places.existing_project_root(place, known.project_root)
+        root = workspaces.existing_project_root(workspace, known.project_root)
     except UsageError as error:
         what = f"{error.what} (in {error.where})"
         return DoctorReport((*findings, problem(what, error.fix)))
-    return DoctorReport((*findings, *_mission(place, known, root)), runnable=True)
+    return DoctorReport((*findings, *_mission(workspace, known, root)), runnable=True)
 
 
 # --- the workspace ----------------------------------------------------------------------
 
 
-def _folders(place: Workspace) -> Iterator[Finding]:
-    missing = [n for n in documents.NAMES if not os.path.isfile(place.file(n))]
+def _folders(workspace: Workspace) -> Iterator[Finding]:
+    missing = [n for n in documents.NAMES if not os.path.isfile(workspace.file(n))]
     if missing:
-        fix = f"write them, or let init do it: openloop init --force {place.quoted}"
+        fix = f"write them, or let init do it: openloop init --force {workspace.quoted}"
         yield warning(f"{', '.join(missing)} missing: agents are asked to read them", fix)
     else:
         yield ok(f"{', '.join(documents.NAMES)} are there")
     for name in (*FOLDERS, CHECKPOINTS):
-        path = place.file(name)
+        path = workspace.file(name)
         if os.path.lexists(path) and (os.path.islink(path) or not os.path.isdir(path)):
-            yield problem(f"{place.shown(name)} is not a folder", "remove it; a run makes it again")
-    if (user := os.stat(place.path).st_uid) != os.geteuid():
+            yield problem(
+                f"{workspace.shown(name)} is not a folder", "remove it; a run makes it again"
+            )
+    if (user := os.stat(workspace.path).st_uid) != os.geteuid():
         what = f"the workspace belongs to another user (uid {user}), who can change its record"
         yield warning(what, "make a workspace of your own: openloop init")
-    if os.access(place.path, os.W_OK | os.X_OK) and not _read_only(place.path):
+    if os.access(workspace.path, os.W_OK | os.X_OK) and not _read_only(workspace.path):
         yield ok("the workspace can be written")
     else:
-        yield problem(f"{place.given} cannot be written", "give yourself write permission")
+        yield problem(f"{workspace.given} cannot be written", "give yourself write permission")
 
 
 def _read_only(path: str) -> bool:
     return bool(os.statvfs(path).f_flag & os.ST_RDONLY)
 
 
-def _disk(place: Workspace) -> Iterator[Finding]:
-    free = shutil.disk_usage(place.path).free
+def _disk(workspace: Workspace) -> Iterator[Finding]:
+    free = shutil.disk_usage(workspace.path).free
     room = f"{free / 1e6:.0f} MB of disk are free"
     if free < _LITTLE_ROOM:
         yield problem(f"only {room}: the record could not be kept", "make room")
@@ -97,28 +94,28 @@ def _disk(place: Workspace) -> Iterator[Finding]:
         yield ok(room)
 
 
-def _record(place: Workspace) -> Iterator[Finding]:
-    if runner_lives(place):
-        pid = (record_end.heartbeat(place) or {}).get("runner_pid")
-        fix = f"wait for it, or watch it: openloop status {place.quoted} --watch"
+def _record(workspace: Workspace) -> Iterator[Finding]:
+    if runner_lives(workspace):
+        pid = (record_end.heartbeat(workspace) or {}).get("runner_pid")
+        fix = f"wait for it, or watch it: openloop status {workspace.quoted} --watch"
         yield warning(f"a live runner (PID {pid}) holds the workspace", fix)
         return
     try:
-        record = integrity.load_path(place)
+        record = integrity.load_path(workspace)
     except (chain.BrokenChain, integrity.RecordMismatch, NotRegular) as error:
         fix = (
-            f"look at it: openloop audit {place.quoted}; "
-            f"to start a new record: openloop init --force {place.quoted}"
+            f"look at it: openloop audit {workspace.quoted}; "
+            f"to start a new record: openloop init --force {workspace.quoted}"
         )
         yield problem(f"{EVENTS} is not intact: {error}", fix)
         return
     except OSError as error:
-        found = places.unreadable(place, EVENTS, error)
+        found = workspaces.unreadable(workspace, EVENTS, error)
         yield problem(found.what, found.fix)
         return
     if record.state.unsettled:
         what = f"run {record.state.run} left this unsettled: {record.state.unsettled}"
-        yield warning(what, f"restore it and run again, or: openloop accept {place.quoted}")
+        yield warning(what, f"restore it and run again, or: openloop accept {workspace.quoted}")
     yield ok(f"the record is intact ({record.state.seq} events; audit looks at all of them)")
     if record.torn:
         yield warning(f"the last line of {EVENTS} is torn", "the next run drops it, a copy is kept")
@@ -136,22 +133,20 @@ def _machine() -> Iterator[Finding]:
 # --- the configuration ------------------------------------------------------------------
 
 
-def _config(place: Workspace, findings: list[Finding]) -> Config | None:
+def _config(workspace: Workspace) -> tuple[Config | None, list[Finding]]:
+    """The configuration, None for one that is not valid, and the findings about it."""
     try:
-        known = config.parse(places.read_config(place), where=place.shown(CONFIG))
+        known = config.parse(workspaces.read_config(workspace), where=workspace.shown(CONFIG))
     except ConfigError as error:
-        findings += [problem(f"{p.what} (in {p.where})", p.fix) for p in error.problems]
-        return None
+        return None, [problem(f"{p.what} (in {p.where})", p.fix) for p in error.problems]
     except UsageError as error:
-        findings.append(problem(error.what, error.fix or f"openloop init {place.quoted}"))
-        return None
-    findings.append(ok(f"{CONFIG} is valid: gates {', '.join(known.gates)}"))
-    return known
+        return None, [problem(error.what, error.fix or f"openloop init {workspace.quoted}")]
+    return known, [ok(f"{CONFIG} is valid: gates {', '.join(known.gates)}")]
 
 
-def _mission(place: Workspace, known: Config, root: str) -> Iterator[Finding]:
+def _mission(workspace: Workspace, known: Config, root: str) -> Iterator[Finding]:
     yield ok(f"project root {root}")
-    if root == place.path or root.startswith(place.path + "/"):
+    if root == workspace.path or root.startswith(workspace.path + "/"):
         fix = "keep the workspace in PROJECT/.openloop/NAME and name the project as root"
         yield warning("the project root is, or lies in, the workspace itself", fix)
     if not config.fits_environment(known.mission):
@@ -170,14 +165,14 @@ def _mission(place: Workspace, known: Config, root: str) -> Iterator[Finding]:
             yield warning(f"{what} instead", "write openloop: it is first on the PATH of commands")
     yield from script_findings.findings(known, root, (*_commands(known), *_canaries(known)))
     yield from _expressions(known)
-    yield from policy_findings.patterns(place, known, root)
+    yield from policy_findings.patterns(workspace, known, root)
     yield from policy_findings.sandbox(known, root)
     if known.improver:
         from openloop.setup import agent_findings  # slow to import
 
         yield from agent_findings.findings(known)
     yield from policy_findings.installation(known, root)
-    yield from policy_findings.withheld_files(place, known)
+    yield from policy_findings.withheld_files(workspace, known)
 
 
 def _gates(known: Config, root: str) -> Iterator[Finding]:

@@ -16,7 +16,7 @@ from openloop.core.errors import UsageError
 from openloop.core.text import printable
 from openloop.core.vocabulary import Step
 from openloop.fs import files
-from openloop.record import workspace as places
+from openloop.record import workspace as workspaces
 from openloop.record.workspace import CONFIG, EVENTS, HEARTBEAT, HOME, PROGRESS, Workspace
 from openloop.runner import documents
 from openloop.setup import init_remarks, workspace_files
@@ -54,57 +54,57 @@ def init(
     else is ever replaced, and a record that is not intact is set aside. template: one of the
     missions that ship. source: where a loop of another tool lies that is taken over.
     """
-    place = places.at(path)
-    _refuse_to_overwrite(place, force)
+    workspace = workspaces.at(path)
+    _refuse_to_overwrite(workspace, force)
     if project_root is None:
-        _refuse_project(place)
+        _refuse_project(workspace)
     if template is not None and source is not None:
         raise UsageError("--template and --from exclude each other", fix="leave one of them out")
     shipped = templates.template_named(template) if template is not None else None
     loop = known_tools.single(source, project_root) if source is not None else None
     if shipped:
-        templates.make_root(place.base if project_root is None else project_root)
+        templates.make_root(workspace.base if project_root is None else project_root)
     elif loop:
         project_root = project_root or loop.folder
         agent = agent or loop.agent or None
-    root = _root(place, project_root)
-    has_sample = shipped is not None and templates.is_vacant(root, place.path)
+    root = _root(workspace, project_root)
+    has_sample = shipped is not None and templates.is_vacant(root, workspace.path)
     if shipped:
-        document, found = _of_template(shipped, has_sample, place, root, mission, agent)
+        document, found = _of_template(shipped, has_sample, workspace, root, mission, agent)
     else:
-        document, found = _of_project(loop, place, root, mission, agent)
+        document, found = _of_project(loop, workspace, root, mission, agent)
     data = _json(document)
-    known = config.parse(data, where=place.shown(CONFIG))
-    with workspace_files.locked(place) as folder:
-        notes = workspace_files.write(place, folder, known, data)
+    known = config.parse(data, where=workspace.shown(CONFIG))
+    with workspace_files.locked(workspace) as folder:
+        notes = workspace_files.write(workspace, folder, known, data)
         if shipped:
-            shipped.write(place.path, root, has_sample)
+            shipped.write(workspace.path, root, has_sample)
         if found.play and (force or not files.exists(web_page.FILE, folder=folder)):
             files.replace(web_page.FILE, _json(found.play), folder=folder)
     remarks = (
-        *(init_remarks.on_root(place, root) if project_root is None else ()),
+        *(init_remarks.on_root(workspace, root) if project_root is None else ()),
         *found.remarks,
         *init_remarks.on_project_above(root, document["commands"]["verify"]),
         *init_remarks.on_policy(document),
         *notes,
         *init_remarks.on_agent(agent, document["commands"], found.example),
-        *workspace_files.hide_from_git(place),
+        *workspace_files.hide_from_git(workspace),
     )
-    return InitResult(place, root, known, remarks)
+    return InitResult(workspace, root, known, remarks)
 
 
 def _json(document: dict[str, Any]) -> bytes:
     return (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode()
 
 
-def _root(place: Workspace, project_root: str | None) -> str:
-    root = os.path.realpath(place.base if project_root is None else project_root)
+def _root(workspace: Workspace, project_root: str | None) -> str:
+    root = os.path.realpath(workspace.base if project_root is None else project_root)
     if os.path.isdir(root):
         return root
     what = "is not a folder" if os.path.exists(root) else "does not exist"
     if project_root is None:
         raise UsageError(
-            f"{place.given} has no project: {root} {what}",
+            f"{workspace.given} has no project: {root} {what}",
             fix="choose a place in the project's folder, or name it: --project-root PATH",
         )
     raise UsageError(
@@ -112,28 +112,28 @@ def _root(place: Workspace, project_root: str | None) -> str:
     )
 
 
-def _refuse_to_overwrite(place: Workspace, force: bool) -> None:
-    if os.path.lexists(place.path) and not os.path.isdir(place.path):
-        raise UsageError(f"{place.given} exists and is not a folder", fix="choose another name")
+def _refuse_to_overwrite(workspace: Workspace, force: bool) -> None:
+    if os.path.lexists(workspace.path) and not os.path.isdir(workspace.path):
+        raise UsageError(f"{workspace.given} exists and is not a folder", fix="choose another name")
     mine = (CONFIG, *documents.NAMES, EVENTS, HEARTBEAT, PROGRESS)
-    there = [name for name in mine if os.path.lexists(place.file(name))]
+    there = [name for name in mine if os.path.lexists(workspace.file(name))]
     if there and not force:
         raise UsageError(
-            f"{place.given} already holds {', '.join(there)}",
+            f"{workspace.given} already holds {', '.join(there)}",
             fix="choose another folder, or write the configuration and the documents again "
             f"(the record, logs, artifacts, knowledge and output stay): "
-            f"openloop init --force {place.quoted}",
+            f"openloop init --force {workspace.quoted}",
         )
 
 
-def _refuse_project(place: Workspace) -> None:
+def _refuse_project(workspace: Workspace) -> None:
     """Raises UsageError for a folder that is itself a project: the files of a workspace would lie
     among its own, and its parent would be taken for the project."""
-    name = detect.marker_in(place.path)
-    if name and not os.path.lexists(place.file(CONFIG)):
-        inner = shlex.quote(os.path.normpath(f"{place.given}/{HOME}/main"))
+    name = detect.marker_in(workspace.path)
+    if name and not os.path.lexists(workspace.file(CONFIG)):
+        inner = shlex.quote(os.path.normpath(f"{workspace.given}/{HOME}/main"))
         raise UsageError(
-            f"{place.given} is a project (it holds {name}): the files of a workspace would lie "
+            f"{workspace.given} is a project (it holds {name}): the files of a workspace would lie "
             "among its own",
             fix=f"make a folder for them: openloop init {inner}",
         )
@@ -142,25 +142,29 @@ def _refuse_project(place: Workspace) -> None:
 def _of_template(
     shipped: Template,
     has_sample: bool,
-    place: Workspace,
+    workspace: Workspace,
     root: str,
     mission: str | None,
     agent: str | None,
 ) -> tuple[dict[str, Any], detect.Detection]:
     """The document of openloop.json for a template. has_sample: its sample is the project."""
     found = detect.Detection({}, [*shipped.sentences(root, agent, has_sample)], [], [])
-    document = _document(place, root, mission or shipped.config["mission"], agent, found)
+    document = _document(workspace, root, mission or shipped.config["mission"], agent, found)
     return shipped.configured(document, agent, has_sample), found
 
 
 def _of_project(
-    loop: ForeignLoop | None, place: Workspace, root: str, mission: str | None, agent: str | None
+    loop: ForeignLoop | None,
+    workspace: Workspace,
+    root: str,
+    mission: str | None,
+    agent: str | None,
 ) -> tuple[dict[str, Any], detect.Detection]:
     """The document of openloop.json for what the project shows, and for a loop that is taken over
     with it."""
     found = detect.detect(root, has_browser=chromium.is_installed())
     aim = mission or (loop and loop.mission) or _DEFAULT_MISSION
-    document = _document(place, root, aim, agent, found)
+    document = _document(workspace, root, aim, agent, found)
     if loop:
         document = loop.configured(document)
         if loop.gate:  # then what was found is not what is written
@@ -170,7 +174,7 @@ def _of_project(
 
 
 def _document(
-    place: Workspace, root: str, mission: str, agent: str | None, found: detect.Detection
+    workspace: Workspace, root: str, mission: str, agent: str | None, found: detect.Detection
 ) -> dict[str, Any]:
     """The document of openloop.json: the findings about the project, and all limits."""
     commands: dict[str, Any] = {str(step): run for step, run in found.commands.items()}
@@ -183,7 +187,7 @@ def _document(
         "version": 1,
         "mission": mission,
         "total_rounds": 10,
-        "project_root": _relative(place, root),
+        "project_root": _relative(workspace, root),
         "commands": {step: commands[step] for step in order if step in commands},
     }
     if found.protect:
@@ -199,9 +203,9 @@ def _document(
     return document
 
 
-def _relative(place: Workspace, root: str) -> str:
+def _relative(workspace: Workspace, root: str) -> str:
     """The root from the workspace's base where it lies below it, else absolute."""
-    base = os.path.realpath(place.base)
+    base = os.path.realpath(workspace.base)
     inside = root == base or root.startswith(base.rstrip("/") + "/")
     return os.path.relpath(root, base) if inside else root
 

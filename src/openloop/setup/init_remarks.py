@@ -15,10 +15,10 @@ from openloop.setup.detection import detect
 from openloop.setup.findings import REPLACE_ME
 
 
-def on_root(place: Workspace, root: str) -> Iterator[str]:
+def on_root(workspace: Workspace, root: str) -> Iterator[str]:
     """A remark on a project that nobody named, and that the workspace does not lie in as usual."""
-    if root == os.path.dirname(place.path):
-        folder = shlex.quote(f"PROJECT/{HOME}/{os.path.basename(place.path)}")
+    if root == os.path.dirname(workspace.path):
+        folder = shlex.quote(f"PROJECT/{HOME}/{os.path.basename(workspace.path)}")
         yield f"the project is {root}, because the workspace lies in it and no other was named."
         yield f"for another one: --project-root PATH, or a workspace in it, such as {folder}"
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _SHOWN = (".py", ".sh", ".js", ".mjs", ".rb", ".pl", "play.json")
 
 
-def patterns(place: Workspace, known: Config, root: str) -> Iterator[Finding]:
+def patterns(workspace: Workspace, known: Config, root: str) -> Iterator[Finding]:
     """Whether each pattern matches a file: a mistyped one protects nothing. Paths that cannot be
     read cannot be protected either."""
     policy = known.policy or NO_POLICY
@@ -42,7 +42,7 @@ def patterns(place: Workspace, known: Config, root: str) -> Iterator[Finding]:
             "policy.allow is missing: code that a gate rewrites is not measured again",
             'name the sources, for example "allow": ["src/**"]',
         )
-    skip = snapshot.outside_project(root, place.path)
+    skip = snapshot.outside_project(root, workspace.path)
     # slow to import, and many a workspace has no policy
     from openloop.policy.path_rules import PathRules, incomparable_paths
 
@@ -54,7 +54,7 @@ def patterns(place: Workspace, known: Config, root: str) -> Iterator[Finding]:
     settings = _ignored_settings(known, root)
     yield from _unprotected(settings, policy)
     lists = {"protect": policy.protect, "allow": policy.allow or ()}
-    if not withheld.archive_path(place):  # else they are not there to be matched
+    if not withheld.archive_path(workspace):  # else they are not there to be matched
         lists["withhold"] = policy.withhold
     for key, globs in lists.items():
         for pattern in globs:
@@ -179,12 +179,12 @@ def installation(known: Config, root: str) -> Iterator[Finding]:
                 yield warning(f"policy.writable holds OpenLoop itself: {path}", fix)
 
 
-def withheld_files(place: Workspace, known: Config) -> Iterator[Finding]:
+def withheld_files(workspace: Workspace, known: Config) -> Iterator[Finding]:
     """Whether withheld files are still away, and whether logs could show them to the agent."""
     policy = known.policy or NO_POLICY
-    if (archive := withheld.archive_path(place)) and not runner_lives(place):
+    if (archive := withheld.archive_path(workspace)) and not runner_lives(workspace):
         words = f"withheld files are away since a run was killed, kept in {archive}"
-        if (record_end.heartbeat(place) or {}).get("status") == Status.READY:  # a new record
+        if (record_end.heartbeat(workspace) or {}).get("status") == Status.READY:  # a new record
             what = f"{words}, and the record does not mention it"
             yield problem(what, "unpack it with tar, move the files back, then remove it")
             return

@@ -7,6 +7,7 @@ its sample alone, scripted agents and canaries, is left out where a project is t
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import shutil
@@ -53,7 +54,7 @@ class Template:
         self, document: dict[str, Any], agent: str | None, has_sample: bool
     ) -> dict[str, Any]:
         """`document`, which init would write without a template, with what the template says."""
-        config = json.loads(json.dumps(self.config))
+        config = copy.deepcopy(self.config)
         if not has_sample:
             for gate in _gates(config).values():
                 gate.pop("canary", None)
