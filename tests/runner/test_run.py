@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import resource
@@ -11,6 +12,8 @@ import sys
 import unittest
 from typing import Any
 
+from openloop.record import workspace
+from openloop.record.lock import runner_lives
 from support import (
     Case,
     Workspace,
@@ -23,6 +26,7 @@ from support import (
     recomputed_head,
     run_openloop,
     snapshot,
+    start_openloop,
     wait_until,
 )
 
@@ -109,6 +113,32 @@ class Missions(Case):
         done = place.run()
         self.assertEqual(warnings, done.err.splitlines()[:2])
         self.assertEqual("", place.run("--quiet").err)
+
+    def test_another_loop_on_the_same_project_is_reported(self) -> None:
+        home = os.path.join(self.folder, ".openloop")
+        os.makedirs(os.path.join(self.folder, "packages", "a"))
+
+        def made(name: str, verify: str, root: str = ".") -> str:
+            path = os.path.join(home, name)
+            os.makedirs(path)
+            config = {"version": 1, "project_root": root, "commands": {"verify": verify}}
+            with open(os.path.join(path, "openloop.json"), "w", encoding="utf-8") as file:
+                json.dump(config, file)
+            return path
+
+        for name, root in (("same", "."), ("part", "packages/a"), ("elsewhere", "/usr/lib")):
+            path = made(name, "sleep 60", root)
+            process = start_openloop("run", path)
+            self.addCleanup(process.communicate)
+            self.addCleanup(process.terminate)
+            wait_until(functools.partial(runner_lives, workspace.at(path)))
+        mine = made("mine", "true")
+        shown = [line for line in run_openloop("run", mine).err.splitlines() if "warning" in line]
+        words = "works on the same project now: each loop may undo what the other changes"
+        expected = [f"{home}/{name} {words}" for name in ("part", "same")]
+        self.assertEqual([f"warning: {each}" for each in expected], shown)
+        found = run_openloop("doctor", mine, "--json").json["findings"]
+        self.assertEqual(expected, [one["what"] for one in found if words in one["what"]])
 
     def test_the_demo_of_a_workspace_made_by_init(self) -> None:
         project = os.path.join(self.folder, "project")

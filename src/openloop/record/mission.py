@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import os
 from collections.abc import Iterator
 from typing import NamedTuple
 
 from openloop.config import config, placeholders
 from openloop.config.config import Config
+from openloop.core.errors import ConfigError, UsageError
 from openloop.record import workspace
-from openloop.record.workspace import CONFIG, Workspace
+from openloop.record.lock import runner_lives
+from openloop.record.workspace import CONFIG, HOME, Workspace
 
 
 class Mission(NamedTuple):
@@ -27,9 +31,13 @@ class Mission(NamedTuple):
     def config_sha256(self) -> str:
         return hashlib.sha256(self.data).hexdigest()
 
-    def misspelt_placeholders(self) -> Iterator[str]:
-        """A sentence on each placeholder that a command probably misspells: the command gets it as
-        it stands."""
+    def warnings(self) -> Iterator[str]:
+        """What a person should know before the first round, a sentence each."""
+        yield from map(same_project, loops_beside(self.workspace, self.root))
+        yield from self._misspelt_placeholders()
+
+    def _misspelt_placeholders(self) -> Iterator[str]:
+        """A sentence on each placeholder that a command gets as it stands."""
         for step, command in self.config.commands.items():
             for one in filter(None, (command, command.fallback)):
                 for words in placeholders.misspelt(one.run):
@@ -43,3 +51,23 @@ def load(path: str) -> Mission:
     known = config.parse(data, where=place.shown(CONFIG))
     root = workspace.existing_project_root(place, known.project_root)
     return Mission(place, known, data, root)
+
+
+def loops_beside(place: Workspace, root: str) -> Iterator[Workspace]:
+    """The other workspaces in the same `.openloop` whose runners live and work on the project at
+    `root`, on a part of it, or on a folder around it."""
+    folder, own = os.path.split(place.path)
+    if os.path.basename(folder) != HOME:
+        return
+    for name in sorted(os.listdir(folder)):
+        other = Workspace(os.path.join(folder, name), os.path.join(folder, name))
+        if name != own and runner_lives(other):
+            with contextlib.suppress(ConfigError, UsageError):  # it was changed since
+                theirs = load(other.path).root
+                if f"{root}/".startswith(f"{theirs}/") or f"{theirs}/".startswith(f"{root}/"):
+                    yield other
+
+
+def same_project(other: Workspace) -> str:
+    """The sentence on a loop that works on the same project."""
+    return f"{other.given} works on the same project now: each loop may undo what the other changes"

@@ -15,7 +15,7 @@ from openloop.core.errors import ConfigError, UsageError
 from openloop.core.vocabulary import CHANGES, Step
 from openloop.fs.files import NotRegular
 from openloop.process import log_scan
-from openloop.record import chain, integrity, record_end
+from openloop.record import chain, integrity, mission, record_end
 from openloop.record import workspace as workspaces
 from openloop.record.lock import runner_lives
 from openloop.record.workspace import CHECKPOINTS, CONFIG, EVENTS, FOLDERS, Workspace
@@ -149,6 +149,9 @@ def _mission(workspace: Workspace, known: Config, root: str) -> Iterator[Finding
     if root == workspace.path or root.startswith(workspace.path + "/"):
         fix = "keep the workspace in PROJECT/.openloop/NAME and name the project as root"
         yield warning("the project root is, or lies in, the workspace itself", fix)
+    for other in mission.loops_beside(workspace, root):
+        fix = "wait for it, or give each loop a worktree: openloop help fleet"
+        yield warning(mission.same_project(other), fix)
     if not config.fits_environment(known.mission):
         fix = "keep it short, and the rest in mission.md"
         yield warning("the mission is too long for OPENLOOP_MISSION: only prompts hold it", fix)

@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
             console.Screen(stream, give_up=lambda: interrupts.received)
             for stream in (sys.stdout, sys.stderr)
         )
-        for words in () if args.quiet else chosen.misspelt_placeholders():
+        for words in () if args.quiet else chosen.warnings():
             screen.line(f"warning: {printable(words)}")
         result = mission_run.run(
             chosen,
