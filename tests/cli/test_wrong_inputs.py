@@ -17,6 +17,9 @@ class Commands(unittest.TestCase):
             (("run", "x", "--rounds", "3"), "--rounds 3; did you mean --max-rounds?"),
             (("run", "x", "--max-round=3"), "--max-round=3; did you mean --max-rounds?"),
             (("report", "x", "--ouput", "f"), "did you mean --output?"),
+            (("help", "polcy"), "argument TOPIC: 'polcy' is not known; did you mean policy?"),
+            (("report", "x", "--format", "htm"), "'htm' is not known; did you mean html?"),
+            (("fleet", "xyzzy", "x"), "'xyzzy' is not known; choose from run, status, "),
             (("run", "x", "y"), "unrecognized arguments: y\n"),
         ):
             with self.subTest(words):

@@ -7,7 +7,7 @@ import os
 import sys
 
 from openloop.cli import output
-from openloop.core.text import printable
+from openloop.core.text import nearest, printable
 
 TYPE_CHECKING = False  # typing is slow to import
 if TYPE_CHECKING:
@@ -22,6 +22,14 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         super().error(printable(message))
+
+    def _check_value(self, action: argparse.Action, value: object) -> None:
+        """Name the choice that was probably meant, where argparse lists all of them alone."""
+        choices = [str(choice) for choice in action.choices or ()]
+        if choices and value not in choices:
+            near = nearest(str(value), choices)
+            hint = f"did you mean {near}?" if near else f"choose from {', '.join(choices)}"
+            raise argparse.ArgumentError(action, f"{value!r} is not known; {hint}")
 
     def _print_message(self, message: str, file: Any = None) -> None:
         """Raise an error when help cannot be written, which argparse ignores."""
