@@ -85,7 +85,7 @@ def _check_launcher_command(text: str) -> Iterator[Complaint]:
 def check_across(
     entries: Iterable[Entry], whole: Mapping[str, Any], path: str, problems: Problems
 ) -> None:
-    """Check across entries: repeated names, unknown groups, hosts."""
+    """Check across entries: repeated names, unknown groups, and whether the hosts are needed."""
     groups = whole.get("groups", {})
     seen: dict[str, str] = {}
     for task, where, place in entries:
@@ -103,6 +103,10 @@ def check_across(
             fix = f"the nearest group is {near}" if near else 'add it: "groups": {…}'
             problems.say(where, (*place, "group"), f"is not one of groups: {group!r}", fix)
         _check_combination(task, where, place, whole, problems)
+    _check_hosts(whole, path, problems)
+
+
+def _check_hosts(whole: Mapping[str, Any], path: str, problems: Problems) -> None:
     chosen = whole["launcher"]
     known = chosen if isinstance(chosen, str) else None
     per_host = known == "ssh" or (isinstance(chosen, dict) and chosen.get("per_host") is True)

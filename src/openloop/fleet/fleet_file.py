@@ -112,8 +112,8 @@ def load(path: str, known: str = "") -> Fleet:
     data = _read(path)
     document = strict_json.read(strict_json.decode(data, path), path)
     problems = Problems()
-    shape = list(checks.checker().problems(document))
-    for problem in shape:
+    schema_problems = list(checks.checker().problems(document))
+    for problem in schema_problems:
         problems.say(path, problem.path, problem.what, problem.fix)
     if not isinstance(document, dict):
         raise ConfigError(tuple(problems))
@@ -134,7 +134,7 @@ def load(path: str, known: str = "") -> Fleet:
     if any("workspace" not in task for task, _, _ in sound):
         base = _configuration(path, whole, config, problems)
     roots = {} if known == sha256 else checks.check_tasks(sound, base, whole, path, problems)
-    if not any(problem.path[:1] == ("launcher",) for problem in shape):
+    if not any(problem.path[:1] == ("launcher",) for problem in schema_problems):
         checks.check_installed(launcher := _launcher(whole), path, problems)
     if problems:
         raise ConfigError(tuple(problems))
