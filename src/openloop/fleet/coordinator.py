@@ -42,7 +42,8 @@ class View(Protocol):
 
 
 class Coordinator:
-    """Records in a journal that it does not close. Not for two threads."""
+    """Starts, watches and ends the launches of one fleet. Its journal is closed by the caller. Not
+    thread-safe."""
 
     def __init__(
         self, fleet: Fleet, state: FleetState, journal: Journal, view: View, max_parallel: int

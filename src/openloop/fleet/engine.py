@@ -13,7 +13,7 @@ from openloop.fleet.state import TaskState
 
 
 class Engine:
-    """Never waits. Not for two threads."""
+    """Starts the commands of a launcher and never waits for one. Not thread-safe."""
 
     def __init__(self, fleet: Fleet) -> None:
         self._fleet = fleet

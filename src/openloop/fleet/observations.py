@@ -12,7 +12,7 @@ from openloop.fleet.state import FleetState, Phase, TaskState
 
 
 class Observations:
-    """One observation for each task that has a launch. Not for two threads."""
+    """One observation for each task that has a launch. Not thread-safe."""
 
     def __init__(self, fleet: Fleet, state: FleetState) -> None:
         """state: is current at any time; its live tasks are observed from now on."""

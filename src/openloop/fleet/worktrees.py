@@ -39,7 +39,8 @@ def prefix(task: Task) -> str:
 
 
 def plan(fleet: Fleet, task: Task, base: str) -> WorktreePlan:
-    """base: the commit that was recorded before, "" for HEAD. Raises GitError."""
+    """The worktree to make for a task. base: the commit that was recorded before, "" for HEAD.
+    Raises GitError."""
     where = top(task.project_root)
     branch = branch_of(task.name)
     if not base:

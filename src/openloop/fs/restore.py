@@ -125,6 +125,8 @@ def carry_out(
 
 
 class _Restoration:
+    """One restore: removals first, then the wanted entries, then the modes of folders."""
+
     def __init__(
         self, intent: RestoreIntent, find: Find, opened: OpenTree, keep_times: bool, tick: Tick
     ) -> None:

@@ -36,22 +36,22 @@ from openloop.record.workspace import (
 
 NAME = "bwrap"
 TEMPORARY = ("/tmp", "/var/tmp")
-_MOST = 256  # protected paths that are mounted read-only; the policy restores any others
+_MOST_MOUNTS = 256  # protected paths that are mounted read-only; the policy restores any others
 _PROBE_SECONDS = 10.0
 _SPECIAL = re.compile(r"[\\*?\[]")
-_BARE = (
+_SYSTEM = (
     *("--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc"),
     # Root could set there, without any capability, what the kernel runs outside of the sandbox.
     *("--ro-bind-try", "/proc/sys", "/proc/sys"),
     *("--ro-bind-try", "/proc/sysrq-trigger", "/proc/sysrq-trigger"),
 )
-_ALONE = ("--die-with-parent", "--unshare-pid", "--as-pid-1", "--unshare-ipc")
+_NAMESPACES = ("--die-with-parent", "--unshare-pid", "--as-pid-1", "--unshare-ipc")
 # Root in the sandbox can work on files and its own processes, but not mount, create devices, open
 # files by handle, or load kernel modules.
 _CAPABILITIES = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "SETGID", "SETUID")
 # bubblewrap exits with the command and kills its other processes, so their grace period is given in
 # here: $0 is its length in twentieths of a second. Outside a PID namespace -1 is every process.
-_FIRST = """\
+_INIT_SCRIPT = """\
 if [ $$ != 1 ]; then
     echo "openloop: the sandbox has no PID namespace of its own; nothing was started" >&2
     exit 126
@@ -70,8 +70,8 @@ exit "$code"
 """
 
 
-# The probe's command: $0 is a word to repeat, $1 a folder that must not be writable.
-_LOOK = 'echo "$0 $$"; : 2>/dev/null >"$1/written"'
+# $0 is a word to repeat, $1 a folder that must not be writable.
+_PROBE = 'echo "$0 $$"; : 2>/dev/null >"$1/written"'
 PROVEN = "a command is the first process of a PID namespace, and cannot write outside"
 
 
@@ -113,24 +113,24 @@ class Sandbox(NamedTuple):
         if step.is_gate:
             hidden = ()
             parts = [
-                _outside(mission.root, policy.writable),
-                _bound(mission.root),
-                _workspace(mission, ATTACHMENTS),
+                _outside_project(mission.root, policy.writable),
+                _writable(mission.root),
+                _workspace_mounts(mission, ATTACHMENTS),
             ]
         else:
             parts = [
-                _places(mission, policy, state, tick),
-                _workspace(mission, KNOWLEDGE, OUTPUT, ATTACHMENTS),
+                _project_mounts(mission, policy, state, tick),
+                _workspace_mounts(mission, KNOWLEDGE, OUTPUT, ATTACHMENTS),
             ]
-        if lies_in(_home(mission), mission.root):  # what is mounted last is on top
+        if lies_in(_openloop_folder(mission), mission.root):  # what is mounted last is on top
             parts.reverse()
         return (
-            *(self.program, *_ALONE, *_capabilities(), *_BARE),
+            *(self.program, *_isolation()),
             *_computing_devices(),
             *_temporary_folders(mission, command, env),
             *(word for part in parts for word in part),
-            *_empty(hidden),
-            *("--chdir", mission.root, "--", "/bin/sh", "-c", _FIRST, str(grace)),
+            *_hidden(hidden),
+            *("--chdir", mission.root, "--", "/bin/sh", "-c", _INIT_SCRIPT, str(grace)),
         )
 
 
@@ -183,7 +183,7 @@ def trouble(root: str) -> str:
 def _isolates(program: str, folder: str) -> str:
     """Why bubblewrap does not isolate a command; "" when a probe in it shows that it does."""
     nonce = secrets.token_hex(8)
-    words = [program, *_ALONE, *_capabilities(), *_BARE, "/bin/sh", "-c", _LOOK, nonce, folder]
+    words = [program, *_isolation(), "/bin/sh", "-c", _PROBE, nonce, folder]
     try:
         probe = subprocess.run(
             words,
@@ -205,11 +205,14 @@ def _isolates(program: str, folder: str) -> str:
     return ""
 
 
-def _capabilities() -> Iterator[str]:
+def _isolation() -> Iterator[str]:
+    """The words for processes and capabilities of its own, on a read-only system."""
+    yield from _NAMESPACES
     if os.geteuid() == 0:
         yield from ("--cap-drop", "ALL")
         for name in _CAPABILITIES:
             yield from ("--cap-add", f"CAP_{name}")
+    yield from _SYSTEM
 
 
 # --- visible and writable paths ----------------------------------------------------------
@@ -251,32 +254,34 @@ def _named_in(text: str, place: str) -> Iterator[str]:
             at = text.find(f"{place}/{name}", end)
 
 
-def _bound(*paths: str) -> Iterator[str]:
+def _writable(*paths: str) -> Iterator[str]:
     for path in paths:
         yield from ("--bind-try", path, path)
 
 
-def _outside(root: str, writable: Iterable[str]) -> Iterator[str]:
+def _outside_project(root: str, writable: Iterable[str]) -> Iterator[str]:
     """Mounts of the writable paths outside the project."""
     extra = [os.path.realpath(os.path.expanduser(path)) for path in writable]
-    yield from _bound(*(path for path in extra if not _is_inside(root, path)))
+    yield from _writable(*(path for path in extra if not _is_inside(root, path)))
 
 
 def _is_inside(root: str, path: str) -> bool:
     return lies_in(root, path) and path != root
 
 
-def _places(mission: Mission, policy: Policy, state: Sequence[str], tick: Tick) -> Iterator[str]:
+def _project_mounts(
+    mission: Mission, policy: Policy, state: Sequence[str], tick: Tick
+) -> Iterator[str]:
     """Mounts of the allowed folders, the protected paths in them, and other writable paths."""
     root = mission.root
     writable = (*policy.writable, *state)
     extra = [os.path.realpath(os.path.expanduser(path)) for path in writable]
     inside = [path for path in extra if _is_inside(root, path)]
-    yield from _outside(root, writable)
+    yield from _outside_project(root, writable)
     folders = _writable_folders(root, policy)
     if root not in folders:
         yield from ("--ro-bind", root, root)
-    yield from _bound(*folders, *inside)
+    yield from _writable(*folders, *inside)
     for path in _protected(mission, policy, folders, tick):
         yield from ("--ro-bind-try", path, path)
 
@@ -318,27 +323,27 @@ def _protected(mission: Mission, policy: Policy, folders: Iterable[str], tick: T
         if not os.path.islink(path)
         and any(lies_in(each, path) or lies_in(path, each) for each in folders)
     ]
-    return paths[:_MOST]
+    return paths[:_MOST_MOUNTS]
 
 
-def _home(mission: Mission) -> str:
+def _openloop_folder(mission: Mission) -> str:
     """The workspace, or the `.openloop` folder that holds it and the project's others."""
     above = os.path.dirname(mission.workspace.path)
     return above if os.path.basename(above) == HOME else mission.workspace.path
 
 
-def _workspace(mission: Mission, *writable: str) -> Iterator[str]:
+def _workspace_mounts(mission: Mission, *writable: str) -> Iterator[str]:
     """The workspace, read-only but for the folders of these names, without its copies of files."""
-    home = _home(mission)
+    home = _openloop_folder(mission)
     yield from ("--ro-bind", home, home)
-    yield from _empty(map(mission.workspace.file, COPIES))
+    yield from _hidden(map(mission.workspace.file, COPIES))
     for name in writable:
         path = mission.workspace.file(name)
         if os.path.isdir(path) and not os.path.islink(path):
             yield from ("--bind", path, path)
 
 
-def _empty(paths: Iterable[str]) -> Iterator[str]:
+def _hidden(paths: Iterable[str]) -> Iterator[str]:
     for path in map(os.path.realpath, paths):
         if os.path.isdir(path):
             yield from ("--tmpfs", path, "--remount-ro", path)

@@ -145,7 +145,7 @@ def incomparable_paths(tree: Manifest, rules: PathRules) -> Iterator[tuple[str, 
             yield f"{printable_path(path)} is protected and cannot be read", fix
 
 
-def beyond(total: int, paths: Iterable[bytes], known: Manifest) -> Iterator[bytes]:
+def largest_exceeding(total: int, paths: Iterable[bytes], known: Manifest) -> Iterator[bytes]:
     """The largest of these files, which make the sum of their sizes exceed `total`."""
     for path in sorted(paths, key=lambda path: (known[path].size, path)):
         total -= known[path].size
@@ -157,9 +157,9 @@ class ProjectBoundary:
     """A `skip` for scans that leaves out the workspace, `.openloop`, `.git`, and ignored folders
     without any path that could be protected.
 
-    These names are no hiding place: one that did not exist when the run began belongs to the
-    project where it is protected, and below the root where it is not allowed. A repository of the
-    project that was moved there does not, so that it is never deleted.
+    A change must not hide files under these names: an entry that did not exist when the run began
+    is scanned if it is protected, or lies below the root and is not allowed. A repository of the
+    project that was moved is the exception: it must never be deleted.
     """
 
     def __init__(self, root: str, workspace: str, rules: PathRules) -> None:

@@ -36,9 +36,9 @@ from openloop.policy.path_rules import (
     SMALL,
     PathRules,
     ProjectBoundary,
-    beyond,
     incomparable_paths,
     is_byte_code,
+    largest_exceeding,
     source_folder,
 )
 from openloop.policy.step_violations import listed
@@ -242,10 +242,10 @@ class ProjectReference:
         rules = self.ignored.rules
         found = rules.ignored(path for path, entry in known.items() if entry.kind != FOLDER)
         protected = set(filter(self._rules.covers, found))
-        unhashed = (found - protected) | set(beyond(HASHED, protected, known))
+        unhashed = (found - protected) | set(largest_exceeding(HASHED, protected, known))
         self.ignored = IgnoredPaths(rules, frozenset(unhashed))
         large = {path for path in protected if known[path].size > SMALL}
-        self._unkept = frozenset(large.union(beyond(KEPT, protected - large, known)))
+        self._unkept = frozenset(large.union(largest_exceeding(KEPT, protected - large, known)))
         homes = {os.path.dirname(path) for path in protected if not is_byte_code(path)}
         self._installed = {
             path for path in protected if is_byte_code(path) and source_folder(path) in homes

@@ -141,7 +141,7 @@ class Guard:
                     self._enter(view)
                 case RemoveFolder(folder):
                     self._folder_to_remove = folder
-                    signal.signal(signal.SIGTERM, self._leave)
+                    signal.signal(signal.SIGTERM, self._note_sigterm)
                 case Release():
                     self._record = ""
                 case EndTree(number, grace) if (
@@ -149,7 +149,7 @@ class Guard:
                 ):
                     self._finish(self._command, grace)
 
-    def _leave(self, signum: int, frame: object) -> None:
+    def _note_sigterm(self, signum: int, frame: object) -> None:
         self._runner_lives = False
 
     def _enter(self, view: Mapping[str, Any]) -> None:

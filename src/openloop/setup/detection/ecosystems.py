@@ -52,8 +52,8 @@ class Ecosystem(NamedTuple):
 
     proof: names of test files, and what one of them must say, where the test command passes
     when it finds no tests at all. example: where verify has none without conditions. steering: a
-    pattern of what the file at the root says, whose group is a path that decides as well. adapted:
-    a function of the command and of the text of that file; its result is proposed.
+    regular expression for the text of the marker; its group is a path that is protected, too.
+    adapted: a function of the command and of that text; its result is proposed.
     """
 
     name: str

@@ -10,7 +10,7 @@ from typing import Any
 from openloop.setup.detection.ecosystems import ProjectCommands
 from openloop.setup.detection.project_listing import ProjectListing
 
-_RUNNERS = (  # lock file, what runs scripts, how
+_RUNNERS = (  # lock file, package manager, how it runs a script
     ("pnpm-lock.yaml", "pnpm", "pnpm run {}"),
     ("yarn.lock", "yarn", "yarn run {}"),
     ("bun.lock", "bun", "bun run {}"),

@@ -100,7 +100,8 @@ class PolicyGlobs:
 def policy_globs(
     project: ProjectListing, steers: Iterable[str] = (), guards: Iterable[str] = ()
 ) -> PolicyGlobs:
-    """steers: further globs that decide. guards: names that would decide in a source folder."""
+    """The globs for a project. steers: further ones to protect. guards: names of files that would
+    decide whether the tests pass if they were created in a source folder."""
     found = _sort(project, with_tools=True)
     if not found.allow:  # nothing else is there: then the tools are the program
         found = _sort(project, with_tools=False)
@@ -127,7 +128,8 @@ class _SortedGlobs:
 
 
 def _sort(project: ProjectListing, *, with_tools: bool) -> _SortedGlobs:
-    """with_tools: whether folders and files of tools are apart from the sources."""
+    """The globs by the names of files and folders. with_tools: whether tools are protected; they
+    count as sources otherwise."""
     parts = _parts(project)
     shown = _together(parts)
     programs = _packages_without_tests(project)
