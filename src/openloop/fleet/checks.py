@@ -112,6 +112,11 @@ def _check_hosts(whole: Mapping[str, Any], path: str, problems: Problems) -> Non
     per_host = known == "ssh" or (isinstance(chosen, dict) and chosen.get("per_host") is True)
     if per_host and not whole.get("hosts"):
         problems.say(path, ("hosts",), "is required", 'add for example "hosts": ["node1"]')
+    poll = chosen.get("poll") if isinstance(chosen, dict) else None
+    for name in launcher.useless_in_poll(poll) if isinstance(poll, str) else ():
+        what = f"holds {{{name}}}, but it asks about all launches at once"
+        fix = "print a line for each launch that the engine has; {alive} reads them from its input"
+        problems.say(path, ("launcher", "poll"), what, fix)
     if not per_host and whole.get("hosts") and known in launcher.SHIPPED:
         fix = 'remove them, or write "launcher": "ssh"'
         problems.say(path, ("hosts",), f"are for ssh, and the launcher is {known}", fix)
@@ -164,7 +169,7 @@ def check_installed(chosen: Launcher, path: str, problems: Problems) -> None:
     """Check that the programs which a launcher needs are there."""
     for program in chosen.needs:
         if not shutil.which(program):
-            what = f"is {chosen.name}, and {program} is not installed"
+            what = f"needs {program}, which is not installed"
             fix = f"install it, or choose another one of {', '.join(launcher.SHIPPED)}"
             problems.say(path, ("launcher",), what, fix)
 

@@ -56,9 +56,7 @@ def retry(arguments: FleetArguments) -> int:
     fleet = _load(arguments.fleet)
     status = FleetStatus(arguments.fleet)
     chosen = _chosen(arguments, status)
-    if gone := [task.name for task in chosen if task.name not in status.state.listed]:
-        what = f"{arguments.fleet} no longer lists {', '.join(gone)}"
-        raise UsageError(what, fix="list it again, then retry")
+    _check_listed(arguments, status)
     names = [t.name for t in chosen if t.phase is Phase.OVER and t.end != StateName.COMPLETE]
     if arguments.tasks and len(names) < len(arguments.tasks):
         fine = sorted(set(arguments.tasks) - set(names))
@@ -69,7 +67,8 @@ def retry(arguments: FleetArguments) -> int:
         with _opened(arguments.fleet, fleet) as (_, state, journal):
             return _coordinate(arguments, fleet, state, journal)
     except HeldError:
-        arguments.say(f"the live coordinator starts {counted(len(names), 'task')} again")
+        again = f"the live coordinator starts {counted(len(names), 'task')} again"
+        arguments.say(again if names else "nothing to retry; a live coordinator runs the fleet")
         return ExitCode.OK
 
 
@@ -78,11 +77,11 @@ def cancel(arguments: FleetArguments) -> int:
     from openloop.fleet import requests
     from openloop.process.signals import Interrupts
 
-    fleet = _load(arguments.fleet)
     status = FleetStatus(arguments.fleet)
+    fleet = None if status.held else _load(arguments.fleet)
     names = {task.name for task in _chosen(arguments, status) if task.phase is not Phase.OVER}
     if names:
-        requests.post(fleet.folder, requests.CANCEL, sorted(names))
+        requests.post(status.folder, requests.CANCEL, sorted(names))
     with Interrupts() as interrupts:
         while names and not interrupts.received:
             if not _cancel_as_coordinator(arguments, fleet, names, interrupts):
@@ -97,7 +96,7 @@ def cancel(arguments: FleetArguments) -> int:
 
 
 def _cancel_as_coordinator(
-    arguments: FleetArguments, fleet: Fleet, names: set[str], interrupts: Interrupts
+    arguments: FleetArguments, fleet: Fleet | None, names: set[str], interrupts: Interrupts
 ) -> bool:
     """Cancel tasks in this process. False when a living coordinator will do so."""
     from openloop.fleet.coordinator import Coordinator, all_over
@@ -106,7 +105,7 @@ def _cancel_as_coordinator(
 
     console = FleetConsole(Screen(sys.stderr))
     try:
-        with _opened(arguments.fleet, fleet) as (_, state, journal):
+        with _opened(arguments.fleet, fleet) as (fleet, state, journal):
             coordinator = Coordinator(fleet, state, journal, console, fleet.max_parallel)
             coordinator.run(interrupts, starting=False, until=all_over(names))
     except HeldError:
@@ -169,7 +168,9 @@ def land(arguments: FleetArguments) -> int:
     from openloop.views.console import Screen
 
     fleet = _load(arguments.fleet)
-    chosen = {task.name for task in _chosen(arguments, FleetStatus(arguments.fleet))}
+    status = FleetStatus(arguments.fleet)
+    chosen = {task.name for task in _chosen(arguments, status)}
+    _check_listed(arguments, status)
     if fleet.isolation != fleet_file.WORKTREE:
         fix = 'write "isolation": "worktree" before the fleet is run'
         raise UsageError("nothing can land: the tasks have no worktrees", fix=fix)
@@ -205,7 +206,10 @@ def report(arguments: FleetArguments) -> int:
             with open(arguments.output, "w", encoding="utf-8") as file:
                 file.write(document)
         except OSError as error:
-            raise UsageError(f"{arguments.output} cannot be written: {error.strerror}") from None
+            what = f"{arguments.output} cannot be written: {error.strerror}"
+            raise UsageError(
+                what, fix="name a file that you may write, where there is room"
+            ) from None
     return ExitCode.OK
 
 
@@ -246,6 +250,13 @@ def _chosen(arguments: FleetArguments, status: FleetStatus) -> list[TaskState]:
             near = nearest(name, known, likeness=0.0)
             raise UsageError(f"{arguments.fleet} has no task {name}", fix=f"the nearest is {near}")
     return [known[name] for name in arguments.tasks] or status.state.shown()
+
+
+def _check_listed(arguments: FleetArguments, status: FleetStatus) -> None:
+    """Raises UsageError for named tasks that FLEET no longer lists."""
+    if gone := [name for name in arguments.tasks if name not in status.state.listed]:
+        what = f"{status.given} no longer lists {', '.join(gone)}"
+        raise UsageError(what, fix="write them into it, then type the command again")
 
 
 def _coordinate(

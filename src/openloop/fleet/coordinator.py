@@ -59,6 +59,7 @@ class Coordinator:
         self.queue = Queue(fleet.tasks, fleet.groups, fleet.hosts, max_parallel)
         identity = {"id": self.state.id or os.urandom(4).hex(), "sha256": fleet.sha256}
         here = {"host": os.uname().nodename, "pid": os.getpid(), "tasks": len(fleet.tasks)}
+        here["max_parallel"] = max_parallel
         self._record([{"event": EventName.FLEET_STARTED, **identity, **here}], durable=True)
         for task in self.state.tasks.values():
             if task.phase is Phase.WAITING:

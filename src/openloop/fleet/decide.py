@@ -208,10 +208,8 @@ class Queue:
             return f"no host has a free slot{f' ({down})' if down else ''}"
         if bound := self.bound(task.group, task.lane):
             return bound
-        before = next(
-            (one for one in self._waiting.get((task.group, task.lane), ()) if one != name), None
-        )
-        return f"it is queued behind {before}" if before else ""
+        first = next(iter(self._waiting.get((task.group, task.lane), ())), name)
+        return f"it is queued behind {first}" if first != name else ""
 
 
 def is_refused_for_good(task: TaskState) -> bool:

@@ -16,13 +16,13 @@ from openloop.core.errors import ConfigError, OpenLoopError, UsageError
 from openloop.fleet import checks
 from openloop.fleet.checks import WORKTREE as WORKTREE
 from openloop.fleet.checks import Entry, Problems
+from openloop.fleet.journal import TASKS
 from openloop.fleet.launchers import launcher
 from openloop.fleet.launchers.launcher import Host, Launcher
 from openloop.fs import files
 from openloop.record import workspace
 
 _LIMIT = 1 << 30  # bytes
-_TASKS = "tasks"  # folder of the tasks' own folders
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class Fleet:
 
     def task_folder(self, name: str) -> str:
         """The folder of a task, with its launches."""
-        return os.path.join(self.folder, _TASKS, name)
+        return os.path.join(self.folder, TASKS, name)
 
     def worktree(self, name: str) -> str:
         """The path of a task's worktree."""
@@ -76,7 +76,7 @@ def state_folder(path: str) -> str:
 
 def own_workspace(folder: str, name: str) -> str:
     """The workspace of a task that brings none. folder: where the fleet keeps its state."""
-    return os.path.join(folder, _TASKS, name, "workspace")
+    return os.path.join(folder, TASKS, name, "workspace")
 
 
 def workspaces(path: str) -> dict[str, str]:
@@ -147,7 +147,7 @@ def _read(path: str) -> bytes:
     try:
         return files.read(os.path.realpath(path), limit=_LIMIT)
     except OSError as error:
-        why, fix = error.strerror, ""
+        why, fix = error.strerror, "name a file that you may read"
         if os.path.isdir(path):
             why, fix = "it is a folder", f"name the file that lists the tasks{_fleet_in(path)}"
         elif isinstance(error, FileNotFoundError):
@@ -312,7 +312,7 @@ def _launcher(whole: Mapping[str, Any]) -> Launcher:
     chosen = whole["launcher"]
     if isinstance(chosen, str):
         return launcher.make(chosen, launcher.shipped(chosen), defaults)
-    return launcher.make("your own", chosen, defaults)
+    return launcher.make("your launcher", chosen, defaults)
 
 
 def _task(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import subprocess
 from collections.abc import Sequence
@@ -10,6 +11,7 @@ from functools import cache
 from openloop.core.text import printable
 
 _PATIENCE = 3600.0  # seconds for a checkout
+_NAMED = 3  # files in a message
 _PLAIN = ("core.hooksPath=/dev/null", "core.fsmonitor=false", "commit.gpgSign=false")
 _NOBODY = ("user.name=OpenLoop", "user.email=openloop@localhost")
 _ENVIRONMENT = {
@@ -55,13 +57,23 @@ def _run(folder: str, settings: Sequence[str], words: Sequence[str], fine: tuple
             check=False,
         )
     except FileNotFoundError:
-        raise GitError("git is not installed, or the folder is gone") from None
+        gone = "git is not installed" if os.path.isdir(folder) else f"{folder} does not exist"
+        raise GitError(gone) from None
     except (OSError, subprocess.TimeoutExpired) as error:
         raise GitError(f"git cannot be run: {error}") from None
     if done.returncode not in fine:
-        lines = os.fsdecode(done.stderr).splitlines() or [f"exit code {done.returncode}"]
-        raise GitError(f"git refuses: {printable(lines[0])}")
+        raise GitError(f"git refuses: {_complaint(done.stderr) or f'exit code {done.returncode}'}")
     return os.fsdecode(done.stdout).removesuffix("\n")
+
+
+def _complaint(errors: bytes) -> str:
+    """The first line of git's errors, with the files that are listed below it."""
+    first, *below = os.fsdecode(errors).splitlines() or [""]
+    if not first.endswith(":"):
+        return printable(first)
+    names = [line.strip() for line in itertools.takewhile(lambda line: line[:1] == "\t", below)]
+    more = ", …" if len(names) > _NAMED else ""
+    return printable(f"{first} {', '.join(names[:_NAMED])}{more}")
 
 
 @cache

@@ -20,9 +20,11 @@ from openloop.fleet.state import EventName
 from openloop.fs import files
 from openloop.record import chain
 
-EVENTS = "events.jsonl"
+EVENTS, TASKS = "events.jsonl", "tasks"  # in the fleet's folder
 _BLOCK = 1 << 20  # bytes
 _PROBE = 0.1  # seconds in which a reader's look at the lock is over
+_AWAY = "move the folder away to begin a new fleet"
+_FIX = "make room or give yourself permission, then run again: what runs is adopted"
 Event = dict[str, Any]
 Take = Callable[[Event], None]
 
@@ -34,7 +36,7 @@ class Journal:
         """take: gets every event that is there. Raises HeldError while another coordinator lives,
         TamperError, RecordError."""
         self.path = os.path.join(folder, EVENTS)
-        with raising_record_errors(self.path):
+        with raising_record_errors(self.path, f"make room, give yourself permission, or {_AWAY}"):
             _make(folder)
             flags = os.O_RDWR | os.O_APPEND | os.O_CREAT
             self._descriptor = files.open_regular(self.path, flags)
@@ -42,6 +44,8 @@ class Journal:
             on_failure.callback(os.close, self._descriptor)
             _lock(self._descriptor, folder)
             self._seq, self._head, self.size = _scan(self._descriptor, self.path, take)
+            if not self._seq and _has_tasks(folder):
+                raise _was_removed(folder)
             with raising_record_errors(self.path):
                 os.ftruncate(self._descriptor, self.size)  # drops a torn last line
             on_failure.pop_all()
@@ -63,7 +67,8 @@ class Journal:
 
     def _write(self, data: bytes, durable: bool) -> None:
         if os.fstat(self._descriptor).st_nlink == 0:
-            raise OSError(0, "it was removed")
+            what = "the fleet's record was removed while its tasks ran"
+            raise RecordError(what, where=self.path, fix=f"end what runs, and {_AWAY}")
         try:
             files.write_all(self._descriptor, data)
             if durable:
@@ -86,7 +91,7 @@ class Journal:
 
 
 @contextlib.contextmanager
-def raising_record_errors(path: str) -> Iterator[None]:
+def raising_record_errors(path: str, fix: str = _FIX) -> Iterator[None]:
     """A context that turns errors of writing into RecordError."""
     try:
         yield
@@ -94,7 +99,7 @@ def raising_record_errors(path: str) -> Iterator[None]:
         raise RecordError(
             f"the fleet's files cannot be kept: {error.strerror or error}",
             where=str(error.filename or path),
-            fix="make room or give yourself permission, then run again: what runs is adopted",
+            fix=fix,
         ) from None
 
 
@@ -119,6 +124,20 @@ def _lock(descriptor: int, folder: str) -> None:
         time.sleep(_PROBE / 10)
 
 
+def _has_tasks(folder: str) -> bool:
+    """Whether tasks were launched: their folder is made after the first event is recorded."""
+    return os.path.lexists(os.path.join(folder, TASKS))
+
+
+def _was_removed(folder: str) -> TamperError:
+    """The error when tasks were launched and no event says so."""
+    return TamperError(
+        "the fleet's record was removed, and some of its tasks may still run",
+        where=os.path.join(folder, EVENTS),
+        fix=f"restore it; or end what runs, and {_AWAY}",
+    )
+
+
 def is_held(folder: str) -> bool:
     """Whether a live coordinator writes this record."""
     try:
@@ -137,19 +156,22 @@ def is_held(folder: str) -> bool:
 def read(folder: str, take: Take) -> None:
     """Hand over every whole event of a record that a coordinator may be writing. Raises
     OpenLoopError."""
-    path = os.path.join(folder, EVENTS)
+    path, launched, count = os.path.join(folder, EVENTS), _has_tasks(folder), 0
     try:
         descriptor = files.open_regular(path, os.O_RDONLY)
     except FileNotFoundError:
-        return
+        descriptor = None
     except OSError as error:
         what = f"the fleet's record cannot be read: {error.strerror}"
         fix = f"move {folder} away to begin a new fleet, or give yourself permission to read it"
         raise OpenLoopError(what, where=path, fix=fix) from None
-    try:
-        _scan(descriptor, path, take, check=False)
-    finally:
-        os.close(descriptor)
+    if descriptor is not None:
+        try:
+            count, _, _ = _scan(descriptor, path, take, check=False)
+        finally:
+            os.close(descriptor)
+    if launched and not count:
+        raise _was_removed(folder)
 
 
 def _scan(descriptor: int, path: str, take: Take, *, check: bool = True) -> tuple[int, str, int]:
@@ -161,19 +183,36 @@ def _scan(descriptor: int, path: str, take: Take, *, check: bool = True) -> tupl
             if check:
                 for _, line in chain.check_chain(lines, first=count + 1, prev=head):
                     head = chain.head_of(line)
-            for event in json.loads(b"[" + b",".join(lines) + b"]"):
+            for event in _parsed(lines, count + 1):
                 count += 1
                 if event["seq"] != count:
                     raise chain.BrokenChain(count, "lines are missing or moved")
                 take(event)
             size += len(whole) + 1
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise TamperError(
-            f"the fleet's record is not intact: near line {count}: {error}",
-            where=path,
-            fix="restore it, or move the folder away to begin a new fleet",
-        ) from None
+    except chain.BrokenChain as error:
+        raise _broken(path, error) from None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise _broken(path, chain.BrokenChain(count, "it is no event of a fleet")) from None
     return count, head, size
+
+
+def _parsed(lines: list[bytes], first: int) -> list[Any]:
+    """The documents in these lines, of which the first has this number. Raises BrokenChain."""
+    try:
+        found: list[Any] = json.loads(b"[" + b",".join(lines) + b"]")
+        return found
+    except (ValueError, RecursionError):
+        for number, line in enumerate(lines, first):
+            try:
+                json.loads(line)
+            except (ValueError, RecursionError):
+                raise chain.BrokenChain(number, "it is not valid JSON") from None
+        raise
+
+
+def _broken(path: str, error: chain.BrokenChain) -> TamperError:
+    fix = f"restore it, or {_AWAY}"
+    return TamperError(f"the fleet's record is not intact: {error}", where=path, fix=fix)
 
 
 def _blocks(descriptor: int) -> Iterator[bytes]:

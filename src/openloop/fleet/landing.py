@@ -75,7 +75,8 @@ class Landing:
             raise GitError(f"it is {known.end or 'not over'}, not complete")
         if not known.tree_made:
             raise GitError('it has no worktree: write "isolation": "worktree" before it is run')
-        worktrees.commit(self._fleet, task)
+        if not known.commit or os.path.lexists(self._fleet.worktree(task.name)):
+            worktrees.commit(self._fleet, task)
         return top_of(task.project_root)
 
     def _land(self, top: str, batch: list[Task]) -> Iterator[Event]:
@@ -110,7 +111,7 @@ class Landing:
         merged = commits[-1]
         if merged != before:
             self._try_gates(batch, scratch, top, before, merged)
-            self._move(top, target, merged)
+            self._move(top, target, before, merged)
         return commits
 
     def _merge_one(self, task: Task, scratch: str) -> str:
@@ -275,8 +276,12 @@ class Landing:
             os.close(descriptor)
         self._check_signals()
 
-    def _move(self, top: str, target: str, merged: str) -> None:
+    def _move(self, top: str, target: str, before: str, merged: str) -> None:
         """Move the target forward, with the files of the tree that has it checked out."""
+        if self._target(top) != target:
+            raise GitError(f"{target} is no longer checked out in {top}: land again")
+        if run_git(top, "rev-parse", f"refs/heads/{target}") != before:
+            raise GitError(f"{target} was moved by somebody else meanwhile: land again")
         try:
             run_git(top, "merge", "--ff-only", "--quiet", "--no-autostash", merged)
         except GitError as error:

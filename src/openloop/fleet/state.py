@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
+from math import isfinite
 from typing import Any
 
 MAX_TRIES = 3  # submissions refused, or launches that never began, before a person is asked
@@ -85,11 +86,13 @@ class TaskState:
 
 class FleetState:
     """The state of the whole fleet. unreachable: host to why it cannot be asked; the name of the
-    engine itself is "". listed: the names in FLEET; other tasks have a history alone."""
+    engine itself is "". listed: the names in FLEET; other tasks have a history alone.
+    max_parallel: of the latest coordinator, 0 when it did not record it."""
 
     def __init__(self, names: Iterable[str]) -> None:
         self.id = ""
         self.sha256 = ""
+        self.max_parallel = 0
         self.started = 0
         self.tasks: dict[str, TaskState] = {}
         self.name_tasks(names)
@@ -218,6 +221,7 @@ _TASK: dict[str, TaskChange] = {
 
 def _started(fleet: FleetState, event: Mapping[str, Any]) -> None:
     fleet.id, fleet.sha256 = event["id"], event["sha256"]
+    fleet.max_parallel = event.get("max_parallel", 0)
     fleet.started += 1
 
 
@@ -259,23 +263,44 @@ _BY_CODE_WHY = {
 _BEAT_IS_OF_THIS_RUN = (0, 1, 3, 5, 129, 130, 143)  # exit codes
 
 
+_MEASURES = ("cost_usd", "input_tokens", "output_tokens")  # of a usage
+
+
+def is_end(document: Mapping[str, Any], launch: str) -> bool:
+    """Whether this is the end file of a launch, with an exit code in it."""
+    return document.get("launch") == launch and type(document.get("code")) is int
+
+
 def ending(end: Mapping[str, Any], log_end: str) -> dict[str, Any]:
-    """The fields of `task_ended` from an end file. log_end: the last line that the run printed."""
+    """The fields of `task_ended` from an end file. Commands of the run could have written what it
+    holds: a value of another kind counts as absent. log_end: the last line that the run printed."""
     code = end["code"]
     state = str(_BY_CODE.get(code, "crashed"))
-    beat = (end.get("beat") or {}) if code in _BEAT_IS_OF_THIS_RUN else {}
-    reason = beat.get("reason")
-    if not reason:
+    beat = end.get("beat") if code in _BEAT_IS_OF_THIS_RUN else None
+    if not isinstance(beat, dict):
+        beat = {}
+    reason, number, seconds = beat.get("reason"), beat.get("round"), end.get("seconds")
+    if not reason or not isinstance(reason, str):
         reason = _BY_CODE_WHY.get(code) or _signal_words(code)
         reason += f": {log_end}" if log_end else ""
     return {
         "state": state,
         "reason": reason,
         "code": code,
-        "round": beat.get("round"),
-        "usage": beat.get("usage"),
-        "seconds": end.get("seconds"),
+        "round": number if isinstance(number, int) else None,
+        "usage": usage if _is_usage(usage := beat.get("usage")) else None,
+        "seconds": seconds if _is_measure(seconds) else None,
     }
+
+
+def _is_usage(value: object) -> bool:
+    return isinstance(value, dict) and all(
+        value.get(name) is None or _is_measure(value[name]) for name in _MEASURES
+    )
+
+
+def _is_measure(value: object) -> bool:
+    return isinstance(value, (int, float)) and isfinite(value)
 
 
 def _signal_words(code: int) -> str:

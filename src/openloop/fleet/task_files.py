@@ -7,6 +7,7 @@ import os
 from typing import Any
 
 from openloop.core.text import printable
+from openloop.fleet import state as states
 from openloop.fleet import task_configuration
 from openloop.fleet.decide import Observation
 from openloop.fleet.fleet_file import WORKTREE, Fleet, Task
@@ -85,9 +86,10 @@ def write_order(fleet: Fleet, task: Task, known: TaskState, folder: str) -> None
 
 
 def update_observation(folder: str, launched: str, seen: Observation) -> None:
-    """Read the files of a launch into `seen`."""
+    """Read the files of a launch into `seen`. An end file counts once the launch is gone: while it
+    lives, a command of its run has written it."""
     found = launch.read(folder, launch.END)
-    if found is not None and found.get("launch") == launched:
+    if found is not None and states.is_end(found, launched) and not launch.live_pid(folder):
         seen.end, seen.begun = found, True
     elif not seen.begun and os.path.exists(os.path.join(folder, launch.CLAIM)):
         claimant = launch.read(folder, launch.CLAIM)
@@ -95,7 +97,8 @@ def update_observation(folder: str, launched: str, seen: Observation) -> None:
 
 
 def ask_to_stop(folder: str) -> None:
-    """Leave the stop file. Raises OSError."""
+    """Leave the stop file, also where somebody removed the folder. Raises OSError."""
+    os.makedirs(folder, exist_ok=True)
     with open(os.path.join(folder, launch.STOP), "w", encoding="utf-8"):
         pass
 

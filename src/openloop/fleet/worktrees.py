@@ -63,17 +63,17 @@ def make(plan: WorktreePlan, *, again: bool) -> None:
     if again:
         discard(plan.top, plan.path)
     os.makedirs(os.path.dirname(plan.path), exist_ok=True)
-    words = ["worktree", "add", "--quiet"]
+    words = ["worktree", "add", "--quiet", "--force"]  # git may still list a removed one
     if _exists(plan.top, plan.branch):
-        run_git(plan.top, *words, "--force", plan.path, plan.branch)
+        run_git(plan.top, *words, plan.path, plan.branch)
     else:
         run_git(plan.top, *words, "-b", plan.branch, plan.path, plan.base)
 
 
 def prepare(fleet: Fleet, task: Task, known: TaskState, record: Callable[[Event], None]) -> None:
-    """Make the worktree of a task that has none. record: gets an event before and after that.
-    Raises GitError."""
-    if known.tree_made:
+    """Make the worktree of a task that has none, or whose worktree somebody removed. record: gets
+    an event before and after that. Raises GitError."""
+    if known.tree_made and os.path.lexists(fleet.worktree(task.name)):
         return
     found = plan(fleet, task, known.base)
     if not (again := bool(known.base)):

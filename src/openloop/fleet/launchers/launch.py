@@ -118,11 +118,16 @@ def process_identity(pid: int) -> dict[str, Any]:
 
 def pid_of(folder: str, name: str = CLAIM) -> int | None:
     """The process of a launch, or of its RUN, that lives on this machine."""
-    known = read(folder, name)
-    if not known or FENCED in known or known["boot"] != boot_id():
+    known = read(folder, name) or {}
+    pid = known.get("pid")
+    if FENCED in known or type(pid) is not int or known.get("boot") != boot_id():
         return None
-    pid: int = known["pid"]
-    return pid if start_time(pid) == known["start"] else None
+    return pid if pid > 1 and start_time(pid) == known.get("start") else None
+
+
+def live_pid(folder: str) -> int | None:
+    """The process of a launch that lives on this machine, or of its run if the launch has died."""
+    return pid_of(folder) or pid_of(folder, RUN)
 
 
 # --- run ---
@@ -272,8 +277,7 @@ def print_live_launches() -> int:
     """Print the launches on standard input that live here, each with its PID."""
     for line in sys.stdin:
         launch, _, folder = line.rstrip("\n").partition(" ")
-        pid = pid_of(folder) or pid_of(folder, RUN)
-        if pid:
+        if pid := live_pid(folder):
             print(launch, pid)
     return 0
 
@@ -281,7 +285,7 @@ def print_live_launches() -> int:
 def end(folder: str) -> int:
     """Send SIGTERM to a launch, which passes it to its run, or to the run itself if the launch has
     died."""
-    if pid := pid_of(folder) or pid_of(folder, RUN):
+    if pid := live_pid(folder):
         os.kill(pid, signal.SIGTERM)
     return 0
 

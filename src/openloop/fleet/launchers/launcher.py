@@ -21,6 +21,7 @@ NAMES = (
     *("run", "start", "alive", "end", "kill"),
     *("launch", "task", "folder", "job", "host", "options"),
 )
+_OF_ALL = ("alive", "host", "options")  # the variables that poll may hold
 _PLACE = re.compile(r"\{(\w+)\}")
 
 
@@ -117,6 +118,11 @@ def make(name: str, document: Mapping[str, Any], defaults: Mapping[str, Any]) ->
 def unknown_places(command: str) -> Iterable[str]:
     """Words in braces that look like a variable but are not one."""
     return (name for name in _PLACE.findall(command) if name not in NAMES)
+
+
+def useless_in_poll(command: str) -> Iterable[str]:
+    """Variables in a poll command that stand for a single launch."""
+    return (name for name in _PLACE.findall(command) if name in NAMES and name not in _OF_ALL)
 
 
 def _program(verb: str, folder: str) -> str:

@@ -37,10 +37,11 @@ def _words(fleet: Fleet, status: FleetStatus, task: TaskState, where: str) -> tu
             return _over(status, task, where)
     if why := status.state.unreachable.get(task.engine):
         engine = task.engine or fleet.launcher.name
-        return (
-            f"{engine} cannot be asked: {why}",
-            "nothing is lost: it is asked again and again; see that it can be reached",
-        )
+        todo = "nothing is lost: it is asked again and again; see that it can be reached"
+        if task.phase is not Phase.RUNNING:
+            name = shlex.quote(task.name)
+            todo += f"; or begin again elsewhere: openloop fleet cancel {where} {name}, then retry"
+        return f"{engine} cannot be asked: {why}", todo
     if task.phase is Phase.RUNNING:
         return f"it runs: {running_words(status.beat(task))}", _watch(status, task)
     if task.phase is Phase.LAUNCHING and not status.held:
@@ -57,7 +58,8 @@ def _waiting(fleet: Fleet, status: FleetStatus, task: TaskState, where: str) -> 
     if fleet.sha256 != status.state.sha256:
         why = f"{status.given} was changed after the live coordinator had read it"
         return why, "end fleet run with Ctrl-C and start it again: what runs goes on"
-    queue = Queue(fleet.tasks, fleet.groups, fleet.hosts, fleet.max_parallel)
+    most = status.state.max_parallel or fleet.max_parallel
+    queue = Queue(fleet.tasks, fleet.groups, fleet.hosts, most)
     for other in status.state.tasks.values():
         if other.phase is Phase.WAITING:
             queue.wait(other.name)
