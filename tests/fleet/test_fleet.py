@@ -361,7 +361,9 @@ class Engines(Case):
         place.wait_for("engine_unreachable")
         time.sleep(1)  # twice the grace
         self.assertEqual({"a": "unknown"}, place.states())
-        self.assertIn("cannot be asked", place.do("explain", "a").out)
+        explained = place.do("explain", "a").out
+        self.assertIn("cannot be asked", explained)
+        self.assertIn("openloop fleet cancel", explained)
         self.engine.begin().wait()  # its end is seen all the same
         self.assertEqual(0, first.wait(20))
 
