@@ -171,6 +171,14 @@ class Arguments(Case):
         place.wait_for("task_running")
         self.assertIn("nothing to retry", place.do("retry").out)
 
+    def test_a_file_that_cannot_be_used_says_what_to_do(self) -> None:
+        place = Place(self.folder, QUICK, tasks=names("a"))
+        output = place.file("missing", "report")
+        self.assertIn("fix: ", place.do("report", "--output", output, exitcode=2).err)
+        os.unlink(place.path)
+        os.mkfifo(place.path)
+        self.assertIn("fix: ", place.do("run", exitcode=2).err)
+
     def test_poll_asks_about_all_launches(self) -> None:
         words = {"submit": "s {start}", "poll": "p {launch} {host} {alive}", "cancel": "c"}
         place = Place(self.folder, QUICK, tasks=names("a"), launcher=words)
