@@ -133,7 +133,19 @@ TREES = (
             "tests/test_x.py": UNITTEST,
         },
         "PYTHONPATH=src python3 -m unittest discover -s tests -p 'test_*.py'",
-        "ruff check --no-cache .",
+        "ruff check --no-cache --no-fix .",
+    ),
+    Tree(
+        "a linter of the project's environment, and one that is not installed there",
+        {
+            "pyproject.toml": "[tool.ruff]\nfix = true\n",
+            ".flake8": "[flake8]\n",
+            ".venv/bin/python": "",
+            ".venv/bin/ruff": "",
+            "tests/test_x.py": UNITTEST,
+        },
+        ".venv/bin/python -m unittest discover -s tests -p 'test_*.py'",
+        ".venv/bin/ruff check --no-cache --no-fix . && flake8",
     ),
     Tree(
         "Django",

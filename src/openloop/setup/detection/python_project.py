@@ -12,7 +12,7 @@ from openloop.setup.detection.project_listing import FILES_READ, ProjectListing
 
 START_FOLDERS = 4  # of unittest, before pytest is the simpler answer
 
-_ENVIRONMENTS = (".venv/bin/python", "venv/bin/python")
+_ENVIRONMENTS = (".venv/bin/", "venv/bin/")  # the folders of their programs
 _MARKERS = ("pyproject.toml", "setup.py", "setup.cfg", "tox.ini", "requirements.txt", "manage.py")
 _PYTEST = "-m pytest -q"
 _CONFIGURED_PYTEST = (
@@ -54,9 +54,10 @@ def detect_commands(project: ProjectListing) -> ProjectCommands | None:
     configured = any(candidate.fits(project) for candidate in _CONFIGURED_PYTEST)
     if not modules and not marker:
         return None
-    python = next((path for path in _ENVIRONMENTS if project.has(path)), "python3")
+    programs = next((folder for folder in _ENVIRONMENTS if project.has(f"{folder}python")), "")
+    python = f"{programs}python" if programs else "python3"
     verify, why = _verify(project, project.named(*_TEST_FILES), python)
-    scan = f"{python} manage.py check" if _DJANGO.fits(project) else _scan(project)
+    scan = f"{python} manage.py check" if _DJANGO.fits(project) else _scan(project, programs)
     return ProjectCommands(
         name="Python",
         why=why,
@@ -70,11 +71,21 @@ def detect_commands(project: ProjectListing) -> ProjectCommands | None:
     )
 
 
-def _scan(project: ProjectListing) -> str:
-    commands = dict.fromkeys(candidate.command for candidate in _LINTERS if candidate.fits(project))
-    called = " && ".join(_as_called(project, command) for command in commands)
-    # It finds a file clean by its time and mode, which a change can give to other contents.
-    return called.replace("ruff check", "ruff check --no-cache")
+def _scan(project: ProjectListing, programs: str) -> str:
+    """The command of the configured linters.
+
+    programs: the folder of the environment's programs. A linter that is installed there runs from
+    there.
+    """
+    linters = dict.fromkeys(candidate.command for candidate in _LINTERS if candidate.fits(project))
+    commands = [_as_called(project, command) for command in linters]
+    called = " && ".join(
+        f"{programs}{command}" if project.has(programs + command.split()[0]) else command
+        for command in commands
+    )
+    # Its cache finds a file clean by its time and mode, which a change can give to other contents.
+    # With `fix = true` in its settings it would edit the project in place of reporting.
+    return called.replace("ruff check", "ruff check --no-cache --no-fix")
 
 
 def _as_called(project: ProjectListing, command: str) -> str:
