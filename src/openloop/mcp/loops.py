@@ -23,7 +23,8 @@ from openloop.core import interpreter
 from openloop.core.errors import ExitCode, OpenLoopError, UsageError
 from openloop.core.text import printable
 from openloop.core.vocabulary import Status, Step
-from openloop.record import lock, record_end, workspace
+from openloop.record import lock, record_end
+from openloop.record import workspace as workspaces
 from openloop.record.workspace import LOGS, Workspace
 from openloop.views import discovery, history, status
 from openloop.views.reports import markdown, report
@@ -63,11 +64,11 @@ class Loops:
         if name == "list":
             _refuse_others(given)
             return self._list()
-        place = self._place(given.pop("workspace", None))
+        workspace = self._workspace(given.pop("workspace", None))
         tools: dict[str, Callable[..., Result]] = {
             "start": self._start,
             "status": self._status,
-            "wait": lambda place, **how: self._wait(place, cancelled, tell, **how),
+            "wait": lambda workspace, **how: self._wait(workspace, cancelled, tell, **how),
             "logs": self._logs,
             "report": self._report,
             "stop": self._stop,
@@ -76,9 +77,9 @@ class Loops:
         known = {"start": ("max_rounds",), "wait": ("until", "seconds"), "stop": ("token",)}
         known["logs"] = ("round", "step", "offset")
         _refuse_others({key: given[key] for key in given if key not in known.get(name, ())})
-        return tools[name](place, **given)
+        return tools[name](workspace, **given)
 
-    def _place(self, path: object) -> Workspace:
+    def _workspace(self, path: object) -> Workspace:
         if not isinstance(path, str) or not path:
             raise UsageError("workspace must be the path of a workspace", fix="call list")
         try:
@@ -87,7 +88,7 @@ class Loops:
             raise UsageError(f"no path can be {printable(path)}", fix="call list") from None
         if os.path.commonpath([found, self._root]) != self._root:
             raise UsageError(f"{path} is not below the root {self._root}", fix="call list")
-        return workspace.existing(found)
+        return workspaces.existing(found)
 
     def _shown(self, path: str) -> str:
         return os.path.relpath(path, self._root)
@@ -104,8 +105,8 @@ class Loops:
             found["rest"] = "ask a server whose --root is a folder further down"
         return _document({**found, "complete_search": whole})
 
-    def _start(self, place: Workspace, max_rounds: object = None) -> Result:
-        words = [*interpreter.own_command(), "run", place.path, "--quiet"]
+    def _start(self, workspace: Workspace, max_rounds: object = None) -> Result:
+        words = [*interpreter.own_command(), "run", workspace.path, "--quiet"]
         if max_rounds is not None:
             words += ["--max-rounds", str(_whole(max_rounds, "max_rounds"))]
         self._started = [one for one in self._started if one.poll() is None]
@@ -120,7 +121,7 @@ class Loops:
             )
             self._started.append(process)
             deadline = time.monotonic() + _START
-            while process.poll() is None and _latest_runner(place) != process.pid:
+            while process.poll() is None and _latest_runner(workspace) != process.pid:
                 if time.monotonic() > deadline:
                     break
                 time.sleep(_POLL / 5)
@@ -128,20 +129,20 @@ class Loops:
                 output.seek(0)
                 text = output.read(TEXT).decode(errors="replace").strip()
                 raise OpenLoopError(f"the run ended with exit code {process.returncode}: {text}")
-        return self._status(place)
+        return self._status(workspace)
 
-    def _status(self, place: Workspace) -> Result:
-        return _document(self._facts(place))
+    def _status(self, workspace: Workspace) -> Result:
+        return _document(self._facts(workspace))
 
-    def _facts(self, place: Workspace) -> dict[str, Any]:
-        seen = status.inspect(place.path).to_json()
+    def _facts(self, workspace: Workspace) -> dict[str, Any]:
+        seen = status.inspect(workspace.path).to_json()
         seen["last_error"] = str(seen.get("last_error") or "")[:500]
         facts = {key: seen[key] for key in _FIELDS if seen.get(key) not in (None, "", [], {})}
-        return {"workspace": self._shown(place.path), **facts}
+        return {"workspace": self._shown(workspace.path), **facts}
 
     def _wait(
         self,
-        place: Workspace,
+        workspace: Workspace,
         cancelled: threading.Event,
         tell: Progress,
         until: str = "over",
@@ -152,13 +153,13 @@ class Loops:
         if isinstance(seconds, bool) or not isinstance(seconds, int | float):
             raise UsageError("seconds must be a number")
         began = time.monotonic()
-        first = self._facts(place)
+        first = self._facts(workspace)
         seen = first
         while seen["status"] == Status.RUNNING and _same(first, seen, until):
             waited = time.monotonic() - began
             if waited >= min(seconds, LONGEST_WAIT) or cancelled.wait(_POLL):
                 break
-            latest = self._facts(place)
+            latest = self._facts(workspace)
             if not _same(seen, latest, "step"):
                 tell(waited, f"round {latest.get('round')}, {latest.get('step', 'between steps')}")
             seen = latest
@@ -166,7 +167,7 @@ class Loops:
 
     def _logs(
         self,
-        place: Workspace,
+        workspace: Workspace,
         round: object = None,
         step: object = None,
         offset: int | None = None,
@@ -177,23 +178,23 @@ class Loops:
             raise UsageError(f"step must be one of {', '.join(Step)}")
         if offset is not None:
             offset = _whole(offset, "offset", least=0)
-        rounds = history.read(place, detailed=_ROUNDS).rounds
+        rounds = history.read(workspace, detailed=_ROUNDS).rounds
         for one in reversed(rounds):
             if round not in (None, one.number):
                 continue
             if one.running and step in (None, one.running.step):
-                return self._log(place, one.running.log_path, offset)
+                return self._log(workspace, one.running.log_path, offset)
             for station in reversed(one.steps):
                 if step in (None, station.result.step):
                     if station.result.private:
                         raise UsageError(f"the log of {station.result.step} is private")
-                    return self._log(place, station.result.log_path, offset)
+                    return self._log(workspace, station.result.log_path, offset)
         raise UsageError(
-            f"no such log in the latest {_ROUNDS} rounds", where=self._shown(place.file(LOGS))
+            f"no such log in the latest {_ROUNDS} rounds", where=self._shown(workspace.file(LOGS))
         )
 
-    def _log(self, place: Workspace, name: str, offset: int | None) -> Result:
-        path = place.file(name)
+    def _log(self, workspace: Workspace, name: str, offset: int | None) -> Result:
+        path = workspace.file(name)
         with open(path, "rb", opener=_no_follow) as file:
             size = os.fstat(file.fileno()).st_size
             start = max(0, size - TEXT) if offset is None else offset
@@ -207,17 +208,17 @@ class Loops:
         more = f"; the rest: offset={end}" if end < size else ""
         return {"content": [{"type": "text", "text": f"{facts}{more}\n{text}"}], "isError": False}
 
-    def _report(self, place: Workspace) -> Result:
-        text = markdown.render(report.collect(place.path))
+    def _report(self, workspace: Workspace) -> Result:
+        text = markdown.render(report.collect(workspace.path))
         if len(text) > TEXT:
-            rest = f"openloop report {self._shown(place.path)} --format md"
+            rest = f"openloop report {self._shown(workspace.path)} --format md"
             text = f"{text[:TEXT]}\n… cut at {TEXT} characters; the whole: {rest}"
         return {"content": [{"type": "text", "text": text}], "isError": False}
 
-    def _doctor(self, place: Workspace) -> Result:
+    def _doctor(self, workspace: Workspace) -> Result:
         """In a process of its own, which may bound each regular expression by a signal."""
         done = subprocess.run(
-            [*interpreter.own_command(), "doctor", place.path, "--json"],
+            [*interpreter.own_command(), "doctor", workspace.path, "--json"],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=LONGEST_WAIT,
@@ -227,18 +228,18 @@ class Loops:
             raise OpenLoopError(done.stderr.decode(errors="replace").strip())
         return _document(json.loads(done.stdout))
 
-    def _stop(self, place: Workspace, token: object = None) -> Result:
-        beat = status.inspect(place.path).heartbeat
+    def _stop(self, workspace: Workspace, token: object = None) -> Result:
+        beat = status.inspect(workspace.path).heartbeat
         runner = beat.get("runner_pid")
-        if not isinstance(runner, int) or runner not in lock.holders(place):
-            raise UsageError(f"nothing runs in {self._shown(place.path)}")
-        what = f"{place.path} {runner} {beat.get('run_started_at')}"
+        if not isinstance(runner, int) or runner not in lock.holders(workspace):
+            raise UsageError(f"nothing runs in {self._shown(workspace.path)}")
+        what = f"{workspace.path} {runner} {beat.get('run_started_at')}"
         if token is None:
             expires = str(int(time.time() + _TOKEN_LASTS))
             facts = {key: beat.get(key) for key in ("run", "round", "step")}
             return _document(
                 {
-                    "would_end": {"workspace": self._shown(place.path), "pid": runner, **facts},
+                    "would_end": {"workspace": self._shown(workspace.path), "pid": runner, **facts},
                     "token": f"{expires}.{self._signed(what, expires)}",
                     "next": "call stop again with this token",
                 }
@@ -250,20 +251,20 @@ class Loops:
             raise UsageError("the token is not of this run, or too old", fix="call stop without it")
         descriptor = os.pidfd_open(runner)
         try:
-            if runner not in lock.holders(place):
+            if runner not in lock.holders(workspace):
                 raise UsageError("the run is over")
             signal.pidfd_send_signal(descriptor, signal.SIGTERM)
         finally:
             os.close(descriptor)
-        return _document({"stopping": self._shown(place.path), "next": "call wait"})
+        return _document({"stopping": self._shown(workspace.path), "next": "call wait"})
 
     def _signed(self, what: str, expires: str) -> str:
         return hmac.new(self._secret, f"{what} {expires}".encode(), hashlib.sha256).hexdigest()[:32]
 
 
-def _latest_runner(place: Workspace) -> object:
+def _latest_runner(workspace: Workspace) -> object:
     """The PID of the latest runner according to the heartbeat."""
-    return (record_end.heartbeat(place) or {}).get("runner_pid")
+    return (record_end.heartbeat(workspace) or {}).get("runner_pid")
 
 
 def _document(document: Mapping[str, Any]) -> Result:

@@ -39,18 +39,18 @@ class RecordMismatch(Exception):
         self.name = name
 
 
-def load(place: Workspace, events: int) -> Record:
+def load(workspace: Workspace, events: int) -> Record:
     """The record in an open events.jsonl, complete as far as its end and the heartbeat show. Raises
     BrokenChain, naming the line, or RecordMismatch."""
     record = reader.load(events)
-    if why := reader.lost(record.state, record.head, record_end.heartbeat(place)):
-        raise RecordMismatch(place.shown(EVENTS), why)
+    if why := reader.lost(record.state, record.head, record_end.heartbeat(workspace)):
+        raise RecordMismatch(workspace.shown(EVENTS), why)
     if record.state.seq == 0:
-        check_empty(place)
+        check_empty(workspace)
     return record
 
 
-def check_latest(place: Workspace, events: int, record: Record) -> None:
+def check_latest(workspace: Workspace, events: int, record: Record) -> None:
     """Check the latest rounds of the latest run, and their logs too if the run was cut off. Raises
     as `check` does. A runner that ended in order has watched its logs; later changes to them are
     left to `audit`. After a power cut logs may be short or missing."""
@@ -60,21 +60,21 @@ def check_latest(place: Workspace, events: int, record: Record) -> None:
     may_lack = (ARTIFACTS,) if cut_off else (ARTIFACTS, LOGS)
     for number, state, event in reader.latest_rounds(events, ROUNDS):
         if event.run == record.state.run:
-            with _unless_accepted(place, record.state.accepted):
-                check(place, number, state, event, largest=largest, may_lack=may_lack)
+            with _unless_accepted(workspace, record.state.accepted):
+                check(workspace, number, state, event, largest=largest, may_lack=may_lack)
 
 
 @contextlib.contextmanager
-def _unless_accepted(place: Workspace, accepted: Iterable[str]) -> Iterator[None]:
+def _unless_accepted(workspace: Workspace, accepted: Iterable[str]) -> Iterator[None]:
     """Ignore a mismatch that a person has accepted."""
     try:
         yield
     except RecordMismatch as found:
-        if found.where not in map(place.shown, accepted):
+        if found.where not in map(workspace.shown, accepted):
             raise
 
 
-def mismatches(place: Workspace, events: int) -> dict[str, str]:
+def mismatches(workspace: Workspace, events: int) -> dict[str, str]:
     """Every log and artifact that does not match the record: its path in the workspace, and why.
     Raises BrokenChain when the events contradict each other."""
     found: dict[str, str] = {}
@@ -82,7 +82,7 @@ def mismatches(place: Workspace, events: int) -> dict[str, str]:
     for number, line in chain.check_chain(reader.lines(events)):
         event = reader.decode_at(number, line)
         try:
-            check(place, number, state, event)
+            check(workspace, number, state, event)
         except RecordMismatch as mismatch:
             name = (
                 mismatch.name
@@ -93,40 +93,40 @@ def mismatches(place: Workspace, events: int) -> dict[str, str]:
     return found
 
 
-def load_path(place: Workspace) -> Record:
+def load_path(workspace: Workspace) -> Record:
     """As `load` and `check_latest`, of a workspace; empty when there is no record yet."""
     try:
-        events = files.open_regular(place.file(EVENTS), os.O_RDONLY)
+        events = files.open_regular(workspace.file(EVENTS), os.O_RDONLY)
     except FileNotFoundError:
-        check_empty(place)
-        return reader.load_path(place)
+        check_empty(workspace)
+        return reader.load_path(workspace)
     try:
-        record = load(place, events)
-        check_latest(place, events, record)
+        record = load(workspace, events)
+        check_latest(workspace, events, record)
         return record
     finally:
         os.close(events)
 
 
-def check_empty(place: Workspace) -> None:
+def check_empty(workspace: Workspace) -> None:
     """Raises RecordMismatch for files of rounds that an empty record does not name."""
-    if left := round_files(place):
-        raise RecordMismatch(place.shown(EVENTS), f"no event is left, but {left[0]} is there")
+    if left := round_files(workspace):
+        raise RecordMismatch(workspace.shown(EVENTS), f"no event is left, but {left[0]} is there")
 
 
-def highest_round(place: Workspace) -> int:
+def highest_round(workspace: Workspace) -> int:
     """The highest round number that an artifact or a log carries; 0 without any."""
-    found = (re.search(_ROUND, name) for name in round_files(place))
+    found = (re.search(_ROUND, name) for name in round_files(workspace))
     return max((int(match[1]) for match in found if match), default=0)
 
 
-def round_files(place: Workspace) -> list[str]:
+def round_files(workspace: Workspace) -> list[str]:
     """Artifacts, logs and checkpoints that only a round leaves."""
     found = []
     for name in (ARTIFACTS, LOGS):
-        found += [f"{name}/{one}" for one in _names(place.file(name)) if re.match(_ROUND, one)]
+        found += [f"{name}/{one}" for one in _names(workspace.file(name)) if re.match(_ROUND, one)]
     manifests = f"{CHECKPOINTS}/manifests"
-    names = _names(place.file(manifests))
+    names = _names(workspace.file(manifests))
     return found + [f"{manifests}/{name}" for name in names if name.startswith(_BEGUN)]
 
 
@@ -138,7 +138,7 @@ def _names(folder: str) -> list[str]:
 
 
 def check(
-    place: Workspace,
+    workspace: Workspace,
     number: int,
     state: State,
     event: Event,
@@ -156,11 +156,11 @@ def check(
             case Kind.ROUND_STARTED if state.seq > 0:
                 _carried(number, state, event)
             case Kind.STEP_FINISHED if LOGS not in may_lack:
-                _log(place, event, largest)
-                _attachments(place, event, largest)
+                _log(workspace, event, largest)
+                _attachments(workspace, event, largest)
             case Kind.ROUND_FINISHED:
                 _completion(number, state, event)
-                _artifact(place, state, event, on_disk=ARTIFACTS not in may_lack)
+                _artifact(workspace, state, event, on_disk=ARTIFACTS not in may_lack)
     except (KeyError, TypeError, ValueError) as error:
         if isinstance(error, BrokenChain):
             raise
@@ -187,14 +187,14 @@ def _completion(number: int, state: State, event: Event) -> None:
             )
 
 
-def _log(place: Workspace, event: Event, largest: int | None) -> None:
-    path = place.shown(event.data["log_path"])
-    size, digest = _digest(place, event.data["log_path"], largest)
-    if size is None and event.data["log_path"] in withheld.archived_files(place):
+def _log(workspace: Workspace, event: Event, largest: int | None) -> None:
+    path = workspace.shown(event.data["log_path"])
+    size, digest = _digest(workspace, event.data["log_path"], largest)
+    if size is None and event.data["log_path"] in withheld.archived_files(workspace):
         return  # the log of a private gate, during a change or since a crash in one
     if size is None:
         why = "is missing, or is not a regular file any more"
-        if _was_away(place, event):
+        if _was_away(workspace, event):
             why += f", nor is it in {WITHHELD}/{withheld.ARCHIVE}: look for what else was withheld"
         raise RecordMismatch(path, why)
     if size != event.data["log_bytes"]:
@@ -203,11 +203,11 @@ def _log(place: Workspace, event: Event, largest: int | None) -> None:
         raise RecordMismatch(path, "was changed after it was recorded: its sha256 differs")
 
 
-def _attachments(place: Workspace, event: Event, largest: int | None) -> None:
+def _attachments(workspace: Workspace, event: Event, largest: int | None) -> None:
     for one in event.data.get("attachments", ()):
-        name, path = one["path"], place.shown(one["path"])
-        size, digest = _digest(place, name, largest)
-        if size is None and name not in withheld.archived_files(place):
+        name, path = one["path"], workspace.shown(one["path"])
+        size, digest = _digest(workspace, name, largest)
+        if size is None and name not in withheld.archived_files(workspace):
             raise RecordMismatch(path, "is missing, or is not a regular file any more", name)
         if size not in (None, one["bytes"]):
             raise RecordMismatch(path, f"holds {size} bytes, recorded were {one['bytes']}", name)
@@ -217,13 +217,13 @@ def _attachments(place: Workspace, event: Event, largest: int | None) -> None:
             )
 
 
-def _was_away(place: Workspace, event: Event) -> bool:
+def _was_away(workspace: Workspace, event: Event) -> bool:
     """Whether it is a private log that the workspace may hold in its archive."""
-    return bool(event.data.get("private")) and os.path.isdir(place.file(WITHHELD))
+    return bool(event.data.get("private")) and os.path.isdir(workspace.file(WITHHELD))
 
 
-def _artifact(place: Workspace, state: State, event: Event, *, on_disk: bool) -> None:
-    path = place.shown(event.data["artifact"])
+def _artifact(workspace: Workspace, state: State, event: Event, *, on_disk: bool) -> None:
+    path = workspace.shown(event.data["artifact"])
     expected = projections.to_bytes(projections.artifact_of(state, event))
     if hashlib.sha256(expected).hexdigest() != event.data["artifact_sha256"]:
         raise RecordMismatch(
@@ -231,18 +231,18 @@ def _artifact(place: Workspace, state: State, event: Event, *, on_disk: bool) ->
         )
     if not on_disk:
         return
-    size, digest = _digest(place, event.data["artifact"], None)
+    size, digest = _digest(workspace, event.data["artifact"], None)
     if size is None:
         raise RecordMismatch(path, "is missing; the next run writes the latest ones again")
     if digest != event.data["artifact_sha256"]:
         raise RecordMismatch(path, "was changed after it was recorded: its sha256 differs")
 
 
-def _digest(place: Workspace, name: str, largest: int | None) -> tuple[int | None, str]:
+def _digest(workspace: Workspace, name: str, largest: int | None) -> tuple[int | None, str]:
     """(size in bytes, sha256) of a workspace file; (None, "") when it is not there, no hash when
     it is larger than `largest`."""
     try:
-        descriptor = files.open_regular(place.file(name), os.O_RDONLY)
+        descriptor = files.open_regular(workspace.file(name), os.O_RDONLY)
     except OSError:
         return None, ""
     with open(descriptor, "rb", buffering=0) as file:

@@ -46,7 +46,7 @@ class Excerpt(NamedTuple):
         return "\n".join(self.lines)
 
 
-def end_of(place: Workspace, log_path: str, size: int) -> Excerpt | None:
+def end_of(workspace: Workspace, log_path: str, size: int) -> Excerpt | None:
     """The last whole lines of a log, `size` characters at most, as a terminal shows them; None when
     the log is not there.
 
@@ -54,7 +54,7 @@ def end_of(place: Workspace, log_path: str, size: int) -> Excerpt | None:
     the workspace's folder of logs.
     """
     try:
-        folder = files.open_folder(place.file(LOGS))
+        folder = files.open_folder(workspace.file(LOGS))
     except OSError:
         return None
     try:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from openloop.config import config, placeholders
 from openloop.config.config import Config
 from openloop.core.errors import ConfigError, UsageError
-from openloop.record import workspace
+from openloop.record import workspace as workspaces
 from openloop.record.lock import runner_lives
 from openloop.record.workspace import CONFIG, HOME, Workspace
 
@@ -46,17 +46,17 @@ class Mission(NamedTuple):
 
 def load(path: str) -> Mission:
     """The mission of the workspace at `path`. Raises UsageError or ConfigError."""
-    place = workspace.existing(path)
-    data = workspace.read_config(place)
-    known = config.parse(data, where=place.shown(CONFIG))
-    root = workspace.existing_project_root(place, known.project_root)
-    return Mission(place, known, data, root)
+    workspace = workspaces.existing(path)
+    data = workspaces.read_config(workspace)
+    known = config.parse(data, where=workspace.shown(CONFIG))
+    root = workspaces.existing_project_root(workspace, known.project_root)
+    return Mission(workspace, known, data, root)
 
 
-def loops_beside(place: Workspace, root: str) -> Iterator[Workspace]:
+def loops_beside(workspace: Workspace, root: str) -> Iterator[Workspace]:
     """The other workspaces in the same `.openloop` whose runners live and work on the project at
     `root`, on a part of it, or on a folder around it."""
-    folder, own = os.path.split(place.path)
+    folder, own = os.path.split(workspace.path)
     if os.path.basename(folder) != HOME:
         return
     for name in sorted(os.listdir(folder)):

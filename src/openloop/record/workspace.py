@@ -158,11 +158,11 @@ def existing_record(path: str) -> Workspace:
     raise without_config(found)
 
 
-def _has_rounds(place: Workspace) -> bool:
+def _has_rounds(workspace: Workspace) -> bool:
     """Whether logs or artifacts of a round are there."""
     for folder in (LOGS, ARTIFACTS):
         try:
-            names = os.listdir(place.file(folder))
+            names = os.listdir(workspace.file(folder))
         except OSError:
             continue
         if any(name.startswith("round-") for name in names):
@@ -170,38 +170,40 @@ def _has_rounds(place: Workspace) -> bool:
     return False
 
 
-def without_config(place: Workspace) -> UsageError:
+def without_config(workspace: Workspace) -> UsageError:
     """The error for a folder without openloop.json: probably a project with workspaces in it."""
     from shlex import quote  # as in `quoted`
 
-    what = f"{place.given} is not a workspace: it has no {CONFIG}"
-    if os.path.lexists(place.file(EVENTS)):
-        fix = f"restore that file, or write a new one: openloop init --force {place.quoted}"
+    what = f"{workspace.given} is not a workspace: it has no {CONFIG}"
+    if os.path.lexists(workspace.file(EVENTS)):
+        fix = f"restore that file, or write a new one: openloop init --force {workspace.quoted}"
         return UsageError(what, fix=fix)
-    folders = place.path.split(os.sep)
-    inner = os.path.normpath(os.path.join(place.given, "" if folders[-1] == HOME else HOME))
+    folders = workspace.path.split(os.sep)
+    inner = os.path.normpath(os.path.join(workspace.given, "" if folders[-1] == HOME else HOME))
     for name in _workspaces_in(inner):
         return UsageError(what, fix=f"name the one in it: {quote(f'{inner}/{name}')}")
-    created = place.quoted if HOME in folders[:-1] else quote(f"{inner}/main")
+    created = workspace.quoted if HOME in folders[:-1] else quote(f"{inner}/main")
     return UsageError(what, fix=f"create one: openloop init {created}")
 
 
-def read_config(place: Workspace) -> bytes:
+def read_config(workspace: Workspace) -> bytes:
     """The bytes of openloop.json. Raises UsageError."""
     try:
-        path = os.path.realpath(place.file(CONFIG))  # a person may keep it elsewhere
+        path = os.path.realpath(workspace.file(CONFIG))  # a person may keep it elsewhere
         data = files.read(path, limit=_LIMIT)
     except OSError as error:
-        raise unreadable(place, CONFIG, error) from None
+        raise unreadable(workspace, CONFIG, error) from None
     return data
 
 
-def unreadable(place: Workspace, name: str, error: OSError) -> UsageError:
+def unreadable(workspace: Workspace, name: str, error: OSError) -> UsageError:
     """The error for a file of the workspace that cannot be read."""
     fix = "make it readable" if isinstance(error, PermissionError) else ""
     if name == CONFIG and not fix:
-        fix = f"restore it, or write a new one: openloop init --force {place.quoted}"
-    return UsageError(f"{name} cannot be read: {error.strerror}", where=place.shown(name), fix=fix)
+        fix = f"restore it, or write a new one: openloop init --force {workspace.quoted}"
+    return UsageError(
+        f"{name} cannot be read: {error.strerror}", where=workspace.shown(name), fix=fix
+    )
 
 
 def existing_project_root(workspace: Workspace, configured: str) -> str:

@@ -61,52 +61,52 @@ class AuditReport:
         }
 
 
-def examine(place: Workspace, *, head: str | None = None) -> AuditReport:
+def examine(workspace: Workspace, *, head: str | None = None) -> AuditReport:
     """Audit a workspace. head: the expected hash of the chain's last event, as a run printed it."""
     report = AuditReport()
-    beat = record_end.heartbeat(place)  # before the events: a live runner is ahead of it
+    beat = record_end.heartbeat(workspace)  # before the events: a live runner is ahead of it
     try:
-        heads = _chain(place, report, {head, (beat or {}).get("event_head")})
-        _heartbeat(place, report, beat, heads)
+        heads = _chain(workspace, report, {head, (beat or {}).get("event_head")})
+        _heartbeat(workspace, report, beat, heads)
         if head is not None and report.head != head:
-            raise RecordMismatch(place.shown(EVENTS), _wrong_head(head, report, heads))
-        _replay(place, report)
+            raise RecordMismatch(workspace.shown(EVENTS), _wrong_head(head, report, heads))
+        _replay(workspace, report)
     except RecordMismatch as found:
         report.broken = FirstBreak(found.where, found.why)
     return report
 
 
-def examine_latest(place: Workspace, rounds: int) -> AuditReport:
+def examine_latest(workspace: Workspace, rounds: int) -> AuditReport:
     """Audit a short record whole, and of a long one what a report of its latest rounds shows: their
     events, the files that these name, and the heartbeat."""
     report = AuditReport()
-    beat = record_end.heartbeat(place)
+    beat = record_end.heartbeat(workspace)
     try:
-        if os.path.lexists(place.file(EVENTS)):
-            with _opened(place) as events:
+        if os.path.lexists(workspace.file(EVENTS)):
+            with _opened(workspace) as events:
                 if record_end.whole_size(events) > record_end.WINDOW:
                     report.is_whole = False
-                    _replay_latest(place, events, rounds, report, beat)
+                    _replay_latest(workspace, events, rounds, report, beat)
                     return report
     except RecordMismatch as found:
         report.broken = FirstBreak(found.where, found.why)
         return report
-    return examine(place)
+    return examine(workspace)
 
 
 def _replay_latest(
-    place: Workspace, events: int, rounds: int, report: AuditReport, beat: dict[str, Any] | None
+    workspace: Workspace, events: int, rounds: int, report: AuditReport, beat: dict[str, Any] | None
 ) -> None:
     end = record_end.window(events, count=rounds)
     begin = end.first + end.rounds[-rounds:][0]
-    replay = _Replay(place, report)
+    replay = _Replay(workspace, report)
     for number, line in chain.check_chain(end.lines, first=end.first, prev=end.prev):
         report.head = chain.head_of(line)
         if number >= begin:
             report.events += 1
             replay.take(number, line)
     if why := reader.lost(replay.state, report.head, beat):
-        raise RecordMismatch(place.shown(EVENTS), why)
+        raise RecordMismatch(workspace.shown(EVENTS), why)
     replay.end()
     report.runs = replay.state.run - replay.first_run + 1
     report.rounds = len(end.rounds[-rounds:])
@@ -121,27 +121,27 @@ def _wrong_head(head: str, report: AuditReport, heads: dict[str, int]) -> str:
 
 
 @contextlib.contextmanager
-def _opened(place: Workspace) -> Iterator[int]:
+def _opened(workspace: Workspace) -> Iterator[int]:
     """The open events.jsonl; an error in one of its lines ends the audit."""
     try:
-        descriptor = files.open_regular(place.file(EVENTS), os.O_RDONLY)
+        descriptor = files.open_regular(workspace.file(EVENTS), os.O_RDONLY)
     except OSError as error:
-        raise RecordMismatch(place.shown(EVENTS), str(error.strerror)) from None
+        raise RecordMismatch(workspace.shown(EVENTS), str(error.strerror)) from None
     try:
         yield descriptor
     except BrokenChain as error:
-        raise RecordMismatch(f"{place.shown(EVENTS)}, line {error.line}", error.why) from None
+        raise RecordMismatch(f"{workspace.shown(EVENTS)}, line {error.line}", error.why) from None
     finally:
         os.close(descriptor)
 
 
-def _chain(place: Workspace, report: AuditReport, asked: set[str | None]) -> dict[str, int]:
+def _chain(workspace: Workspace, report: AuditReport, asked: set[str | None]) -> dict[str, int]:
     """Check the chain before the events are applied, so that an edited line is not reported as a
     wrong file. Returns the line numbers of the given heads."""
     heads: dict[str, int] = {}
-    if not os.path.lexists(place.file(EVENTS)):
+    if not os.path.lexists(workspace.file(EVENTS)):
         return heads
-    with _opened(place) as events:
+    with _opened(workspace) as events:
         torn = _Torn(events)
         for number, line in chain.check_chain(torn.whole_lines()):
             report.head, report.events = chain.head_of(line), number
@@ -153,13 +153,13 @@ def _chain(place: Workspace, report: AuditReport, asked: set[str | None]) -> dic
     return heads
 
 
-def _replay(place: Workspace, report: AuditReport) -> None:
+def _replay(workspace: Workspace, report: AuditReport) -> None:
     """Check the events of an intact chain by applying them again."""
     if report.events == 0:
-        integrity.check_empty(place)
+        integrity.check_empty(workspace)
         return
-    with _opened(place) as events:
-        replay = _Replay(place, report)
+    with _opened(workspace) as events:
+        replay = _Replay(workspace, report)
         for number, line in zip(range(1, report.events + 1), reader.lines(events), strict=False):
             replay.take(number, line)
         replay.end()
@@ -169,8 +169,8 @@ def _replay(place: Workspace, report: AuditReport) -> None:
 class _Replay:
     """Applies the events in order, and checks each against the files that it names."""
 
-    def __init__(self, place: Workspace, report: AuditReport) -> None:
-        self._place = place
+    def __init__(self, workspace: Workspace, report: AuditReport) -> None:
+        self._workspace = workspace
         self._report = report
         self._found: list[RecordMismatch] = []
         self.state = State()
@@ -179,14 +179,14 @@ class _Replay:
     def take(self, number: int, line: bytes) -> None:
         event = reader.decode_at(number, line)
         try:
-            integrity.check(self._place, number, self.state, event)
+            integrity.check(self._workspace, number, self.state, event)
         except RecordMismatch as mismatch:
             self._found.append(mismatch)
         self.first_run = self.first_run or event.run
         self._report.logs += event.kind is Kind.STEP_FINISHED
         self._report.artifacts += event.kind is Kind.ROUND_FINISHED
         self.state = reader.apply_at(number, self.state, event)
-        known = list(map(self._place.shown, self.state.accepted))
+        known = list(map(self._workspace.shown, self.state.accepted))
         accepted = [one for one in self._found if one.where in known]
         self._report.notes += [f"accepted by a person: {one}" for one in accepted]
         self._found = [one for one in self._found if one not in accepted]
@@ -211,7 +211,7 @@ class _Torn:
 
 
 def _heartbeat(
-    place: Workspace, report: AuditReport, beat: dict[str, Any] | None, heads: dict[str, int]
+    workspace: Workspace, report: AuditReport, beat: dict[str, Any] | None, heads: dict[str, int]
 ) -> None:
     """Check that the heartbeat does not contradict the record."""
     if beat is None:
@@ -222,10 +222,10 @@ def _heartbeat(
         return
     if seq > report.events:
         why = f"ends at event {report.events}, the heartbeat knows event {seq}: the end was cut"
-        raise RecordMismatch(place.shown(EVENTS), why)
+        raise RecordMismatch(workspace.shown(EVENTS), why)
     if heads.get(str(head)) != seq:
         why = f"line {seq} is not the one that the heartbeat of that moment knew"
-        raise RecordMismatch(place.shown(EVENTS), why)
+        raise RecordMismatch(workspace.shown(EVENTS), why)
 
 
 def counts(report: AuditReport) -> str:

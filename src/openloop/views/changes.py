@@ -50,36 +50,36 @@ def has_changes(result: StepResult) -> bool:
     return result.changes is not None and result.changes.get("files") != 0
 
 
-def diff_of(place: Workspace, result: StepResult) -> bytes | None:
+def diff_of(workspace: Workspace, result: StepResult) -> bytes | None:
     """The kept diff of a change, if it matches the record; None without one."""
     path = (result.changes or {}).get("diff")
     for one in result.attachments:
         if one.path == path:
             try:
-                data = files.read(place.file(one.path), limit=LARGEST)
+                data = files.read(workspace.file(one.path), limit=LARGEST)
             except OSError:
                 return None
             return data if hashlib.sha256(data).hexdigest() == one.sha256 else None
     return None
 
 
-def show(place: Workspace, number: int | None) -> None:
+def show(workspace: Workspace, number: int | None) -> None:
     """Write a diff to standard output: the one of the latest change that left one, or all of a
     round. Raises UsageError where there is none."""
-    found = _changes(place, number)
+    found = _changes(workspace, number)
     if not found:
-        where = f" in round {number}" if number is not None else f" yet in {place.given}"
-        fix = f"see what ran: openloop report {place.quoted} --format md"
+        where = f" in round {number}" if number is not None else f" yet in {workspace.given}"
+        fix = f"see what ran: openloop report {workspace.quoted} --format md"
         raise UsageError(f"there is no finished change{where}", fix=fix)
     for change in reversed(found):
-        _show(place, change)
+        _show(workspace, change)
 
 
-def _changes(place: Workspace, number: int | None) -> list[Change]:
+def _changes(workspace: Workspace, number: int | None) -> list[Change]:
     """The latest change of its run that left a difference, or else the latest; or those of a
     round, the latest first."""
     found: list[Change] = []
-    for change in _backward(place):
+    for change in _backward(workspace):
         if number is None:
             if found and change.run != found[0].run:
                 break
@@ -93,9 +93,9 @@ def _changes(place: Workspace, number: int | None) -> list[Change]:
     return found
 
 
-def _backward(place: Workspace) -> Iterator[Change]:
+def _backward(workspace: Workspace) -> Iterator[Change]:
     try:
-        events = files.open_regular(place.file(EVENTS), os.O_RDONLY)
+        events = files.open_regular(workspace.file(EVENTS), os.O_RDONLY)
     except FileNotFoundError:
         return
     try:
@@ -108,31 +108,31 @@ def _backward(place: Workspace) -> Iterator[Change]:
                 except (KeyError, TypeError, ValueError) as error:
                     raise UsageError(
                         f"the record cannot be read: {error}",
-                        where=place.shown(EVENTS),
-                        fix=f"openloop audit {place.quoted}",
+                        where=workspace.shown(EVENTS),
+                        fix=f"openloop audit {workspace.quoted}",
                     ) from None
     finally:
         os.close(events)
 
 
-def _show(place: Workspace, change: Change) -> None:
+def _show(workspace: Workspace, change: Change) -> None:
     result = change.result
     title = f"round {change.round}, {result.step} {result.outcome}"
     words = diff_counts(result)
     if not words:
         raise UsageError(
             f"{title}: no difference was recorded",
-            where=place.given,
+            where=workspace.given,
             fix="diffs need a policy, or baseline.keep_best: openloop help policy",
         )
     data = b""
     if (result.changes or {}).get("diff"):
-        kept = diff_of(place, result)
+        kept = diff_of(workspace, result)
         if kept is None:
             raise UsageError(
                 f"{title}: its diff is missing or differs from the record",
-                where=place.shown(str((result.changes or {})["diff"])),
-                fix=f"openloop audit {place.quoted}",
+                where=workspace.shown(str((result.changes or {})["diff"])),
+                fix=f"openloop audit {workspace.quoted}",
             )
         data = kept
     print(f"==> {title}: {words}", file=sys.stderr, flush=True)
@@ -149,9 +149,9 @@ def lines(data: bytes) -> list[str]:
     return ["\t".join(map(printable, line.split("\t"))) for line in decoded]
 
 
-def quoted(place: Workspace, change: Change, most: int) -> tuple[list[str], int]:
+def quoted(workspace: Workspace, change: Change, most: int) -> tuple[list[str], int]:
     """(the first lines of a kept diff, how many more there are)."""
-    data = diff_of(place, change.result) or b""
+    data = diff_of(workspace, change.result) or b""
     found = [line.replace("\t", TAB) for line in lines(data)]
     return found[:most], max(len(found) - most, 0)
 

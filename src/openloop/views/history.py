@@ -138,13 +138,13 @@ class _Reading:
             self.measured.append(MetricPoint(event.round, measurement.after(before)))
 
 
-def read(place: Workspace, *, detailed: int) -> History:
+def read(workspace: Workspace, *, detailed: int) -> History:
     """The history of a workspace that others may be writing. detailed: rounds to show whole."""
     reading = _Reading(deque(maxlen=detailed))
     broken = ""
     rounds: list[Round] = []
     try:
-        end = _end(place, detailed)
+        end = _end(workspace, detailed)
         begin = end.first + end.rounds[0]
         if end.first > 1:
             reading.begin(begin, end.lines[end.rounds[0]])
@@ -159,9 +159,9 @@ def read(place: Workspace, *, detailed: int) -> History:
     return History(tuple(rounds), dict(reading.earlier), tuple(reading.measured), broken)
 
 
-def _end(place: Workspace, rounds: int) -> RecordWindow:
+def _end(workspace: Workspace, rounds: int) -> RecordWindow:
     try:
-        events = files.open_regular(place.file(EVENTS), os.O_RDONLY)
+        events = files.open_regular(workspace.file(EVENTS), os.O_RDONLY)
     except FileNotFoundError:
         return RecordWindow([], 1, [0], 0, b"")
     try:

@@ -102,40 +102,40 @@ def visible(text: str) -> str:
     return "\n".join("\t".join(map(printable, line.split("\t"))) for line in lines)
 
 
-def show(place: Workspace, asked: LogSelection, *, follow: bool) -> None:
+def show(workspace: Workspace, asked: LogSelection, *, follow: bool) -> None:
     """Write the latest log that is asked for to standard output; with `follow` go on until the
     run is over. Raises UsageError when there is no such log."""
     sink: Sink = TerminalSink() if sys.stdout.isatty() else BytesSink()
     if follow:
-        status_watch.for_first_run(place)
-    shown = _ShownLog(place, sink)
-    record = _FollowedRecord(place)
+        status_watch.for_first_run(workspace)
+    shown = _ShownLog(workspace, sink)
+    record = _FollowedRecord(workspace)
     latest = record.latest(asked)
     if latest:
         shown.turn_to(latest)
     if follow:
-        _follow(place, record, asked, shown)
+        _follow(workspace, record, asked, shown)
     shown.copy()
     shown.end()
     if not shown.any:
-        raise _no_log(place, record, asked)
+        raise _no_log(workspace, record, asked)
 
 
-def _no_log(place: Workspace, record: _FollowedRecord, asked: LogSelection) -> UsageError:
+def _no_log(workspace: Workspace, record: _FollowedRecord, asked: LogSelection) -> UsageError:
     if record.latest(LogSelection()):
-        fix = f"look at what there is: ls {place.shown(LOGS)}"
-        return UsageError(f"there is no log{asked}", where=place.shown(LOGS), fix=fix)
-    what = f"there is no log yet: nothing has run in {place.given}"
-    return UsageError(what, fix=f"openloop run {place.quoted}")
+        fix = f"look at what there is: ls {workspace.shown(LOGS)}"
+        return UsageError(f"there is no log{asked}", where=workspace.shown(LOGS), fix=fix)
+    what = f"there is no log yet: nothing has run in {workspace.given}"
+    return UsageError(what, fix=f"openloop run {workspace.quoted}")
 
 
 def _follow(
-    place: Workspace, record: _FollowedRecord, asked: LogSelection, shown: _ShownLog
+    workspace: Workspace, record: _FollowedRecord, asked: LogSelection, shown: _ShownLog
 ) -> None:
     """Write log after log until the run, or the selected round, is over."""
     over = False
     while not over:
-        lives = lock.runner_lives(place)  # first: what is read after it is all there is
+        lives = lock.runner_lives(workspace)  # first: what is read after it is all there is
         for event in record.new():
             over = over or asked.is_over(event)
             if asked.wants(event):
@@ -158,8 +158,8 @@ def _wait() -> None:
 class _ShownLog:
     """The log that is shown, and the position up to which it was shown."""
 
-    def __init__(self, place: Workspace, sink: Sink) -> None:
-        self._place = place
+    def __init__(self, workspace: Workspace, sink: Sink) -> None:
+        self._workspace = workspace
         self._sink = sink
         self._log = -1
         self._offset = 0
@@ -172,7 +172,7 @@ class _ShownLog:
         name = os.path.basename(str(event.data.get("log_path")))
         sys.stdout.flush()
         print(printable(f"==> {LOGS}/{name}"), file=sys.stderr, flush=True)
-        self._log, self._offset, self.any = _open(self._place, name), 0, True
+        self._log, self._offset, self.any = _open(self._workspace, name), 0, True
 
     def copy(self) -> None:
         """Write the bytes that were added since the last call."""
@@ -195,10 +195,10 @@ class _ShownLog:
             self._log = -1
 
 
-def _open(place: Workspace, name: str) -> int:
-    path = place.shown(f"{LOGS}/{name}")
+def _open(workspace: Workspace, name: str) -> int:
+    path = workspace.shown(f"{LOGS}/{name}")
     try:
-        folder = files.open_folder(place.file(LOGS))
+        folder = files.open_folder(workspace.file(LOGS))
         try:
             return files.open_regular(name, os.O_RDONLY, folder=folder)
         finally:
@@ -215,8 +215,8 @@ def _open(place: Workspace, name: str) -> int:
 class _FollowedRecord:
     """events.jsonl, searched from its end and then read as it grows; its chain is not checked."""
 
-    def __init__(self, place: Workspace) -> None:
-        self._place = place
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
         self._offset = 0  # bytes of it that `new` need not read any more
 
     def latest(self, asked: LogSelection) -> Event | None:
@@ -252,7 +252,7 @@ class _FollowedRecord:
 
     def _open(self) -> int:
         try:
-            return files.open_regular(self._place.file(EVENTS), os.O_RDONLY)
+            return files.open_regular(self._workspace.file(EVENTS), os.O_RDONLY)
         except OSError:
             return -1
 

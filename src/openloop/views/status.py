@@ -14,7 +14,8 @@ from openloop.core.errors import ConfigError, OpenLoopError, UsageError
 from openloop.core.text import counted, printable
 from openloop.core.vocabulary import Status
 from openloop.fs.files import NotRegular
-from openloop.record import chain, record_end, withheld, workspace
+from openloop.record import chain, record_end, withheld
+from openloop.record import workspace as workspaces
 from openloop.record.lock import runner_lives
 from openloop.record.workspace import CONFIG, EVENTS, HEARTBEAT, LOGS, Workspace
 
@@ -33,20 +34,20 @@ class WorkspaceStatus:
     withheld: the archive with the files that are withheld right now, "" for none.
     """
 
-    __slots__ = ("heartbeat", "place", "problems", "undone", "withheld")
+    __slots__ = ("heartbeat", "problems", "undone", "withheld", "workspace")
 
     def __init__(
         self,
-        place: Workspace,
+        workspace: Workspace,
         heartbeat: Mapping[str, Any],
         problems: tuple[OpenLoopError, ...],
         undone: list[dict[str, Any]],
     ) -> None:
-        self.place = place
+        self.workspace = workspace
         self.heartbeat = heartbeat
         self.problems = problems
         self.undone = undone
-        self.withheld = withheld.archive_path(place)
+        self.withheld = withheld.archive_path(workspace)
 
     @property
     def status(self) -> str:
@@ -65,27 +66,27 @@ class WorkspaceStatus:
 
 def inspect(path: str) -> WorkspaceStatus:
     """The state of the workspace at `path`. Raises UsageError when there is none."""
-    place = workspace.existing(path)
+    workspace = workspaces.existing(path)
     problems: list[OpenLoopError] = []
     seen = None
-    beat = record_end.heartbeat(place)  # before the record, which is never behind it
+    beat = record_end.heartbeat(workspace)  # before the record, which is never behind it
     try:
-        seen = record_end.read_end(place)
+        seen = record_end.read_end(workspace)
     except (chain.BrokenChain, NotRegular) as error:
-        fix = f"look at it: openloop audit {place.quoted}"
-        problems.append(_problem(place, EVENTS, f"{EVENTS} is not intact: {error}", fix))
+        fix = f"look at it: openloop audit {workspace.quoted}"
+        problems.append(_problem(workspace, EVENTS, f"{EVENTS} is not intact: {error}", fix))
     except OSError as error:
-        problems.append(workspace.unreadable(place, EVENTS, error))
-    document, found = heartbeat_checked_against_record(place, beat, seen)
-    problems += [*_config_problems(place, seen.config_sha256 if seen else ""), *found]
-    if seen and (grown := changed_log(place, seen)):
-        fix = f"look at it: openloop audit {place.quoted}"
-        problems.append(_problem(place, grown[0], grown[1], fix))
-    return WorkspaceStatus(place, document, tuple(problems), seen.undone if seen else [])
+        problems.append(workspaces.unreadable(workspace, EVENTS, error))
+    document, found = heartbeat_checked_against_record(workspace, beat, seen)
+    problems += [*_config_problems(workspace, seen.config_sha256 if seen else ""), *found]
+    if seen and (grown := changed_log(workspace, seen)):
+        fix = f"look at it: openloop audit {workspace.quoted}"
+        problems.append(_problem(workspace, grown[0], grown[1], fix))
+    return WorkspaceStatus(workspace, document, tuple(problems), seen.undone if seen else [])
 
 
 def heartbeat_checked_against_record(
-    place: Workspace, beat: Mapping[str, Any] | None, seen: record_end.RecordEnd | None
+    workspace: Workspace, beat: Mapping[str, Any] | None, seen: record_end.RecordEnd | None
 ) -> tuple[Mapping[str, Any], list[OpenLoopError]]:
     """(the heartbeat as far as the record supports it, with `crashed` derived; its problems).
 
@@ -94,21 +95,21 @@ def heartbeat_checked_against_record(
     """
     problems: list[OpenLoopError] = []
     if beat is None:
-        problems.append(_lost_heartbeat(place))
-        beat = _from_record(place) if seen else _UNKNOWN
+        problems.append(_lost_heartbeat(workspace))
+        beat = _from_record(workspace) if seen else _UNKNOWN
     elif beat["status"] != Status.RUNNING and not _agrees(beat["status"], seen):
-        latest = record_end.heartbeat(place) or _UNKNOWN
-        if runner_lives(place) or latest["status"] != beat["status"]:
+        latest = record_end.heartbeat(workspace) or _UNKNOWN
+        if runner_lives(workspace) or latest["status"] != beat["status"]:
             beat = latest  # it has moved on since
         else:
-            beat = _from_record(place) if seen else {**beat, **_UNKNOWN}
+            beat = _from_record(workspace) if seen else {**beat, **_UNKNOWN}
             if seen:
                 says = f"{HEARTBEAT} says {printable(latest['status'])}"
                 what = f"{says}, and the record {seen.status}"
-                problems.append(_problem(place, HEARTBEAT, what, _WRITTEN_AGAIN))
-    if beat["status"] == Status.RUNNING and not runner_lives(place):
-        beat = record_end.heartbeat(place) or beat  # it may just have come to its end
-    if beat["status"] == Status.RUNNING and not runner_lives(place):
+                problems.append(_problem(workspace, HEARTBEAT, what, _WRITTEN_AGAIN))
+    if beat["status"] == Status.RUNNING and not runner_lives(workspace):
+        beat = record_end.heartbeat(workspace) or beat  # it may just have come to its end
+    if beat["status"] == Status.RUNNING and not runner_lives(workspace):
         beat = {**beat, "status": Status.CRASHED, "reason": "its runner is gone"}
     return beat, problems
 
@@ -121,14 +122,14 @@ def _agrees(status: str, seen: record_end.RecordEnd | None) -> bool:
     return status == seen.status or (status, seen.status) == (Status.INTERRUPTED, Status.RUNNING)
 
 
-def changed_log(place: Workspace, seen: record_end.RecordEnd) -> tuple[str, str] | None:
+def changed_log(workspace: Workspace, seen: record_end.RecordEnd) -> tuple[str, str] | None:
     """The path of the latest log and its error when its size differs from the record; None when it
     does not, or while a step is running."""
     if seen.log is None or not seen.log[0].startswith(f"{LOGS}/"):
         return None
     path, size = seen.log
     try:
-        there = os.lstat(place.file(path)).st_size
+        there = os.lstat(workspace.file(path)).st_size
     except OSError:
         return path, f"{path} is missing; the record says {size} bytes"
     if there == size:
@@ -136,17 +137,17 @@ def changed_log(place: Workspace, seen: record_end.RecordEnd) -> tuple[str, str]
     return path, f"{path} has {there} bytes; the record says {size}: it was changed after its step"
 
 
-def _config_problems(place: Workspace, checked: str) -> tuple[OpenLoopError, ...]:
+def _config_problems(workspace: Workspace, checked: str) -> tuple[OpenLoopError, ...]:
     """checked: sha256 of a configuration that a run has accepted, "" when none has."""
     try:
-        data = workspace.read_config(place)
+        data = workspaces.read_config(workspace)
         if hashlib.sha256(data).hexdigest() == checked:
-            root = json.loads(data).get("project_root", workspace.DEFAULT_ROOT)
+            root = json.loads(data).get("project_root", workspaces.DEFAULT_ROOT)
         else:
             from openloop.config import config
 
-            root = config.parse(data, where=place.shown(CONFIG)).project_root
-        workspace.existing_project_root(place, root)
+            root = config.parse(data, where=workspace.shown(CONFIG)).project_root
+        workspaces.existing_project_root(workspace, root)
     except ConfigError as error:
         return error.problems
     except UsageError as error:
@@ -154,25 +155,25 @@ def _config_problems(place: Workspace, checked: str) -> tuple[OpenLoopError, ...
     return ()
 
 
-def _problem(place: Workspace, name: str, what: str, fix: str) -> OpenLoopError:
-    return OpenLoopError(what, where=place.shown(name), fix=fix)
+def _problem(workspace: Workspace, name: str, what: str, fix: str) -> OpenLoopError:
+    return OpenLoopError(what, where=workspace.shown(name), fix=fix)
 
 
-def _lost_heartbeat(place: Workspace) -> OpenLoopError:
-    there = os.path.lexists(place.file(HEARTBEAT))
+def _lost_heartbeat(workspace: Workspace) -> OpenLoopError:
+    there = os.path.lexists(workspace.file(HEARTBEAT))
     what = f"{HEARTBEAT} is {'not readable as a heartbeat' if there else 'missing'}"
-    return _problem(place, HEARTBEAT, what, _WRITTEN_AGAIN)
+    return _problem(workspace, HEARTBEAT, what, _WRITTEN_AGAIN)
 
 
 _UNKNOWN = {"status": "unknown", "reason": "the record cannot be read"}
 
 
-def _from_record(place: Workspace) -> dict[str, Any]:
+def _from_record(workspace: Workspace) -> dict[str, Any]:
     """A heartbeat made from the record alone, where the file is missing."""
     from openloop.record import projections, reader
 
     try:
-        record = reader.load_path(place)
+        record = reader.load_path(workspace)
     except (chain.BrokenChain, OSError):  # damaged since it was seen
         return _UNKNOWN
     return projections.heartbeat(

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from openloop.core.vocabulary import Status
-from openloop.record import workspace
+from openloop.record import workspace as workspaces
 from openloop.record.lock import runner_lives
 from openloop.record.workspace import EVENTS, Workspace
 from openloop.views import console, status
@@ -19,25 +19,25 @@ PATIENCE = 5.0  # seconds
 _INTERVAL = 0.1  # seconds between two looks
 
 
-def for_first_run(place: Workspace) -> None:
+def for_first_run(workspace: Workspace) -> None:
     """Wait a little for the first run of a workspace, and say so on stderr."""
-    if runner_lives(place) or os.path.lexists(place.file(EVENTS)):
+    if runner_lives(workspace) or os.path.lexists(workspace.file(EVENTS)):
         return
     words = f"nothing has run yet: waiting {PATIENCE:g} s for a run to start"
     print(words, file=sys.stderr, flush=True)
     deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline and not runner_lives(place):
+    while time.monotonic() < deadline and not runner_lives(workspace):
         time.sleep(_INTERVAL)
 
 
 def watch(path: str, screen: console.Screen) -> status.WorkspaceStatus:
     """Show a live run until it is over: on a terminal the whole page, redrawn; elsewhere a line a
     step. Returns the last report."""
-    for_first_run(workspace.existing(path))
+    for_first_run(workspaces.existing(path))
     shown = ""
     while True:
         report = status.inspect(path)
-        is_over = report.status != Status.RUNNING and not runner_lives(report.place)
+        is_over = report.status != Status.RUNNING and not runner_lives(report.workspace)
         if is_over or not screen.is_open:
             screen.page([])
             return report

@@ -10,7 +10,8 @@ from openloop.config import config
 from openloop.core import clock
 from openloop.core.errors import ConfigError, UsageError
 from openloop.fs import files
-from openloop.record import chain, reader, workspace
+from openloop.record import chain, reader
+from openloop.record import workspace as workspaces
 from openloop.record.workspace import KNOWLEDGE, Workspace
 from openloop.views import audit, status
 from openloop.web.overview import Row
@@ -21,18 +22,24 @@ _NAMES = 200  # files of knowledge
 Document = dict[str, Any]
 
 
-def document(place: Workspace, row: Row, audits: Audits) -> Document:
+def document(workspace: Workspace, row: Row, audits: Audits) -> Document:
     """row: the loop's row of the overview. It never looks better than the record: a broken record
     is reported."""
-    seen = status.inspect(place.path)
+    seen = status.inspect(workspace.path)
     problems = [{"what": p.what, "where": p.where, "fix": p.fix} for p in seen.problems]
     found: Document = {**row, "problems": problems, "withheld": seen.withheld or None}
     try:
-        record = reader.load_path(place)
+        record = reader.load_path(workspace)
     except (chain.BrokenChain, OSError) as error:
-        return {**found, "gates": [], "head": None, "broken": str(error), "audit": audits.of(place)}
+        return {
+            **found,
+            "gates": [],
+            "head": None,
+            "broken": str(error),
+            "audit": audits.of(workspace),
+        }
     state = record.state
-    known = _known(place)
+    known = _known(workspace)
     gates = [
         {
             "step": step,
@@ -49,30 +56,30 @@ def document(place: Workspace, row: Row, audits: Audits) -> Document:
         "events": state.seq,
         "broken": None,
         "undone": [{"round": v.round, "step": v.step, "text": v.text} for v in state.undone],
-        "knowledge": knowledge(place),
-        "audit": audits.of(place),
+        "knowledge": knowledge(workspace),
+        "audit": audits.of(workspace),
     }
 
 
-def _known(place: Workspace) -> config.Config | None:
+def _known(workspace: Workspace) -> config.Config | None:
     try:
-        return config.parse(workspace.read_config(place), where=place.path)
+        return config.parse(workspaces.read_config(workspace), where=workspace.path)
     except (ConfigError, UsageError):
         return None  # the problems say so
 
 
-def is_private(place: Workspace, step: str | None) -> bool:
+def is_private(workspace: Workspace, step: str | None) -> bool:
     """Whether the configuration keeps a step's log private; true where it is not known."""
-    known = _known(place)
+    known = _known(workspace)
     if known is None:
         return True
     return any(gate == step and known.command(gate).private for gate in known.gates)
 
 
-def knowledge(place: Workspace) -> list[str]:
+def knowledge(workspace: Workspace) -> list[str]:
     """The names of the files in knowledge/, at most 200; none where that is no folder."""
     try:
-        folder = files.open_folder(place.file(KNOWLEDGE))
+        folder = files.open_folder(workspace.file(KNOWLEDGE))
     except OSError:
         return []
     try:
@@ -81,10 +88,10 @@ def knowledge(place: Workspace) -> list[str]:
         os.close(folder)
 
 
-def text_of(place: Workspace, folder: str, name: str) -> str:
+def text_of(workspace: Workspace, folder: str, name: str) -> str:
     """The text of a file in one of the workspace's folders ("" for its own), cut at a bound.
     Raises OSError, also for what is no regular file."""
-    opened = files.open_folder(place.file(folder) if folder else place.path)
+    opened = files.open_folder(workspace.file(folder) if folder else workspace.path)
     try:
         return files.read(name, folder=opened, limit=_TEXT).decode(errors="replace")
     finally:
@@ -98,23 +105,23 @@ class Audits:
         self._lock = threading.Lock()
         self._results: dict[str, Document] = {}
 
-    def of(self, place: Workspace) -> Document | None:
+    def of(self, workspace: Workspace) -> Document | None:
         """The state of the latest audit; None when none was asked for."""
         with self._lock:
-            return self._results.get(place.path)
+            return self._results.get(workspace.path)
 
-    def begin(self, place: Workspace) -> None:
+    def begin(self, workspace: Workspace) -> None:
         """Start an audit, unless one of this loop is running."""
         with self._lock:
-            if self._results.get(place.path, {}).get("running"):
+            if self._results.get(workspace.path, {}).get("running"):
                 return
-            self._results[place.path] = {"running": True, "asked_at": clock.utc()}
-        threading.Thread(target=self._run, args=(place,), daemon=True).start()
+            self._results[workspace.path] = {"running": True, "asked_at": clock.utc()}
+        threading.Thread(target=self._run, args=(workspace,), daemon=True).start()
 
-    def _run(self, place: Workspace) -> None:
+    def _run(self, workspace: Workspace) -> None:
         try:
-            result = audit.examine(place).to_json()
+            result = audit.examine(workspace).to_json()
         except OSError as error:
-            result = {"intact": False, "broken": {"where": place.path, "why": str(error)}}
+            result = {"intact": False, "broken": {"where": workspace.path, "why": str(error)}}
         with self._lock:
-            self._results[place.path] = {"running": False, "at": clock.utc(), **result}
+            self._results[workspace.path] = {"running": False, "at": clock.utc(), **result}

@@ -34,9 +34,9 @@ _SEARCHER = (
 Document = dict[str, Any]
 
 
-def opened(place: Workspace, name: str) -> int:
+def opened(workspace: Workspace, name: str) -> int:
     """A descriptor of the log. Raises OSError, also when it is not a regular file."""
-    folder = files.open_folder(place.file(LOGS))
+    folder = files.open_folder(workspace.file(LOGS))
     try:
         return files.open_regular(name, os.O_RDONLY, folder=folder)
     finally:

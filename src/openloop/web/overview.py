@@ -49,7 +49,7 @@ class Overview:
     def __init__(self, paths: Sequence[str]) -> None:
         self._roots = [os.path.realpath(path) for path in paths]
         self._lock = threading.Lock()
-        self._places: dict[str, Workspace] = {}
+        self._workspaces: dict[str, Workspace] = {}
         self._beats = _FileCache(record_end.heartbeat, HEARTBEAT)
         self._ends = _FileCache(_end_of_record, EVENTS)
         self._rows: dict[str, _ShownRow] = {}
@@ -61,20 +61,20 @@ class Overview:
         ones, then the rest. An unchanged row is not encoded again."""
         with self._lock:
             self._search()
-            shown = [self._show(key, place) for key, place in self._places.items()]
+            shown = [self._show(key, workspace) for key, workspace in self._workspaces.items()]
             whole = b"true" if self.whole else b"false"
         rows = b",".join([one.json for one in sorted(shown, key=lambda one: one.order)])
         return b'{"version":1,"loops":[%b],"complete_search":%b}' % (rows, whole)
 
-    def place(self, key: str) -> Workspace | None:
+    def workspace(self, key: str) -> Workspace | None:
         """The workspace of a row; None when there is no such row."""
         with self._lock:
             self._search()
-            return self._places.get(key)
+            return self._workspaces.get(key)
 
     def row(self, key: str) -> Row:
         with self._lock:
-            return self._show(key, self._places[key]).row
+            return self._show(key, self._workspaces[key]).row
 
     def _search(self) -> None:
         now = time.monotonic()
@@ -86,16 +86,16 @@ class Overview:
             paths, whole = discovery.find(root)
             self.whole = self.whole and whole
             found |= {_key(path): Workspace(path, path) for path in paths}
-        self._places = found
+        self._workspaces = found
         took = time.monotonic() - now
         self._search_at = time.monotonic() + max(_SEARCH_EVERY, 100 * took)
 
-    def _show(self, key: str, place: Workspace) -> _ShownRow:
-        claimed, end = self._beats.of(place), self._ends.of(place)
+    def _show(self, key: str, workspace: Workspace) -> _ShownRow:
+        claimed, end = self._beats.of(workspace), self._ends.of(workspace)
         before = self._rows.get(key)
         if before and before.claimed is claimed and before.end is end and not before.is_live:
             return before
-        shown = self._rows[key] = _ShownRow(_row(key, place, claimed, end), claimed, end)
+        shown = self._rows[key] = _ShownRow(_row(key, workspace, claimed, end), claimed, end)
         return shown
 
 
@@ -111,15 +111,17 @@ class _ShownRow:
         self.json = json.dumps(row, separators=(",", ":"), allow_nan=False).encode()
 
 
-def _row(key: str, place: Workspace, claimed: Beat | None, end: record_end.RecordEnd | None) -> Row:
-    beat, problems = status.heartbeat_checked_against_record(place, claimed, end)
+def _row(
+    key: str, workspace: Workspace, claimed: Beat | None, end: record_end.RecordEnd | None
+) -> Row:
+    beat, problems = status.heartbeat_checked_against_record(workspace, claimed, end)
     row = _fields(beat)
     contradicted = bool(problems) and claimed is not None
     if contradicted:
         row["reason"] = problems[0].what
     row["stale"] = row["status"] == Status.RUNNING and _age(row["updated_at"]) > SILENT_AFTER
-    row |= {"id": key, "path": place.path, "name": _name_of(place.path)}
-    row["fleet"] = _fleet_of(place.path)
+    row |= {"id": key, "path": workspace.path, "name": _name_of(workspace.path)}
+    row["fleet"] = _fleet_of(workspace.path)
     row["needs"] = "mismatch" if contradicted else _needs(row)
     row["rank"] = 0 if row["needs"] else 1 if row["status"] == Status.RUNNING else 2
     return row
@@ -133,20 +135,20 @@ class _FileCache(Generic[T]):
         self._name = name
         self._found: dict[str, tuple[tuple[int, ...], T]] = {}
 
-    def of(self, place: Workspace) -> T:
+    def of(self, workspace: Workspace) -> T:
         sign: tuple[int, ...] = ()
         with contextlib.suppress(OSError):
-            now = os.stat(place.file(self._name), follow_symlinks=False)
+            now = os.stat(workspace.file(self._name), follow_symlinks=False)
             sign = (now.st_ino, now.st_size, now.st_mtime_ns)
-        kept = self._found.get(place.path)
+        kept = self._found.get(workspace.path)
         if kept is None or kept[0] != sign:
-            kept = self._found[place.path] = (sign, self._read(place))
+            kept = self._found[workspace.path] = (sign, self._read(workspace))
         return kept[1]
 
 
-def _end_of_record(place: Workspace) -> record_end.RecordEnd | None:
+def _end_of_record(workspace: Workspace) -> record_end.RecordEnd | None:
     try:
-        return record_end.read_end(place)
+        return record_end.read_end(workspace)
     except (BrokenChain, OSError):
         return None
 

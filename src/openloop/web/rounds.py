@@ -18,12 +18,12 @@ _LONGEST = 16 << 20  # bytes that one page reads
 Document = dict[str, Any]
 
 
-def page(place: Workspace, before: int | None, *, limit: int = PAGE) -> Document:
+def page(workspace: Workspace, before: int | None, *, limit: int = PAGE) -> Document:
     """The latest `limit` rounds that begin before byte `before` of events.jsonl, newest first, and
     `before` for the page behind this one (None when there is none). A record that does not exist
     has no rounds. Raises LookupError for a byte at which no line begins, OSError."""
     try:
-        events = files.open_regular(place.file(EVENTS), os.O_RDONLY)
+        events = files.open_regular(workspace.file(EVENTS), os.O_RDONLY)
     except FileNotFoundError:
         return {"rounds": [], "before": None}
     try:
@@ -118,10 +118,10 @@ class FoundStep:
     log: its file's name. result: how it ended, None while it runs.
     """
 
-    def __init__(self, place: Workspace, identifier: int) -> None:
+    def __init__(self, workspace: Workspace, identifier: int) -> None:
         """Raises LookupError when no step begins at that byte, ValueError when its end is none that
         OpenLoop writes, OSError."""
-        events = files.open_regular(place.file(EVENTS), os.O_RDONLY)
+        events = files.open_regular(workspace.file(EVENTS), os.O_RDONLY)
         try:
             if identifier and os.pread(events, 1, identifier - 1) != b"\n":
                 raise LookupError("no step begins there")

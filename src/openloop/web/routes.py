@@ -24,9 +24,9 @@ _TEXTS = (".txt", ".log", ".json", ".md", ".csv")
 _DIFF_LINES = 5000  # of one change
 
 
-def _place(handler: Handler, key: str) -> Workspace:
+def _workspace(handler: Handler, key: str) -> Workspace:
     """The workspace of a loop. Raises HttpError."""
-    found = handler.site.overview.place(key)
+    found = handler.site.overview.workspace(key)
     if found is None:
         raise HttpError(404, "there is no such loop here")
     return found
@@ -34,12 +34,12 @@ def _place(handler: Handler, key: str) -> Workspace:
 
 def _step(handler: Handler, key: str, identifier: str) -> tuple[Workspace, rounds.FoundStep]:
     """A step whose log may be shown. Raises HttpError, LookupError, ValueError, OSError."""
-    place = _place(handler, key)
-    step = rounds.FoundStep(place, int(identifier))
-    private = bool(step.result and step.result.private) or details.is_private(place, step.step)
+    workspace = _workspace(handler, key)
+    step = rounds.FoundStep(workspace, int(identifier))
+    private = bool(step.result and step.result.private) or details.is_private(workspace, step.step)
     if private and not handler.site.private:
         raise HttpError(403, "this log is private; `openloop ui --private` shows it")
-    return place, step
+    return workspace, step
 
 
 def _number(query: Query, name: str, default: int | None = None) -> int | None:
@@ -75,20 +75,20 @@ def _overview(handler: Handler, query: Query) -> None:
 
 
 def _loop(handler: Handler, query: Query, key: str) -> None:
-    place = _place(handler, key)
+    workspace = _workspace(handler, key)
     row = handler.site.overview.row(key)
-    handler.document({"version": 1, **details.document(place, row, handler.site.audits)})
+    handler.document({"version": 1, **details.document(workspace, row, handler.site.audits)})
 
 
 def _rounds(handler: Handler, query: Query, key: str) -> None:
     limit = min(_number(query, "limit") or rounds.PAGE, 200)
-    page = rounds.page(_place(handler, key), _number(query, "before"), limit=limit)
+    page = rounds.page(_workspace(handler, key), _number(query, "before"), limit=limit)
     handler.document({"version": 1, **page})
 
 
 def _log(handler: Handler, query: Query, key: str, identifier: str) -> None:
-    place, step = _step(handler, key, identifier)
-    log = logs.opened(place, step.log)
+    workspace, step = _step(handler, key, identifier)
+    log = logs.opened(workspace, step.log)
     try:
         length = _number(query, "length") or logs.PIECE
         found = logs.read_range(log, _number(query, "offset"), length)
@@ -104,12 +104,12 @@ def _log(handler: Handler, query: Query, key: str, identifier: str) -> None:
 
 
 def _search(handler: Handler, query: Query, key: str, identifier: str) -> None:
-    place, step = _step(handler, key, identifier)
+    workspace, step = _step(handler, key, identifier)
     if not query.get("q"):
         raise HttpError(400, "q is empty")
     begin = _number(query, "offset") or 0
     seconds = min(_number(query, "seconds") or logs.SEARCH, logs.SEARCH)
-    log = logs.opened(place, step.log)
+    log = logs.opened(workspace, step.log)
     try:
         regex = query.get("regex") == "1"
         found = logs.search(log, query["q"], regex=regex, begin=begin, seconds=seconds)
@@ -121,8 +121,8 @@ def _search(handler: Handler, query: Query, key: str, identifier: str) -> None:
 
 
 def _download(handler: Handler, query: Query, key: str, identifier: str) -> None:
-    place, step = _step(handler, key, identifier)
-    log = logs.opened(place, step.log)
+    workspace, step = _step(handler, key, identifier)
+    log = logs.opened(workspace, step.log)
     try:
         handler.stream(log, "application/octet-stream", step.log)
     finally:
@@ -131,7 +131,7 @@ def _download(handler: Handler, query: Query, key: str, identifier: str) -> None
 
 def _attachment(handler: Handler, query: Query, key: str, identifier: str, index: str) -> None:
     """A picture is shown; everything else is kept as a file, so that it runs nowhere."""
-    place, step = _step(handler, key, identifier)
+    workspace, step = _step(handler, key, identifier)
     attachments = step.result.attachments if step.result else ()
     if int(index) >= len(attachments):
         raise HttpError(404, "there is no such attachment")
@@ -140,7 +140,7 @@ def _attachment(handler: Handler, query: Query, key: str, identifier: str, index
     if len(parts) < 3 or parts[0] != ARTIFACTS or {"", ".", ".."} & set(parts):
         raise HttpError(404, "the record names no file there")
     with contextlib.ExitStack() as stack:
-        folder = files.open_folder(place.path)
+        folder = files.open_folder(workspace.path)
         stack.callback(os.close, folder)
         for part in parts[:-1]:
             folder = files.open_folder(part, folder=folder)
@@ -157,17 +157,17 @@ def _attachment(handler: Handler, query: Query, key: str, identifier: str, index
 
 
 def _prompt(handler: Handler, query: Query, key: str, identifier: str) -> None:
-    place, step = _step(handler, key, identifier)
+    workspace, step = _step(handler, key, identifier)
     name = f"round-{step.round:04d}-{step.step}-prompt.md"
-    handler.document({"version": 1, "text": details.text_of(place, ARTIFACTS, name)})
+    handler.document({"version": 1, "text": details.text_of(workspace, ARTIFACTS, name)})
 
 
 def _diff(handler: Handler, query: Query, key: str, identifier: str) -> None:
-    place = _place(handler, key)
-    result = rounds.FoundStep(place, int(identifier)).result
+    workspace = _workspace(handler, key)
+    result = rounds.FoundStep(workspace, int(identifier)).result
     if result is None or not result.changes:
         raise HttpError(404, "what this step changed was not kept")
-    data = changes.diff_of(place, result)
+    data = changes.diff_of(workspace, result)
     if data is None and result.changes.get("diff"):
         raise HttpError(404, "the diff is missing or differs from the record")
     lines = changes.lines(data or b"")
@@ -177,18 +177,18 @@ def _diff(handler: Handler, query: Query, key: str, identifier: str) -> None:
 
 
 def _knowledge(handler: Handler, query: Query, key: str) -> None:
-    place, name = _place(handler, key), query.get("name", "")
-    if name not in details.knowledge(place):
+    workspace, name = _workspace(handler, key), query.get("name", "")
+    if name not in details.knowledge(workspace):
         raise HttpError(404, "there is no such file of knowledge")
-    handler.document({"version": 1, "text": details.text_of(place, KNOWLEDGE, name)})
+    handler.document({"version": 1, "text": details.text_of(workspace, KNOWLEDGE, name)})
 
 
 def _configuration(handler: Handler, query: Query, key: str) -> None:
-    handler.document({"version": 1, "text": details.text_of(_place(handler, key), "", CONFIG)})
+    handler.document({"version": 1, "text": details.text_of(_workspace(handler, key), "", CONFIG)})
 
 
 def _audit(handler: Handler, query: Query, key: str) -> None:
-    handler.site.audits.begin(_place(handler, key))
+    handler.site.audits.begin(_workspace(handler, key))
     handler.respond(202, "application/json", b'{"version":1,"running":true}')
 
 

@@ -27,14 +27,14 @@ def run(args: argparse.Namespace) -> int:
     made = report.collect(args.workspace)
     if (args.format, args.output) == (None, None) and sys.stdout.isatty():
         output.print_lines(_rendered(made, "md").splitlines())
-        command = f"openloop report {made.place.quoted} --output report.html"
+        command = f"openloop report {made.workspace.quoted} --output report.html"
         print(f"for a page with charts and all logs: {command}", file=sys.stderr)
         return ExitCode.OK
     form = args.format or "html"
     document = _rendered(made, form).encode()
     if args.output is None:
         output.write_bytes(document)
-    elif report.write(made.place, args.output, document):
+    elif report.write(made.workspace, args.output, document):
         print(f"report written to {printable(args.output)} ({form})", file=sys.stderr)
     return ExitCode.OK
 

@@ -79,7 +79,7 @@ def _header(report: RunReport) -> str:
     mission = " ".join(report.mission.split()) or report.name
     rounds = counted(len(report.run_rounds), "round")
     shown = rounds if len(report.run_rounds) < len(report.rounds) else _rounds_words(report)
-    facts = [("workspace", escaped(report.place.given))]
+    facts = [("workspace", escaped(report.workspace.given))]
     if report.run:
         facts.append(("run", f"{report.run}: {escaped(shown)}, {duration(report.seconds)}"))
     if report.metric:
@@ -244,7 +244,7 @@ def _changes(report: RunReport) -> str:
 
 
 def _change(report: RunReport, change: Change, *, is_open: bool) -> str:
-    found, left = changes.quoted(report.place, change, _DIFF_LINES)
+    found, left = changes.quoted(report.workspace, change, _DIFF_LINES)
     words = f"round {change.round}, {change.result.step}"
     did = f'<span class="why">{escaped(changes.diff_counts(change.result))}</span>'
     if not found:
@@ -340,7 +340,7 @@ def _record(report: RunReport) -> str:
     else:
         verdict = f"{_NOT_WHOLE}; the latest {escaped(counts(seen))} are intact"
     notes = "".join(f"<p class='hint'>{escaped(note)}</p>" for note in seen.notes)
-    command = f"openloop audit {shlex.quote(report.place.given)} --head {seen.head}"
+    command = f"openloop audit {shlex.quote(report.workspace.given)} --head {seen.head}"
     check = (
         f"<p class='hint'>Check it later:</p><pre>{escaped(command)}</pre>" if seen.events else ""
     )

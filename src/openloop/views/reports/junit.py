@@ -100,7 +100,7 @@ def _output(report: RunReport, result: StepResult) -> str:
 def _attachments(report: RunReport, result: StepResult) -> Iterator[str]:
     """The attachments, in the form that GitLab and the plug-in of Jenkins read."""
     for one in result.attachments[: pictures.NAMED]:
-        yield f"[[ATTACHMENT|{printable(report.place.file(one.path))}]]\n"
+        yield f"[[ATTACHMENT|{printable(report.workspace.file(one.path))}]]\n"
 
 
 def _log(report: RunReport, result: StepResult) -> str:

@@ -107,7 +107,7 @@ def _failure(report: RunReport, failure: FailedStep) -> str:
 
 def _change(report: RunReport, change: Change) -> str:
     title = f"round {change.round}, {change.result.step}: {changes.diff_counts(change.result)}"
-    found, left = changes.quoted(report.place, change, _LOG_LINES)
+    found, left = changes.quoted(report.workspace, change, _LOG_LINES)
     if not found:
         return f"{title}\n"
     rest = [f"… and {left} more"] if left else []

@@ -67,7 +67,7 @@ class _PageRoom:
     """The room that is left on one page."""
 
     def __init__(self, report: RunReport) -> None:
-        self._place = report.place
+        self._workspace = report.workspace
         self._room = _MOST
 
     def row(self, number: int, steps: list[StepAttachments]) -> str:
@@ -110,7 +110,7 @@ class _PageRoom:
     def _read(self, one: Attachment, limit: int) -> bytes:
         """The bytes of an attachment if they match the record, b"" otherwise."""
         try:
-            data = files.read(self._place.file(one.path), limit=limit + 1)
+            data = files.read(self._workspace.file(one.path), limit=limit + 1)
         except OSError:
             return b""
         return data if hashlib.sha256(data).hexdigest() == one.sha256 else b""

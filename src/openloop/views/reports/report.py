@@ -67,7 +67,7 @@ class RunReport:
     advice for a person, "" while a runner lives.
     """
 
-    place: Workspace
+    workspace: Workspace
     generated_at: str
     status: str
     reason: str
@@ -87,7 +87,7 @@ class RunReport:
     @property
     def name(self) -> str:
         """The workspace's name: that of its folder."""
-        return os.path.basename(self.place.path)
+        return os.path.basename(self.workspace.path)
 
     @property
     def rounds(self) -> tuple[Round, ...]:
@@ -133,13 +133,13 @@ class RunReport:
         """The end of a step's log, `size` bytes at most; None when it is not there."""
         if result.private:
             return Excerpt(("(this log is private)",), 0)
-        return log_tail.end_of(self.place, result.log_path, size)
+        return log_tail.end_of(self.workspace, result.log_path, size)
 
     def to_json(self) -> dict[str, Any]:
         return {
             "version": VERSION,
             "generated_at": self.generated_at,
-            "workspace": self.place.given,
+            "workspace": self.workspace.given,
             "mission": self.mission,
             "status": self.status,
             "reason": self.reason,
@@ -210,12 +210,12 @@ def collect(path: str, *, detailed: int = DETAILED) -> RunReport:
     """The report of the workspace at `path`, whatever state it is in. Raises UsageError when
     there is none. detailed: how many rounds are shown whole."""
     seen = status.inspect(path)
-    place = seen.place
+    workspace = seen.workspace
     beat = seen.heartbeat
-    state, head = _state(place)
-    past = history.read(place, detailed=detailed)
+    state, head = _state(workspace)
+    past = history.read(workspace, detailed=detailed)
     return RunReport(
-        place=place,
+        workspace=workspace,
         generated_at=clock.utc(),
         status=seen.status,
         reason=_running(seen.status, past) or _text(beat, "reason") or status.nothing_yet(seen),
@@ -228,16 +228,16 @@ def collect(path: str, *, detailed: int = DETAILED) -> RunReport:
         consecutive_failures=state.consecutive_failures if state else 0,
         usage=state.usage if state else RunUsage(),
         history=past,
-        audit=audit.examine_latest(place, detailed),
+        audit=audit.examine_latest(workspace, detailed),
         problems=seen.problems,
-        next=_next(place, state, head, seen.status),
+        next=_next(workspace, state, head, seen.status),
     )
 
 
-def _state(place: Workspace) -> tuple[State | None, str]:
+def _state(workspace: Workspace) -> tuple[State | None, str]:
     """The state that the record gives, and its head; (None, "") when it is not intact."""
     try:
-        record = reader.load_path(place)
+        record = reader.load_path(workspace)
     except (chain.BrokenChain, OSError):
         return None, ""
     return record.state, record.head
@@ -263,19 +263,19 @@ def _running(word: str, past: History) -> str:
     return f"round {latest.number}, {step}"
 
 
-def _next(place: Workspace, state: State | None, head: str, word: str) -> str:
+def _next(workspace: Workspace, state: State | None, head: str, word: str) -> str:
     if state is None or word == Status.RUNNING:
         return ""
     if state.status is Status.READY:
-        return f"start it: openloop run {shlex.quote(place.given)}"
-    return console.next_step(place, state, head)
+        return f"start it: openloop run {shlex.quote(workspace.given)}"
+    return console.next_step(workspace, state, head)
 
 
-def write(place: Workspace, path: str, document: bytes) -> bool:
+def write(workspace: Workspace, path: str, document: bytes) -> bool:
     """Put a report into a file, whole; returns False for a device or a FIFO. Raises UsageError for
     a file of the workspace's own, OutputError when it cannot be written."""
     target = os.path.realpath(path)
-    _refuse_own(place, path, target)
+    _refuse_own(workspace, path, target)
     try:
         if os.path.exists(target) and not stat.S_ISREG(os.stat(target).st_mode):
             with open(target, "wb") as file:  # a device or a FIFO takes it as it comes
@@ -291,10 +291,8 @@ def write(place: Workspace, path: str, document: bytes) -> bool:
         raise OutputError(f"{path} cannot be written: {error.strerror}") from None
 
 
-def _refuse_own(place: Workspace, path: str, target: str) -> None:
-    inside = os.path.relpath(target, place.path).split(os.sep)[0]
+def _refuse_own(workspace: Workspace, path: str, target: str) -> None:
+    inside = os.path.relpath(target, workspace.path).split(os.sep)[0]
     if inside in _OWN:
-        raise UsageError(
-            f"{path} is one of the workspace's own files",
-            fix=f"write the report elsewhere, for example to {place.shown('output/report.html')}",
-        )
+        fix = f"write the report elsewhere, for example to {workspace.shown('output/report.html')}"
+        raise UsageError(f"{path} is one of the workspace's own files", fix=fix)
