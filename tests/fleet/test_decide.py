@@ -35,11 +35,11 @@ class NextStep(unittest.TestCase):
         launching, submitted, running = Phase.LAUNCHING, Phase.SUBMITTED, Phase.RUNNING
         for expected, phase, now, seen in (
             (None, launching, 1e6, {"busy": True, "end": end}),
-            (LaunchAction.END, running, 0, {"end": end, "begun": True}),
-            (LaunchAction.END, launching, 0, {"end": end, "begun": True}),
+            (LaunchAction.RECORD_END, running, 0, {"end": end, "begun": True}),
+            (LaunchAction.RECORD_END, launching, 0, {"end": end, "begun": True}),
             (LaunchAction.ADOPT, launching, 0, {"listed": True}),
-            (LaunchAction.BEGAN, launching, 0, {"begun": True}),
-            (LaunchAction.BEGAN, submitted, 0, {"begun": True, **gone}),
+            (LaunchAction.RECORD_BEGIN, launching, 0, {"begun": True}),
+            (LaunchAction.RECORD_BEGIN, submitted, 0, {"begun": True, **gone}),
             (None, submitted, 1e6, {}),  # the engine was never asked
             (None, running, 1e6, {"begun": True, "listed": True}),
             (None, running, GRACE, {"begun": True, "gone_since": 1.0, "asked": GRACE}),
@@ -65,7 +65,7 @@ class NextStep(unittest.TestCase):
             (LaunchAction.KILL, 60, {**running, "stopped": 0.0, "cancelled": 30.0}),
             (None, 89, {**running, "stopped": 0.0, "cancelled": 30.0, "killed": 60.0}),
             (LaunchAction.KILL, 90, {**running, "stopped": 0.0, "cancelled": 30.0, "killed": 60.0}),
-            (LaunchAction.END, 90, {**running, "end": {"code": 143}}),
+            (LaunchAction.RECORD_END, 90, {**running, "end": {"code": 143}}),
         ):
             with self.subTest(expected=expected, now=now, seen=seen):
                 phase = Phase.RUNNING if seen.get("begun") else Phase.SUBMITTED
@@ -101,7 +101,7 @@ class Order(unittest.TestCase):
               hosts: list[Host] | None = None) -> Queue:  # fmt: skip
         found = Queue(tasks, groups or {}, hosts or HERE, most)
         for one in tasks:
-            found.wait(one.name)
+            found.add(one.name)
         return found
 
     def taken(self, queue: Queue, unreachable: tuple[str, ...] = ()) -> list[str]:
@@ -111,7 +111,7 @@ class Order(unittest.TestCase):
         queue = self.queue(*map(task, "abcd"), most=2)
         self.assertEqual(["a", "b"], self.taken(queue))
         self.assertEqual([], self.taken(queue))
-        queue.leave("a", "")
+        queue.free_slot("a", "")
         self.assertEqual(["c"], self.taken(queue))
         self.assertIn("max_parallel is 2", queue.why_waiting("d", {}))
 
@@ -125,7 +125,7 @@ class Order(unittest.TestCase):
         queue = self.queue(task("a", lane="/w"), task("b", lane="/w"), task("c"))
         self.assertEqual(["a", "c"], self.taken(queue))
         self.assertEqual("another task works in /w", queue.why_waiting("b", {}))
-        queue.leave("a", "")
+        queue.free_slot("a", "")
         self.assertEqual(["b"], self.taken(queue))
 
     def test_hosts_have_slots_and_may_be_down(self) -> None:

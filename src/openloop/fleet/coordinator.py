@@ -63,9 +63,9 @@ class Coordinator:
         self._record([{"event": EventName.FLEET_STARTED, **identity, **here}], durable=True)
         for task in self.state.tasks.values():
             if task.phase is Phase.WAITING:
-                self.queue.wait(task.name)
+                self.queue.add(task.name)
             elif task.phase.is_live:
-                self.queue.take(task.name, task.engine)
+                self.queue.take_slot(task.name, task.engine)
         self._observations = Observations(fleet, state)
         self._endings = Endings(fleet, self._record, self.queue, self._engine, self._observations)
 
@@ -149,7 +149,7 @@ class Coordinator:
                 [of_task(EventName.TASK_RETRIED, task.name) for task in chosen], durable=True
             )
         for task in chosen:
-            self.queue.wait(task.name)
+            self.queue.add(task.name)
 
     # --- what the engine answers ---
 
@@ -209,12 +209,12 @@ class Coordinator:
 
     def _do(self, action: LaunchAction, task: TaskState, seen: Observation, now: float) -> None:
         match action:
-            case LaunchAction.END:
+            case LaunchAction.RECORD_END:
                 self._endings.end(task, seen)
             case LaunchAction.ADOPT:
                 found = {"launch": task.launch, "job": seen.job, "adopted": True}
                 self._record([of_task(EventName.TASK_SUBMITTED, task.name, **found)])
-            case LaunchAction.BEGAN:
+            case LaunchAction.RECORD_BEGIN:
                 claimant = launch.read(self._observations.folder(task), launch.CLAIM) or {}
                 began = {"launch": task.launch, "host": claimant.get("host", "")}
                 self._record([of_task(EventName.TASK_RUNNING, task.name, **began)])
@@ -238,7 +238,7 @@ class Coordinator:
     # --- starting ---
 
     def _start(self) -> None:
-        self.queue.wake(clock.monotonic())
+        self.queue.add_due(clock.monotonic())
         taken = []
         for task, host in self.queue.startable(self.state.unreachable):
             taken.append((task, host))
@@ -261,7 +261,7 @@ class Coordinator:
             task_files.write_workspace(self.fleet, task)
             return True
         except git.GitError as error:
-            self.queue.leave(task.name, host)
+            self.queue.free_slot(task.name, host)
             self._record([ended(task.name, StateName.BLOCKED, str(error))])
             return False
 

@@ -20,9 +20,9 @@ from openloop.fleet.state import MAX_TRIES, Phase, TaskState
 class LaunchAction(StrEnum):
     """The next action for a task that has a launch."""
 
-    END = "end"  # its end file is there
+    RECORD_END = "record end"  # its end file is there
     ADOPT = "adopt"  # the engine has it, though nobody recorded that
-    BEGAN = "began"
+    RECORD_BEGIN = "record begin"
     STOP = "stop"  # write the stop file
     CANCEL = "cancel"  # the engine's own means
     KILL = "kill"
@@ -73,9 +73,9 @@ def next_action(
     if seen.busy:
         return None
     if seen.end is not None:
-        return LaunchAction.END
+        return LaunchAction.RECORD_END
     if seen.begun and task.phase is not Phase.RUNNING:
-        return LaunchAction.BEGAN
+        return LaunchAction.RECORD_BEGIN
     if task.phase is Phase.LAUNCHING and seen.listed:
         return LaunchAction.ADOPT
     if task.cancelling and (action := _cancelling(seen, now, stop)):
@@ -125,21 +125,21 @@ class Queue:
         self._on_host: Counter[str] = Counter()
         self.live = 0
 
-    def wait(self, name: str) -> None:
+    def add(self, name: str) -> None:
         """Put a task at the end."""
         if name in self._tasks:
             task = self._tasks[name][1]
             self._waiting.setdefault((task.group, task.lane), deque()).append(name)
 
-    def delay(self, name: str, until: float) -> None:
-        """Put a task at the end later: at the first `wake` from `until` on."""
+    def add_later(self, name: str, until: float) -> None:
+        """Put a task at the end later: at the first `add_due` from `until` on."""
         self._delayed[name] = until
 
-    def wake(self, now: float) -> None:
+    def add_due(self, now: float) -> None:
         """Put the delayed tasks that are due at the end."""
         for name in [name for name, until in self._delayed.items() if until <= now]:
             del self._delayed[name]
-            self.wait(name)
+            self.add(name)
 
     def drop(self, names: Iterable[str]) -> None:
         """Take tasks out of the queue."""
@@ -154,11 +154,11 @@ class Queue:
         """Whether a task waits, or will."""
         return bool(self._delayed) or any(self._waiting.values())
 
-    def take(self, name: str, host: str) -> None:
+    def take_slot(self, name: str, host: str) -> None:
         """Count a launch towards the bounds."""
         self._count(name, host, 1)
 
-    def leave(self, name: str, host: str) -> None:
+    def free_slot(self, name: str, host: str) -> None:
         """Count a launch no longer."""
         self._count(name, host, -1)
 
@@ -180,7 +180,7 @@ class Queue:
                 return
             key = min(open_keys, key=lambda key: self._tasks[self._waiting[key][0]][0])
             name = self._waiting[key].popleft()
-            self.take(name, host)
+            self.take_slot(name, host)
             yield self._tasks[name][1], host
 
     def _free_host(self, unreachable: Iterable[str]) -> str | None:

@@ -63,7 +63,7 @@ class Endings:
             self._record([ended(task.name, StateName.BLOCKED, why)])
         else:
             delay = task.refusals * launcher.poll_interval
-            self._queue.delay(task.name, clock.monotonic() + delay)
+            self._queue.add_later(task.name, clock.monotonic() + delay)
 
     def give_up(self, task: TaskState, seen: Observation) -> None:
         """Record that a launch never begins, unless it has begun; the task waits again, or is
@@ -81,7 +81,7 @@ class Endings:
         if decide.is_unable_to_begin(task):
             self._record([ended(task.name, StateName.LOST, f"{task.unbegun} launches: {why}")])
         else:
-            self._queue.wait(task.name)
+            self._queue.add(task.name)
 
     def lose(self, task: TaskState, seen: Observation) -> None:
         """Record that a launch is lost, after one more look: listing a folder makes a shared file
@@ -116,5 +116,5 @@ class Endings:
         return task_files.last_line(self._observations.folder(task), launch.ENGINE_LOG)
 
     def _leave(self, task: TaskState) -> None:
-        self._queue.leave(task.name, task.engine)
+        self._queue.free_slot(task.name, task.engine)
         del self._observations[task]

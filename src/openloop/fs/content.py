@@ -41,12 +41,16 @@ def hash_of(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def digest(source: FileSection, target: int | None = None, tick: Tick = no_tick) -> str:
-    """The sha256 in hex of the source's bytes, which are also appended to `target`.
+def digest(source: FileSection, tick: Tick = no_tick) -> str:
+    """The sha256 in hex of the source's bytes.
 
     For a large file it covers its size and each non-zero block after its position: a hole costs
     nothing and equals zeros. Raises OSError, and what `tick` raises.
     """
+    return _digest_and_copy(source, None, tick)
+
+
+def _digest_and_copy(source: FileSection, target: int | None, tick: Tick) -> str:
     if source.size >= LARGE:
         return _digest_blocks(source, target, tick)
     found = hashlib.sha256()
@@ -66,7 +70,7 @@ def digest(source: FileSection, target: int | None = None, tick: Tick = no_tick)
 def copy(source: FileSection, target: int, content: str, tick: Tick = no_tick) -> None:
     """Append the source's bytes to an open file. Raises HashMismatch when their hash is not
     `content` (the bytes written stay), OSError, and what `tick` raises."""
-    if digest(source, target, tick) != content:
+    if _digest_and_copy(source, target, tick) != content:
         raise HashMismatch(content)
 
 

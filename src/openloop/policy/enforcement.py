@@ -80,15 +80,15 @@ class Enforcement:
             self._held_out = Holdout(self._mission.workspace, self._tick, self._show)
         return self._held_out
 
-    def _holdout_digest(self) -> str:
-        """The digest of the folder, which becomes its reference; "" without one."""
+    def _take_holdout_reference(self) -> str:
+        """Make the folder as it is its reference; returns the digest, "" without a folder."""
         return self._holdout.take_reference() if self._holdout else ""
 
     def _holdout_differs(self, earlier: State) -> str:
         """How the folder differs from what it was when that run began, in words; "" if it does
         not."""
         digest = earlier.digests.get(HOLDOUT, "")
-        if self._holdout_digest() == digest:
+        if self._take_holdout_reference() == digest:
             return ""
         copy = self._holdout.place_of_copy(digest) if self._holdout else ""
         return f"{HOLDOUT}/ is not what it was when run {earlier.run} began{copy}"
@@ -109,7 +109,7 @@ class Enforcement:
                 )
                 fix = f"{text}, before openloop accept {self._mission.workspace.quoted}"
                 self._record(Kind.NOTE, note="ignore_rules", text=fix)
-        if digest := self._holdout_digest():
+        if digest := self._take_holdout_reference():
             digests[HOLDOUT] = digest
         if self._holdout:
             self._holdout.remove_copy()

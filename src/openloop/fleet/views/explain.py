@@ -62,9 +62,9 @@ def _waiting(fleet: Fleet, status: FleetStatus, task: TaskState, where: str) -> 
     queue = Queue(fleet.tasks, fleet.groups, fleet.hosts, most)
     for other in status.state.tasks.values():
         if other.phase is Phase.WAITING:
-            queue.wait(other.name)
+            queue.add(other.name)
         elif other.phase.is_live:
-            queue.take(other.name, other.engine)
+            queue.take_slot(other.name, other.engine)
     why = queue.why_waiting(task.name, status.state.unreachable)
     if task.reason:
         return f"it was tried before: {task.reason}", "it is tried again; see to the reason"
