@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from openloop.agents import catalog
@@ -29,6 +29,23 @@ _DEFAULT_MISSION = "Keep the project working: every gate passes."
 
 
 @dataclass(frozen=True, slots=True)
+class InitOptions:
+    """The options of `openloop init`, None for those that were not given.
+
+    force: write openloop.json, whose old text is kept beside it, and the documents again; nothing
+    else is ever replaced, and a record that is not intact is set aside. template: one of the
+    missions that ship. source: where a loop of another tool lies that is taken over.
+    """
+
+    project_root: str | None
+    mission: str | None
+    agent: str | None
+    force: bool
+    template: str | None
+    source: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class InitResult:
     """The result of init: the workspace, its configuration, and remarks on them."""
 
@@ -38,56 +55,47 @@ class InitResult:
     remarks: tuple[str, ...]
 
 
-def init(
-    path: str,
-    *,
-    project_root: str | None,
-    mission: str | None,
-    agent: str | None,
-    force: bool,
-    template: str | None = None,
-    source: str | None = None,
-) -> InitResult:
-    """Create the workspace at `path`. Raises UsageError, HeldError, OSError.
-
-    force: write openloop.json, whose old text is kept beside it, and the documents again; nothing
-    else is ever replaced, and a record that is not intact is set aside. template: one of the
-    missions that ship. source: where a loop of another tool lies that is taken over.
-    """
+def init(path: str, options: InitOptions) -> InitResult:
+    """Create the workspace at `path`. Raises UsageError, HeldError, OSError."""
     workspace = workspaces.at(path)
-    _refuse_to_overwrite(workspace, force)
-    if project_root is None:
+    _refuse_to_overwrite(workspace, options.force)
+    if options.project_root is None:
         _refuse_project(workspace)
-    if template is not None and source is not None:
+    if options.template is not None and options.source is not None:
         raise UsageError("--template and --from exclude each other", fix="leave one of them out")
-    shipped = templates.template_named(template) if template is not None else None
-    loop = known_tools.single(source, project_root) if source is not None else None
-    if shipped:
-        templates.make_root(workspace.base if project_root is None else project_root)
-    elif loop:
-        project_root = project_root or loop.folder
-        agent = agent or loop.agent or None
-    root = _root(workspace, project_root)
+    shipped = loop = None
+    if options.template is not None:
+        shipped = templates.template_named(options.template)
+        given = options.project_root
+        templates.make_root(workspace.base if given is None else given)
+    elif options.source is not None:
+        loop = known_tools.single(options.source, options.project_root)
+        options = replace(
+            options,
+            project_root=options.project_root or loop.folder,
+            agent=options.agent or loop.agent or None,
+        )
+    root = _root(workspace, options.project_root)
     has_sample = shipped is not None and templates.is_vacant(root, workspace.path)
     if shipped:
-        document, found = _of_template(shipped, has_sample, workspace, root, mission, agent)
+        document, found = _of_template(shipped, has_sample, workspace, root, options)
     else:
-        document, found = _of_project(loop, workspace, root, mission, agent)
+        document, found = _of_project(loop, workspace, root, options)
     data = _json(document)
     known = config.parse(data, where=workspace.shown(CONFIG))
     with workspace_files.locked(workspace) as folder:
         notes = workspace_files.write(workspace, folder, known, data)
         if shipped:
             shipped.write(workspace.path, root, has_sample)
-        if found.play and (force or not files.exists(web_page.FILE, folder=folder)):
+        if found.play and (options.force or not files.exists(web_page.FILE, folder=folder)):
             files.replace(web_page.FILE, _json(found.play), folder=folder)
     remarks = (
-        *(init_remarks.on_root(workspace, root) if project_root is None else ()),
+        *(init_remarks.on_root(workspace, root) if options.project_root is None else ()),
         *found.remarks,
         *init_remarks.on_project_above(root, document["commands"]["verify"]),
         *init_remarks.on_policy(document),
         *notes,
-        *init_remarks.on_agent(agent, document["commands"], found.example),
+        *init_remarks.on_agent(options.agent, document["commands"], found.example),
         *workspace_files.hide_from_git(workspace),
     )
     return InitResult(workspace, root, known, remarks)
@@ -140,36 +148,28 @@ def _refuse_project(workspace: Workspace) -> None:
 
 
 def _of_template(
-    shipped: Template,
-    has_sample: bool,
-    workspace: Workspace,
-    root: str,
-    mission: str | None,
-    agent: str | None,
+    shipped: Template, has_sample: bool, workspace: Workspace, root: str, options: InitOptions
 ) -> tuple[dict[str, Any], detect.Detection]:
     """The document of openloop.json for a template. has_sample: its sample is the project."""
+    mission, agent = options.mission, options.agent
     found = detect.Detection({}, [*shipped.sentences(root, agent, has_sample)], [], [])
     document = _document(workspace, root, mission or shipped.config["mission"], agent, found)
     return shipped.configured(document, agent, has_sample), found
 
 
 def _of_project(
-    loop: ForeignLoop | None,
-    workspace: Workspace,
-    root: str,
-    mission: str | None,
-    agent: str | None,
+    loop: ForeignLoop | None, workspace: Workspace, root: str, options: InitOptions
 ) -> tuple[dict[str, Any], detect.Detection]:
     """The document of openloop.json for what the project shows, and for a loop that is taken over
     with it."""
     found = detect.detect(root, has_browser=chromium.is_installed())
-    aim = mission or (loop and loop.mission) or _DEFAULT_MISSION
-    document = _document(workspace, root, aim, agent, found)
+    mission = options.mission or (loop and loop.mission) or _DEFAULT_MISSION
+    document = _document(workspace, root, mission, options.agent, found)
     if loop:
         document = loop.configured(document)
         if loop.gate:  # then what was found is not what is written
             found.remarks.clear()
-        found.remarks.extend(loop.sentences(agent))
+        found.remarks.extend(loop.sentences(options.agent))
     return document, found
 
 

@@ -26,12 +26,14 @@ def run(args: argparse.Namespace) -> int:
 
     made = init.init(
         args.workspace,
-        project_root=args.project_root,
-        mission=args.mission,
-        agent=args.agent,
-        force=args.force,
-        template=args.template,
-        source=args.source,
+        init.InitOptions(
+            project_root=args.project_root,
+            mission=args.mission,
+            agent=args.agent,
+            force=args.force,
+            template=args.template,
+            source=args.source,
+        ),
     )
     output.print_lines(init.lines(made))
     return ExitCode.OK
