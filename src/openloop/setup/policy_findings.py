@@ -52,7 +52,8 @@ def patterns(workspace: Workspace, known: Config, root: str) -> Iterator[Finding
     if policy.sandbox is SandboxMode.NONE:  # a sandbox keeps a change from what lies outside
         yield from _linked_outside(paths, rules, root)
     settings = _ignored_settings(known, root)
-    yield from _unprotected(settings, policy)
+    if known.improver and policy.allow is not None:
+        yield from _unprotected(settings, policy)
     lists = {"protect": policy.protect, "allow": policy.allow or ()}
     if not withheld.archive_path(workspace):  # else they are not there to be matched
         lists["withhold"] = policy.withhold
@@ -92,9 +93,7 @@ def _linked_outside(paths: Manifest, rules: PathRules, root: str) -> Iterator[Fi
 
 
 def _ignored_settings(known: Config, root: str) -> tuple[str, ...]:
-    """Globs of the settings that the gates read and git ignores, where a change could use them."""
-    if known.improver is None or not known.policy or known.policy.allow is None:
-        return ()
+    """Globs of the settings that the gates read and git ignores."""
     from openloop.setup.detection.ignored_settings import ignored_settings
     from openloop.setup.detection.project_listing import ProjectListing
 
