@@ -272,12 +272,13 @@ class Doctor(Place):
                 with open(os.path.join(root, name), "w", encoding="utf-8") as file:
                     file.write(text)
             subprocess.run(["git", "init", "-q", root], check=True)
-            run_openloop("init", "--agent", "aider", os.path.join(root, ".openloop/m"), exitcode=0)
-            examined = run_openloop("doctor", os.path.join(root, ".openloop/m"), exitcode=None)
-            output = examined.out
-            self.assertIn("gates verify", output)
-            self.assertNotIn("matches no file", output)
-            self.assertNotIn("git ignores", output)
+            for agent in (["--agent", "aider"], []):
+                workspace = os.path.join(root, ".openloop", f"m{len(agent)}")
+                run_openloop("init", *agent, workspace, exitcode=0)
+                output = run_openloop("doctor", workspace, exitcode=None).out
+                self.assertIn("gates verify", output)
+                self.assertNotIn("matches no file", output)
+                self.assertNotIn("git ignores", output)
 
     def test_an_exception_that_takes_nothing_back(self) -> None:
         files = {"tests/out/x": "", "src/x": ""}
@@ -300,6 +301,18 @@ class Doctor(Place):
         kept = self.place("pytest", files, policy={**policy, "protect": ["/pytest.ini"]})
         subprocess.run(["git", "init", "-q", kept.project], check=True)
         self.silent(kept, "git ignores")
+
+    def test_extension_modules_that_git_ignores_and_python_loads_from_the_root(self) -> None:
+        policy = {"protect": ["tests/**"], "allow": ["src/**"]}
+        files = {"src/x.py": "", "tests/x": "", ".gitignore": "*.so\n"}
+        place = self.place("python3 -m unittest", files, policy=policy)
+        subprocess.run(["git", "init", "-q", place.project], check=True)
+        _, fix = self.of(place, "git ignores *.so, */__init__*.so, which gates read")
+        self.assertIn('"/*.so", "*/__init__*.so"', fix)
+        # A project that compiles such modules may build them there.
+        compiled = self.place("python3 -m unittest", {**files, "src/x.pyx": ""}, policy=policy)
+        subprocess.run(["git", "init", "-q", compiled.project], check=True)
+        self.silent(compiled, "git ignores")
 
     def test_a_project_is_no_workspace(self) -> None:
         os.makedirs(os.path.join(self.folder, "project"))

@@ -115,6 +115,10 @@ SETTINGS = (
     Settings("just", (".justfile",)),
     Settings("set dotenv-load", (".env",)),
 )
+# `python -m` imports from the root first, and *.so stands in many a .gitignore. A project with
+# sources to compile may build such modules there.
+_EXTENSION_MODULES = ("*.so", "*/__init__*.so")
+_COMPILED = ("*.c", "*.cc", "*.cpp", "*.pyx", "*.rs", "*.f90")
 # Where a command says what it runs, and the files that it reads when they are there.
 _CALLED = {
     "make": (("GNUmakefile", "makefile", "Makefile"), r"^(?:-|s)include +([\w./-]+)"),
@@ -184,6 +188,8 @@ def _read_by(project: ProjectListing, commands: str) -> Iterator[str]:
             optional += re.findall(includes, text, re.MULTILINE) if includes else []
     text = "\n".join(texts)
     seen = dict.fromkeys(optional)
+    if _starts(r"python[\d.]*|pytest", text) and not project.named(*_COMPILED):
+        seen |= dict.fromkeys(_EXTENSION_MODULES)
     for row in SETTINGS:
         if not _starts(row.program, text):
             continue
