@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import signal
 import subprocess
 import unittest
 from typing import Any
@@ -11,7 +13,8 @@ from typing import Any
 from fleet.fleets import LAUNCH, SAYS_SO, Place, names, running
 from openloop.fleet import state
 from openloop.fleet.launchers import launch
-from support import Case, lives, wait_until
+from openloop.fleet.launchers.calls import Calls
+from support import Case, _end, lives, start_openloop, wait_until
 
 SLOW = True  # left out by scripts/run_tests.sh --quick
 
@@ -75,10 +78,12 @@ class ForgedFiles(Case):
 
     def test_one_claim_that_is_not_whole_hides_no_other_launch(self) -> None:
         asked = []
-        for number, part in enumerate(({}, {"boot": 1}, {"pid": "7"}, {"start": 0}, None)):
+        for number, part in enumerate(
+            ({}, {"boot": 1}, {"pid": "7"}, {"start": 0}, {"folder": "/"}, None)
+        ):
             folder = os.path.join(self.folder, str(number))
             os.mkdir(folder)
-            claim = {**launch.process_identity(os.getpid()), **(part or {})}
+            claim = {**launch.process_identity(os.getpid(), folder), **(part or {})}
             with open(os.path.join(folder, launch.CLAIM), "w", encoding="utf-8") as file:
                 json.dump({"pid": 1} if part is None else claim, file)
             asked.append(f"launch-{number} {folder}\n")
@@ -98,6 +103,20 @@ class ForgedFiles(Case):
         self.assertEqual({"a": "cancelled"}, place.states())
         assert pid
         wait_until(lambda: not lives(pid), "the end of the launch")
+
+    def test_a_copy_of_a_fleet_does_not_reach_the_tasks_of_the_first(self) -> None:
+        place = Place(self.folder + "/first", WAITS, tasks=names("a"))
+        first = running(self, place)
+        place.wait_for("task_running")
+        first.kill()
+        first.wait()
+        shutil.copytree(place.folder, self.folder + "/copy")
+        copy = Place.__new__(Place)
+        copy.folder = os.path.join(self.folder, "copy")
+        copy.path = copy.file("fleet.json")
+        copy.do("cancel")
+        place.write("go", "")
+        self.assertIn("1 complete", place.do("run").out)
 
 
 class Record(Case):
@@ -158,6 +177,26 @@ class Arguments(Case):
         self.assertEqual(1, first.wait(30))
         self.assertEqual({"a": "cancelled"}, place.states())
         place.write("openloop.json", whole)
+
+    def test_a_command_that_hangs_is_ended_and_named(self) -> None:
+        calls = Calls(patience=0.2)
+        calls.start("poll", "echo trying >&2; sleep 60")
+        ((_, answer),) = wait_until(lambda: list(calls.finished()), "the end of the command")
+        self.assertEqual((-9, "no answer within 0.2 s"), (answer.code, answer.why))
+
+    def test_cancel_says_what_it_waits_for(self) -> None:
+        place = Place(self.folder, WAITS, tasks=names("a"))
+        first = running(self, place)
+        place.wait_for("task_running")
+        first.send_signal(signal.SIGSTOP)
+        cancelling = start_openloop("fleet", "cancel", place.path)
+        self.addCleanup(_end, cancelling)
+        assert cancelling.stderr
+        self.assertIn(
+            f"waiting for the coordinator, process {first.pid}", cancelling.stderr.readline()
+        )
+        first.send_signal(signal.SIGCONT)
+        self.assertEqual(0, cancelling.wait(30))
 
     def test_explain_knows_the_bound_of_the_command_line(self) -> None:
         place = Place(self.folder, WAITS, tasks=names("a", "b", "c"))

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from openloop.views.console import Screen
 
 WATCH_INTERVAL = 1.0  # seconds
+_SILENCE = 10.0  # seconds after which `cancel` says what it waits for
 _WAIT = 0.2  # seconds between two looks at what a live coordinator does
 
 
@@ -83,9 +84,13 @@ def cancel(arguments: FleetArguments) -> int:
     if names:
         requests.post(status.folder, requests.CANCEL, sorted(names))
     with Interrupts() as interrupts:
+        noted, since = False, time.monotonic()
         while names and not interrupts.received:
             if not _cancel_as_coordinator(arguments, fleet, names, interrupts):
                 time.sleep(_WAIT)
+            if not noted and time.monotonic() - since > _SILENCE:
+                noted, who = True, status.state.coordinator
+                print(f"note: waiting for the coordinator, {printable(who)}", file=sys.stderr)
             status = FleetStatus(arguments.fleet)
             tasks = status.state.tasks
             names = {name for name in names if tasks[name].phase is not Phase.OVER}

@@ -87,12 +87,13 @@ class TaskState:
 class FleetState:
     """The state of the whole fleet. unreachable: host to why it cannot be asked; the name of the
     engine itself is "". listed: the names in FLEET; other tasks have a history alone.
-    max_parallel: of the latest coordinator, 0 when it did not record it."""
+    coordinator: the latest one, for a message; max_parallel: its bound, 0 when not recorded."""
 
     def __init__(self, names: Iterable[str]) -> None:
         self.id = ""
         self.sha256 = ""
         self.max_parallel = 0
+        self.coordinator = ""
         self.started = 0
         self.tasks: dict[str, TaskState] = {}
         self.name_tasks(names)
@@ -222,6 +223,7 @@ _TASK: dict[str, TaskChange] = {
 def _started(fleet: FleetState, event: Mapping[str, Any]) -> None:
     fleet.id, fleet.sha256 = event["id"], event["sha256"]
     fleet.max_parallel = event.get("max_parallel", 0)
+    fleet.coordinator = f"process {event.get('pid')} on {event.get('host')}"
     fleet.started += 1
 
 

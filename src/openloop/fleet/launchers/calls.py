@@ -43,7 +43,9 @@ class _Call:
 class Calls:
     """The running commands, each with a key of the caller."""
 
-    def __init__(self) -> None:
+    def __init__(self, patience: float = PATIENCE) -> None:
+        """patience: seconds that a command may take."""
+        self._patience = patience
         self._under_way: dict[Any, _Call] = {}
 
     def __len__(self) -> int:
@@ -71,14 +73,15 @@ class Calls:
     def finished(self) -> Iterator[tuple[Any, CallResult]]:
         """Each ended command, once. A command that takes too long is ended."""
         for key, call in list(self._under_way.items()):
-            code = call.process.poll()
-            if code is None and clock.monotonic() - call.began > PATIENCE:
+            code, late = call.process.poll(), ""
+            if code is None and clock.monotonic() - call.began > self._patience:
                 os.killpg(call.process.pid, signal.SIGKILL)
-                code = call.process.wait()
+                code, late = call.process.wait(), f"\nno answer within {self._patience:g} s"
             if code is not None:
                 del self._under_way[key]
                 with call.output, call.errors:
-                    yield key, CallResult(code, _text(call.output), _text(call.errors), call.began)
+                    errors = _text(call.errors) + late
+                    yield key, CallResult(code, _text(call.output), errors, call.began)
 
 
 def _memory() -> IO[bytes]:

@@ -68,7 +68,7 @@ def claim(folder: str, claimant: dict[str, Any]) -> bool:
 def write_run(folder: str, pid: int) -> None:
     """Note the process of the run. Not durable: a power cut ends the process. Raises OSError."""
     temporary = os.path.join(folder, f".{RUN}.new")
-    _write(temporary, process_identity(pid), durable=False)
+    _write(temporary, process_identity(pid, folder), durable=False)
     os.rename(temporary, os.path.join(folder, RUN))
 
 
@@ -111,9 +111,11 @@ def start_time(pid: int) -> str:
     return "" if words[0] in (b"Z", b"X") else words[19].decode()
 
 
-def process_identity(pid: int) -> dict[str, Any]:
-    """The identity of a process: host, boot, PID and start time."""
-    return {"host": os.uname().nodename, "pid": pid, "start": start_time(pid), "boot": boot_id()}
+def process_identity(pid: int, folder: str) -> dict[str, Any]:
+    """The identity of a process: host, boot, PID and start time; and the folder that it is noted
+    in, so that a copy of the folder is not taken for that of the process."""
+    here = {"host": os.uname().nodename, "folder": os.path.realpath(folder)}
+    return {**here, "pid": pid, "start": start_time(pid), "boot": boot_id()}
 
 
 def pid_of(folder: str, name: str = CLAIM) -> int | None:
@@ -122,6 +124,8 @@ def pid_of(folder: str, name: str = CLAIM) -> int | None:
     pid = known.get("pid")
     if FENCED in known or type(pid) is not int or known.get("boot") != boot_id():
         return None
+    if known.get("folder") != os.path.realpath(folder):
+        return None  # it is a copy
     return pid if pid > 1 and start_time(pid) == known.get("start") else None
 
 
@@ -136,7 +140,7 @@ def live_pid(folder: str) -> int | None:
 def run(folder: str, openloop: OpenLoop, on_claim: int = -1) -> int:
     """on_claim: a descriptor that gets a word once the launch is claimed."""
     order = _order(folder)
-    mine = {"launch": order["launch"], **process_identity(os.getpid())}
+    mine = {"launch": order["launch"], **process_identity(os.getpid(), folder)}
     if not claim(folder, mine):
         print(f"launch {order['launch']} was started before, or was given up: nothing is run")
         return 0
