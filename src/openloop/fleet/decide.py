@@ -1,7 +1,8 @@
-"""What a coordinator does next, decided from the state and what was observed. Pure.
+"""What a coordinator does next, decided from the state and what was observed: no file, no process,
+no clock.
 
-Times are seconds of the observer's own clock. A task is handled by `next_action` while it has a
-launch; `Queue` says which waiting tasks may start.
+Times are seconds of the observer's own clock. `next_action` is for tasks with a launch; `Queue`
+says which waiting tasks may start.
 """
 
 from __future__ import annotations

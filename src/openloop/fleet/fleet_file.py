@@ -135,10 +135,10 @@ def load(path: str, known: str = "") -> Fleet:
         base = _configuration(path, whole, config, problems)
     roots = {} if known == sha256 else checks.check_tasks(sound, base, whole, path, problems)
     if not any(problem.path[:1] == ("launcher",) for problem in schema_problems):
-        checks.check_installed(launcher := _launcher(whole), path, problems)
+        checks.check_installed(_launcher(whole), path, problems)
     if problems:
         raise ConfigError(tuple(problems))
-    return _fleet(path, whole, entries, base, launcher, sha256, roots)
+    return _fleet(path, whole, entries, base, sha256, roots)
 
 
 def _read(path: str) -> bytes:
@@ -269,7 +269,6 @@ def _fleet(
     whole: Mapping[str, Any],
     entries: list[Entry],
     config: Any,
-    launcher: Launcher,
     sha256: str,
     roots: Mapping[str, str],
 ) -> Fleet:
@@ -286,7 +285,7 @@ def _fleet(
         given=path,
         folder=folder,
         base=base,
-        launcher=launcher,
+        launcher=_launcher(whole),
         hosts=tuple(hosts) or (Host("", 1 << 30),),
         options=whole["options"],
         max_parallel=int(whole["max_parallel"]),

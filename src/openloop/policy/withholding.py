@@ -77,7 +77,7 @@ class Withholding:
         """Archive the files to withhold from a change; none is removed yet.
 
         copies: absolute paths of files in the workspace that hold contents of withheld files.
-        Returns fields for the change's step_started. Raises OSError.
+        Returns fields for the change's step_started. Raises TamperError, OSError.
         """
         if step.is_gate:
             return {}

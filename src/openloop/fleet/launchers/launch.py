@@ -138,7 +138,8 @@ def live_pid(folder: str) -> int | None:
 
 
 def run(folder: str, openloop: OpenLoop, on_claim: int = -1) -> int:
-    """on_claim: a descriptor that gets a word once the launch is claimed."""
+    """Run a launch to its end and write its end file, unless it was claimed before; returns 0.
+    on_claim: a descriptor that gets a word once the launch is claimed."""
     order = _order(folder)
     mine = {"launch": order["launch"], **process_identity(os.getpid(), folder)}
     if not claim(folder, mine):
@@ -165,6 +166,7 @@ def run(folder: str, openloop: OpenLoop, on_claim: int = -1) -> int:
 
 
 def _order(folder: str) -> dict[str, Any]:
+    """The order of a launch, waited for. Raises SystemExit for none, or one that is not whole."""
     deadline = time.monotonic() + _LATE
     while (order := read(folder, ORDER)) is None:
         if time.monotonic() > deadline:
