@@ -118,7 +118,7 @@ def _policy(project: ProjectListing, candidates: list[ProjectCommands]) -> Polic
         return PolicyGlobs((), ())
     first = candidates[0]
     unseen = ignored_settings.ignored_settings(project, f"{first.verify}\n{first.scan}")
-    found = source_layout.policy_globs(project, (*first.steers, *unseen), first.guards)
+    found = source_layout.policy_globs(project, (*first.protect, *unseen), first.protect_anywhere)
     installed = dependencies.dependency_globs(project, found)
     # What the tests leave behind and git does not ignore is no violation.
     known = project.text(".gitignore")

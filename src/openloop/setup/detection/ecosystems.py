@@ -14,17 +14,17 @@ from openloop.setup.detection.project_listing import ProjectListing, top_name
 class ProjectCommands:
     """The commands of one ecosystem for a project; "" for none.
 
-    why: what was seen, the first half of a sentence. example: a typical verify command. steers:
-    globs of further files that decide whether verify passes. guards: file names that change the
-    result of verify wherever they are created. doubtful: other ecosystems come first."""
+    why: what was seen, the first half of a sentence. example: a typical verify command. protect:
+    globs of further files that decide whether verify passes. protect_anywhere: names of files that
+    change the result of verify wherever they are created. doubtful: other ecosystems come first."""
 
     name: str
     why: str
     verify: str = ""
     scan: str = ""
     example: str = ""
-    steers: tuple[str, ...] = ()
-    guards: tuple[str, ...] = ()
+    protect: tuple[str, ...] = ()
+    protect_anywhere: tuple[str, ...] = ()
     doubtful: bool = False
 
 
@@ -51,9 +51,8 @@ class Ecosystem(NamedTuple):
     """An ecosystem known by a file at the root; the first candidate that fits is taken.
 
     proof: names of test files, and what one of them must say, where the test command passes
-    when it finds no tests at all. example: where verify has none without conditions. steering: a
-    regular expression for the text of the marker; its group is a path that is protected, too.
-    adapted: a function of the command and of that text; its result is proposed.
+    when it finds no tests at all. example: where verify has none without conditions. protect_regex:
+    for the text of the marker; its group is a path that is protected, too. adapted: a function of the command and of that text; its result is proposed.
     """
 
     name: str
@@ -63,7 +62,7 @@ class Ecosystem(NamedTuple):
     proof: tuple[str, ...] = ()
     proof_text: str = ""
     example: str = ""
-    steering: str = ""
+    protect_regex: str = ""
     adapted: Callable[[str, str], str] = lambda command, text: command
 
     def detect_commands(self, project: ProjectListing) -> ProjectCommands | None:
@@ -82,13 +81,13 @@ class Ecosystem(NamedTuple):
             verify=self.adapted(verify.command, project.text(marker)) if verify and proven else "",
             scan=scan,
             example=self.example or self.verify[-1].command,
-            steers=tuple(self._steers(project, marker)),
+            protect=tuple(self._protected_paths(project, marker)),
         )
 
-    def _steers(self, project: ProjectListing, marker: str) -> Iterator[str]:
+    def _protected_paths(self, project: ProjectListing, marker: str) -> Iterator[str]:
         """The globs of the paths named in the file at the root; a folder is taken whole."""
-        found = re.search(self.steering, project.text(marker), re.MULTILINE)
-        if self.steering and found and project.has(found[1]):
+        found = re.search(self.protect_regex, project.text(marker), re.MULTILINE)
+        if self.protect_regex and found and project.has(found[1]):
             folder, _, name = found[1].rpartition("/")
             yield f"{folder}/**" if folder else f"/{name}"
 
@@ -145,7 +144,7 @@ LANGUAGES = (
         ),
         proof=("*.rs",),
         proof_text=r"#\[(\w+::)*test\b|#\[cfg\(test\)\]|#\[rstest|^[ \t]*//[/!] ```",
-        steering=r'^build *= *"([\w./-]+)"',
+        protect_regex=r'^build *= *"([\w./-]+)"',
     ),
     Ecosystem(
         "Go",

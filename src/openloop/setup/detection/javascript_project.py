@@ -53,8 +53,8 @@ def detect_commands(project: ProjectListing) -> ProjectCommands | None:
         verify=verify,
         scan=_scan(scripts) if verify else "",
         example="npm test --silent",
-        steers=_mentioned(project, package, scripts),
-        guards=("package.json", "__mocks__/**"),
+        protect=_mentioned(project, package, scripts),
+        protect_anywhere=("package.json", "__mocks__/**"),
     )
 
 

@@ -64,9 +64,9 @@ def detect_commands(project: ProjectListing) -> ProjectCommands | None:
         verify=verify,
         scan=scan,
         example=f"{python} -m pytest -q",
-        steers=("**/*.egg-info/entry_points.txt", *_doctests(project)),
+        protect=("**/*.egg-info/entry_points.txt", *_doctests(project)),
         # Entry points of an installed package may load a plugin of pytest before any test.
-        guards=("conftest.py", "????customize", "????customize.*", "entry_points.txt"),
+        protect_anywhere=("conftest.py", "????customize", "????customize.*", "entry_points.txt"),
         doubtful=not (marker or configured),
     )
 

@@ -35,7 +35,7 @@ _TEST_FILES = (
     *("*Test.php", "*Test.cs", "*Tests.cs", "*Tests.fs", "testhelp*", "test[Hh]elper*"),
     "*test_helper*",
 )
-_STEERING = (  # names of files that say how to build and test
+_SETTINGS_FILES = (  # names of files that say how to build and test
     *("pyproject.toml", "setup.cfg", "setup.py", "tox.ini", "noxfile.py", "hatch.toml", ".flake8"),
     *("pytest.ini", ".pytest.ini", "pytest.toml", ".coveragerc", "mypy.ini", ".mypy.ini"),
     *("ruff*.toml", ".ruff.toml", ".pylintrc", "requirements*.txt", "manage.py"),
@@ -55,7 +55,7 @@ _STEERING = (  # names of files that say how to build and test
     *("composer.json", "phpunit.xml*", "phpstan*.neon*", "psalm*.xml", "phpcs.xml*", "build.xml"),
     *("BUILD", "BUILD.bazel", "WORKSPACE", "MODULE.bazel", "*checkstyle*.xml"),
 )
-_STEERING_FOLDERS = (".cargo", ".config", ".configs", ".mvn", ".tshy", "gradle/wrapper")
+_SETTINGS_FOLDERS = (".cargo", ".config", ".configs", ".mvn", ".tshy", "gradle/wrapper")
 _TOOL_FOLDER = re.compile(
     r"(?i)scripts?|tools?|tasks?|ci|cmake|m4|meson|configs?|contrib|release|packaging|patches|hooks"
     r"|support|verify|fuzz(ing)?|_*perf(ormance)?([-_].*)?|bench.*|metrics|docker|build-support"
@@ -81,7 +81,8 @@ _MANIFESTS = (
 )
 _APART = (_TEST_FOLDER, _TOOL_FOLDER, PROSE_FOLDER, re.compile("|".join(_SAMPLES)))
 _TESTS, _SETTINGS, _TOOLS = (
-    re.compile("|".join(map(translate, globs))) for globs in (_TEST_FILES, _STEERING, _TOOL_FILES)
+    re.compile("|".join(map(translate, globs)))
+    for globs in (_TEST_FILES, _SETTINGS_FILES, _TOOL_FILES)
 )
 _PACKAGES = 300  # of JavaScript, whose package.json is read
 _DEPTH = 3  # of folders in which a part of the project may have a manifest
@@ -91,62 +92,62 @@ _SIBLINGS = 3  # parts beside each other that are named together
 
 @dataclass(frozen=True, slots=True)
 class PolicyGlobs:
-    """Globs for a policy: protect what steers the checks, allow changes of the sources."""
+    """Globs for a policy: protect what decides the checks, allow changes of the sources."""
 
     protect: tuple[str, ...]
     allow: tuple[str, ...]
 
 
 def policy_globs(
-    project: ProjectListing, steers: Iterable[str] = (), guards: Iterable[str] = ()
+    project: ProjectListing, also: Iterable[str] = (), anywhere: Iterable[str] = ()
 ) -> PolicyGlobs:
-    """The globs for a project. steers: further ones to protect. guards: names of files that would
+    """The globs for a project. also: further ones to protect. anywhere: names of files that would
     decide whether the tests pass if they were created in a source folder."""
-    found = _sort(project, with_tools=True)
+    found = _sorted_globs(project, with_tools=True)
     if not found.allow:  # nothing else is there: then the tools are the program
-        found = _sort(project, with_tools=False)
+        found = _sorted_globs(project, with_tools=False)
     whole = [f"/{glob.removesuffix('**')}" for glob in found.protect if glob.endswith("/**")]
-    own = [glob for glob in steers if not glob.startswith(tuple(whole))]
+    own = [glob for glob in also if not glob.startswith(tuple(whole))]
     allow = [glob for glob in found.allow if glob not in own]
     protect = [*found.protect, *own]
-    protect += [f"{name}/**" for name in _STEERING_FOLDERS if project.has(name)]
+    protect += [f"{name}/**" for name in _SETTINGS_FOLDERS if project.has(name)]
     protect += [f"{name}/**" for name in _SAMPLES if project.has(name)]
     for glob in allow:
         if glob.endswith("/**"):
-            protect += [f"{glob}/{name}" for name in guards]
+            protect += [f"{glob}/{name}" for name in anywhere]
         elif "*." in glob:
-            protect += [f"{glob.rpartition('/')[0]}/{name}" for name in guards]
+            protect += [f"{glob.rpartition('/')[0]}/{name}" for name in anywhere]
     return PolicyGlobs(tuple(dict.fromkeys(protect)), tuple(allow))
 
 
 class _SortedGlobs:
-    """Globs of sources and steering files, in the order found."""
+    """Globs of sources and of what decides the checks, in the order found."""
 
     def __init__(self) -> None:
         self.protect: dict[str, None] = {}
         self.allow: dict[str, None] = {}
 
 
-def _sort(project: ProjectListing, *, with_tools: bool) -> _SortedGlobs:
+def _sorted_globs(project: ProjectListing, *, with_tools: bool) -> _SortedGlobs:
     """The globs by the names of files and folders. with_tools: whether tools are protected; they
     count as sources otherwise."""
     parts = _parts(project)
-    shown = _together(parts)
+    shown = _globs_of_parts(parts)
     programs = _packages_without_tests(project)
     own = (*_TEST_PROGRAMS, *_features(project))
     found = _SortedGlobs()
     loose: dict[tuple[str, str], list[str]] = defaultdict(list)  # sources beside a manifest
     data = (f"{folder}/*" for folder in project.test_data)
     for path in (*project.files, *data):
-        part = next(folder for folder in _above(path) if folder in parts)
+        part = next(folder for folder in _folders_above(path) if folder in parts)
         place, inside = shown[part], path[len(part) :].lstrip("/")
         head, _, rest = inside.partition("/")
         if not rest:
-            if glob := _steers(head, with_tools):
+            if glob := _protecting_glob(head, with_tools):
                 found.protect[f"{place}/{glob}"] = None
             elif _CODE.fullmatch(head):
                 loose[place, head.rpartition(".")[2]].append(head)
-        elif _decides(head, with_tools) or (not part and head in own):
+        elif _is_for_checks(head, with_tools) or (not part and head in own):
             found.protect[_anchored(f"{place}/{head}/**")] = None
         elif match := _JVM_FOLDER.match(inside):
             is_source = match[1].lower().endswith("main")
@@ -156,7 +157,7 @@ def _sort(project: ProjectListing, *, with_tools: bool) -> _SortedGlobs:
             folder = _anchored(f"{place}/{head}/**")
             if _CODE.fullmatch(path) or (head in _SCRIPT_FOLDERS and "." not in rest):
                 found.allow[folder] = None
-            if glob := _nested(path, len(path) - len(rest), programs):
+            if glob := _nested_glob(path, len(path) - len(rest), programs):
                 found.protect[f"{folder}/{glob}"] = None
     for (place, ending), names in loose.items():
         several = len(set(names)) > _FEW
@@ -165,7 +166,7 @@ def _sort(project: ProjectListing, *, with_tools: bool) -> _SortedGlobs:
     return found
 
 
-def _decides(folder: str, with_tools: bool) -> bool:
+def _is_for_checks(folder: str, with_tools: bool) -> bool:
     """Whether a folder beside a manifest is one of tests, tools or samples."""
     tools = with_tools and (_TOOL_FOLDER.fullmatch(folder) or folder in _SAMPLES)
     return bool(_TEST_FOLDER.fullmatch(folder) or tools)
@@ -181,7 +182,7 @@ def _anchored(glob: str) -> str:
     return glob.removeprefix("/")
 
 
-def _steers(name: str, with_tools: bool) -> str:
+def _protecting_glob(name: str, with_tools: bool) -> str:
     """The glob for a test, a setting or a tool beside a manifest; "" for another file."""
     if _TESTS.match(name):
         return next(glob for glob in _TEST_FILES if fnmatchcase(name, glob))
@@ -191,7 +192,7 @@ def _steers(name: str, with_tools: bool) -> str:
     return ""
 
 
-def _nested(path: str, start: int, programs: set[str]) -> str:
+def _nested_glob(path: str, start: int, programs: set[str]) -> str:
     """The glob for a test or a setting among sources. start: where the path below the source
     folder begins."""
     for match in re.finditer("/", path[start:]):
@@ -204,7 +205,7 @@ def _nested(path: str, start: int, programs: set[str]) -> str:
     name = path.rpartition("/")[2]
     if name == "test.py":  # among sources rather a part of the program
         return ""
-    globs = _TEST_FILES if _TESTS.match(name) else _STEERING if _SETTINGS.match(name) else ()
+    globs = _TEST_FILES if _TESTS.match(name) else _SETTINGS_FILES if _SETTINGS.match(name) else ()
     return next((glob for glob in globs if fnmatchcase(name, glob)), "")
 
 
@@ -216,7 +217,7 @@ def _parts(project: ProjectListing) -> set[str]:
         folder = path.rpartition("/")[0]
         is_near = folder.count("/") < _DEPTH
         if folder and is_near and (folder in needed or not _is_apart(folder)):
-            parts.update(_above(path))  # those above hold parts, not sources of their own
+            parts.update(_folders_above(path))  # those above hold parts, not sources of their own
     return parts
 
 
@@ -241,7 +242,7 @@ def _is_apart(folder: str) -> bool:
     return any(pattern.fullmatch(name) for pattern in _APART for name in folder.split("/"))
 
 
-def _together(parts: set[str]) -> dict[str, str]:
+def _globs_of_parts(parts: set[str]) -> dict[str, str]:
     """How each part is written at the start of a glob: `/packages/*` for many beside each other."""
     beside: dict[str, list[str]] = defaultdict(list)
     for part in parts - {""}:
@@ -254,7 +255,7 @@ def _together(parts: set[str]) -> dict[str, str]:
     return shown
 
 
-def _above(path: str) -> Iterator[str]:
+def _folders_above(path: str) -> Iterator[str]:
     """The folders above a path, the nearest first, the root last."""
     while path:
         path = path.rpartition("/")[0]
@@ -264,5 +265,5 @@ def _above(path: str) -> Iterator[str]:
 def _packages_without_tests(project: ProjectListing) -> set[str]:
     """Packages of Python: one that is called test may well be a part of the program."""
     tests = (path for path in project.files if _TESTS.match(path.rpartition("/")[2]))
-    tested = {folder for path in tests for folder in _above(path)}
+    tested = {folder for path in tests for folder in _folders_above(path)}
     return {path.rpartition("/")[0] for path in project.named("__init__.py")} - tested
