@@ -52,7 +52,8 @@ class Ecosystem(NamedTuple):
 
     proof: names of test files, and what one of them must say, where the test command passes
     when it finds no tests at all. example: where verify has none without conditions. protect_regex:
-    for the text of the marker; its group is a path that is protected, too. adapted: a function of the command and of that text; its result is proposed.
+    for the text of the marker; its group is a path that is protected, too. adapted: a function
+    of the command and of that text; its result is proposed.
     """
 
     name: str
