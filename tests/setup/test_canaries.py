@@ -131,9 +131,21 @@ class BuiltIn(Canaries):
         self.assertIn("left out: 3 smaller sources", self.of(found, "canaries tried")[1])
         self.assertIn("and 4 more emptied", self.of(found, "emptied")[1])
 
-    def test_nothing_to_try(self) -> None:
-        found = self.probe(self.place("true", {"src/data.txt": "1\n"}))
-        self.assertEqual("ok", self.of(found, "no source of a kind")[0])
+    def test_typescript(self) -> None:
+        verify = "grep -q process.exit src/a.ts && exit 1; test -s src/a.ts"
+        found = self.probe(self.place(verify, {"src/a.ts": "export const a: number = 1\n"}))
+        self.assertEqual("ok", self.of(found, "made to exit")[0])
+        self.assertEqual("ok", self.of(found, "emptied")[0])
+
+    def test_a_language_without_canaries(self) -> None:
+        files = {"src/a.c": "int main(void) { return 1; }\n"}
+        found = self.probe(self.place("true", files))
+        level, what = self.of(found, "whether verify can fail is unknown")
+        self.assertEqual("warning", level)
+        self.assertIn("Python, JavaScript, TypeScript, shell", what)
+        verify = {"run": "grep -q main src/a.c", "canary": "echo > src/a.c"}
+        found = self.probe(self.place(verify, files))
+        self.assertFalse([what for _, what in found if "is unknown" in what])
 
     def test_nothing_is_tried_without_being_asked(self) -> None:
         place = self.place({"run": "touch ../ran", "canary": "touch ../ran"})

@@ -131,8 +131,13 @@ class Canaries:
 
     def _built_in(self) -> Iterator[Finding]:
         plan = mutations.plan(self._mission)
+        if not plan.has_sources and self._mission.config.command(Step.VERIFY).canary is None:
+            yield warning(
+                "whether verify can fail is unknown: no source is of a kind that built-in canaries "
+                "know (Python, JavaScript, TypeScript, shell)",
+                'add "canary" to verify: a command that breaks what a test checks, such as sed -i',
+            )
         if not plan.mutations:
-            yield ok("no source of a kind that built-in canaries know (Python, JavaScript, shell)")
             return
         before = self._verdict_on_untouched(Step.VERIFY)
         if not before.outcome.passed:

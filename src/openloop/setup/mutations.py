@@ -17,12 +17,11 @@ from openloop.setup.detection.project_listing import ProjectListing
 
 SOURCES = 10  # files that are modified in each way
 TESTS = 3  # tests that are removed
+_SCRIPTS = (".js", ".mjs", ".cjs", ".jsx", ".ts", ".mts", ".cts", ".tsx")
 _EXITS = {  # by ending: a file that ends the process which loads it, as if all were well
     ".py": "import os\nos._exit(0)\n",
-    ".js": "process.exit(0)\n",
-    ".mjs": "process.exit(0)\n",
-    ".cjs": "process.exit(0)\n",
     ".sh": "exit 0\n",
+    **dict.fromkeys(_SCRIPTS, "process.exit(0)\n"),
 }
 _INTERPRETERS = (("python", ".py"), ("node", ".js"), ("sh", ".sh"))  # of a first line, in order
 
@@ -62,6 +61,10 @@ class MutationPlan:
     mutations: Sequence[Mutation]
     sources_left: int
     tests_left: int
+
+    @property
+    def has_sources(self) -> bool:
+        return any(one.effect is not Effect.REMOVED for one in self.mutations)
 
 
 def plan(mission: Mission) -> MutationPlan:
