@@ -86,11 +86,11 @@ class NextStep(unittest.TestCase):
         seen = Observation(0.0)
         for now in range(100):
             seen.answer(False, "", now)
-            seen.beat(("beat", now), now)
+            seen.note_heartbeat(("beat", now), now)
             self.assertFalse(is_gone(seen, now, GRACE))
         for now in range(100, 120):
             seen.answer(False, "", now)
-            seen.beat(("beat", 99), now)
+            seen.note_heartbeat(("beat", 99), now)
         self.assertTrue(is_gone(seen, 119, GRACE))
 
 

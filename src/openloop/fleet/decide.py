@@ -44,7 +44,7 @@ class Observation:
     job: str = ""
     gone_since: float | None = None
     asked: float = 0.0
-    pulse: object = None
+    marker: object = None
     moved: float | None = None
     stopped: float | None = None
     cancelled: float | None = None
@@ -60,11 +60,11 @@ class Observation:
         elif self.gone_since is None:
             self.gone_since = now
 
-    def beat(self, pulse: object, now: float) -> None:
-        """Note the heartbeat; one that changes belongs to a living run."""
-        if self.pulse is not None and pulse != self.pulse:
+    def note_heartbeat(self, marker: object, now: float) -> None:
+        """marker: the part of a heartbeat that changes while its run lives."""
+        if self.marker is not None and marker != self.marker:
             self.moved = now
-        self.pulse = pulse
+        self.marker = marker
 
 
 def next_action(

@@ -63,4 +63,4 @@ class Observations:
             if task.engine == host and asked >= seen.since and not seen.busy:
                 seen.answer(task.launch in listed, listed.get(task.launch, ""), now)
                 if not seen.listed:  # whether its heartbeat moves all the same
-                    seen.beat(task_files.liveness_marker(self.workspace(task)), now)
+                    seen.note_heartbeat(task_files.liveness_marker(self.workspace(task)), now)

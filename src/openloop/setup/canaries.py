@@ -60,8 +60,8 @@ class Canaries:
             for gate in self._mission.config.gates:
                 canary = self._mission.config.command(gate).canary
                 if canary is not None:
-                    yield self._own(gate, canary)
-            yield from self._built_in()
+                    yield self._try_own(gate, canary)
+            yield from self._try_built_in()
         except project_copy.ProjectTooLarge:
             yield warning(
                 "canaries were not tried: the project is larger than "
@@ -98,6 +98,7 @@ class Canaries:
         return GateRunner(self._mission, processes, place.root)
 
     def _verdict_on_untouched(self, gate: Step) -> Verdict:
+        """The verdict of a gate in a scratch copy as it is; the gate is run once."""
         if gate not in self._untouched:
             self._show(f"{gate} in a scratch copy")
             with self._scratch() as gates:
@@ -109,7 +110,7 @@ class Canaries:
 
     # --- a gate's own -------------------------------------------------------------------
 
-    def _own(self, gate: Step, canary: str) -> Finding:
+    def _try_own(self, gate: Step, canary: str) -> Finding:
         before = self._verdict_on_untouched(gate)
         if not before.outcome.passed:
             return _not_tried(f"its canary was not tried: {gate}", before)
@@ -129,7 +130,7 @@ class Canaries:
 
     # --- built in -----------------------------------------------------------------------
 
-    def _built_in(self) -> Iterator[Finding]:
+    def _try_built_in(self) -> Iterator[Finding]:
         plan = mutations.plan(self._mission)
         if not plan.has_sources and self._mission.config.command(Step.VERIFY).canary is None:
             yield warning(
@@ -155,15 +156,15 @@ class Canaries:
                 failed.append(one)
             else:
                 tried.append((one, noticed))
-        yield from self._judged(tried)
+        yield from self._on_verify(tried)
         if failed:
             what = f"{_files(failed)} could not be modified, so these canaries prove nothing"
             yield warning(what, "see whether it can be written")
         late = len(plan.mutations) - len(tried) - len(failed)
         words = f"{len(tried)} built-in canaries tried in {duration(monotonic() - began)}"
-        yield ok(f"{words}; left out: {_left(plan, late)}")
+        yield ok(f"{words}; left out: {_left_out(plan, late)}")
 
-    def _judged(self, tried: Sequence[tuple[Mutation, bool]]) -> Iterator[Finding]:
+    def _on_verify(self, tried: Sequence[tuple[Mutation, bool]]) -> Iterator[Finding]:
         """The finding about verify after these trials."""
         sources = [(one, seen) for one, seen in tried if one.effect is not Effect.REMOVED]
         if sources and not any(seen for _, seen in sources):
@@ -178,11 +179,11 @@ class Canaries:
             if effect is not Effect.REMOVED and not sources:
                 continue
             if missed:
-                yield self._missed(missed, effect)
+                yield self._on_missed(missed, effect)
             elif some:
                 yield ok(f"verify notices each of {len(some)} files {effect}")
 
-    def _missed(self, missed: Sequence[Mutation], effect: Effect) -> Finding:
+    def _on_missed(self, missed: Sequence[Mutation], effect: Effect) -> Finding:
         config = self._mission.config
         what = f"verify passes with {_files(missed)} {effect}"
         run = config.command(Step.VERIFY).run
@@ -222,7 +223,7 @@ def _files(modified: Sequence[Mutation]) -> str:
     return f"{words} and {left} more" if left > 0 else words
 
 
-def _left(plan: mutations.MutationPlan, late: int) -> str:
+def _left_out(plan: mutations.MutationPlan, late: int) -> str:
     parts = (
         (plan.sources_left, "smaller sources"),
         (plan.tests_left, "smaller tests"),

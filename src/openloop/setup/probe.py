@@ -50,10 +50,10 @@ def _gates(
     try:
         for gate in mission.config.gates:
             if gate is Step.VERIFY:
-                found.append(_verify(mission, gates, times, show))
+                found.append(_repeat_verify(mission, gates, times, show))
             else:
                 show(str(gate))
-                found.append(_other(gate, gates.run(gate)))
+                found.append(_on_gate(gate, gates.run(gate)))
             if files and files.written():
                 show(f"{gate} again, because it wrote files")
                 gates.run(gate)
@@ -64,7 +64,7 @@ def _gates(
     return found
 
 
-def _other(gate: Step, verdict: Verdict) -> Finding:
+def _on_gate(gate: Step, verdict: Verdict) -> Finding:
     if verdict.outcome.passed:
         return ok(f"{gate} passes now")
     what = f"{gate} fails now: {verdict.outcome} ({verdict.detail})"
@@ -74,14 +74,14 @@ def _other(gate: Step, verdict: Verdict) -> Finding:
     return warning(what, fix)
 
 
-def _verify(
+def _repeat_verify(
     mission: Mission, gates: GateRunner, times: int, show: Callable[[str], None]
 ) -> Finding:
     began, verdicts = monotonic(), []
     for number in range(1, times + 1):
         show(f"verify {number} of {times}")
         verdicts.append(gates.run_once(Step.VERIFY, mission.config.command(Step.VERIFY)))
-    return _finding(verdicts, duration((monotonic() - began) / times))
+    return _on_verify(verdicts, duration((monotonic() - began) / times))
 
 
 def _bound(times: int) -> float:
@@ -89,7 +89,7 @@ def _bound(times: int) -> float:
     return 1.0 - math.exp(math.log(0.05) / times)
 
 
-def _finding(verdicts: list[Verdict], each: str) -> Finding:
+def _on_verify(verdicts: list[Verdict], each: str) -> Finding:
     """The finding about these verdicts of verify."""
     times = len(verdicts)
     failed = [verdict for verdict in verdicts if not verdict.outcome.passed]
