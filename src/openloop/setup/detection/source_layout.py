@@ -120,22 +120,15 @@ def policy_globs(
     return PolicyGlobs(tuple(dict.fromkeys(protect)), tuple(allow))
 
 
-class _SortedGlobs:
-    """Globs of sources and of what decides the checks, in the order found."""
-
-    def __init__(self) -> None:
-        self.protect: dict[str, None] = {}
-        self.allow: dict[str, None] = {}
-
-
-def _sorted_globs(project: ProjectListing, *, with_tools: bool) -> _SortedGlobs:
+def _sorted_globs(project: ProjectListing, *, with_tools: bool) -> PolicyGlobs:
     """The globs by the names of files and folders. with_tools: whether tools are protected; they
     count as sources otherwise."""
     parts = _parts(project)
     shown = _globs_of_parts(parts)
     programs = _packages_without_tests(project)
     own = (*_TEST_PROGRAMS, *_features(project))
-    found = _SortedGlobs()
+    protect: dict[str, None] = {}
+    allow: dict[str, None] = {}
     loose: dict[tuple[str, str], list[str]] = defaultdict(list)  # sources beside a manifest
     data = (f"{folder}/*" for folder in project.test_data)
     for path in (*project.files, *data):
@@ -144,26 +137,26 @@ def _sorted_globs(project: ProjectListing, *, with_tools: bool) -> _SortedGlobs:
         head, _, rest = inside.partition("/")
         if not rest:
             if glob := _protecting_glob(head, with_tools):
-                found.protect[f"{place}/{glob}"] = None
+                protect[f"{place}/{glob}"] = None
             elif _CODE.fullmatch(head):
                 loose[place, head.rpartition(".")[2]].append(head)
         elif _is_for_checks(head, with_tools) or (not part and head in own):
-            found.protect[_anchored(f"{place}/{head}/**")] = None
+            protect[_anchored(f"{place}/{head}/**")] = None
         elif match := _JVM_FOLDER.match(inside):
             is_source = match[1].lower().endswith("main")
-            chosen = found.allow if is_source else found.protect
+            chosen = allow if is_source else protect
             chosen[_anchored(f"{place}/src/{match[1]}/**")] = None
         elif not PROSE_FOLDER.fullmatch(head) or path.endswith(".go"):
             folder = _anchored(f"{place}/{head}/**")
             if _CODE.fullmatch(path) or (head in _SCRIPT_FOLDERS and "." not in rest):
-                found.allow[folder] = None
+                allow[folder] = None
             if glob := _nested_glob(path, len(path) - len(rest), programs):
-                found.protect[f"{folder}/{glob}"] = None
+                protect[f"{folder}/{glob}"] = None
     for (place, ending), names in loose.items():
         several = len(set(names)) > _FEW
         globs = [f"*.{ending}"] if several else sorted(set(names))
-        found.allow |= dict.fromkeys(f"{place}/{glob}" for glob in globs)
-    return found
+        allow |= dict.fromkeys(f"{place}/{glob}" for glob in globs)
+    return PolicyGlobs(tuple(protect), tuple(allow))
 
 
 def _is_for_checks(folder: str, with_tools: bool) -> bool:
