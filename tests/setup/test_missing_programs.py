@@ -26,6 +26,11 @@ class Missing(Case):
         self.assertIn("did you mean ./agent.sh?", self.found("./agnet.sh", {"agent.sh": ""}))
         self.assertNotIn("did you mean", self.found("quite-another-program"))
 
+    def test_another_package_manager_is_no_misspelt_npm(self) -> None:
+        self.folder_of_programs("npm")
+        set_environment(self, PATH=os.path.join(self.folder, "bin"))
+        self.assertIn("npm install --global pnpm", self.found("pnpm test"))
+
     def test_words_of_bash(self) -> None:
         asked = subprocess.run(
             ["/bin/sh", "-c", "command -v source"], stdout=subprocess.DEVNULL, check=False

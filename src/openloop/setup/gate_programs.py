@@ -37,6 +37,8 @@ _OF_BASH = {  # a builtin that /bin/sh may lack, what to do about it
     "source": "write . before a path, or name the program: .venv/bin/python",
     **dict.fromkeys(_BASH_WORDS, "write bash -c '…', or put it into a script"),
 }
+# Package managers are no misspelt npm: what installs each.
+_INSTALLED_BY = {name: f"npm install --global {name}" for name in ("pnpm", "yarn", "bun")}
 _TYPO = 0.8  # from this likeness on (difflib) a name is probably a known one, mistyped
 _LOOP = re.compile(r"\s*for \w+ in [^;\n]*[;\n]\s*do\b")
 _FIND = "import importlib.util, sys; sys.exit(importlib.util.find_spec(sys.argv[1]) is None)"
@@ -90,6 +92,8 @@ class Programs:
         fix = "install it, correct the name, or write its path from the project root"
         if name in _OF_BASH:
             fix = f"commands run in /bin/sh, which has no {name}: {_OF_BASH[name]}"
+        elif name in _INSTALLED_BY:
+            fix = f"install it: {_INSTALLED_BY[name]}"
         elif near := self._nearest_program(name):
             fix = f"did you mean {near}? Otherwise {fix}"
         return problem(what, agent_findings.installation(self._command, name) or fix)
