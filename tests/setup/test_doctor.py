@@ -302,6 +302,20 @@ class Doctor(Place):
         subprocess.run(["git", "init", "-q", kept.project], check=True)
         self.silent(kept, "git ignores")
 
+    def test_what_a_check_left_in_a_protected_folder(self) -> None:
+        policy = {"protect": ["tests/**", ".venv/*", "/pytest.ini"], "allow": ["src/**"]}
+        kept = (".venv/bin/pytest", "tests/__pycache__/x.pyc", "pytest.ini", "src/out.txt")
+        ignored = "out*\n.venv/\n__pycache__/\npytest.ini\n"
+        files = {"src/x.py": "", "tests/x": "", ".gitignore": ignored, **dict.fromkeys(kept, "")}
+        place = self.place("pytest", files, policy=policy)
+        subprocess.run(["git", "init", "-q", place.project], check=True)
+        self.silent(place, "keeps gates from changing")
+        for number in range(4):
+            with open(place.project_file(f"tests/out{number}"), "w", encoding="utf-8") as file:
+                file.write("1")
+        said = "git ignores tests/out0, tests/out1, tests/out2 and 1 more, and policy.protect"
+        self.assertEqual("warning", self.of(place, said)[0])
+
     def test_extension_modules_that_git_ignores_and_python_loads_from_the_root(self) -> None:
         policy = {"protect": ["tests/**"], "allow": ["src/**"]}
         files = {"src/x.py": "", "tests/x": "", ".gitignore": "*.so\n"}

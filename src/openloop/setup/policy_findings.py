@@ -15,7 +15,7 @@ from openloop.config.globs import Globs
 from openloop.core.text import printable_path
 from openloop.core.vocabulary import SandboxMode, Status
 from openloop.fs import programs, snapshot
-from openloop.fs.manifest import SYMLINK, Manifest
+from openloop.fs.manifest import FILE, SYMLINK, Manifest
 from openloop.record import record_end, withheld
 from openloop.record.lock import runner_lives
 from openloop.record.workspace import HOLDOUT, Workspace
@@ -54,6 +54,7 @@ def patterns(workspace: Workspace, known: Config, root: str) -> Iterator[Finding
     settings = _ignored_settings(known, root)
     if known.improver and policy.allow is not None:
         yield from _unprotected(settings, policy)
+    yield from _leftovers(paths, rules, settings, root)
     lists = {"protect": policy.protect, "allow": policy.allow or ()}
     if not withheld.archive_path(workspace):  # else they are not there to be matched
         lists["withhold"] = policy.withhold
@@ -109,6 +110,32 @@ def _unprotected(settings: tuple[str, ...], policy: Policy) -> Iterator[Finding]
         yield warning(
             f"git ignores {named}, which gates read: policy.allow does not keep a change from it",
             f"add to policy.protect: {', '.join(map(json.dumps, missing))}",
+        )
+
+
+def _leftovers(
+    paths: Manifest, rules: PathRules, settings: tuple[str, ...], root: str
+) -> Iterator[Finding]:
+    """Protected files that git ignores: probably written by a check that was run by hand."""
+    from openloop.fs.ignore_rules.reader import LISTED
+    from openloop.setup.detection.dependencies import dependency_folder
+    from openloop.setup.detection.ignored_settings import ignored_by_git
+
+    known = Globs((*LISTED, *settings))
+    protected = [
+        path
+        for path, entry in paths.items()
+        if entry.kind == FILE
+        and rules.protects(path)
+        and not known.matches(path)
+        and not dependency_folder(os.fsdecode(path))
+    ]
+    if found := sorted(ignored_by_git(root, protected) or ()):
+        more = f" and {len(found) - 3} more" if len(found) > 3 else ""
+        names = ", ".join(map(printable_path, found[:3])) + more
+        yield warning(
+            f"git ignores {names}, and policy.protect keeps gates from changing what is there",
+            "remove what a check writes: it may create such a file in each run",
         )
 
 

@@ -7,7 +7,7 @@ import os
 import re
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from itertools import product
 from typing import NamedTuple
 
@@ -137,8 +137,16 @@ def ignored_settings(project: ProjectListing, commands: str) -> tuple[str, ...]:
     commands: their text.
     """
     paths = [os.fsencode(path) for path in _read_by(project, commands)]
-    if not paths or not git.has_repository(os.fsencode(project.root)):
-        return ()  # the built-in list of what is ignored names no settings
+    ignored = ignored_by_git(project.root, paths)
+    if ignored is None:
+        ignored = set(paths)  # none may be created
+    return _patterns([os.fsdecode(path) for path in paths if path in ignored])
+
+
+def ignored_by_git(root: str, paths: Collection[bytes]) -> set[bytes] | None:
+    """The paths that git ignores, none outside of a repository; None if that cannot be known."""
+    if not paths or not git.has_repository(os.fsencode(root)):
+        return set()
     end = time.monotonic() + _PATIENCE
 
     def tick(_: int) -> None:
@@ -146,12 +154,10 @@ def ignored_settings(project: ProjectListing, commands: str) -> tuple[str, ...]:
             raise TimeoutError
 
     try:
-        rules = reader.read(project.root, os.path.join(project.root, ".openloop"), tick)
+        rules = reader.read(root, os.path.join(root, ".openloop"), tick)
     except (TimeoutError, ValueError):
-        ignored = set(paths)  # not known: none may be created
-    else:
-        ignored = rules.ignored(paths)
-    return _patterns([os.fsdecode(path) for path in paths if path in ignored])
+        return None
+    return set(rules.ignored(paths))
 
 
 def _patterns(paths: list[str]) -> tuple[str, ...]:
