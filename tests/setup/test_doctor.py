@@ -302,6 +302,17 @@ class Doctor(Place):
         subprocess.run(["git", "init", "-q", kept.project], check=True)
         self.silent(kept, "git ignores")
 
+    def test_submodules_that_are_empty(self) -> None:
+        modules = "".join(
+            f'[submodule "{name}"]\n\tpath = {name}\n\turl = x\n' for name in ("lib/a", "lib/b")
+        )
+        place = self.place("pytest", {".gitmodules": modules, "lib/b/x": ""})
+        os.mkdir(place.project_file("lib/a"))
+        level, fix = self.of(place, "submodules are empty: lib/a")
+        self.assertEqual("warning", level)
+        self.assertIn("git submodule update --init", fix)
+        self.silent(place, "lib/b")
+
     def test_what_a_check_left_in_a_protected_folder(self) -> None:
         policy = {"protect": ["tests/**", ".venv/*", "/pytest.ini"], "allow": ["src/**"]}
         kept = (".venv/bin/pytest", "tests/__pycache__/x.pyc", "pytest.ini", "src/out.txt")

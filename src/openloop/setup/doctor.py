@@ -12,6 +12,7 @@ from openloop.config.config import Command, Config
 from openloop.config.oom_markers import OOM_MARKERS
 from openloop.config.shell_commands import pitfalls
 from openloop.core.errors import ConfigError, UsageError
+from openloop.core.text import printable
 from openloop.core.vocabulary import CHANGES, Step
 from openloop.fs.files import NotRegular
 from openloop.process import log_scan
@@ -152,6 +153,7 @@ def _mission(workspace: Workspace, known: Config, root: str) -> Iterator[Finding
     for other in mission.loops_beside(workspace, root):
         fix = "wait for it, or give each loop a worktree: openloop help fleet"
         yield warning(mission.same_project(other), fix)
+    yield from _submodules(root)
     if not config.fits_environment(known.mission):
         fix = "keep it short, and the rest in mission.md"
         yield warning("the mission is too long for OPENLOOP_MISSION: only prompts hold it", fix)
@@ -176,6 +178,21 @@ def _mission(workspace: Workspace, known: Config, root: str) -> Iterator[Finding
         yield from agent_findings.findings(known)
     yield from policy_findings.installation(known, root)
     yield from policy_findings.withheld_files(workspace, known)
+
+
+def _submodules(root: str) -> Iterator[Finding]:
+    """The submodules that a plain `git clone` left empty."""
+    try:
+        with open(os.path.join(root, ".gitmodules"), encoding="utf-8", errors="replace") as file:
+            paths = re.findall(r"^[ \t]*path[ \t]*=[ \t]*(.*\S)", file.read(), re.MULTILINE)
+    except OSError:
+        return
+    places = [(path, os.path.join(root, path)) for path in paths]
+    if empty := [path for path, place in places if os.path.isdir(place) and not os.listdir(place)]:
+        yield warning(
+            f"submodules are empty: {', '.join(map(printable, empty))}",
+            "if the gates need them: git submodule update --init --recursive",
+        )
 
 
 def _gates(known: Config, root: str) -> Iterator[Finding]:
