@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import unittest
 from typing import Any
 
@@ -45,6 +46,57 @@ class Disturbed(Repository):
         place.do("land", exitcode=1)
         self.assertRegex(self.reason(place, "a"), r"overwritten by merge: three; commit or stash")
         self.assertEqual("mine\n", self.read("three"))
+
+
+class Uncommitted(Repository):
+    def test_a_repository_in_a_worktree_is_not_taken_for_its_files(self) -> None:
+        inner = "mkdir -p sub && cd sub && git init -q && echo work > work && git add work"
+        who = "-c user.name=a -c user.email=b"
+        place = self.fleet(changes("a", f"{inner} && git {who} commit --quiet --allow-empty -m x"))
+        done = place.do("run")
+        self.assertIn("person    complete a: its work is not committed: sub", done.out)
+        explained = place.do("explain", "a").out
+        self.assertIn("a git repository of its own", explained)
+        self.assertIn("fleet land", explained)
+        place.do("land", exitcode=1)
+        self.assertIn("a git repository of its own", self.reason(place, "a"))
+        os.rename(os.path.join(self.tree("a"), "sub/.git"), os.path.join(self.folder, "aside"))
+        place.do("land")
+        self.assertEqual("work\n", self.read("sub/work"))
+
+    def test_a_submodule_that_a_task_adds_lands(self) -> None:
+        inner = os.path.join(self.folder, "inner")
+        self.git("clone", "--quiet", self.repository, inner)
+        add = f"test -e sub || git -c protocol.file.allow=always submodule add -q {inner} sub"
+        place = self.fleet(changes("a", add))
+        place.do("run")
+        place.do("land")
+        self.assertIn("sub", self.read(".gitmodules"))
+
+    def test_another_history_is_named(self) -> None:
+        place = self.fleet(changes("a", "echo a > three"))
+        place.do("run")
+        self.git("worktree", "remove", "--force", self.tree("a"))
+        other = self.git("commit-tree", "-m", "other", "HEAD^{tree}")
+        self.git("update-ref", "refs/heads/openloop/a", other)
+        place.do("land", exitcode=1)
+        self.assertIn("unrelated histories", self.reason(place, "a"))
+
+    def test_a_filter_of_a_missing_git_lfs_holds_nothing_up(self) -> None:
+        if shutil.which("git-lfs"):
+            self.skipTest("git-lfs is installed")
+        pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:aa\nsize 5\n"
+        self.write(".gitattributes", "*.bin filter=lfs diff=lfs merge=lfs -text\n")
+        self.write("x.bin", pointer)
+        self.commit("pointer")
+        for key in ("process", "smudge", "clean"):
+            self.git("config", f"filter.lfs.{key}", f"git-lfs {key}")
+        self.git("config", "filter.lfs.required", "true")
+        place = self.fleet(changes("a", "echo a > three; grep -q oid x.bin"))
+        place.do("run")
+        place.do("land")
+        self.assertEqual("a\n", self.read("three"))
+        self.assertEqual(pointer, self.read("x.bin"))
 
 
 class Removed(Repository):

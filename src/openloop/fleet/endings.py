@@ -46,7 +46,7 @@ class Endings:
         if task.cancelling and fields["state"] != StateName.COMPLETE:
             fields |= {"state": StateName.CANCELLED, "reason": "cancelled"}
         if fields["state"] == StateName.COMPLETE and task.tree_made and task.name in self._tasks:
-            fields |= worktrees.committed(self._fleet, self._tasks[task.name])
+            fields |= worktrees.committed(self._fleet, self._tasks[task.name], task.base)
         self._leave(task)
         self._record([of_task(EventName.TASK_ENDED, task.name, launch=task.launch, **fields)])
 

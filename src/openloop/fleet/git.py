@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import shutil
 import subprocess
 from collections.abc import Sequence
 from functools import cache
@@ -13,6 +14,7 @@ from openloop.core.text import printable
 _PATIENCE = 3600.0  # seconds for a checkout
 _NAMED = 3  # files in a message
 _PLAIN = ("core.hooksPath=/dev/null", "core.fsmonitor=false", "commit.gpgSign=false")
+_NO_LFS = tuple(f"filter.lfs.{key}" for key in ("process=", "smudge=", "clean=", "required=false"))
 _NOBODY = ("user.name=OpenLoop", "user.email=openloop@localhost")
 _ENVIRONMENT = {
     "LC_ALL": "C",
@@ -42,6 +44,8 @@ def run_git_with_author(folder: str, *words: str, fine: tuple[int, ...] = (0,)) 
 
 
 def _run(folder: str, settings: Sequence[str], words: Sequence[str], fine: tuple[int, ...]) -> str:
+    if not has_lfs():  # its filter would refuse every checkout; now pointers stay pointers
+        settings = (*settings, *_NO_LFS)
     options = [word for setting in settings for word in ("-c", setting)]
     environ = os.environ.items()
     kept = {n: v for n, v in environ if not n.startswith("GIT_") or n.startswith(_PERSONAL)}
@@ -74,6 +78,12 @@ def _complaint(errors: bytes) -> str:
     names = [line.strip() for line in itertools.takewhile(lambda line: line[:1] == "\t", below)]
     more = ", …" if len(names) > _NAMED else ""
     return printable(f"{first} {', '.join(names[:_NAMED])}{more}")
+
+
+@cache
+def has_lfs() -> bool:
+    """Whether git-lfs is installed."""
+    return shutil.which("git-lfs") is not None
 
 
 @cache

@@ -76,7 +76,7 @@ class Landing:
         if not known.tree_made:
             raise GitError('it has no worktree: write "isolation": "worktree" before it is run')
         if not known.commit or os.path.lexists(self._fleet.worktree(task.name)):
-            worktrees.commit(self._fleet, task)
+            worktrees.commit(self._fleet, task, known.base)
         return top_of(task.project_root)
 
     def _land(self, top: str, batch: list[Task]) -> Iterator[Event]:
@@ -118,7 +118,8 @@ class Landing:
         """The commit with the task's branch in it. Raises GitError."""
         branch = worktrees.branch_of(task.name)
         before = run_git(scratch, "rev-parse", "HEAD")
-        if run_git(scratch, "merge-base", before, branch) == run_git(scratch, "rev-parse", branch):
+        common = run_git(scratch, "merge-base", before, branch, fine=(0, 1))
+        if common == run_git(scratch, "rev-parse", branch):
             return before  # all of it is there
         message = f"Land {branch}"
         run_git_with_author(
@@ -285,9 +286,8 @@ class Landing:
         try:
             run_git(top, "merge", "--ff-only", "--quiet", "--no-autostash", merged)
         except GitError as error:
-            raise GitError(
-                f"{target} cannot be moved: {error}; commit or stash what is in {top}"
-            ) from None
+            todo = "commit or stash what is in" if "overwritten" in str(error) else "look at"
+            raise GitError(f"{target} cannot be moved: {error}; {todo} {top}") from None
         if run_git(top, "rev-parse", f"refs/heads/{target}") != merged:
             raise GitError(f"{target} was moved by somebody else meanwhile: land again")
 

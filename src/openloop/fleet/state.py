@@ -83,6 +83,12 @@ class TaskState:
         self.seconds: float | None = None
         self.usage: Mapping[str, Any] | None = None
 
+    @property
+    def is_uncommitted(self) -> bool:
+        """Whether the work of a complete task stands in its worktree alone."""
+        kept = not self.tree_made or self.commit or self.landed
+        return self.end == StateName.COMPLETE and not kept
+
 
 class FleetState:
     """The state of the whole fleet. unreachable: host to why it cannot be asked; the name of the
@@ -175,7 +181,8 @@ def _cancel(task: TaskState, event: Mapping[str, Any]) -> None:
 
 
 def _ended(task: TaskState, event: Mapping[str, Any]) -> None:
-    task.phase, task.end, task.reason = Phase.OVER, event["state"], event["reason"]
+    task.phase, task.end = Phase.OVER, event["state"]
+    task.reason = event.get("note") or event["reason"]
     task.code, task.round = event.get("code"), event.get("round")
     task.usage, task.seconds = event.get("usage"), event.get("seconds")
     task.commit = event.get("commit", task.commit)

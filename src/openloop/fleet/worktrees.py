@@ -10,10 +10,11 @@ from dataclasses import dataclass
 
 from openloop.core.text import printable
 from openloop.fleet.fleet_file import Fleet, Task
-from openloop.fleet.git import GitError, head, run_git, run_git_with_author, top
+from openloop.fleet.git import GitError, has_lfs, head, run_git, run_git_with_author, top
 from openloop.fleet.journal import Event, of_task
 from openloop.fleet.state import EventName, TaskState
 
+_REPOSITORY = "160000"  # its mode in git's index
 MANY = 100  # from this number of worktrees on, their size is reported
 
 
@@ -90,17 +91,17 @@ def discard(top: str, path: str) -> None:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def committed(fleet: Fleet, task: Task) -> dict[str, str]:
+def committed(fleet: Fleet, task: Task, base: str) -> dict[str, str]:
     """Commit the work of a complete task: its `commit`, or a `note` on why there is none."""
     try:
-        return {"commit": commit(fleet, task)}
+        return {"commit": commit(fleet, task, base)}
     except GitError as error:
         return {"note": f"its work is not committed: {error}"}
 
 
-def commit(fleet: Fleet, task: Task) -> str:
-    """The commit at the tip of the task's branch, with all that its worktree holds. Raises
-    GitError."""
+def commit(fleet: Fleet, task: Task, base: str) -> str:
+    """The commit at the tip of the task's branch, with all that its worktree holds. base: the
+    commit that it began from. Raises GitError."""
     where, branch = fleet.worktree(task.name), branch_of(task.name)
     current = run_git(where, "symbolic-ref", "--quiet", "--short", "HEAD", fine=(0, 1))
     if current != branch:
@@ -109,11 +110,30 @@ def commit(fleet: Fleet, task: Task) -> str:
             f"and bring its work to {branch}"
         )
     run_git(where, "add", "--all")
+    if inner := _repositories(where, base):
+        run_git(where, "reset", "--quiet")
+        raise GitError(
+            f"{', '.join(inner)} in {where}: a git repository of its own, whose files are in no "
+            "commit here: remove its .git folder, or make it a submodule"
+        )
     if run_git(where, "status", "--porcelain"):
         subject = printable(task.mission or "").strip().partition(". ")[0][:60]
         title = f"{task.name}: {subject}" if subject else task.name
         run_git_with_author(where, "commit", "--quiet", "--no-verify", "--message", title)
     return run_git(where, "rev-parse", "HEAD")
+
+
+def _repositories(where: str, base: str) -> list[str]:
+    """Repositories in the index that were not there at `base` and are no submodules: git would
+    commit their names alone."""
+    words = ("diff", "--cached", "--raw", "--no-renames", "--diff-filter=AT", base)
+    lines = [line.partition("\t") for line in run_git(where, *words).splitlines()]
+    added = [name for mode, _, name in lines if mode.split()[1] == _REPOSITORY]
+    if not added:
+        return []
+    query = ("config", "--file", ".gitmodules", "--get-regexp", r"\.path$")
+    known = [line.partition(" ")[2] for line in run_git(where, *query, fine=(0, 1)).splitlines()]
+    return [name for name in added if name not in known]
 
 
 def remarks(fleet: Fleet, names: Sequence[str]) -> list[str]:
@@ -142,7 +162,7 @@ def _remarks(where: str, count: int) -> list[str]:
             f"{where} has submodules, which are empty in a worktree: let a command fill them with "
             "git submodule update --init"
         )
-    if _uses_lfs(where) and not shutil.which("git-lfs"):
+    if _uses_lfs(where) and not has_lfs():
         found.append(f"{where} uses git-lfs, which is not installed: worktrees hold its pointers")
     if count >= MANY:
         listed = run_git(where, "ls-tree", "-r", "--long", "HEAD").splitlines()

@@ -125,6 +125,7 @@ def summary(state: FleetState, given: str) -> list[str]:
         t
         for t in tasks
         if state.word(t) not in (StateName.COMPLETE, StateName.WAITING, StateName.CANCELLED)
+        or t.is_uncommitted
     ]
     over = [task for task in needy if not task.phase.is_live]
     for task in over[:20]:

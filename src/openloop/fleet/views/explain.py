@@ -75,7 +75,8 @@ def _over(status: FleetStatus, task: TaskState, where: str) -> tuple[str, str]:
     name = shlex.quote(task.name)
     retry = f"openloop fleet retry {where} {name}"
     if task.end == StateName.COMPLETE:
-        landed = f"openloop fleet land {where} {name}" if task.commit and not task.landed else ""
+        to_land = task.tree_made and not task.landed
+        landed = f"openloop fleet land {where} {name}" if to_land else ""
         return task.reason or "every gate passed", landed or "nothing"
     look = f"openloop status {shlex.quote(status.workspace(task))}"
     return task.reason or "no reason is known", f"look at it: {look}; then: {retry}"
