@@ -14,7 +14,7 @@ from fleet.fleets import LAUNCH, SAYS_SO, Place, names, running
 from openloop.fleet import state
 from openloop.fleet.launchers import launch
 from openloop.fleet.launchers.calls import Calls
-from support import Case, _end, lives, start_openloop, wait_until
+from support import Case, _end, lives, run_openloop, start_openloop, wait_until
 
 SLOW = True  # left out by scripts/run_tests.sh --quick
 
@@ -209,6 +209,15 @@ class Arguments(Case):
         running(self, place)
         place.wait_for("task_running")
         self.assertIn("nothing to retry", place.do("retry").out)
+
+    def test_a_link_to_a_fleet_is_the_same_fleet(self) -> None:
+        place = Place(os.path.join(self.folder, "real"), QUICK, tasks=names("a"))
+        link = os.path.join(self.folder, "link.json")
+        os.symlink(place.path, link)
+        run_openloop("fleet", "run", link)
+        self.assertEqual({"a": "complete"}, place.states())
+        place.do("run")
+        self.assertEqual(["a"], place.ran())
 
     def test_a_file_that_cannot_be_used_says_what_to_do(self) -> None:
         place = Place(self.folder, QUICK, tasks=names("a"))

@@ -39,6 +39,11 @@ def is_sound(task: Any) -> bool:
     return isinstance(task, dict) and not any(task_checker().problems(task))
 
 
+def folder_of(path: str) -> str:
+    """The folder of FLEET itself, where `path` may be a link to it."""
+    return os.path.dirname(os.path.realpath(path) if os.path.islink(path) else path)
+
+
 @cache
 def _formats() -> dict[str, schema.Format]:
     return {
@@ -196,7 +201,7 @@ class _Checked:
 
     def __init__(self, base: Any, whole: Mapping[str, Any], path: str, problems: Problems) -> None:
         self._base = base
-        self._folder = os.path.dirname(path)
+        self._folder = folder_of(path)
         self._given = os.path.join(self._folder, os.path.expanduser(str(whole["config"])))
         self._from = workspace.at(path).base
         self._isolated = whole["isolation"] == WORKTREE

@@ -174,12 +174,12 @@ def _read_part(path: str, whole: Mapping[str, Any], key: str) -> bytes | OSError
 
 
 def _beside(path: str, name: str) -> str:
-    return os.path.realpath(os.path.join(os.path.dirname(path), os.path.expanduser(name)))
+    return os.path.realpath(_shown(path, name))
 
 
 def _shown(path: str, name: str) -> str:
     """A file that FLEET names, as the user would write it."""
-    return os.path.join(os.path.dirname(path), os.path.expanduser(name))
+    return os.path.join(checks.folder_of(path), os.path.expanduser(name))
 
 
 def _sha256(*parts: bytes) -> str:
