@@ -65,6 +65,22 @@ TREES = (
         unsaid=("node_modules is missing",),
     ),
     Tree(
+        "nx passes tests from a cache that git ignores",
+        {
+            "package.json": '{"scripts": {"test": "nx run-many --targets=test"}, '
+            '"devDependencies": {"nx": "1"}}',
+            "nx.json": "{}",
+        },
+        "NX_SKIP_NX_CACHE=true npm test --silent",
+        remarks=("node_modules is missing: install",),
+    ),
+    Tree(
+        "turbo passes tests and lint from a cache that git ignores",
+        {"package.json": package(test="turbo run test", lint="turbo lint"), "turbo.json": "{}"},
+        "TURBO_FORCE=true npm test --silent",
+        "TURBO_FORCE=true npm run --silent lint",
+    ),
+    Tree(
         "no dependencies: npm runs whatever node_modules/.bin/node is",
         {"package.json": '{"scripts": {"test": "node --test"}}', "src/x.js": ""},
         "npm test --silent",

@@ -155,8 +155,8 @@ def _on_proposal(project: ProjectListing, candidates: list[ProjectCommands]) -> 
     if not project.whole:
         yield f"Only {len(project.files)} files were looked at: the project has more."
     verify = candidates[0].verify if candidates else ""
-    runs_packages = verify.partition(" ")[0] in ("npm", "pnpm", "yarn", "npx")
-    if runs_packages and javascript_project.lacks_dependencies(project):
+    program = next((word for word in verify.split() if "=" not in word), "")
+    if program in ("npm", "pnpm", "yarn", "npx") and javascript_project.lacks_dependencies(project):
         yield (
             "node_modules is missing: install the dependencies before the first run. From then on "
             "they are protected, and what an agent installs is undone."

@@ -20,6 +20,10 @@ _RUNNERS = (  # lock file, package manager, how it runs a script
 _STARTS = r"(?:^|&& *|\|\| *|; *)(?:[A-Z_]+=\S+ +)*([a-z@][\w./-]*)"  # words that start a command
 _LARGEST = 1 << 20  # bytes of a package.json; some list thousands of exports
 _WATCHES = r"--watch\b|\breact-scripts test|\bng test|\bvitest\b(?! (run|--run))"
+_CACHES = (  # what passes tests from a cache, which a change could fill; what has it run them
+    (r"\bnx (run|run-many|affected)\b", "NX_SKIP_NX_CACHE=true "),
+    (r"\bturbo\b", "TURBO_FORCE=true "),
+)
 _MUTATES = r"--(write|fix|output)\b"
 _CALL = r"\b(?:npm|pnpm|yarn|bun)(?: run)?(?: --?[\w-]+)* ([\w:./-]+)"  # of another script
 _PLAIN_CALL = rf"{_CALL}(?: --workspaces)?(?: --if-present)?"
@@ -97,8 +101,10 @@ class _Scripts:
     def run(self, name: str) -> str:
         call = "npm test --silent" if (self._manager, name) == ("npm", "test") else ""
         # Without CI some test programs wait for edits and never end.
-        waits = "CI=true " if re.search(_WATCHES, self.whole(name)) else ""
-        return waits + (call or self._call.format(name))
+        script = self.whole(name)
+        variables = "CI=true " if re.search(_WATCHES, script) else ""
+        variables += "".join(words for caches, words in _CACHES if re.search(caches, script))
+        return variables + (call or self._call.format(name))
 
     def whole(self, name: str) -> str:
         """The text of a script with those that it calls, and those before and after it."""
