@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from openloop.core.errors import ExitCode, HeldError, OpenLoopError, UsageError
+from openloop.core.errors import ConfigError, ExitCode, HeldError, OpenLoopError, UsageError
 from openloop.core.text import counted, nearest, printable
 from openloop.fleet import fleet_file
 from openloop.fleet.state import FleetState, Phase, StateName, TaskState
@@ -115,6 +115,10 @@ def _cancel_as_coordinator(
             coordinator.run(interrupts, starting=False, until=all_over(names))
     except HeldError:
         return False
+    except ConfigError:  # no matter if the coordinator has just ended the tasks, and then itself
+        tasks = FleetStatus(arguments.fleet).state.tasks
+        if any(tasks[name].phase is not Phase.OVER for name in names):
+            raise
     return True
 
 
