@@ -8,12 +8,13 @@ import os
 import random
 import shlex
 import shutil
+import subprocess
 import sys
 import time
 import unittest
 from typing import Any
 
-from support import SRC, Case, Workspace, agent, by_round, run_openloop, wait_until
+from support import SRC, Case, Workspace, agent, by_round, own_mounts, run_openloop, wait_until
 
 SLOW = True  # left out by scripts/run_tests.sh --quick
 
@@ -159,6 +160,29 @@ class Planted(Withheld):
                 self.assertIn(where, found["text"])
                 self.assertEqual(self.state(place), before)
                 place.audit()
+
+    def test_what_has_no_room_on_the_disk_of_the_workspace_is_not_lost(self) -> None:
+        config = {
+            "commands": {"fix": "head -c 3000000 /dev/zero > tests/case", "verify": ONCE},
+            "policy": {"withhold": ["tests/case"]},
+            "total_rounds": 2,
+        }
+        place = self.workspace()
+        words = ["mount", "-t", "tmpfs", "-o", "size=1m", "none", place.path]
+        if not own_mounts() or subprocess.run(words, capture_output=True, check=False).returncode:
+            self.skipTest("only root can mount a small disk")
+        self.addCleanup(subprocess.run, ["umount", place.path], check=False)
+        place.configure(config)
+        os.mkdir(place.project_file("tests"))
+        self.write(place.project_file("tests/case"), SECRET)
+        self.assertIn("No space left", place.run(exitcode=5).err)
+        self.assertEqual(3_000_000, os.path.getsize(place.project_file("tests/case")))
+        subprocess.run(["mount", "-o", "remount,size=9m", place.path], check=True)
+        place.run(exitcode=None)
+        with open(place.project_file("tests/case"), encoding="utf-8") as file:
+            self.assertEqual(SECRET, file.read())
+        (found,) = [name for name in os.listdir(place.file("withheld")) if "found" in name]
+        self.assertEqual(3_000_000, os.path.getsize(place.file(f"withheld/{found}")))
 
     def test_where_no_holdout_folder_was(self) -> None:
         place = self.workspace(

@@ -247,10 +247,14 @@ def _matches(entry: Entry, name: bytes, parent: int) -> bool:
 
 
 def _copy_aside(name: bytes, parent: int, aside: bytes, home: int) -> None:
-    """Copy a regular file that cannot be moved to another file system; others are dropped."""
+    """Copy a regular file that cannot be moved to another file system; others are dropped. Raises
+    OSError for a copy that cannot be finished."""
+    try:
+        descriptor = dirfd.open_file(name, parent)
+    except OSError:
+        return
     with (
-        contextlib.suppress(OSError),
-        open(dirfd.open_file(name, parent), "rb") as source,
+        open(descriptor, "rb") as source,
         dirfd.replacing(aside, home, temporary=_TEMPORARY) as target,
     ):
         while chunk := source.read(_CHUNK):
