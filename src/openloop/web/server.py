@@ -1,11 +1,11 @@
-"""`openloop ui`: start the server, print its address, serve until it is interrupted."""
+"""`openloop ui`: start the server, print its address, serve until it is to end."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
 import os
-import signal
+import select
 import socket as socket_module
 import stat
 import sys
@@ -19,7 +19,6 @@ from openloop.web.routes import ROUTES
 from openloop.web.site import Site
 
 PORT = 8420
-_ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _LAST_PORT = 65535
 _TRIES = 50  # ports that are tried, one after the other
 
@@ -106,13 +105,14 @@ def serve(
     private: bool,
     browse: bool,
     say: Callable[[str], None],
+    end: int,
 ) -> None:
-    """Serve until Ctrl-C. port: None for the usual one. say: prints a line. Raises UsageError."""
+    """Serve until a descriptor, `end`, can be read. port: None for the usual one. say: prints a
+    line. Raises UsageError."""
     site = start(paths, port=PORT if port is None else port, socket=socket, private=private)
     own = os.lstat(socket) if socket else None
-    for number in _ENDS:  # a shell ignores the first for what runs beside it
-        signal.signal(number, signal.default_int_handler)
     threading.Thread(target=site.overview.document, daemon=True).start()  # ready when a person is
+    threading.Thread(target=site.server.serve_forever, args=(3600,), daemon=True).start()
     try:
         for line in _introduction(site, PORT if port is None else port, socket):
             say(line)
@@ -121,12 +121,8 @@ def serve(
 
             key = site.access.one_time_key()
             webbrowser.open(f"http://127.0.0.1:{site.server.server_port}/?token={key}")
-        site.server.serve_forever(poll_interval=3600)  # a signal ends it at once
-    except KeyboardInterrupt:
-        pass
+        select.select([end], [], [])
     finally:
-        for number in _ENDS:  # a second Ctrl-C must not keep the socket
-            signal.signal(number, signal.SIG_IGN)
         site.server.server_close()
         with contextlib.suppress(FileNotFoundError):
             if own and os.path.samestat(own, os.lstat(socket)):  # a person may have replaced it

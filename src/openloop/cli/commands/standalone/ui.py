@@ -30,16 +30,19 @@ def _port(text: str) -> int:
 
 
 def run(args: argparse.Namespace) -> int:
+    from openloop.process.signals import Interrupts
     from openloop.web import server
 
     if args.socket and args.port is not None:
         raise UsageError("--port does not go with --socket", fix="leave one of them out")
-    server.serve(
-        args.paths or ["."],
-        port=args.port,
-        socket=args.socket,
-        private=args.private,
-        browse=not args.no_open,
-        say=output.print_text,
-    )
+    with Interrupts() as interrupts:
+        server.serve(
+            args.paths or ["."],
+            port=args.port,
+            socket=args.socket,
+            private=args.private,
+            browse=not args.no_open,
+            say=output.print_text,
+            end=interrupts.wakeup,
+        )
     return ExitCode.OK
