@@ -202,7 +202,7 @@ class Arguments(Case):
         place = Place(self.folder, WAITS, tasks=names("a", "b", "c"))
         running(self, place, "--max-parallel", "1")
         place.wait_for("task_running")
-        self.assertIn("1 tasks run, and max_parallel is 1", place.do("explain", "b").out)
+        self.assertIn("1 task runs, and max_parallel is 1", place.do("explain", "b").out)
 
     def test_nothing_to_retry_while_a_coordinator_lives(self) -> None:
         place = Place(self.folder, WAITS, tasks=names("a"))

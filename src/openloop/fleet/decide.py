@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from openloop.core.text import counted
 from openloop.fleet.fleet_file import Task
 from openloop.fleet.launchers.launcher import Host
 from openloop.fleet.state import MAX_TRIES, Phase, TaskState
@@ -203,7 +204,8 @@ class Queue:
         """Why a waiting task is not started."""
         task = self._tasks[name][1]
         if self.live >= self._most:
-            return f"{self.live} tasks run, and max_parallel is {self._most}"
+            verb = "runs" if self.live == 1 else "run"
+            return f"{counted(self.live, 'task')} {verb}, and max_parallel is {self._most}"
         if self._free_host(unreachable) is None:
             down = "; ".join(f"{host or 'the engine'}: {why}" for host, why in unreachable.items())
             return f"no host has a free slot{f' ({down})' if down else ''}"

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from openloop.core.text import counted
 from openloop.setup.findings import Finding, ok, problem, warning
 
 
@@ -68,7 +69,7 @@ class ForeignLoop:
         if self.gate:
             yield f"its gate `{self.gate}`"
         if self.rounds:
-            yield f"{self.rounds} rounds"
+            yield counted(self.rounds, "round")
         if self.limits:
             yield ", ".join(self.limits)
         yield "the files it protects" if self.protect else "its own file, protected"

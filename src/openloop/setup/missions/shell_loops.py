@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 
 from openloop.agents import catalog
+from openloop.core.text import counted
 from openloop.setup.findings import Finding, ok, problem, warning
 from openloop.setup.missions.foreign_loop import ForeignLoop, protection
 
@@ -149,7 +150,7 @@ def _brake(
     value = _resolved(value, text)
     if value.isdigit() and 1 <= int(value) <= 10**9:
         loop.rounds = int(value)
-        yield ok(f"{where}: at most {loop.rounds} rounds")
+        yield ok(f"{where}: at most {counted(loop.rounds, 'round')}")
     elif re.fullmatch(r"\$\d", value):
         yield ok(f"{where}: as many rounds as its argument {value} says")
     elif value == "0":

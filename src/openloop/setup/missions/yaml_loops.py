@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from openloop.agents import catalog
+from openloop.core.text import counted
 from openloop.fs import files
 from openloop.setup.findings import Finding, ok, problem, warning
 from openloop.setup.missions import plain_yaml
@@ -38,7 +39,9 @@ def read_ralph_yml(loop: ForeignLoop, text: str) -> ForeignLoop | None:
     loop.limits = {"max_runtime_seconds": seconds}
     if idle := _count(settings, "idle_timeout_secs"):
         loop.limits["stall_timeout_seconds"] = idle
-    loop.findings.append(ok(f"{loop.name}: at most {loop.rounds} rounds and {seconds} s"))
+    loop.findings.append(
+        ok(f"{loop.name}: at most {counted(loop.rounds, 'round')} and {seconds} s")
+    )
     loop.findings += protection(loop, [])
     loop.left_out = [f"the word {word!r}, which ends nothing here"]
     taken = ("event_loop", "cli")
@@ -107,7 +110,7 @@ def _bounds(loop: ForeignLoop, values: Mapping[str, Any]) -> Iterator[Finding]:
     }
     loop.limits = {own: n for key, own in named.items() if (n := _count(bounds, key))}
     if loop.rounds:
-        yield ok(f"{where}: at most {loop.rounds} rounds")
+        yield ok(f"{where}: at most {counted(loop.rounds, 'round')}")
     else:
         yield problem(f"{where}: no brake: max_iterations is not set", "set max_iterations")
     if "max_runtime_seconds" not in loop.limits:
