@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from openloop.config.config import Command, Config, Policy
 from openloop.core.errors import RecordError
-from openloop.core.text import number
+from openloop.core.text import counted, number
 from openloop.core.vocabulary import OnViolation, SandboxMode, Step
 from openloop.fs import files
 
@@ -121,8 +121,8 @@ No gate may end with a timeout, a stall, signs of memory exhaustion or an abnorm
 
 ## Blocked (exit code 3)
 
-- {limits.max_consecutive_failures} rounds in a row fail: a gate's latest result is not a pass,
-  and the metric did not beat its best so far.
+- {counted(limits.max_consecutive_failures, "round")} in a row without success: a gate's latest
+  result is not a pass, and the metric did not beat its best so far.
 - The record or the configuration was changed by a command.
 
 The next run of a blocked workspace is a trial of one round: complete closes the breaker,
@@ -130,7 +130,7 @@ anything else blocks again.
 
 {_policy(config.policy)}## Exhausted (exit code 1)
 
-- {config.total_rounds} rounds were used, or `--max-rounds` if that is fewer.
+- The run has used its {counted(config.total_rounds, "round")}, or `--max-rounds` if that is fewer.
 - The run lasted longer than max_runtime_seconds: {runtime}.
 
 ## Limits of every command
@@ -148,9 +148,11 @@ def _policy(policy: Policy | None) -> str:
     if policy.allow is not None:
         lines.append(f"- a change may touch nothing but {_list(policy.allow)}")
     if policy.max_changed_files is not None:
-        lines.append(f"- a change touches at most {policy.max_changed_files} files")
+        lines.append(f"- a change touches at most {counted(policy.max_changed_files, 'file')}")
     if policy.max_diff_lines is not None:
-        lines.append(f"- a change adds and removes at most {policy.max_diff_lines} lines")
+        lines.append(
+            f"- a change adds and removes at most {counted(policy.max_diff_lines, 'line')}"
+        )
     if policy.withhold:
         lines.append(
             f"- not there while a change runs, and otherwise protected: {_list(policy.withhold)}"
