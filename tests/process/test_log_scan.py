@@ -313,7 +313,7 @@ class SmallBlocks(LogCase):
 
     def test_random_logs(self) -> None:
         chance = random.Random(9)
-        for _ in range(50):
+        for _ in range(30):
             words = chance.choices(("a", "b", "=", "1", "2", ".", "\n", " ", "é"), k=400)
             data = "".join(words).encode()
             if chance.random() < 0.3:
