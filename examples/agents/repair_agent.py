@@ -102,7 +102,8 @@ def suspects(project: Path, evidence: str) -> list[str]:
     names = Counter(re.findall(r"\btest_(\w+)\b|\b(\w+)\.py\b", evidence))
     count = {path: names[path.stem, ""] + names["", path.stem] for path in project.glob("*.py")}
     modules = sorted(count, key=lambda path: (-count[path], path.name))
-    print("Suspects:", ", ".join(f"{path.name} (named {count[path]} times)" for path in modules))
+    found = ", ".join(f"{path.name} {count[path]}" for path in modules)
+    print(f"Suspects, and how often each was named: {found}")
     return [path.name for path in modules]
 
 
