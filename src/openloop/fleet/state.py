@@ -8,6 +8,8 @@ from enum import StrEnum
 from math import isfinite
 from typing import Any
 
+from openloop.core.usage import FIGURES
+
 MAX_TRIES = 3  # submissions refused, or launches that never began, before a person is asked
 
 
@@ -272,9 +274,6 @@ _BY_CODE_WHY = {
 _BEAT_IS_OF_THIS_RUN = (0, 1, 3, 5, 129, 130, 143)  # exit codes
 
 
-_MEASURES = ("cost_usd", "input_tokens", "output_tokens")  # of a usage
-
-
 def is_end(document: Mapping[str, Any], launch: str) -> bool:
     """Whether this is the end file of a launch, with an exit code in it."""
     return document.get("launch") == launch and type(document.get("code")) is int
@@ -304,7 +303,7 @@ def ending(end: Mapping[str, Any], log_end: str) -> dict[str, Any]:
 
 def _is_usage(value: object) -> bool:
     return isinstance(value, dict) and all(
-        value.get(name) is None or _is_measure(value[name]) for name in _MEASURES
+        value.get(name) is None or _is_measure(value[name]) for name in FIGURES
     )
 
 

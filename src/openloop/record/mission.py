@@ -59,13 +59,17 @@ def loops_beside(workspace: Workspace, root: str) -> Iterator[Workspace]:
     folder, own = os.path.split(workspace.path)
     if os.path.basename(folder) != HOME:
         return
-    for name in sorted(os.listdir(folder)):
-        other = Workspace(os.path.join(folder, name), os.path.join(folder, name))
-        if name != own and runner_lives(other):
-            with contextlib.suppress(ConfigError, UsageError):  # it was changed since
-                theirs = load(other.path).root
-                if f"{root}/".startswith(f"{theirs}/") or f"{theirs}/".startswith(f"{root}/"):
-                    yield other
+    for name in workspaces.names_in(folder):
+        path = os.path.join(folder, name)
+        other = Workspace(path, path)
+        with contextlib.suppress(ConfigError, UsageError):  # edited since, or it cannot be read
+            if name != own and runner_lives(other) and _overlap(root, load(path).root):
+                yield other
+
+
+def _overlap(one: str, other: str) -> bool:
+    """Whether two folders are the same, or one lies in the other."""
+    return f"{one}/".startswith(f"{other}/") or f"{other}/".startswith(f"{one}/")
 
 
 def same_project(other: Workspace) -> str:

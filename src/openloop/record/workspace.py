@@ -113,11 +113,11 @@ def _similar(path: str) -> str:
             return quote(above)
         above = os.path.join(os.pardir, above)
     folder, name = os.path.split(path.rstrip("/"))
-    near = nearest(name, _workspaces_in(folder or os.curdir))
+    near = nearest(name, names_in(folder or os.curdir))
     return quote(os.path.join(folder, near)) if near else ""
 
 
-def _workspaces_in(folder: str) -> list[str]:
+def names_in(folder: str) -> list[str]:
     """The names of the workspaces in a folder, sorted."""
     try:
         names = sorted(os.listdir(folder))
@@ -180,7 +180,7 @@ def without_config(workspace: Workspace) -> UsageError:
         return UsageError(what, fix=fix)
     folders = workspace.path.split(os.sep)
     inner = os.path.normpath(os.path.join(workspace.given, "" if folders[-1] == HOME else HOME))
-    for name in _workspaces_in(inner):
+    for name in names_in(inner):
         return UsageError(what, fix=f"name the one in it: {quote(f'{inner}/{name}')}")
     created = workspace.quoted if HOME in folders[:-1] else quote(f"{inner}/main")
     return UsageError(what, fix=f"create one: openloop init {created}")
